@@ -1,0 +1,58 @@
+// Matrix products. Two providers behind one interface: oneDNN where the CPU has the instructions it is good at
+// (AVX-512 and up), our own Highway product everywhere else.
+//
+// Contract: an element of a result is summed along K in an order that depends on K alone, never on the number of rows,
+// the number of threads or the slice it is computed in. Pointers are float32 and row-major; sizes are int64_t.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+namespace aviary::kernels {
+
+// What the factors of a product are rounded to. Sums are always float32.
+enum class Precision : uint8_t { f32, bf16 };
+
+// The fastest precision for training and prompt reading on this CPU: bf16 where it has bf16 dot products.
+Precision fastest_precision();
+
+// B [K, N] in the layout that matmul() reads. Made once per weight, remade in place after an optimizer step.
+class PackedMatrix {
+ public:
+  PackedMatrix();
+  ~PackedMatrix();
+  PackedMatrix(PackedMatrix&&) noexcept;
+  PackedMatrix& operator=(PackedMatrix&&) noexcept;
+
+  // Element (k, n) of B is b[k * k_stride + n * n_stride]; one of the strides is 1. For y = x W^T with W [N, K]
+  // stored by rows: k_stride = 1, n_stride = K. Packing again with the same sizes and precision allocates nothing.
+  void pack(const float* b, int64_t k, int64_t n, int64_t k_stride, int64_t n_stride, Precision precision);
+
+  bool empty() const;
+  int64_t k() const;
+  int64_t n() const;
+  Precision precision() const;
+  // Bytes held.
+  int64_t bytes() const;
+
+  struct Implementation;
+  const Implementation& implementation() const { return *implementation_; }
+
+ private:
+  std::unique_ptr<Implementation> implementation_;
+};
+
+// y [M, N] = x [M, K] B, or y += x B when `accumulate`. Rows of x and y are x_stride and y_stride elements apart.
+void matmul(const float* x, int64_t m, int64_t x_stride, const PackedMatrix& b, float* y, int64_t y_stride,
+            bool accumulate);
+
+// c [N, K] += a^T b with a [M, N] and b [M, K]: the gradient of a weight, dW += dy^T x.
+void matmul_transposed(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t m, int64_t n,
+                       int64_t k, float* c, int64_t c_stride, Precision precision);
+
+// Which instruction sets the kernels may use; the tests and `--isa` force a smaller one than the CPU's.
+enum class Isa : uint8_t { best, avx2, baseline };
+void set_isa(Isa isa);
+Isa isa();
+
+}  // namespace aviary::kernels
