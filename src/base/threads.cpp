@@ -1,0 +1,216 @@
+// The pool behind parallel_for: workers that spin for some tens of microseconds after their last part, then
+// sleep. Each worker has its own mailbox, so a call wakes only the workers it needs.
+#include "base/threads.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#endif
+
+namespace aviary {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Tells the core that it spins; its sibling and its power budget profit.
+inline void pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  _mm_pause();
+#endif
+}
+
+int core_count() {
+  static const int count = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  return count;
+}
+
+// One thread waits until another has made a condition true: spins, then offers its core to others, then
+// sleeps.
+class WaitingPlace {
+ public:
+  // Returns when done() is true. done() reads atomics in sequentially consistent order.
+  template <typename Done>
+  void wait(bool spin, Done done) {
+    constexpr auto spinning = std::chrono::microseconds(20), yielding = std::chrono::microseconds(60);
+    if (done()) return;
+    auto start = Clock::now();
+    for (auto waited = Clock::duration::zero(); waited < yielding; waited = Clock::now() - start) {
+      for (int i = 0; i < 32; ++i) {
+        if (done()) return;
+        pause();
+      }
+      if (!spin || waited > spinning) std::this_thread::yield();
+    }
+    std::unique_lock lock(mutex_);
+    sleeping_.store(true);
+    condition_.wait(lock, done);
+    sleeping_.store(false);
+  }
+
+  // To be called after the condition became true. Sequential consistency makes either this thread see the
+  // sleeper or the sleeper see the condition.
+  void wake() {
+    if (!sleeping_.load()) return;
+    { std::lock_guard lock(mutex_); }
+    condition_.notify_one();
+  }
+
+ private:
+  std::atomic<bool> sleeping_{false};
+  std::mutex mutex_;
+  std::condition_variable condition_;
+};
+
+// The worker that this thread is, and whether it is inside a part.
+thread_local int current_worker = 0;
+thread_local bool inside_part = false;
+
+struct InsidePart {
+  InsidePart() : before(inside_part) { inside_part = true; }
+  ~InsidePart() { inside_part = before; }
+  InsidePart(const InsidePart&) = delete;
+  InsidePart& operator=(const InsidePart&) = delete;
+  bool before;
+};
+
+struct Job {
+  detail::RangeFunction function = nullptr;
+  void* context = nullptr;
+  int64_t count = 0;
+  int parts = 0;
+
+  void run(int part) const {
+    InsidePart inside;
+    int64_t size = count / parts, larger = count % parts;  // the first `larger` parts hold one more
+    int64_t begin = part * size + std::min<int64_t>(part, larger);
+    function(context, begin, begin + size + (part < larger ? 1 : 0), part);
+  }
+};
+
+class Pool {
+ public:
+  explicit Pool(int workers) : spin_(workers <= core_count()), mailboxes_(static_cast<size_t>(workers)) {
+    for (auto& mailbox : mailboxes_) mailbox = std::make_unique<Mailbox>();
+    for (int i = 1; i < workers; ++i)
+      mailboxes_[static_cast<size_t>(i)]->thread = std::jthread([this, i] { work(i); });
+  }
+
+  ~Pool() {
+    stopping_.store(true);
+    for (size_t i = 1; i < mailboxes_.size(); ++i) post(*mailboxes_[i]);
+  }
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  int workers() const { return static_cast<int>(mailboxes_.size()); }
+
+  void run(const Job& job) {
+    job_ = job;
+    remaining_.store(job.parts - 1);
+    for (int i = 1; i < job.parts; ++i) post(*mailboxes_[static_cast<size_t>(i)]);
+    run_part(0);
+    caller_.wait(spin_, [this] { return remaining_.load() == 0; });
+    std::exception_ptr first;
+    for (int i = 0; i < job.parts; ++i) {
+      auto exception = std::exchange(mailboxes_[static_cast<size_t>(i)]->exception, nullptr);
+      if (!first) first = std::move(exception);
+    }
+    if (first) std::rethrow_exception(first);
+  }
+
+ private:
+  struct alignas(128) Mailbox {
+    std::atomic<uint64_t> posted{0};
+    WaitingPlace place;
+    std::exception_ptr exception;
+    std::jthread thread;
+  };
+
+  static void post(Mailbox& mailbox) {
+    mailbox.posted.fetch_add(1);
+    mailbox.place.wake();
+  }
+
+  void run_part(int part) {
+    try {
+      job_.run(part);
+    } catch (...) {
+      mailboxes_[static_cast<size_t>(part)]->exception = std::current_exception();
+    }
+  }
+
+  void work(int worker) {
+    current_worker = worker;
+    Mailbox& mailbox = *mailboxes_[static_cast<size_t>(worker)];
+    for (uint64_t seen = 0;; ++seen) {
+      mailbox.place.wait(spin_, [&] { return mailbox.posted.load() != seen; });
+      if (stopping_.load()) return;
+      run_part(worker);
+      if (remaining_.fetch_sub(1) == 1) caller_.wake();
+    }
+  }
+
+  const bool spin_;  // false when the workers outnumber the cores: whoever waits gives its core away at once
+  Job job_;
+  std::atomic<bool> stopping_{false};
+  WaitingPlace caller_;
+  alignas(128) std::atomic<int> remaining_{0};
+  std::vector<std::unique_ptr<Mailbox>> mailboxes_;  // last: its threads end before the rest goes
+};
+
+// Zero: not set yet, the number of cores.
+std::atomic<int> wanted_threads{0};
+
+// One call at a time uses the pool; calls from other threads wait for their turn.
+struct ThePool {
+  std::mutex mutex;
+  std::unique_ptr<Pool> pool;
+};
+
+ThePool& the_pool() {
+  static ThePool pool;
+  return pool;
+}
+
+}  // namespace
+
+int threads() {
+  int wanted = wanted_threads.load(std::memory_order_relaxed);
+  return wanted > 0 ? wanted : core_count();
+}
+
+void set_threads(int count) {
+  require(count >= 1 && count <= 1024, "set_threads: the number of threads is {}, expected 1 to 1024", count);
+  ThePool& the = the_pool();
+  std::lock_guard lock(the.mutex);
+  the.pool.reset();
+  wanted_threads.store(count, std::memory_order_relaxed);
+}
+
+void detail::parallel_ranges(int64_t count, int64_t grain, RangeFunction function, void* context) {
+  if (count <= 0) return;
+  int parts = static_cast<int>(std::clamp<int64_t>(count / std::max<int64_t>(grain, 1), 1, threads()));
+  if (parts == 1 || inside_part) {
+    InsidePart inside;
+    function(context, 0, count, current_worker);
+    return;
+  }
+  ThePool& the = the_pool();
+  std::lock_guard lock(the.mutex);
+  if (!the.pool || the.pool->workers() != threads()) the.pool = std::make_unique<Pool>(threads());
+  parts = std::min(parts, the.pool->workers());
+  the.pool->run({function, context, count, parts});
+}
+
+}  // namespace aviary

@@ -1,0 +1,182 @@
+#include "base/threads.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <numeric>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+
+namespace aviary {
+namespace {
+
+// Each test starts from a known number of workers and leaves the default behind.
+class Threads : public testing::Test {
+ protected:
+  ~Threads() override { set_threads(default_); }
+  const int default_ = threads();
+};
+
+TEST_F(Threads, EveryIndexIsVisitedOnceWhateverTheNumberOfWorkers) {
+  for (int workers : {1, 2, 3, 7}) {
+    set_threads(workers);
+    EXPECT_EQ(threads(), workers);
+    for (int64_t count : {0, 1, 2, 3, 5, 64, 1000}) {
+      std::vector<int> visits(static_cast<size_t>(count), 0);
+      parallel_for(count, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) ++visits[static_cast<size_t>(i)];
+      });
+      EXPECT_EQ(visits, std::vector<int>(static_cast<size_t>(count), 1)) << workers << " workers, " << count;
+    }
+  }
+}
+
+TEST_F(Threads, PartsAreContiguousInOrderAndNoSmallerThanTheGrain) {
+  set_threads(4);
+  for (int64_t count : {1, 9, 10, 19, 20, 39, 40, 41, 1003}) {
+    std::vector<std::pair<int64_t, int64_t>> parts(4, {-1, -1});
+    parallel_for(count, 10, [&](int64_t begin, int64_t end, int worker) {
+      parts[static_cast<size_t>(worker)] = {begin, end};
+    });
+    int64_t expected_begin = 0;
+    for (auto [begin, end] : parts) {
+      if (begin < 0) continue;
+      EXPECT_EQ(begin, expected_begin);
+      EXPECT_TRUE(end - begin >= 10 || (begin == 0 && end == count)) << "count " << count;
+      expected_begin = end;
+    }
+    EXPECT_EQ(expected_begin, count);
+  }
+}
+
+TEST_F(Threads, FewerItemsThanWorkersUseOnlySomeWorkers) {
+  set_threads(5);
+  std::atomic<int> calls{0};
+  parallel_for(3, 1, [&](int64_t begin, int64_t end, int worker) {
+    EXPECT_EQ(end, begin + 1);
+    EXPECT_EQ(worker, begin);
+    ++calls;
+  });
+  EXPECT_EQ(calls, 3);
+}
+
+TEST_F(Threads, ThePartsRunOnDifferentThreads) {
+  set_threads(3);
+  std::vector<std::thread::id> ids(3);
+  parallel_for(3, 1,
+               [&](int64_t begin, int64_t) { ids[static_cast<size_t>(begin)] = std::this_thread::get_id(); });
+  EXPECT_EQ(ids[0], std::this_thread::get_id());
+  EXPECT_NE(ids[0], ids[1]);
+  EXPECT_NE(ids[1], ids[2]);
+}
+
+TEST_F(Threads, AnExceptionOfAnyPartReachesTheCallerAndThePoolGoesOn) {
+  set_threads(3);
+  for (int64_t thrower = 0; thrower < 3; ++thrower) {
+    std::atomic<int> finished{0};
+    try {
+      parallel_for(3, 1, [&](int64_t begin, int64_t) {
+        if (begin == thrower) throw std::runtime_error("part " + std::to_string(begin));
+        ++finished;
+      });
+      FAIL() << "nothing was thrown";
+    } catch (const std::runtime_error& error) {
+      EXPECT_EQ(error.what(), "part " + std::to_string(thrower));
+    }
+    EXPECT_EQ(finished, 2);
+  }
+  try {
+    parallel_for(3, 1,
+                 [](int64_t begin, int64_t) { throw std::runtime_error("part " + std::to_string(begin)); });
+    FAIL() << "nothing was thrown";
+  } catch (const std::runtime_error& error) {
+    EXPECT_STREQ(error.what(), "part 0");
+  }
+  std::atomic<int> calls{0};
+  parallel_for(3, 1, [&](int64_t, int64_t) { ++calls; });
+  EXPECT_EQ(calls, 3);
+}
+
+TEST_F(Threads, AnExceptionOfASinglePartLeavesTheNextCallParallel) {
+  set_threads(2);
+  EXPECT_THROW(parallel_for(1, 1, [](int64_t, int64_t) { throw Error("alone"); }), Error);
+  std::atomic<int> calls{0};
+  parallel_for(2, 1, [&](int64_t, int64_t) { ++calls; });
+  EXPECT_EQ(calls, 2);
+}
+
+TEST_F(Threads, ANestedCallRunsOnTheCallingWorkerAlone) {
+  set_threads(3);
+  std::vector<int> inner_calls(3, 0);
+  parallel_for(3, 1, [&](int64_t, int64_t, int worker) {
+    auto id = std::this_thread::get_id();
+    parallel_for(100, 1, [&](int64_t begin, int64_t end, int inner_worker) {
+      EXPECT_EQ(begin, 0);
+      EXPECT_EQ(end, 100);
+      EXPECT_EQ(inner_worker, worker);
+      EXPECT_EQ(std::this_thread::get_id(), id);
+      ++inner_calls[static_cast<size_t>(worker)];
+    });
+  });
+  EXPECT_EQ(inner_calls, std::vector<int>(3, 1));
+}
+
+TEST_F(Threads, ThousandsOfTinyLoopsLoseNothing) {
+  for (int workers : {2, 3}) {
+    set_threads(workers);
+    std::vector<int64_t> sums(static_cast<size_t>(workers), 0);
+    for (int i = 0; i < 5000; ++i)
+      parallel_for(workers, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t j = begin; j < end; ++j) sums[static_cast<size_t>(j)] += i;
+      });
+    for (int64_t sum : sums) EXPECT_EQ(sum, int64_t{4999} * 5000 / 2);
+  }
+}
+
+TEST_F(Threads, WorkersThatFellAsleepWakeUp) {
+  set_threads(3);
+  for (int i = 0; i < 20; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::atomic<int> calls{0};
+    parallel_for(3, 1, [&](int64_t begin, int64_t) {
+      if (begin == 2)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));  // the caller falls asleep, too
+      ++calls;
+    });
+    EXPECT_EQ(calls, 3);
+  }
+}
+
+TEST_F(Threads, TheNumberOfWorkersMayChangeBetweenCalls) {
+  for (int i = 0; i < 30; ++i) {
+    set_threads(1 + i % 4);
+    std::atomic<int> calls{0};
+    parallel_for(100, 1, [&](int64_t, int64_t) { ++calls; });
+    EXPECT_EQ(calls, 1 + i % 4);
+  }
+  EXPECT_THROW(set_threads(0), Error);
+  EXPECT_THROW(set_threads(1025), Error);
+  EXPECT_EQ(threads(), 2);
+}
+
+TEST_F(Threads, CallsFromSeveralThreadsTakeTurns) {
+  set_threads(2);
+  std::atomic<int64_t> sum{0};
+  {
+    std::vector<std::jthread> callers;
+    for (int c = 0; c < 3; ++c)
+      callers.emplace_back([&] {
+        for (int i = 0; i < 200; ++i)
+          parallel_for(10, 1, [&](int64_t begin, int64_t end) { sum += end - begin; });
+      });
+  }
+  EXPECT_EQ(sum, 3 * 200 * 10);
+}
+
+}  // namespace
+}  // namespace aviary
