@@ -1,0 +1,38 @@
+// Memory of one step: handed out in order, given back all at once. After the first step nothing is allocated.
+#pragma once
+
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace aviary {
+
+class Arena {
+ public:
+  // Uninitialized memory, aligned to 64 bytes, valid until reset().
+  void* allocate(int64_t bytes);
+  Tensor tensor(Shape shape, Dtype dtype) { return {allocate(shape.count() * size_of(dtype)), shape, dtype}; }
+
+  // A gradient lives for a short while: release() hands its memory to the next reserve() of the same size,
+  // which keeps the backward pass in the caches.
+  Tensor reserve(Shape shape, Dtype dtype);
+  void release(const Tensor& tensor);
+
+  // Forgets everything; the memory is kept, as one block.
+  void reset();
+  int64_t used() const { return used_; }
+
+ private:
+  struct Free {
+    int64_t bytes;
+    std::vector<void*> blocks;
+  };
+  std::vector<Free>::iterator free_list(int64_t bytes);
+
+  std::vector<Buffer> blocks_;
+  std::vector<Free> free_;
+  int64_t offset_ = 0;  // in the last block
+  int64_t used_ = 0;    // since the last reset
+};
+
+}  // namespace aviary
