@@ -1,0 +1,68 @@
+// Files: read-only mappings, bounded reading, and writing that never leaves half a file behind.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace aviary {
+
+// A regular file mapped read-only. The bytes stay where they are when the MappedFile is moved, and they stay
+// readable when the file is replaced or removed. A file that another program shortens in place is outside of
+// what a mapping can guard against.
+class MappedFile {
+ public:
+  MappedFile() = default;
+  // Throws Error when the file is missing, a folder, a device, empty, or not readable.
+  explicit MappedFile(const std::filesystem::path& path);
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  ~MappedFile();
+
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  std::span<const std::byte> bytes_;
+};
+
+// The whole content; pipes and devices are read to their end. Throws Error when it holds more than
+// `max_bytes`.
+std::string read_file(const std::filesystem::path& path, int64_t max_bytes);
+
+// Writes a temporary file beside `path` and renames it over `path` in commit(), so that at every moment
+// `path` is either the whole old file or the whole new one. A link is followed; the mode of an existing file
+// is kept. Every failure is an Error that names the file and the system's reason.
+class AtomicFile {
+ public:
+  explicit AtomicFile(const std::filesystem::path& path);
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  // Without a commit the temporary file is removed and `path` is left as it was.
+  ~AtomicFile();
+
+  // Unbuffered: one system call each, so give it large pieces.
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+  // Syncs the file, renames it, syncs the folder. Nothing can be written afterwards.
+  void commit();
+
+ private:
+  [[noreturn]] void fail_to(const char* action) const;
+
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+  int descriptor_ = -1;
+};
+
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
+inline void write_file_atomically(const std::filesystem::path& path, std::string_view text) {
+  write_file_atomically(path, std::as_bytes(std::span(text)));
+}
+
+// Creates the folder and its parents; it may exist already.
+void make_folders(const std::filesystem::path& path);
+
+}  // namespace aviary
