@@ -1,7 +1,8 @@
 # A room is a folder of src/: every .cpp in it, one library target, one test program from its *_test.cpp.
 
 add_library(aviary_options INTERFACE)
-target_include_directories(aviary_options INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+target_include_directories(aviary_options INTERFACE
+  ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include ${CMAKE_BINARY_DIR}/generated/include)
 target_compile_options(aviary_options INTERFACE -Wall -Wextra)
 if(AVIARY_DEVELOP)
   target_compile_options(aviary_options INTERFACE -Werror)
@@ -32,12 +33,25 @@ function(aviary_room name)
     target_link_libraries(${name}_test PRIVATE aviary_${name} ${ROOM_PRIVATE_LINKS} GTest::gtest)
     target_sources(${name}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests/test_main.cpp)
     target_compile_definitions(${name}_test PRIVATE AVIARY_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-    gtest_discover_tests(${name}_test DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
+    aviary_discover(${name}_test ${name})
   endif()
+endfunction()
+
+# Registers the tests of a program with CTest under `label`; suites whose name ends in Long get the label `long`,
+# which the sanitizer and clang runs leave out.
+function(aviary_discover program label)
+  gtest_discover_tests(${program} TEST_FILTER "-*Long.*" TEST_LIST ${program}_short
+    DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600 LABELS ${label})
+  gtest_discover_tests(${program} TEST_FILTER "*Long.*" TEST_LIST ${program}_long
+    DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 1200 LABELS long)
 endfunction()
 
 # Every model file src/models/<name>.cpp that defines AVIARY_MODEL(<name>) enters the registry by existing.
 function(aviary_model_list target)
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL INTERFACE_LIBRARY)
+    return()
+  endif()
   get_target_property(sources ${target} SOURCES)
   set(list "")
   foreach(source ${sources})
@@ -52,22 +66,6 @@ function(aviary_model_list target)
   target_include_directories(${target} PRIVATE ${CMAKE_BINARY_DIR}/generated)
 endfunction()
 
-# libaviary: all rooms below the program in one shared library, with a CMake package and a pkg-config file.
-function(aviary_library)
-  set(objects "")
-  set(links "")
-  foreach(room ${ARGN})
-    get_target_property(type aviary_${room} TYPE)
-    if(type STREQUAL STATIC_LIBRARY)
-      list(APPEND objects $<TARGET_OBJECTS:aviary_${room}>)
-    endif()
-  endforeach()
-  add_library(aviary SHARED EXCLUDE_FROM_ALL ${objects})
-  target_include_directories(aviary PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
-  target_link_libraries(aviary PRIVATE aviary_options fmt::fmt Threads::Threads PkgConfig::HWY aviary_dnnl ZLIB::ZLIB)
-  set_target_properties(aviary PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0)
-endfunction()
-
 function(aviary_program)
   cmake_parse_arguments(PROGRAM "" "" "LINKS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/cli/*.cpp)
@@ -75,7 +73,6 @@ function(aviary_program)
   if(sources)
     add_executable(aviary_cli ${sources})
     set_target_properties(aviary_cli PROPERTIES OUTPUT_NAME aviary)
-    target_compile_definitions(aviary_cli PRIVATE AVIARY_VERSION="${PROJECT_VERSION}")
     target_link_libraries(aviary_cli PRIVATE ${PROGRAM_LINKS})
     install(TARGETS aviary_cli)
   endif()

@@ -1,0 +1,89 @@
+# shellcheck shell=bash
+# What ./check and ./quickstart share: packages, configuring, messages. Source it with bash from the repository's root.
+
+# say TEXT: a headline of what happens next.
+say() { printf '\n== %s\n' "$*"; }
+
+# die TEXT: one sentence on stderr, named after the script, and exit code 1.
+die() {
+  printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+  exit 1
+}
+
+# packages_for PURPOSE...: the packages of scripts/packages for these purposes, one per line.
+packages_for() {
+  local purpose
+  for purpose in "$@"; do
+    awk -v purpose="$purpose" '{ sub(/#.*/, "") } $1 == purpose { for (i = 2; i <= NF; i++) print $i }' scripts/packages
+  done
+}
+
+# have_package NAME: is it installed?
+have_package() {
+  dpkg-query --show --showformat='${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
+}
+
+# missing_packages PURPOSE...: those not installed yet, on one line.
+missing_packages() {
+  local package
+  local missing=()
+  for package in $(packages_for "$@"); do
+    have_package "$package" || missing+=("$package")
+  done
+  printf '%s' "${missing[*]-}"
+}
+
+# as_root COMMAND...: run it as root, now or through passwordless sudo; false when neither is there.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+    sudo -n "$@"
+  else
+    return 1
+  fi
+}
+
+apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" </dev/null; }
+
+# install_or_tell PURPOSE...: install what is missing; without the right to, print the line to run and stop.
+install_or_tell() {
+  local missing
+  if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+    echo "This is not a Debian system; assuming that these are installed (names of Debian 12):"
+    packages_for "$@" | paste -sd ' '
+    return
+  fi
+  missing=$(missing_packages "$@")
+  if [ -z "$missing" ]; then return; fi
+  if ! as_root true; then
+    echo "Packages are missing, and installing them needs root. Run this line, then try again:" >&2
+    echo "  sudo apt-get update && sudo apt-get install -y --no-install-recommends $missing" >&2
+    exit 1
+  fi
+  say "Installing $missing"
+  apt_get update || die "apt-get update failed (its message is above); is the network there?"
+  # shellcheck disable=SC2086 # a list of words
+  apt_get install -y --no-install-recommends $missing >build-packages.log 2>&1 || {
+    tail -n 20 build-packages.log >&2
+    rm -f build-packages.log
+    die "apt-get could not install the packages (its last lines are above)"
+  }
+  rm -f build-packages.log
+}
+
+# free_mb: megabytes free on the disk of this folder.
+free_mb() { df --output=avail -m . | tail -n 1 | tr -d ' '; }
+
+# configure PRESET: run CMake; from scratch when the folder was moved since the last time.
+configure() {
+  local cache="build/$1/CMakeCache.txt"
+  local fresh=()
+  if [ -f "$cache" ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$PWD" "$cache"; then fresh=(--fresh); fi
+  cmake --preset "$1" "${fresh[@]}" --log-level=WARNING
+}
+
+# minutes SECONDS: "1 min 05 s".
+minutes() {
+  if [ "$1" -ge 60 ]; then printf '%d min %02d s' $(($1 / 60)) $(($1 % 60)); else printf '%d s' "$1"; fi
+}
