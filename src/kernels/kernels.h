@@ -30,7 +30,7 @@ struct TokenShift {
 inline constexpr int max_shift_outputs = 8;
 void token_shift_mix(const TokenShift& shape, const float* x, const float* state, const float* const* mix,
                      float* const* out, float* next_state);
-// scratch [row_blocks, outputs, cols]; dout[o] and dnext_state may be null.
+// scratch [row_blocks, outputs + 1, cols]; dout[o] and dnext_state may be null.
 void token_shift_mix_backward(const TokenShift& shape, const float* x, const float* state, const float* const* mix,
                               const float* const* dout, const float* dnext_state, float* dx, float* dstate,
                               float* const* dmix, float* scratch);
@@ -81,7 +81,7 @@ struct Heads {
 // kk = normalize(k * k_k); out: k * (1 + (a - 1) * k_a), -kk, kk * a
 void rwkv7_keys(const Heads& shape, const float* k, const float* k_k, const float* a, const float* k_a, float* out_k,
                 float* minus_kk, float* kk_a);
-// scratch [row_blocks, 2, cols]; the incoming gradients may be null.
+// scratch [row_blocks, 2, cols]; dk and da may not be null here.
 void rwkv7_keys_backward(const Heads& shape, const float* k, const float* k_k, const float* a, const float* k_a,
                          const float* dout_k, const float* dminus_kk, const float* dkk_a, float* dk, float* dk_k,
                          float* da, float* dk_a, float* scratch);
@@ -95,7 +95,7 @@ struct Rwkv7OutputGradients {
 };
 // out = (group_norm(y) + (sum over the head of r * k * r_k) * v) * g
 void rwkv7_output(const Heads& shape, const Rwkv7OutputInputs& in, float epsilon, float* out);
-// scratch [row_blocks, 3, cols]
+// scratch [row_blocks, 3, cols]; gradients of activations may not be null here.
 void rwkv7_output_backward(const Heads& shape, const Rwkv7OutputInputs& in, float epsilon, const float* dout,
                            const Rwkv7OutputGradients& gradients, float* scratch);
 // out = v + (v_first - v) * gate
