@@ -1,0 +1,116 @@
+#include "text/utf8.h"
+
+#include <cassert>
+
+namespace aviary {
+
+namespace {
+
+constexpr std::string_view replacement = "\xef\xbf\xbd";  // U+FFFD
+
+uint8_t byte_at(std::string_view text, size_t i) { return static_cast<uint8_t>(text[i]); }
+
+// The allowed second bytes after a leading byte (table 3-7 of the Unicode standard) and the length it
+// announces.
+struct Lead {
+  int32_t length;
+  uint8_t low, high;
+};
+
+Lead lead_of(uint8_t first) {
+  if (first < 0xc2) return {0, 0, 0};  // a continuation byte, or an overlong form of ASCII
+  if (first < 0xe0) return {2, 0x80, 0xbf};
+  if (first == 0xe0) return {3, 0xa0, 0xbf};
+  if (first == 0xed) return {3, 0x80, 0x9f};  // the rest would be surrogates
+  if (first < 0xf0) return {3, 0x80, 0xbf};
+  if (first == 0xf0) return {4, 0x90, 0xbf};
+  if (first < 0xf4) return {4, 0x80, 0xbf};
+  if (first == 0xf4) return {4, 0x80, 0x8f};
+  return {0, 0, 0};
+}
+
+}  // namespace
+
+Utf8Step utf8_step(std::string_view text) {
+  if (text.empty()) return {};
+  uint8_t first = byte_at(text, 0);
+  if (first < 0x80) return {Utf8Kind::character, 1};
+  Lead lead = lead_of(first);
+  if (lead.length == 0) return {Utf8Kind::invalid, 1};
+  int32_t length = 1;
+  for (; length < lead.length && length < static_cast<int32_t>(text.size()); ++length) {
+    uint8_t byte = byte_at(text, static_cast<size_t>(length));
+    uint8_t low = length == 1 ? lead.low : uint8_t{0x80};
+    uint8_t high = length == 1 ? lead.high : uint8_t{0xbf};
+    if (byte < low || byte > high) return {Utf8Kind::invalid, length};
+  }
+  return {length == lead.length ? Utf8Kind::character : Utf8Kind::incomplete, length};
+}
+
+uint32_t utf8_code_point(std::string_view character) {
+  assert(!character.empty());
+  uint8_t first = byte_at(character, 0);
+  if (character.size() == 1) return first;
+  uint32_t code_point = first & (0xffu >> (character.size() + 1));
+  for (size_t i = 1; i < character.size(); ++i)
+    code_point = (code_point << 6) | (byte_at(character, i) & 0x3fu);
+  return code_point;
+}
+
+void append_utf8(std::string& text, uint32_t code_point) {
+  assert(code_point <= 0x10ffff && (code_point < 0xd800 || code_point > 0xdfff));
+  auto continuation = [&](int shift) { text += static_cast<char>(0x80 | ((code_point >> shift) & 0x3f)); };
+  if (code_point < 0x80) {
+    text += static_cast<char>(code_point);
+  } else if (code_point < 0x800) {
+    text += static_cast<char>(0xc0 | (code_point >> 6));
+    continuation(0);
+  } else if (code_point < 0x10000) {
+    text += static_cast<char>(0xe0 | (code_point >> 12));
+    continuation(6), continuation(0);
+  } else {
+    text += static_cast<char>(0xf0 | (code_point >> 18));
+    continuation(12), continuation(6), continuation(0);
+  }
+}
+
+bool is_utf8(std::string_view text) { return count_invalid_utf8(text) == 0; }
+
+int64_t count_invalid_utf8(std::string_view text) {
+  int64_t invalid = 0;
+  while (!text.empty()) {
+    Utf8Step step = utf8_step(text);
+    if (step.kind != Utf8Kind::character) invalid += step.length;
+    text.remove_prefix(static_cast<size_t>(step.length));
+  }
+  return invalid;
+}
+
+std::string Utf8Stream::push(std::string_view bytes) {
+  std::string joined;
+  if (!pending_.empty()) {
+    joined = pending_.append(bytes);
+    bytes = joined;
+    pending_.clear();
+  }
+  std::string out;
+  out.reserve(bytes.size());
+  while (!bytes.empty()) {
+    Utf8Step step = utf8_step(bytes);
+    if (step.kind == Utf8Kind::incomplete) {
+      pending_ = bytes;
+      break;
+    }
+    out += step.kind == Utf8Kind::character ? bytes.substr(0, static_cast<size_t>(step.length)) : replacement;
+    bytes.remove_prefix(static_cast<size_t>(step.length));
+  }
+  return out;
+}
+
+std::string Utf8Stream::flush() {
+  bool unfinished = !pending_.empty();
+  pending_.clear();
+  return unfinished ? std::string(replacement) : std::string();
+}
+
+}  // namespace aviary

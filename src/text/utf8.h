@@ -1,0 +1,44 @@
+// UTF-8 where bytes come from a model: characters may be cut in two by tokens, and need not be valid at all.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace aviary {
+
+enum class Utf8Kind : uint8_t { character, invalid, incomplete };
+
+// What the front of a text is: a whole character, bytes that can never become one, or the beginning of one
+// that only more bytes can decide. `length` is the number of bytes, at least 1 unless the text is empty.
+// Invalid bytes are cut as Unicode recommends (chapter 3.9): the longest beginning of a character at a time.
+struct Utf8Step {
+  Utf8Kind kind = Utf8Kind::incomplete;
+  int32_t length = 0;
+};
+Utf8Step utf8_step(std::string_view text);
+
+// Code point of one whole character, as found by utf8_step.
+uint32_t utf8_code_point(std::string_view character);
+// The UTF-8 form of a code point that is no surrogate and at most U+10FFFF.
+void append_utf8(std::string& text, uint32_t code_point);
+
+bool is_utf8(std::string_view text);
+// Number of bytes of `text` that are no part of a whole character.
+int64_t count_invalid_utf8(std::string_view text);
+
+// Makes printable text of bytes that arrive in pieces: holds back an unfinished character until the rest of
+// it comes, and replaces what can never be a character by U+FFFD. The output does not depend on how the bytes
+// were cut.
+class Utf8Stream {
+ public:
+  // The whole characters that are complete with these bytes.
+  std::string push(std::string_view bytes);
+  // Ends the stream: an unfinished character becomes one U+FFFD. The stream can then be used again.
+  std::string flush();
+
+ private:
+  std::string pending_;
+};
+
+}  // namespace aviary

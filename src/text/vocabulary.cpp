@@ -1,0 +1,198 @@
+#include "text/vocabulary.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "text/utf8.h"
+
+namespace aviary {
+
+namespace {
+
+// A part of a line as it may stand in an error message.
+std::string quoted(std::string_view part) {
+  constexpr size_t longest = 40;
+  std::string shown;
+  for (char c : part.substr(0, longest)) shown += c >= 0x20 && c != 0x7f ? c : '?';
+  return shown + (part.size() > longest ? "..." : "");
+}
+
+int64_t parse_number(std::string_view digits, std::string_view what, int64_t line) {
+  int64_t value = 0;
+  auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  require(error == std::errc() && end == digits.data() + digits.size() && value >= 0,
+          "vocabulary line {}: the {} is \"{}\", expected a whole number", line, what, quoted(digits));
+  return value;
+}
+
+// Reads the literal of one line: '...', "...", b'...' or b"...".
+class Literal {
+ public:
+  Literal(std::string_view source, int64_t line) : source_(source), line_(line) {}
+
+  std::string read() {
+    if (!source_.empty() && source_[0] == 'b') is_bytes_ = true, at_ = 1;
+    bool opened = at_ < source_.size() && (source_[at_] == '\'' || source_[at_] == '"');
+    require(opened && source_.size() >= at_ + 2 && source_.back() == source_[at_],
+            "vocabulary line {}: the token is {}, expected a literal in quotes such as 'the' or b'\\xff'",
+            line_, quoted(source_));
+    char quote = source_[at_++];
+    size_t end = source_.size() - 1;
+    while (at_ < end) {
+      char c = source_[at_++];
+      require(c != quote, "vocabulary line {}: a quote inside the literal {} needs a backslash", line_,
+              quoted(source_));
+      if (c == '\\') {
+        require(at_ < end, "vocabulary line {}: the literal {} ends inside an escape", line_,
+                quoted(source_));
+        read_escape(end);
+      } else {
+        bool ascii = static_cast<uint8_t>(c) < 0x80;
+        require(ascii || !is_bytes_, "vocabulary line {}: bytes literals hold ASCII and escapes only, got {}",
+                line_, quoted(source_));
+        token_ += c;
+      }
+    }
+    require(is_bytes_ || is_utf8(token_),
+            "vocabulary line {}: the str literal is not valid UTF-8; write it as b'...'", line_);
+    return std::move(token_);
+  }
+
+ private:
+  void read_escape(size_t end) {
+    char c = source_[at_++];
+    constexpr std::string_view letters = "\\'\"abfnrtv0", meanings("\\'\"\a\b\f\n\r\t\v\0", 11);
+    if (c == 'x') return append_code(hex(2, end));
+    if (c == 'u' && !is_bytes_) return append_code(hex(4, end));
+    if (c == 'U' && !is_bytes_) return append_code(hex(8, end));
+    size_t known = letters.find(c);
+    // \0 begins an octal number in Python; only the plain zero has one meaning for every reader.
+    bool octal = c == '0' && at_ < end && source_[at_] >= '0' && source_[at_] <= '7';
+    require(known != std::string_view::npos && !octal,
+            "vocabulary line {}: unknown escape \\{} in {}; use \\x.. for a byte or \\u.... for a character",
+            line_, c, quoted(source_));
+    token_ += meanings[known];
+  }
+
+  void append_code(uint32_t code) {
+    if (is_bytes_) {
+      token_ += static_cast<char>(code);
+      return;
+    }
+    require(code <= 0x10ffff && (code < 0xd800 || code > 0xdfff),
+            "vocabulary line {}: U+{:04X} is no character that UTF-8 can hold", line_, code);
+    append_utf8(token_, code);
+  }
+
+  uint32_t hex(size_t digits, size_t end) {
+    uint32_t value = 0;
+    const char* first = source_.data() + at_;
+    const char* last = source_.data() + std::min(at_ + digits, end);
+    auto [stop, error] = std::from_chars(first, last, value, 16);
+    require(error == std::errc() && stop == first + digits,
+            "vocabulary line {}: an escape in {} needs {} hexadecimal digits", line_, quoted(source_),
+            digits);
+    at_ += digits;
+    return value;
+  }
+
+  std::string_view source_;
+  int64_t line_;
+  size_t at_ = 0;
+  bool is_bytes_ = false;
+  std::string token_;
+};
+
+VocabularyEntry parse_line(std::string_view text, int64_t line) {
+  size_t first = text.find(' '), last = text.rfind(' ');
+  require(first != std::string_view::npos && first < last,
+          "vocabulary line {}: \"{}\" is not of the form `id literal length`", line, quoted(text));
+  int64_t id = parse_number(text.substr(0, first), "id", line);
+  require(id >= 1 && id <= max_vocabulary_id,
+          "vocabulary line {}: the id is {}, expected 1 to {} (0 is the end of text)", line, id,
+          max_vocabulary_id);
+  int64_t length = parse_number(text.substr(last + 1), "length", line);
+  std::string bytes = Literal(text.substr(first + 1, last - first - 1), line).read();
+  require(static_cast<int64_t>(bytes.size()) == length,
+          "vocabulary line {}: token {} has {} bytes, but its length is given as {}", line, id, bytes.size(),
+          length);
+  require(length >= 1 && length <= max_token_bytes,
+          "vocabulary line {}: token {} has {} bytes, expected 1 to {}", line, id, length, max_token_bytes);
+  return {static_cast<int32_t>(id), std::move(bytes)};
+}
+
+void require_every_byte(const std::unordered_map<std::string_view, int64_t>& lines) {
+  std::string missing;
+  int count = 0;
+  for (int byte = 0; byte < 256; ++byte) {
+    char c = static_cast<char>(byte);
+    if (lines.count(std::string_view(&c, 1)) != 0) continue;
+    if (++count <= 8) missing += fmt::format(" 0x{:02x}", byte);
+  }
+  require(count == 0,
+          "vocabulary: {} of the 256 single bytes have no token (missing:{}{}), so some texts could not be "
+          "encoded; add "
+          "a line for each",
+          count, missing, count > 8 ? " ..." : "");
+}
+
+}  // namespace
+
+std::vector<VocabularyEntry> parse_vocabulary(std::string_view text) {
+  require(!text.empty(), "vocabulary: the text is empty, expected lines of the form `id literal length`");
+  std::vector<VocabularyEntry> entries;
+  std::vector<int64_t> line_of_entry;
+  for (int64_t line = 1; !text.empty(); ++line) {
+    size_t end = std::min(text.find('\n'), text.size());
+    std::string_view content = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (content.ends_with('\r')) content.remove_suffix(1);
+    entries.push_back(parse_line(content, line));
+    line_of_entry.push_back(line);
+  }
+  std::unordered_map<std::string_view, int64_t> lines;
+  std::unordered_map<int32_t, int64_t> lines_of_id;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    auto [id, new_id] = lines_of_id.try_emplace(entries[i].id, line_of_entry[i]);
+    require(new_id, "vocabulary line {}: id {} was given before, in line {}", line_of_entry[i], entries[i].id,
+            id->second);
+    auto [same, new_token] = lines.try_emplace(entries[i].bytes, line_of_entry[i]);
+    require(new_token, "vocabulary line {}: token {} has the same bytes as the token of line {}",
+            line_of_entry[i], entries[i].id, same->second);
+  }
+  require_every_byte(lines);
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  return entries;
+}
+
+std::string vocabulary_line(int32_t id, std::string_view bytes) {
+  bool is_text = is_utf8(bytes);
+  char quote =
+      bytes.find('\'') != std::string_view::npos && bytes.find('"') == std::string_view::npos ? '"' : '\'';
+  std::string literal;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    char c = bytes[i];
+    uint8_t byte = static_cast<uint8_t>(c);
+    if (c == '\\' || c == quote)
+      literal += '\\', literal += c;
+    else if (c == '\n')
+      literal += "\\n";
+    else if (c == '\r')
+      literal += "\\r";
+    else if (c == '\t')
+      literal += "\\t";
+    else if (byte < 0x20 || byte == 0x7f || (byte >= 0x80 && !is_text))
+      literal += fmt::format("\\x{:02x}", byte);
+    else if (byte == 0xc2 &&
+             static_cast<uint8_t>(bytes[i + 1]) < 0xa0)  // the control characters U+0080 to U+009F
+      literal += fmt::format("\\x{:02x}", static_cast<uint8_t>(bytes[++i]));
+    else
+      literal += c;
+  }
+  return fmt::format("{} {}{}{}{} {}\n", id, is_text ? "" : "b", quote, literal, quote, bytes.size());
+}
+
+}  // namespace aviary

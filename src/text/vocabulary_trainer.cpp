@@ -1,0 +1,167 @@
+#include "text/vocabulary_trainer.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <vector>
+
+#include "base/error.h"
+#include "text/pair_merger.h"
+#include "text/pieces.h"
+#include "text/tokenizer.h"
+#include "text/utf8.h"
+#include "text/vocabulary.h"
+
+namespace aviary {
+
+namespace {
+
+struct Word {
+  std::string_view bytes;
+  int64_t count = 0;
+};
+
+// The different pieces of a text in the order of their first occurrence, as views into the text.
+class WordTable {
+ public:
+  void add(std::string_view text) {
+    Pieces pieces(text);
+    for (std::string_view piece = pieces.next(); !piece.empty(); piece = pieces.next()) {
+      auto [found, is_new] = index_.try_emplace(piece, words_.size());
+      if (is_new) words_.push_back({piece, 0});
+      ++words_[found->second].count;
+    }
+  }
+  std::vector<Word> take() { return std::move(words_); }
+
+ private:
+  std::unordered_map<std::string_view, size_t> index_;
+  std::vector<Word> words_;
+};
+
+std::vector<Word> count_words(std::string_view text, int64_t sample_bytes) {
+  constexpr size_t parts = 64;
+  size_t sample = static_cast<size_t>(std::max<int64_t>(sample_bytes, parts));
+  WordTable table;
+  if (text.size() <= sample) {
+    table.add(text);
+  } else {
+    size_t length = sample / parts;
+    for (size_t i = 0; i < parts; ++i) {
+      size_t begin = static_cast<size_t>(static_cast<double>(text.size() - length) * static_cast<double>(i) /
+                                         (parts - 1));
+      size_t end = std::min(begin + length, text.size());
+      auto inside_character = [&](size_t at) { return (static_cast<uint8_t>(text[at]) & 0xc0) == 0x80; };
+      while (begin < end && inside_character(begin)) ++begin;
+      table.add(text.substr(begin, end - begin));
+    }
+  }
+  return table.take();
+}
+
+std::string vocabulary_text(const std::vector<std::string>& learned) {
+  std::string text;
+  for (int32_t byte = 0; byte < 256; ++byte)
+    text += vocabulary_line(byte + 1, std::string(1, static_cast<char>(byte)));
+  for (size_t i = 0; i < learned.size(); ++i)
+    text += vocabulary_line(257 + static_cast<int32_t>(i), learned[i]);
+  return text;
+}
+
+// The words as the real tokenizer would encode them with the tokens learned so far.
+struct Encoded {
+  TokenizerPtr tokenizer;
+  std::vector<int64_t> uses;  // of each learned token
+  int64_t tokens = 0;         // of the whole text
+};
+
+Encoded encode_words(const std::vector<Word>& words, const std::vector<std::string>& learned,
+                     PairMerger* merger) {
+  Encoded result{make_world_tokenizer(vocabulary_text(learned)), std::vector<int64_t>(learned.size()), 0};
+  std::vector<int32_t> ids, symbols;
+  for (const Word& word : words) {
+    ids.clear(), symbols.clear();
+    result.tokenizer->encode(word.bytes, ids);
+    result.tokens += word.count * static_cast<int64_t>(ids.size());
+    for (int32_t id : ids)
+      if (id > 256) result.uses[static_cast<size_t>(id - 257)] += word.count;
+    if (merger == nullptr || ids.size() < 2) continue;
+    for (size_t at = 0, i = 0; i < ids.size();) {
+      // A character that has no token was encoded byte by byte: put it together again.
+      Utf8Step step = utf8_step(word.bytes.substr(at));
+      std::string_view bytes = result.tokenizer->bytes_of(ids[i]);
+      bool whole = ids[i] > 256 || step.kind != Utf8Kind::character || step.length == 1;
+      if (!whole) bytes = word.bytes.substr(at, static_cast<size_t>(step.length));
+      symbols.push_back(merger->symbol(bytes, whole));
+      i += whole ? 1 : bytes.size();
+      at += bytes.size();
+    }
+    merger->add_word(symbols, word.count);
+  }
+  return result;
+}
+
+// How many tokens more the text would have without this learned token: its uses times the tokens it would
+// become.
+int64_t loss_without(const std::string& token, int64_t uses, const Tokenizer& tokenizer) {
+  std::string_view bytes = token;
+  int32_t first = tokenizer.encode(bytes.substr(0, bytes.size() - 1)).front();
+  size_t rest = tokenizer.encode(bytes.substr(tokenizer.bytes_of(first).size())).size();
+  return uses * static_cast<int64_t>(rest);
+}
+
+std::vector<std::string> by_use(const std::vector<std::string>& learned, const std::vector<int64_t>& uses) {
+  std::vector<size_t> order(learned.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return uses[a] != uses[b] ? uses[a] > uses[b] : learned[a] < learned[b];
+  });
+  std::vector<std::string> sorted;
+  for (size_t i : order) sorted.push_back(learned[i]);
+  return sorted;
+}
+
+}  // namespace
+
+std::string train_vocabulary(std::string_view text, int32_t vocab_size, const VocabularyOptions& options) {
+  require(vocab_size >= 257 && vocab_size <= 65536,
+          "vocabulary: its size is to be {}, expected 257 (all bytes and the end of text) to 65536",
+          vocab_size);
+  size_t wanted = static_cast<size_t>(vocab_size) - 257;
+  std::vector<Word> words = count_words(text, options.sample_bytes);
+  auto report = [&](int round, double part) {
+    if (options.progress) options.progress(std::min(1.0, (round + part) / (options.rounds + 1)));
+  };
+
+  // Round 0 is plain byte pair encoding. It needs every step on the way to a word as a token of its own
+  // ("Eliza", "Elizab"), which the longest match then hardly ever uses. The later rounds drop what costs less
+  // than the next choice would save, look at the text as the tokenizer now sees it, and go on from there.
+  std::vector<std::string> learned, best;
+  int64_t best_tokens = 0;
+  for (int round = 0; round <= options.rounds; ++round) {
+    PairMerger merger;
+    encode_words(words, learned, &merger);
+    while (learned.size() < wanted) {
+      std::string token = merger.next_token();
+      if (token.empty()) break;
+      learned.push_back(std::move(token));
+      if (learned.size() % 64 == 0)
+        report(round, static_cast<double>(learned.size()) / static_cast<double>(wanted));
+    }
+    Encoded encoded = encode_words(words, learned, nullptr);
+    if (round == 0 || encoded.tokens < best_tokens) {
+      best_tokens = encoded.tokens;
+      best = by_use(learned, encoded.uses);
+    }
+    int64_t threshold = std::max<int64_t>(merger.best_gain(), 1);
+    std::vector<std::string> kept;
+    for (size_t i = 0; i < learned.size(); ++i)
+      if (loss_without(learned[i], encoded.uses[i], *encoded.tokenizer) >= threshold)
+        kept.push_back(learned[i]);
+    if (kept.size() == learned.size()) break;
+    learned = std::move(kept);
+  }
+  report(options.rounds + 1, 0);
+  return vocabulary_text(best);
+}
+
+}  // namespace aviary
