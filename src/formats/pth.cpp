@@ -1,0 +1,333 @@
+#include "formats/pth.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "formats/pickle.h"
+#include "formats/zip.h"
+
+namespace aviary {
+namespace {
+
+using Kind = PickleValue::Kind;
+using Index = PickleValue::Index;
+
+constexpr std::string_view rebuild_tensor = "torch._utils _rebuild_tensor_v2";
+constexpr std::string_view rebuild_parameter = "torch._utils _rebuild_parameter";
+
+struct StorageType {
+  std::string_view name;
+  Dtype dtype;
+};
+constexpr StorageType storage_types[] = {
+    {"torch FloatStorage", Dtype::f32}, {"torch DoubleStorage", Dtype::f64},
+    {"torch HalfStorage", Dtype::f16},  {"torch BFloat16Storage", Dtype::bf16},
+    {"torch CharStorage", Dtype::i8},   {"torch ByteStorage", Dtype::u8},
+    {"torch ShortStorage", Dtype::i16}, {"torch IntStorage", Dtype::i32},
+    {"torch LongStorage", Dtype::i64},  {"torch BoolStorage", Dtype::boolean}};
+
+// The only names that a pickle may hold.
+constexpr auto allowed_globals = [] {
+  std::array<std::string_view, 3 + std::size(storage_types)> names{"collections OrderedDict", rebuild_tensor,
+                                                                   rebuild_parameter};
+  for (size_t i = 0; i < std::size(storage_types); ++i) names[3 + i] = storage_types[i].name;
+  return names;
+}();
+
+// The magic number 0x1950a86a20f9469cfc6c as a pickle: PROTO 2, LONG1 of ten bytes, STOP.
+constexpr std::string_view legacy_magic{"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 15};
+constexpr int64_t legacy_protocol = 1001;
+
+struct Storage {
+  Dtype dtype = Dtype::f32;
+  int64_t count = 0;
+  int64_t size = 0;  // bytes
+  Bytes bytes;
+};
+using Storages = std::unordered_map<std::string_view, Storage>;
+
+// Copies the elements in row-major order; strides are in bytes.
+template <size_t element>
+void gather(const std::byte* source, std::span<const int64_t> sizes, std::span<const int64_t> strides,
+            std::byte*& out) {
+  if (sizes.empty()) {
+    std::memcpy(out, source, element);
+    out += element;
+    return;
+  }
+  for (int64_t i = 0; i < sizes[0]; ++i)
+    gather<element>(source + i * strides[0], sizes.subspan(1), strides.subspan(1), out);
+}
+
+void gather(size_t element, const std::byte* source, std::span<const int64_t> sizes,
+            std::span<const int64_t> strides, std::byte* out) {
+  switch (element) {
+    case 1:
+      return gather<1>(source, sizes, strides, out);
+    case 2:
+      return gather<2>(source, sizes, strides, out);
+    case 4:
+      return gather<4>(source, sizes, strides, out);
+    default:
+      return gather<8>(source, sizes, strides, out);
+  }
+}
+
+bool is_row_major(std::span<const int64_t> sizes, std::span<const int64_t> strides) {
+  int64_t expected = 1;
+  for (size_t i = sizes.size(); i-- > 0;) {
+    if (sizes[i] != 1 && strides[i] != expected) return false;
+    expected *= sizes[i];
+  }
+  return true;
+}
+
+class PthReader {
+ public:
+  PthReader(const Pickle& pickle, const std::string& where) : pickle_(pickle), where_(where) {}
+
+  // All storages that the pickle mentions, still without their bytes.
+  Storages declared_storages() const {
+    Storages storages;
+    for (const PickleValue& value : pickle_.values) {
+      if (value.kind != Kind::persistent) continue;
+      auto [key, storage] = declared_storage(value);
+      const Storage& known = storages.emplace(key, storage).first->second;
+      require(known.dtype == storage.dtype && known.count == storage.count,
+              "{}: the storage {} is described in two ways; the file is damaged", where_, in_quotes(key));
+    }
+    return storages;
+  }
+
+  // `budget` bounds the bytes that are copied.
+  TensorTable read(const Storages& storages, size_t budget) const {
+    TensorTable table{.format = "pth", .tensors = {}, .metadata = {}, .buffers = {}};
+    const PickleValue& root = pickle_[pickle_.root];
+    require(root.kind == Kind::dict,
+            "{}: the file holds something other than a dict; expected a dict of tensors, as "
+            "torch.save(model.state_dict(), ...) writes it",
+            where_);
+    std::unordered_set<std::string_view> names;
+    for (size_t i = 0; i < root.items.size(); i += 2) {
+      const PickleValue &key = pickle_[root.items[i]], &value = pickle_[root.items[i + 1]];
+      if (value.kind != Kind::call) continue;
+      require(key.kind == Kind::text, "{}: a tensor in the dict has a name that is not a text", where_);
+      require(names.insert(key.text).second, "{}: two tensors are named {}", where_, in_quotes(key.text));
+      table.tensors.push_back(tensor(key.text, value, storages, budget, table.buffers));
+    }
+    if (table.tensors.empty() && !root.items.empty())
+      fail(
+          "{}: the dict in the file holds no tensors, its first entry is {}; a state_dict inside of another "
+          "dict has to "
+          "be saved on its own",
+          where_, in_quotes(pickle_[root.items[0]].text));
+    return table;
+  }
+
+ private:
+  [[noreturn]] void fail_at(std::string_view name, std::string_view problem) const {
+    fail("{}: tensor {}: {}; the file is damaged or of an unknown version of torch", where_, in_quotes(name),
+         problem);
+  }
+
+  // ("storage", type, key, location, count), in the older form with the view as a sixth.
+  std::pair<std::string_view, Storage> declared_storage(const PickleValue& persistent) const {
+    constexpr std::string_view problem =
+        "{}: a storage is not described as torch.save does; the file is damaged";
+    const PickleValue& tuple = pickle_[persistent.items[0]];
+    bool has_view = tuple.items.size() == 6;
+    require(tuple.kind == Kind::tuple && (tuple.items.size() == 5 || has_view), problem, where_);
+    const PickleValue &tag = pickle_[tuple.items[0]], &type = pickle_[tuple.items[1]];
+    const PickleValue &key = pickle_[tuple.items[2]], &count = pickle_[tuple.items[4]];
+    require(tag.kind == Kind::text && tag.text == "storage" && key.kind == Kind::text, problem, where_);
+    require(count.kind == Kind::integer && count.integer >= 0, problem, where_);
+    auto found = std::find_if(
+        std::begin(storage_types), std::end(storage_types),
+        [&](const StorageType& row) { return type.kind == Kind::global && row.name == type.text; });
+    require(found != std::end(storage_types), problem, where_);
+    require(!has_view || pickle_[tuple.items[5]].kind == Kind::none,
+            "{}: the storage {} is a view of another one, which only torch before 0.4 wrote; save the file "
+            "again with a "
+            "newer torch",
+            where_, in_quotes(key.text));
+    Storage storage{.dtype = found->dtype, .count = count.integer, .size = 0, .bytes = {}};
+    require(multiply(storage.count, size_of(storage.dtype), storage.size), problem, where_);
+    return {key.text, storage};
+  }
+
+  // The arguments of a call of `function`, or null.
+  const std::vector<Index>* arguments(const PickleValue& value, std::string_view function) const {
+    if (value.kind != Kind::call || pickle_[value.items[0]].text != function) return nullptr;
+    return &pickle_[value.items[1]].items;
+  }
+
+  std::vector<int64_t> integers(std::string_view name, Index index) const {
+    const PickleValue& tuple = pickle_[index];
+    if (tuple.kind != Kind::tuple || tuple.items.size() > max_tensor_rank)
+      fail_at(name, fmt::format("its shape is not a tuple of at most {} sizes", max_tensor_rank));
+    std::vector<int64_t> values;
+    for (Index item : tuple.items) {
+      const PickleValue& value = pickle_[item];
+      if (value.kind != Kind::integer || value.integer < 0)
+        fail_at(name, "a size or a stride is not a positive integer");
+      values.push_back(value.integer);
+    }
+    return values;
+  }
+
+  // _rebuild_tensor_v2(storage, offset, sizes, strides, requires_grad, hooks), or
+  // _rebuild_parameter(tensor, requires_grad, hooks) around it.
+  TensorEntry tensor(std::string_view name, const PickleValue& value, const Storages& storages,
+                     size_t& budget, std::vector<std::vector<std::byte>>& buffers) const {
+    const std::vector<Index>* call = arguments(value, rebuild_parameter);
+    if (call && call->empty()) fail_at(name, "its parameter is empty");
+    call = arguments(call ? pickle_[(*call)[0]] : value, rebuild_tensor);
+    if (!call || call->size() < 6) fail_at(name, "it is not described as torch.save does");
+    const PickleValue &persistent = pickle_[(*call)[0]], &offset = pickle_[(*call)[1]];
+    if (persistent.kind != Kind::persistent) fail_at(name, "it has no storage");
+    if (offset.kind != Kind::integer || offset.integer < 0)
+      fail_at(name, "its offset is not a positive integer");
+    const Storage& storage = storages.at(declared_storage(persistent).first);
+    TensorEntry entry{std::string(name), storage.dtype, integers(name, (*call)[2]), {}};
+    std::vector<int64_t> strides = integers(name, (*call)[3]);
+    if (strides.size() != entry.shape.size()) fail_at(name, "it has not as many strides as sizes");
+    entry.data = data(entry, offset.integer, std::move(strides), storage, budget, buffers);
+    return entry;
+  }
+
+  Bytes data(const TensorEntry& entry, int64_t offset, std::vector<int64_t> strides, const Storage& storage,
+             size_t& budget, std::vector<std::vector<std::byte>>& buffers) const {
+    size_t size = static_cast<size_t>(expected_bytes(entry, where_));
+    if (size == 0) return {};
+    int64_t element = size_of(entry.dtype);
+    int64_t last = offset;  // the largest index of an element
+    for (size_t i = 0; i < strides.size(); ++i) {
+      int64_t reach = 0;
+      if (!multiply(entry.shape[i] - 1, strides[i], reach) || __builtin_add_overflow(last, reach, &last))
+        fail_at(entry.name, "its strides are absurd");
+    }
+    if (last >= storage.count)
+      fail("{}: tensor {} reaches element {} of a storage of {} elements; the file is damaged", where_,
+           in_quotes(entry.name), last, storage.count);
+    Bytes source = storage.bytes.subspan(static_cast<size_t>(offset * element));
+    if (is_row_major(entry.shape, strides)) return source.first(size);
+    require(size <= budget,
+            "{}: tensor {} is larger than the file, because its elements are stored once and used many "
+            "times; make it contiguous before torch.save",
+            where_, in_quotes(entry.name));
+    budget -= size;
+    for (size_t i = 0; i < strides.size(); ++i) strides[i] = entry.shape[i] == 1 ? 0 : strides[i] * element;
+    std::vector<std::byte>& buffer = buffers.emplace_back(size);
+    gather(static_cast<size_t>(element), source.data(), entry.shape, strides, buffer.data());
+    return buffer;
+  }
+
+  const Pickle& pickle_;
+  const std::string& where_;
+};
+
+const ZipEntry* find_entry(const std::unordered_map<std::string_view, const ZipEntry*>& entries,
+                           const std::string& name) {
+  auto found = entries.find(name);
+  return found == entries.end() ? nullptr : found->second;
+}
+
+TensorTable parse_zip(Bytes bytes, const std::string& where) {
+  constexpr std::string_view pickle_name = "data.pkl";
+  std::vector<ZipEntry> directory = read_zip_directory(bytes, where);
+  std::unordered_map<std::string_view, const ZipEntry*> entries;
+  const ZipEntry* main = nullptr;
+  for (const ZipEntry& entry : directory) {
+    entries.emplace(entry.name, &entry);
+    // In whatever folder torch was told to save: "archive/data.pkl".
+    if (!entry.name.ends_with(pickle_name) ||
+        (entry.name != pickle_name && !entry.name.ends_with("/data.pkl")))
+      continue;
+    require(main == nullptr, "{}: the zip archive has more than one data.pkl", where);
+    main = &entry;
+  }
+  require(main != nullptr, "{}: the zip archive has no data.pkl; expected a file of torch.save", where);
+  std::string root(main->name.substr(0, main->name.size() - pickle_name.size()));
+  if (const ZipEntry* order = find_entry(entries, root + "byteorder"))
+    require(as_text(zip_entry_bytes(bytes, *order, where)) == "little",
+            "{}: the tensors are big-endian, expected little-endian", where);
+
+  Bytes pickle_bytes = zip_entry_bytes(bytes, *main, where);
+  Pickle pickle = read_pickle(pickle_bytes, allowed_globals, where);
+  require(pickle.size == pickle_bytes.size(), "{}: bytes follow the end of data.pkl; the file is damaged",
+          where);
+  PthReader reader(pickle, where);
+  Storages storages = reader.declared_storages();
+  for (auto& [key, storage] : storages) {
+    const ZipEntry* entry = find_entry(entries, fmt::format("{}data/{}", root, key));
+    require(entry != nullptr, "{}: the storage {} is missing; the file is damaged", where, in_quotes(key));
+    storage.bytes = zip_entry_bytes(bytes, *entry, where);
+    require(storage.bytes.size() == static_cast<uint64_t>(storage.size),
+            "{}: the storage {} has {} bytes, expected {}; the file is damaged", where, in_quotes(key),
+            storage.bytes.size(), storage.size);
+  }
+  return reader.read(storages, bytes.size());
+}
+
+// Five pickles (magic number, protocol, system, object, keys of the storages), then for each key the number
+// of elements and the elements.
+TensorTable parse_legacy(Bytes bytes, const std::string& where) {
+  ByteReader stream(bytes, where);
+  stream.take(legacy_magic.size());
+  auto next_pickle = [&] {
+    Pickle pickle = read_pickle(stream.rest(), allowed_globals, where);
+    stream.take(pickle.size);
+    return pickle;
+  };
+  Pickle protocol = next_pickle();
+  require(protocol[protocol.root].kind == Kind::integer && protocol[protocol.root].integer == legacy_protocol,
+          "{}: the file has an unknown version of the torch format, expected {}", where, legacy_protocol);
+  Pickle system = next_pickle();
+  const std::vector<Index>& facts = system[system.root].items;
+  for (size_t i = 0; system[system.root].kind == Kind::dict && i < facts.size(); i += 2)
+    if (system[facts[i]].text == "little_endian")
+      require(system[facts[i + 1]].integer == 1, "{}: the tensors are big-endian, expected little-endian",
+              where);
+
+  Pickle pickle = next_pickle();
+  PthReader reader(pickle, where);
+  Storages storages = reader.declared_storages();
+  Pickle keys = next_pickle();
+  require(keys[keys.root].kind == Kind::list, "{}: the list of the storages is missing; the file is damaged",
+          where);
+  std::unordered_set<std::string_view> seen;
+  for (Index index : keys[keys.root].items) {
+    auto found = storages.find(keys[index].text);
+    require(found != storages.end() && seen.insert(found->first).second,
+            "{}: the list of the storages names {}, which is unknown or named twice; the file is damaged",
+            where, in_quotes(keys[index].text));
+    Storage& storage = found->second;
+    int64_t count = stream.read<int64_t>();
+    require(count == storage.count, "{}: the storage {} has {} elements, expected {}; the file is damaged",
+            where, in_quotes(found->first), count, storage.count);
+    storage.bytes = stream.take(static_cast<uint64_t>(storage.size));
+  }
+  require(seen.size() == storages.size(), "{}: {} storages are missing; the file is damaged", where,
+          storages.size() - seen.size());
+  require(stream.left() == 0, "{}: {} bytes follow the last storage, expected none", where, stream.left());
+  return reader.read(storages, bytes.size());
+}
+
+}  // namespace
+
+bool looks_like_pth(Bytes bytes) {
+  std::string_view text = as_text(bytes);
+  return text.starts_with("PK\x03\x04") || text.starts_with(legacy_magic);
+}
+
+TensorTable parse_pth(Bytes bytes, const std::string& where) {
+  return as_text(bytes).starts_with(legacy_magic) ? parse_legacy(bytes, where) : parse_zip(bytes, where);
+}
+
+}  // namespace aviary

@@ -1,0 +1,22 @@
+// Files of torch.save: a pickle of a dict of tensors and the storages beside it, in a zip archive (torch
+// >= 1.6) or in one stream (before). Format: torch/serialization.py, torch/_utils.py and
+// caffe2/serialize/inline_container.h.
+#pragma once
+
+#include <string>
+
+#include "formats/bytes.h"
+#include "formats/tensor_file.h"
+
+namespace aviary {
+
+// True when the bytes begin as a zip archive or with the magic number of the older form.
+bool looks_like_pth(Bytes bytes);
+
+// Reads a dict of tensors and parameters (a state_dict); values of other kinds beside them are left out.
+// Nothing of the pickle is ever executed: names other than those of tensors are refused. Tensors that are not
+// contiguous are copied, at most as many bytes as the file has. Throws Error when the file holds anything
+// else or is damaged.
+TensorTable parse_pth(Bytes bytes, const std::string& where);
+
+}  // namespace aviary
