@@ -1,0 +1,287 @@
+#include "infer/sampler.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <utility>
+
+#include "base/error.h"
+
+namespace aviary {
+namespace {
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr size_t lanes = 16;  // partial results that the compiler can keep in vector registers
+
+// e^x for x <= 0 within 2 units of the last place, 0 below -87.7. Without branches, so that loops over it
+// vectorize.
+inline float exp_negative(float x) {
+  constexpr float shift =
+      0x1.8p23f;  // adding it rounds to an integer and leaves that integer in the low bits
+  // max(x, -88), where n = -127, whose power of two is the bit pattern of 0; for negative numbers it is the
+  // minimum of the bit patterns (g++ would make a branch of the comparison of floats).
+  float clamped = std::bit_cast<float>(std::min(std::bit_cast<uint32_t>(x), std::bit_cast<uint32_t>(-88.0f)));
+  float shifted = clamped * 1.44269504f + shift;
+  float n = shifted - shift;
+  float r = clamped - n * 0.693359375f + n * 2.12194440e-4f;  // x - n * ln 2, ln 2 in two parts
+  float sum = 1.0f / 5040;
+  for (float coefficient : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f})
+    sum = sum * r + coefficient;
+  return sum * std::bit_cast<float>((std::bit_cast<uint32_t>(shifted) + 127u) << 23);
+}
+
+// Throws unless every logit is finite or -infinity and one is finite.
+float largest_logit(std::span<const float> logits) {
+  require(!logits.empty(), "sampler: there are no logits");
+  float largest[lanes];
+  int bad[lanes] = {};
+  std::fill_n(largest, lanes, -infinity);
+  auto look = [&](float x, size_t lane) {
+    largest[lane] = x > largest[lane] ? x : largest[lane];
+    bad[lane] |= !(x < infinity);
+  };
+  size_t i = 0;
+  for (; i + lanes <= logits.size(); i += lanes)
+    for (size_t lane = 0; lane < lanes; ++lane) look(logits[i + lane], lane);
+  for (; i < logits.size(); ++i) look(logits[i], 0);
+
+  if (std::find(bad, bad + lanes, 1) != bad + lanes) {
+    auto first = std::find_if(logits.begin(), logits.end(), [](float x) { return !(x < infinity); });
+    fail(
+        "sampler: the logit of token {} is {}, expected a finite number; the model has diverged or its file "
+        "is damaged",
+        first - logits.begin(), *first);
+  }
+  float best = *std::max_element(largest, largest + lanes);
+  require(best > -infinity, "sampler: all {} logits are -inf, so no token can be drawn; fewer must be banned",
+          logits.size());
+  return best;
+}
+
+double sum_of(std::span<const float> values) {
+  double sums[lanes] = {};
+  size_t i = 0;
+  for (; i + lanes <= values.size(); i += lanes)
+    for (size_t lane = 0; lane < lanes; ++lane) sums[lane] += values[i + lane];
+  for (; i < values.size(); ++i) sums[0] += values[i];
+  double sum = 0;
+  for (double part : sums) sum += part;
+  return sum;
+}
+
+// Copies the weights that reach `threshold` to the front of `pool`.
+std::span<float> gather(std::span<const float> weights, float threshold, std::vector<float>& pool) {
+  size_t count = 0;
+  for (float weight : weights)
+    if (weight >= threshold) pool[count++] = weight;
+  return std::span(pool).first(count);
+}
+
+// The larger weights (the largest is 1), gathered with ever lower thresholds until `enough(span)` or down to
+// `floor`.
+template <typename Enough>
+std::span<float> gather_until(std::span<const float> weights, float floor, std::vector<float>& pool,
+                              Enough enough) {
+  for (float threshold = 0x1p-8f;; threshold *= 0x1p-8f) {
+    std::span<float> top = gather(weights, std::max(threshold, floor), pool);
+    if (threshold <= floor || enough(top)) return top;
+  }
+}
+
+// The weight at which the sum of the descending weights first reaches `mass`.
+float cutoff_of_mass(std::span<const float> weights, double mass, std::vector<float>& pool) {
+  auto top =
+      gather_until(weights, 0.0f, pool, [mass](std::span<float> part) { return sum_of(part) >= mass; });
+  // Quickselect by mass: the crossing is in top[low, high), and `above` is the sum of all before it.
+  size_t low = 0, high = top.size();
+  double above = 0;
+  while (high - low > 1) {
+    size_t middle = low + (high - low) / 2;
+    auto at = [&](size_t index) { return top.begin() + static_cast<ptrdiff_t>(index); };
+    std::nth_element(at(low), at(middle), at(high), std::greater<>());
+    double upper = sum_of(top.subspan(low, middle - low));
+    if (above + upper >= mass) {
+      high = middle;
+    } else {
+      above += upper;
+      low = middle;
+    }
+  }
+  return top[low];
+}
+
+// The weight of the token at place `count` (from 1) of the descending order, or `floor` when that is larger.
+float cutoff_of_count(std::span<const float> weights, size_t count, float floor, std::vector<float>& pool) {
+  auto top =
+      gather_until(weights, floor, pool, [count](std::span<float> part) { return part.size() >= count; });
+  if (top.size() < count) return floor;
+  auto last = top.begin() + static_cast<ptrdiff_t>(count - 1);
+  std::nth_element(top.begin(), last, top.end(), std::greater<>());
+  return *last;
+}
+
+// p^(1/temperature) of the kept tokens, as weights; returns their sum.
+double apply_temperature(std::span<Candidate> kept, std::span<const float> logits, float best,
+                         double temperature) {
+  if (temperature != 0.0 && temperature != 1.0) {
+    auto scale = static_cast<float>(1.0 / std::max(temperature, 1e-6));
+    for (Candidate& candidate : kept)
+      candidate.probability = exp_negative((logits[static_cast<size_t>(candidate.token)] - best) * scale);
+  }
+  double sum = 0;
+  for (const Candidate& candidate : kept) sum += candidate.probability;
+  return sum;
+}
+
+// Fills selection.kept; see candidates() in the header. The options are checked.
+void select(std::span<const float> logits, const SamplerOptions& options, detail::Selection& selection) {
+  float best = largest_logit(logits);
+  selection.weights.resize(logits.size());
+  selection.pool.resize(logits.size());
+  std::span<float> weights = selection.weights;
+  // Every filter keeps the tokens from some weight up, so all together do, too.
+  float cutoff = std::numeric_limits<float>::min();
+  if (options.temperature == 0.0) {
+    cutoff = 1.0f;
+    for (size_t i = 0; i < weights.size(); ++i) weights[i] = logits[i] == best ? 1.0f : 0.0f;
+  } else {
+    for (size_t i = 0; i < weights.size(); ++i) weights[i] = exp_negative(logits[i] - best);
+    double sum = sum_of(weights);  // probability = weight / sum
+    if (options.top_p < 1.0) {
+      float top_p = cutoff_of_mass(weights, options.top_p * sum, selection.pool);
+      if (options.top_p_x > 0.0) top_p = std::min(top_p, static_cast<float>(options.top_p_x * sum));
+      cutoff = std::max(cutoff, top_p);
+    }
+    if (options.top_a > 0.0)
+      cutoff = std::max(cutoff,
+                        static_cast<float>(options.top_a * std::pow(1.0 / sum, options.top_a_power) * sum));
+    cutoff = std::min(cutoff, 1.0f);
+  }
+  size_t ties = logits.size();  // how many tokens may be kept whose weight is just the cutoff
+  if (options.top_k > 0 && static_cast<uint64_t>(options.top_k) < logits.size()) {
+    auto count = static_cast<size_t>(options.top_k);
+    cutoff = cutoff_of_count(weights, count, cutoff, selection.pool);
+    auto above = [cutoff](float weight) { return weight > cutoff; };
+    ties = count - static_cast<size_t>(std::count_if(weights.begin(), weights.end(), above));
+  }
+
+  selection.kept.clear();
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (weights[i] < cutoff || (weights[i] == cutoff && ties == 0)) continue;
+    ties -= weights[i] == cutoff;
+    selection.kept.push_back({static_cast<int32_t>(i), weights[i]});
+  }
+  auto total = static_cast<float>(apply_temperature(selection.kept, logits, best, options.temperature));
+  for (Candidate& candidate : selection.kept) candidate.probability /= total;
+}
+
+void check_range(const char* name, double value, bool inside, const char* expected) {
+  require(inside, "sampler: {} is {}, expected {}", name, value, expected);
+}
+
+}  // namespace
+
+void check(const SamplerOptions& o) {
+  auto finite = [](double x) { return std::isfinite(x); };
+  check_range("temperature", o.temperature, finite(o.temperature) && o.temperature >= 0,
+              "0 (greedy) or more");
+  require(o.top_k >= 0, "sampler: top_k is {}, expected a number of tokens, or 0 for no limit", o.top_k);
+  check_range("top_p", o.top_p, o.top_p > 0 && o.top_p <= 1,
+              "more than 0 and at most 1; for the most probable token alone set temperature to 0");
+  check_range("top_a", o.top_a, o.top_a >= 0 && o.top_a <= 1, "0 (off) to 1");
+  check_range("top_a_power", o.top_a_power, finite(o.top_a_power) && o.top_a_power >= 0, "0 or more");
+  check_range("top_p_x", o.top_p_x, o.top_p_x >= 0 && o.top_p_x <= 1, "0 (off) to 1");
+  check_range("presence_penalty", o.presence_penalty, std::abs(o.presence_penalty) <= 1000, "-1000 to 1000");
+  check_range("frequency_penalty", o.frequency_penalty, std::abs(o.frequency_penalty) <= 1000,
+              "-1000 to 1000");
+  check_range("penalty_decay", o.penalty_decay, o.penalty_decay >= 0 && o.penalty_decay <= 1,
+              "0 to 1 (no decay)");
+  for (int32_t token : o.uncounted)
+    require(token >= 0, "sampler: uncounted holds token {}, expected 0 or more", token);
+  for (const TokenBias& bias : o.bias) {
+    require(bias.token >= 0, "sampler: bias is given for token {}, expected 0 or more", bias.token);
+    require(bias.bias < infinity,
+            "sampler: the bias of token {} is {}, expected a finite number, or -inf to ban it", bias.token,
+            bias.bias);
+  }
+}
+
+std::vector<Candidate> candidates(std::span<const float> logits, const SamplerOptions& options) {
+  check(options);
+  detail::Selection selection;
+  select(logits, options, selection);
+  return std::move(selection.kept);
+}
+
+Sampler::Sampler(SamplerOptions options) : options_(std::move(options)), random_(options_.seed) {
+  check(options_);
+  std::sort(options_.uncounted.begin(), options_.uncounted.end());
+}
+
+std::span<const Candidate> Sampler::candidates(std::span<const float> logits) {
+  bool penalties = !counts_.empty() && (options_.presence_penalty != 0 || options_.frequency_penalty != 0);
+  if (penalties || !options_.bias.empty()) {
+    adjusted_.assign(logits.begin(), logits.end());
+    auto logit_of = [&](int32_t token, const char* what) -> float& {
+      require(static_cast<size_t>(token) < adjusted_.size(),
+              "sampler: {} token {} is not in the vocabulary of {} tokens", what, token, adjusted_.size());
+      return adjusted_[static_cast<size_t>(token)];
+    };
+    for (const TokenBias& bias : options_.bias) logit_of(bias.token, "biased") += bias.bias;
+    if (penalties)
+      for (const auto& [token, count] : counts_)
+        logit_of(token, "accepted") -=
+            static_cast<float>(options_.presence_penalty + count * options_.frequency_penalty);
+    logits = adjusted_;
+  }
+  select(logits, options_, selection_);
+  return selection_.kept;
+}
+
+int32_t Sampler::sample(std::span<const float> logits) {
+  std::span<const Candidate> kept = candidates(logits);
+  double rest = random_.uniform();
+  for (const Candidate& candidate : kept) {
+    rest -= candidate.probability;
+    if (rest < 0) return candidate.token;
+  }
+  // The probabilities were rounded and add up to a little less than 1.
+  return kept.back().token;
+}
+
+void Sampler::accept(int32_t token) {
+  require(token >= 0, "sampler: token {} was accepted, expected 0 or more", token);
+  double increase =
+      std::binary_search(options_.uncounted.begin(), options_.uncounted.end(), token) ? 0.0 : 1.0;
+  bool known = false;
+  for (auto& entry : counts_) {
+    entry.count *= options_.penalty_decay;
+    if (entry.token == token) {
+      entry.count += increase;
+      known = true;
+    }
+  }
+  if (!known) counts_.push_back({token, increase});
+}
+
+SamplerState Sampler::state() const { return {random_.seed(), random_.counter(), counts_}; }
+
+void Sampler::restore(const SamplerState& state) {
+  std::vector<int32_t> tokens;
+  for (const auto& [token, count] : state.counts) {
+    require(token >= 0 && std::isfinite(count) && count >= 0,
+            "sampler state: token {} has the count {}, expected a token and a count of 0 or more", token,
+            count);
+    tokens.push_back(token);
+  }
+  std::sort(tokens.begin(), tokens.end());
+  auto twice = std::adjacent_find(tokens.begin(), tokens.end());
+  require(twice == tokens.end(), "sampler state: token {} is counted twice",
+          twice == tokens.end() ? 0 : *twice);
+  random_ = Random(state.seed, state.counter);
+  counts_ = state.counts;
+}
+
+}  // namespace aviary

@@ -1,0 +1,126 @@
+// Choosing the next token from the logits, the way the RWKV pip package does it (rwkv/utils.py, sample_logits
+// and PIPELINE.generate), with top-a and top-p-x, which the README files of RWKV-LM propose.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/random.h"
+
+namespace aviary {
+
+// A constant added to the logit of one token; -infinity bans the token.
+struct TokenBias {
+  int32_t token = 0;
+  float bias = 0;
+};
+
+// The defaults are those of the pip package's generate().
+struct SamplerOptions {
+  // Applied last, as p^(1/temperature), to the tokens the filters have kept. 0: only the most probable token
+  // (all of them when several are equal), whatever top_p, top_a and top_p_x say.
+  double temperature = 1.0;
+  // Keep at most so many tokens, the most probable ones; of equal ones the smaller ids. 0: no limit.
+  int64_t top_k = 0;
+  // In (0, 1]. Keep the most probable tokens until their sum reaches top_p, and all that equal the last of
+  // them.
+  double top_p = 0.85;
+  // Keep a token only if p >= top_a * (largest p)^top_a_power. 0: off. RWKV-LM suggests 0.2 and 2.
+  double top_a = 0.0;
+  double top_a_power = 2.0;
+  // Keep what top_p keeps and every token with p >= top_p_x besides. 0: off. RWKV-LM suggests 0.01.
+  double top_p_x = 0.0;
+
+  // A token that was accepted n times has presence + n * frequency subtracted from its logit; n fades by the
+  // factor penalty_decay (1: never) with every accepted token, the presence penalty does not.
+  double presence_penalty = 0.2;
+  double frequency_penalty = 0.2;
+  double penalty_decay = 0.996;
+  // Tokens that get the presence penalty only (the pip package: everything inside " \t0123456789").
+  std::vector<int32_t> uncounted = {};
+
+  std::vector<TokenBias> bias = {};
+  uint64_t seed = 0;
+};
+
+// Throws Error, naming the option, its value and what is expected.
+void check(const SamplerOptions& options);
+
+struct Candidate {
+  int32_t token = 0;
+  float probability = 0;
+};
+
+// The tokens that may be drawn, by increasing id, with the probabilities of the draw (sum 1).
+//
+// Order of the pip package: softmax of the logits without temperature; top_p, top_p_x, top_a and top_k each
+// judge these probabilities, and a token must pass all of them; p^(1/temperature) of the rest, normalized.
+// Its original differs in two places where it obeys accidents of float32 or of the sorting routine: with
+// top_p = 1 it may keep the best token only (here: all), and of tokens that tie at the border of top_k it
+// keeps arbitrary ones (here: the first). The samplers of RWKV-v1 (temperature first, ties cut by position)
+// and of the RWKV-7 demo (the last token of top_p keeps only a part of its probability) are different
+// functions and not offered.
+//
+// logits: one per token of the vocabulary; -infinity means "never", and so does a probability that is less
+// than e^-87 of the largest one (float32 ends there). The penalties, the bias and the seed of the options
+// play no part. Throws Error when the options are wrong, a logit is NaN or +infinity, or none is finite.
+std::vector<Candidate> candidates(std::span<const float> logits, const SamplerOptions& options);
+
+// What a sampler has to remember: enough to go on bit for bit.
+struct SamplerState {
+  struct Count {
+    int32_t token = 0;
+    double count = 0;
+    bool operator==(const Count&) const = default;
+  };
+  uint64_t seed = 0;
+  uint64_t counter = 0;       // random numbers drawn so far: one per sample()
+  std::vector<Count> counts;  // accepted tokens in the order of their first appearance
+  bool operator==(const SamplerState&) const = default;
+};
+
+namespace detail {
+
+// The arrays of one selection, kept so that only the first token allocates.
+struct Selection {
+  std::vector<float> weights;  // e^(logit - largest logit)
+  std::vector<float> pool;     // the larger weights
+  std::vector<Candidate> kept;
+};
+
+}  // namespace detail
+
+// One per generated sequence. Not thread-safe.
+class Sampler {
+ public:
+  // Throws Error when check() does.
+  explicit Sampler(SamplerOptions options = {});
+
+  // Draws a token. The penalties see what was accepted so far; the drawn token is not accepted by itself, for
+  // the caller may prefer another one. Throws Error as candidates() does, or when a biased or accepted token
+  // lies outside the vocabulary.
+  int32_t sample(std::span<const float> logits);
+
+  // The tokens the next sample() draws from: candidates() after bias and penalties. Valid until the next
+  // call.
+  std::span<const Candidate> candidates(std::span<const float> logits);
+
+  // Counts a token of the output for the penalties.
+  void accept(int32_t token);
+
+  SamplerState state() const;
+  // Throws Error unless `state` could have come from state().
+  void restore(const SamplerState& state);
+
+  const SamplerOptions& options() const { return options_; }
+
+ private:
+  SamplerOptions options_;
+  Random random_;
+  std::vector<SamplerState::Count> counts_;
+  std::vector<float> adjusted_;  // logits after bias and penalties
+  detail::Selection selection_;
+};
+
+}  // namespace aviary
