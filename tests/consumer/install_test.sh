@@ -13,7 +13,7 @@ mv "$work/first" "$work/prefix"
 lib=$(dirname "$(find "$work/prefix" -name libaviary.so)")
 
 echo "-- with CMake"
-cmake -S "$consumer" -B "$work/build" -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_PREFIX_PATH="$work/prefix" --log-level=WARNING
+cmake -S "$consumer" -B "$work/build" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_PREFIX_PATH="$work/prefix" --log-level=WARNING
 cmake --build "$work/build"
 "$work/build/consumer"
 
