@@ -107,8 +107,8 @@ void lerp_backward(const float* v, const float* v_first, const float* gate, cons
 enum class Activation : uint8_t { none, tanh, sigmoid, relu_squared };
 // y = activation(x + bias); bias [cols] may be null, y may be x.
 void activate(Activation kind, const float* x, const float* bias, int64_t rows, int64_t cols, float* y);
-// dx = (or += when accumulate) dy * derivative; `kept` is y for tanh and sigmoid, x for relu_squared. dx may be dy.
-void activate_backward(Activation kind, const float* kept, const float* dy, int64_t count, float* dx, bool accumulate);
+// g *= derivative; `kept` is y for tanh and sigmoid, x for relu_squared.
+void activate_backward(Activation kind, const float* kept, int64_t count, float* g);
 // y = sigmoid(r) * x, plus residual when not null.
 void sigmoid_gate(const float* r, const float* x, const float* residual, int64_t count, float* y);
 void sigmoid_gate_backward(const float* r, const float* x, const float* dy, int64_t count, float* dr, float* dx);

@@ -3,6 +3,7 @@
 
 #include <initializer_list>
 #include <new>
+#include <span>
 #include <type_traits>
 #include <vector>
 
@@ -38,6 +39,10 @@ class Tape {
   // destructible: tensors, Vars, numbers, references.
   template <typename Backward>
   void record(std::initializer_list<Var> outputs, Backward backward) {
+    record(std::span<const Var>(outputs.begin(), outputs.size()), backward);
+  }
+  template <typename Backward>
+  void record(std::span<const Var> outputs, Backward backward) {
     static_assert(std::is_trivially_destructible_v<Backward>);
     auto* copy = new (arena_.allocate(sizeof(Backward))) Backward(backward);
     auto* slots = static_cast<Gradient**>(arena_.allocate(static_cast<int64_t>(outputs.size() * sizeof(Gradient*))));

@@ -57,19 +57,17 @@ void activate_rows(Activation kind, const float* x, const float* bias, int64_t r
   }
 }
 
-void activate_backward_range(Activation kind, const float* kept, const float* dy, int64_t count, float* dx,
-                             bool accumulate) {
+void activate_backward_range(Activation kind, const float* kept, int64_t count, float* gradient) {
   for_vectors(count, [&](auto d, int64_t i) HWY_ATTR {
     const auto y = hn::LoadU(d, kept + i);
-    auto g = hn::LoadU(d, dy + i);
+    auto g = hn::LoadU(d, gradient + i);
     if (kind == Activation::tanh)
       g = hn::Mul(g, hn::NegMulAdd(y, y, hn::Set(d, 1.0f)));
     else if (kind == Activation::sigmoid)
       g = hn::Mul(g, hn::NegMulAdd(y, y, y));
     else if (kind == Activation::relu_squared)
       g = hn::Mul(g, hn::Mul(hn::Set(d, 2.0f), hn::Max(y, hn::Zero(d))));
-    if (accumulate) g = hn::Add(g, hn::LoadU(d, dx + i));
-    hn::StoreU(g, d, dx + i);
+    hn::StoreU(g, d, gradient + i);
   });
 }
 
@@ -179,11 +177,9 @@ void activate(Activation kind, const float* x, const float* bias, int64_t rows, 
   });
 }
 
-void activate_backward(Activation kind, const float* kept, const float* dy, int64_t count, float* dx,
-                       bool accumulate) {
+void activate_backward(Activation kind, const float* kept, int64_t count, float* g) {
   parallel_for(count, grain, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(activate_backward_range)
-    (kind, kept + begin, dy + begin, end - begin, dx + begin, accumulate);
+    HWY_DYNAMIC_DISPATCH(activate_backward_range)(kind, kept + begin, end - begin, g + begin);
   });
 }
 

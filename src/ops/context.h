@@ -1,0 +1,38 @@
+// What an operator needs besides its arguments: memory, the tape if gradients are wanted, and the rows' sequences.
+#pragma once
+
+#include "base/error.h"
+#include "base/random.h"
+#include "kernels/matmul.h"
+#include "tensor/sequences.h"
+#include "tensor/tape.h"
+
+namespace aviary {
+
+struct Context {
+  Arena& arena;
+  const Sequences& sequences;
+  kernels::Precision precision = kernels::Precision::f32;
+  Tape* tape = nullptr;      // null: nothing is recorded or kept
+  double dropout = 0;        // probability of setting an element to zero, where a model calls dropout()
+  Random* random = nullptr;  // for dropout
+
+  // The result of an operator: a Var that takes part in differentiation when there is a tape.
+  Var result(Shape shape, Dtype dtype) {
+    Tensor value = arena.tensor(shape, dtype);
+    return tape ? tape->variable(value) : Var{value};
+  }
+  Var result_like(const Var& x) { return result(x.shape(), x.dtype()); }
+};
+
+// Shape checks that say which operator, which argument, what was expected and what came.
+inline void require_shape(const char* op, const char* argument, const Shape& shape, const Shape& expected) {
+  if (shape != expected) [[unlikely]]
+    fail("{}: {} has shape {}, expected {}", op, argument, to_string(shape), to_string(expected));
+}
+inline void require_count(const char* op, const char* argument, const Tensor& tensor, int64_t expected) {
+  if (tensor.count() != expected) [[unlikely]]
+    fail("{}: {} has shape {}, expected {} elements", op, argument, to_string(tensor.shape()), expected);
+}
+
+}  // namespace aviary

@@ -1,0 +1,111 @@
+// The output matrix and the cross entropy behind it, fused, so that [N, V] logits never exist as a whole.
+//   loss = mean over rows of (log sum_j e^{l_j} - l_target),  l = x head^T;  dl = (softmax(l) - onehot(target)) / N
+//   l2wrap adds 1e-4 max(l) / N to dl at the largest logit (L2Wrap of the original trainers; the loss itself stays).
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "ops/ops.h"
+
+namespace aviary {
+namespace {
+
+constexpr double l2wrap_factor = 1e-4;
+constexpr int64_t chunk_elements = int64_t{16} << 20;  // logits held at a time
+
+// One chunk in double: logits of `rows` rows become their gradient.
+void reference(double* logits, const int32_t* targets, int64_t rows, int64_t cols, double scale, bool l2wrap,
+               double* losses) {
+  for (int64_t row = 0; row < rows; ++row, logits += cols) {
+    losses[row] = 0;
+    if (targets[row] < 0) {
+      std::fill(logits, logits + cols, 0.0);
+      continue;
+    }
+    const double* top = std::max_element(logits, logits + cols);
+    const double largest = *top;
+    const int64_t top_at = top - logits;
+    double sum = 0;
+    for (int64_t j = 0; j < cols; ++j) sum += std::exp(logits[j] - largest);
+    losses[row] = std::log(sum) + largest - logits[targets[row]];
+    for (int64_t j = 0; j < cols; ++j) logits[j] = std::exp(logits[j] - largest) / sum * scale;
+    logits[targets[row]] -= scale;
+    if (l2wrap) logits[top_at] += l2wrap_factor * largest * scale;
+  }
+}
+
+Tensor rows_of(const Tensor& x, int64_t begin, int64_t rows) {
+  return {static_cast<char*>(x.data()) + begin * x.cols() * size_of(x.dtype()), {rows, x.cols()}, x.dtype()};
+}
+
+// dx = dlogits head and dhead += dlogits^T x.
+void push_back(Context& c, const Tensor& x, const Tensor& dlogits, Weight& head, const Tensor& dx) {
+  const int64_t rows = x.rows(), cols = x.cols(), vocabulary = dlogits.cols();
+  if (x.dtype() == Dtype::f32) {
+    const float* g = dlogits.as<float>();
+    if (!dx.empty())
+      kernels::matmul(g, rows, vocabulary, head.backward(Layout::out_in, c.precision), dx.as<float>(), cols, false);
+    if (head.trainable())
+      kernels::matmul_transposed(g, vocabulary, x.as<float>(), cols, rows, vocabulary, cols,
+                                 head.gradient().as<float>(), cols, c.precision);
+    return;
+  }
+  set_zero(dx);
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t j = 0; j < vocabulary; ++j) {
+      const double g = dlogits.as<double>()[row * vocabulary + j];
+      for (int64_t i = 0; i < cols; ++i) {
+        if (!dx.empty()) dx.as<double>()[row * cols + i] += g * head.value().as<double>()[j * cols + i];
+        if (head.trainable()) head.gradient().as<double>()[j * cols + i] += g * x.as<double>()[row * cols + i];
+      }
+    }
+}
+
+}  // namespace
+
+double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t> targets, const LossOptions& options,
+                 std::span<double> losses) {
+  const int64_t rows = x.rows(), vocabulary = head.value().rows();
+  require(static_cast<int64_t>(targets.size()) == rows, "head_loss: {} targets for {} rows", targets.size(), rows);
+  require(losses.empty() || losses.size() == targets.size(), "head_loss: room for {} losses, expected {}",
+          losses.size(), targets.size());
+  for (int32_t target : targets)
+    require(target < vocabulary, "head_loss: target {} is outside the vocabulary of {}", target, vocabulary);
+  const int64_t counted = std::count_if(targets.begin(), targets.end(), [](int32_t target) { return target >= 0; });
+  require(counted > 0, "head_loss: no row has a target");
+  const double scale = options.scale / static_cast<double>(counted);
+  bool fresh = false;
+  Tensor dx;
+  if (c.tape) dx = c.tape->gradient(x, fresh);
+  require(!c.tape || fresh, "head_loss: the gradient of x is already set; the loss must be its only user");
+
+  const int64_t chunk = std::clamp<int64_t>(chunk_elements / vocabulary, 1, rows);
+  Tensor logits = c.arena.reserve({chunk, vocabulary}, x.dtype());
+  Tensor row_losses = c.arena.reserve({chunk}, Dtype::f64);
+  double total = 0;
+  for (int64_t begin = 0; begin < rows; begin += chunk) {
+    const int64_t some = std::min(chunk, rows - begin);
+    const Tensor part = rows_of(x.value, begin, some);
+    const Tensor out(logits.data(), {some, vocabulary}, x.dtype());
+    const int32_t* wanted = targets.data() + begin;
+    double* loss = row_losses.as<double>();
+    if (x.dtype() == Dtype::f64) {
+      Context plain{c.arena, c.sequences};
+      copy(linear(plain, {part}, head).value, out);
+      reference(out.as<double>(), wanted, some, vocabulary, scale, options.l2wrap, loss);
+    } else {
+      kernels::matmul(part.as<float>(), some, x.cols(), head.forward(Layout::out_in, c.precision), out.as<float>(),
+                      vocabulary, false);
+      kernels::cross_entropy(out.as<float>(), wanted, some, vocabulary, static_cast<float>(scale), options.l2wrap,
+                             loss);
+    }
+    for (int64_t row = 0; row < some; ++row) total += loss[row];
+    if (!losses.empty()) std::copy(loss, loss + some, losses.begin() + begin);
+    if (c.tape) push_back(c, part, out, head, dx.empty() ? dx : rows_of(dx, begin, some));
+  }
+  c.arena.release(logits);
+  c.arena.release(row_losses);
+  return total / static_cast<double>(counted);
+}
+
+}  // namespace aviary

@@ -1,0 +1,90 @@
+// Matrix products with a weight.
+//   y = x W^T + residual;  dx = dy W,  dW = dy^T x,  dresidual = dy   (out_in; for in_out W is transposed throughout)
+#include "ops/accumulate.h"
+#include "ops/ops.h"
+
+namespace aviary {
+namespace {
+
+// Sizes and strides of W seen as B [K, N] of y = x B: element (k, n) is at k * k_stride + n * n_stride.
+struct Matrix {
+  int64_t k, n, k_stride, n_stride;
+};
+
+Matrix matrix_of(const Weight& weight, Layout layout) {
+  const int64_t rows = weight.value().rows(), cols = weight.value().cols();
+  if (layout == Layout::out_in) return {cols, rows, 1, cols};
+  return {rows, cols, cols, 1};
+}
+
+void reference(const double* x, const double* w, const Matrix& b, int64_t rows, double* y) {
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t n = 0; n < b.n; ++n) {
+      double sum = 0;
+      for (int64_t k = 0; k < b.k; ++k) sum += x[row * b.k + k] * w[k * b.k_stride + n * b.n_stride];
+      y[row * b.n + n] += sum;
+    }
+}
+
+void reference_backward(const double* dy, const double* x, const double* w, const Matrix& b, int64_t rows, double* dx,
+                        double* dw) {
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t k = 0; k < b.k; ++k)
+      for (int64_t n = 0; n < b.n; ++n) {
+        const int64_t at = k * b.k_stride + n * b.n_stride;
+        if (dx) dx[row * b.k + k] += dy[row * b.n + n] * w[at];
+        if (dw) dw[at] += dy[row * b.n + n] * x[row * b.k + k];
+      }
+}
+
+void backward(Tape& tape, const Var& x, const Var& y, Weight& weight, Layout layout, const Matrix& b,
+              kernels::Precision precision) {
+  const int64_t rows = x.rows();
+  Tensor dy = tape.gradient(y);
+  if (x.dtype() == Dtype::f64) {
+    reference_backward(dy.as<double>(), x.value.as<double>(), weight.value().as<double>(), b, rows,
+                       tape.gradient(x).as<double>(), weight.gradient().as<double>());
+    return;
+  }
+  if (x.gradient) {
+    bool fresh = false;
+    Tensor dx = tape.gradient(x, fresh);
+    kernels::matmul(dy.as<float>(), rows, b.n, weight.backward(layout, precision), dx.as<float>(), b.k, !fresh);
+  }
+  if (!weight.trainable()) return;
+  float* dw = weight.gradient().as<float>();
+  if (layout == Layout::out_in)
+    kernels::matmul_transposed(dy.as<float>(), b.n, x.value.as<float>(), b.k, rows, b.n, b.k, dw, b.k, precision);
+  else
+    kernels::matmul_transposed(x.value.as<float>(), b.k, dy.as<float>(), b.n, rows, b.k, b.n, dw, b.n, precision);
+}
+
+}  // namespace
+
+Var linear(Context& c, const Var& x, Weight& weight, Layout layout, const Var& residual) {
+  require(weight.shape().rank() == 2, "linear: weight {} has shape {}, expected a matrix", weight.name(),
+          to_string(weight.shape()));
+  const Matrix b = matrix_of(weight, layout);
+  const int64_t rows = x.rows();
+  require(x.cols() == b.k, "linear: x has {} columns, {} expects {}", x.cols(), weight.name(), b.k);
+  Var y = c.result({rows, b.n}, x.dtype());
+  if (!residual.empty()) {
+    require_shape("linear", "residual", residual.shape(), y.shape());
+    copy(residual.value, y.value);
+  }
+  if (x.dtype() == Dtype::f64) {
+    if (residual.empty()) set_zero(y.value);
+    reference(x.value.as<double>(), weight.value().as<double>(), b, rows, y.value.as<double>());
+  } else {
+    kernels::matmul(x.value.as<float>(), rows, b.k, weight.forward(layout, c.precision), y.value.as<float>(), b.n,
+                    !residual.empty());
+  }
+  if (!c.tape) return y;
+  c.tape->record({y}, [=, precision = c.precision, &weight](Tape& tape) {
+    backward(tape, x, y, weight, layout, b, precision);
+    pass_gradient(tape, y, residual);
+  });
+  return y;
+}
+
+}  // namespace aviary

@@ -1,0 +1,110 @@
+// The differentiable operators. Each is one file: checks, forward, backward with its formula, and a plain reference in
+// double precision that defines what it means and that runs whenever the values are f64.
+//
+// Activations are [N, C]: the rows of all sequences of the step, one below the other. S is the number of sequences,
+// H the number of heads, V the size of the vocabulary.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "kernels/kernels.h"
+#include "ops/context.h"
+#include "ops/weight.h"
+
+namespace aviary {
+
+using kernels::Activation;
+
+// Rows of `table` [V, C] chosen by tokens [N]. Throws Error for a token outside the vocabulary.
+Var embedding(Context& c, Weight& table, std::span<const int32_t> tokens);
+
+// (x - mean) / sqrt(variance + epsilon) * weight + bias over the columns of each row; the variance is the biased one.
+Var layer_norm(Context& c, const Var& x, Weight& weight, Weight& bias, double epsilon = 1e-5);
+
+// y = x W^T (out_in) or x W (in_out), plus residual where given.
+Var linear(Context& c, const Var& x, Weight& weight, Layout layout = Layout::out_in, const Var& residual = {});
+
+// activation(x + bias); bias [C] is optional. relu_squared takes no bias.
+Var activate(Context& c, Activation kind, const Var& x, Weight* bias = nullptr);
+
+// Two thin matrices with an activation between: output(hidden(x down) up + bias).
+struct Lora {
+  Weight& down;  // [C, R]
+  Weight& up;    // [R, C]
+  Activation hidden = Activation::none;
+  Weight* bias = nullptr;
+  Activation output = Activation::none;
+};
+Var lora(Context& c, const Var& x, const Lora& weights);
+
+// a + b
+Var add(Context& c, const Var& a, const Var& b);
+
+// x with elements set to zero at random (and the others scaled up) when training with dropout; otherwise x itself.
+Var dropout(Context& c, const Var& x);
+
+// sigmoid(r) * x, plus residual where given.
+Var sigmoid_gate(Context& c, const Var& r, const Var& x, const Var& residual = {});
+
+// v + (v_first - v) * gate
+Var lerp(Context& c, const Var& v, const Var& v_first, const Var& gate);
+
+// Which of the two a mix of 1 means: the row itself (RWKV-2 to 5) or the row above (RWKV-6 and 7).
+enum class MixOf : uint8_t { current, previous };
+// out[o] = the mixture of every row with the row above it in its sequence (state [S, C] above the first), one output per
+// weight [C]. state becomes the last row of each sequence.
+template <size_t outputs>
+std::array<Var, outputs> token_shift_mix(Context& c, const Var& x, Var& state, MixOf of,
+                                         const std::array<Weight*, outputs>& mix);
+void token_shift_mix(Context& c, const Var& x, Var& state, MixOf of, std::span<Weight* const> mix, std::span<Var> out);
+
+template <size_t outputs>
+std::array<Var, outputs> token_shift_mix(Context& c, const Var& x, Var& state, MixOf of,
+                                         const std::array<Weight*, outputs>& mix) {
+  std::array<Var, outputs> out;
+  token_shift_mix(c, x, state, of, std::span<Weight* const>(mix), std::span<Var>(out));
+  return out;
+}
+
+// RWKV-4: y_t = (sum_{i<t} e^{(t-1-i)w + k_i} v_i + e^{u + k_t} v_t) / (the same without v), w = -exp(time_decay),
+// u = time_first. state: aa, bb, pp [S, C], meaning numerator aa e^pp and denominator bb e^pp; becomes the last one.
+// The gradient of a state is that of aa and bb; pp only rescales them.
+struct Wkv4State {
+  Var &aa, &bb, &pp;
+};
+Var wkv4(Context& c, Weight& time_decay, Weight& time_first, const Var& k, const Var& v, Wkv4State state);
+
+// RWKV-7: S = S diag(decay) + (S a) b^T + v k^T, y = S r, decay = exp(-e^{-1/2} sigmoid(w)); all arguments [N, H * n].
+// state [S, H, key, value] becomes the last one.
+struct Wkv7Arguments {
+  Var r, w, k, v, a, b;
+};
+Var wkv7(Context& c, int64_t heads, const Wkv7Arguments& arguments, Var& state);
+
+// RWKV-7's keys. kk = k k_k normalized per head; key = k (1 + (a - 1) k_a), remove = -kk, replace = kk a.
+struct Rwkv7Keys {
+  Var key, remove, replace;
+};
+Rwkv7Keys rwkv7_keys(Context& c, int64_t heads, const Var& k, Weight& k_k, const Var& a, Weight& k_a);
+
+// RWKV-7's output: (group_norm(y) weight + bias + (sum over the head of r k r_k) v) g.
+struct Rwkv7Output {
+  Var y, r, k, v, g;
+  Weight &r_k, &weight, &bias;
+};
+Var rwkv7_output(Context& c, int64_t heads, const Rwkv7Output& arguments, double epsilon = 64e-5);
+
+// The mean cross entropy of softmax(x head^T) against targets [N] (a target < 0 counts for nothing). The logits are
+// made in chunks of rows and never kept. With a tape, the gradients of loss * scale go to x and head at once; call
+// tape->backward() next. l2wrap adds the term of the original trainers that pulls each row's largest logit to 0.
+// `losses` [N], where given, receives the loss of every row.
+struct LossOptions {
+  double scale = 1;
+  bool l2wrap = false;
+};
+double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t> targets, const LossOptions& options,
+                 std::span<double> losses = {});
+
+}  // namespace aviary

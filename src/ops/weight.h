@@ -1,0 +1,45 @@
+// A parameter as the operators see it: its value, its gradient, and its repacked copies for matrix products.
+#pragma once
+
+#include <string>
+
+#include "kernels/matmul.h"
+#include "tensor/tensor.h"
+
+namespace aviary {
+
+// How a matrix is stored: `out_in` as torch.nn.Linear does (y = x W^T), `in_out` as LoRA matrices are (y = x W).
+enum class Layout : uint8_t { out_in, in_out };
+
+class Weight {
+ public:
+  Weight() = default;
+  Weight(std::string name, Shape shape, Dtype dtype) : name_(std::move(name)), value_(shape, dtype) {}
+
+  const std::string& name() const { return name_; }
+  const Tensor& value() const { return value_.view(); }
+  const Shape& shape() const { return value().shape(); }
+  // Empty unless the weight is being trained; operators add to it.
+  const Tensor& gradient() const { return gradient_.view(); }
+  // Allocates a zero gradient, or gives it back.
+  void set_trainable(bool trainable) {
+    if (trainable == !gradient_.empty()) return;
+    gradient_ = trainable ? OwnedTensor(shape(), value().dtype()) : OwnedTensor();
+  }
+  bool trainable() const { return !gradient_.empty(); }
+
+  // To be called after the value has changed: the packed copies are made anew when next needed.
+  void changed() { forward_stale_ = backward_stale_ = true; }
+
+  // The matrix B of y = x B, and of dx = dy B, for f32 values.
+  const kernels::PackedMatrix& forward(Layout layout, kernels::Precision precision);
+  const kernels::PackedMatrix& backward(Layout layout, kernels::Precision precision);
+
+ private:
+  std::string name_;
+  OwnedTensor value_, gradient_;
+  kernels::PackedMatrix forward_, backward_;
+  bool forward_stale_ = true, backward_stale_ = true;
+};
+
+}  // namespace aviary
