@@ -1,0 +1,66 @@
+// The one table of a model's parameters: names, shapes, initialization, optimizer groups. Allocation, loading, saving,
+// training and inspection all go through it.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <string_view>
+
+#include "base/random.h"
+#include "ops/weight.h"
+
+namespace aviary {
+
+// Fills a weight for the start of training.
+using Initializer = std::function<void(Random&, const Tensor&)>;
+
+namespace init {
+Initializer constant(double value);
+Initializer uniform(double bound);  // in [-bound, bound)
+// Rows or columns orthonormal, times gain (Saxe, McClelland, Ganguli 2013, arXiv 1312.6120).
+Initializer orthogonal(double gain);
+// value(i) for element i of a vector.
+Initializer each(std::function<double(int64_t)> value);
+}  // namespace init
+
+struct ParameterSpec {
+  std::string name;  // the name in the original checkpoints
+  Shape shape;
+  Initializer initialize;
+  bool decay = false;             // weight decay applies
+  double learning_rate_scale = 1;
+  bool optional = false;          // older files may lack it: then it keeps its initial value
+};
+
+struct Parameter {
+  ParameterSpec spec;
+  Weight weight;
+};
+
+class ParameterTable {
+ public:
+  explicit ParameterTable(Dtype dtype) : dtype_(dtype) {}
+
+  // The returned weight stays where it is for the life of the table.
+  Weight& add(ParameterSpec spec);
+  Parameter* find(std::string_view name);
+
+  auto begin() { return parameters_.begin(); }
+  auto end() { return parameters_.end(); }
+  auto begin() const { return parameters_.begin(); }
+  auto end() const { return parameters_.end(); }
+  int64_t count() const;  // of numbers, all parameters together
+  Dtype dtype() const { return dtype_; }
+
+  // Values for the start of training: parameter i draws from its own stream of `seed`.
+  void initialize(uint64_t seed);
+  void set_trainable(bool trainable);
+  // To be called after values have been written from outside.
+  void changed();
+
+ private:
+  Dtype dtype_;
+  std::deque<Parameter> parameters_;
+};
+
+}  // namespace aviary
