@@ -239,7 +239,7 @@ std::string make_header(const std::filesystem::path& path, std::span<const Tenso
                           fmt::join(tensor.shape, ","), begin, end);
     begin = end;
   }
-  header = "{" + header + "}";
+  header = fmt::format("{{{}}}", header);
   header.resize((header.size() + 7) / 8 * 8, ' ');
   require(static_cast<int64_t>(header.size()) <= max_header_bytes,
           "{}: the safetensors header would have {} bytes, the format allows {}", path.string(),
@@ -249,7 +249,11 @@ std::string make_header(const std::filesystem::path& path, std::span<const Tenso
 
 }  // namespace
 
-bool looks_like_safetensors(Bytes bytes) { return bytes.size() > 8 && bytes[8] == std::byte{'{'}; }
+bool looks_like_safetensors(Bytes bytes) {
+  // The eighth byte is the highest one of the header's length: a letter there means that the file is a text.
+  return bytes.size() > 8 && bytes[8] == std::byte{'{'} &&
+         (bytes[7] < std::byte{0x20} || bytes[7] > std::byte{0x7e});
+}
 
 TensorTable parse_safetensors(Bytes bytes, const std::string& where) {
   ByteReader reader(bytes, where);

@@ -12,7 +12,7 @@
 
 namespace aviary {
 
-// True when the ninth byte begins a JSON object.
+// True when the ninth byte begins a JSON object and the eight before it are not text.
 bool looks_like_safetensors(Bytes bytes);
 
 // Strict: the header is at most 100 MB, names are unique, the data of the tensors fills the rest of the file

@@ -106,11 +106,9 @@ TensorFile read_tensor_file(const std::filesystem::path& path) {
 
 TensorTable parse_tensors(std::span<const std::byte> bytes, const std::string& where) {
   if (looks_like_pth(bytes)) return parse_pth(bytes, where);
-  std::string_view text = as_text(bytes);
-  // The bytes before the header of a safetensors file are a number: eight letters would be an absurd one.
-  if (looks_like_safetensors(bytes) && !looks_like_text(text.substr(0, 8)))
-    return parse_safetensors(bytes, where);
-  fail("{}: the file is {}; expected a .safetensors file or a .pth file of torch.save", where, guess(text));
+  if (looks_like_safetensors(bytes)) return parse_safetensors(bytes, where);
+  fail("{}: the file is {}; expected a .safetensors file or a .pth file of torch.save", where,
+       guess(as_text(bytes)));
 }
 
 int64_t expected_bytes(const TensorEntry& tensor, std::string_view where) {

@@ -1,0 +1,162 @@
+#include "formats/pickle.h"
+
+#include <gtest/gtest.h>
+
+#include "formats/test_bytes.h"
+
+namespace aviary {
+namespace {
+
+using Kind = PickleValue::Kind;
+
+constexpr std::string_view allowed[] = {"collections OrderedDict", "torch thing"};
+
+Pickle read(std::string_view text) { return read_pickle(std::as_bytes(std::span(text)), allowed, "file"); }
+
+std::string error_of(std::string_view text) {
+  std::vector<std::byte> bytes = exact_copy(text);
+  try {
+    read_pickle(bytes, allowed, "file");
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+void expect_error(std::string_view text, std::string_view part) {
+  std::string error = error_of(text);
+  EXPECT_NE(error.find(part), std::string::npos) << error;
+}
+
+TEST(Pickle, ReadsNumbersTextsAndContainers) {
+  // (None, True, -2, 255, 65535, -1, 2**40, 1.5, "text", [7], {"a": 1})
+  std::string text =
+      "\x80\x02(N\x88J\xfe\xff\xff\xffK\xffM\xff\xff\x8a\x01\xff\x8a\x06\x00\x00\x00\x00\x00\x01"s +
+      "G\x3f\xf8\x00\x00\x00\x00\x00\x00X\x04\x00\x00\x00text]K\x07\x61}X\x01\x00\x00\x00\x61K\x01st."s;
+  Pickle pickle = read(text + "rest");
+  EXPECT_EQ(pickle.size, text.size());
+  const PickleValue& tuple = pickle[pickle.root];
+  ASSERT_EQ(tuple.kind, Kind::tuple);
+  ASSERT_EQ(tuple.items.size(), 11u);
+  auto item = [&](size_t i) { return pickle[tuple.items[i]]; };
+  EXPECT_EQ(item(0).kind, Kind::none);
+  EXPECT_EQ(item(1).kind, Kind::boolean);
+  EXPECT_EQ(item(1).integer, 1);
+  int64_t integers[] = {-2, 255, 65535, -1, int64_t{1} << 40};
+  for (size_t i = 0; i < 5; ++i) EXPECT_EQ(item(2 + i).integer, integers[i]) << i;
+  EXPECT_EQ(item(7).real, 1.5);
+  EXPECT_EQ(item(8).text, "text");
+  EXPECT_EQ(item(9).kind, Kind::list);
+  EXPECT_EQ(pickle[item(9).items.at(0)].integer, 7);
+  EXPECT_EQ(item(10).kind, Kind::dict);
+  EXPECT_EQ(pickle[item(10).items.at(0)].text, "a");
+  EXPECT_EQ(pickle[item(10).items.at(1)].integer, 1);
+}
+
+TEST(Pickle, RemembersValuesInBothWaysOfThePickler) {
+  for (std::string text :
+       {"\x80\x02K\x05q\x00h\x00\x86."s, "\x80\x02K\x05r\x01\x00\x00\x00j\x01\x00\x00\x00\x86."s,
+        "\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00K\x05\x94h\x00\x86."s}) {
+    Pickle pickle = read(text);
+    ASSERT_EQ(pickle[pickle.root].items.size(), 2u);
+    for (auto item : pickle[pickle.root].items) EXPECT_EQ(pickle[item].integer, 5);
+  }
+}
+
+TEST(Pickle, TurnsACallIntoAValueAndAnOrderedDictIntoADict) {
+  Pickle call = read(
+      "\x80\x02"
+      "ctorch\nthing\nK\x01\x85R.");
+  EXPECT_EQ(call[call.root].kind, Kind::call);
+  EXPECT_EQ(call[call[call.root].items[0]].text, "torch thing");
+  EXPECT_EQ(call[call[call[call.root].items[1]].items.at(0)].integer, 1);
+  // OrderedDict() with an item, then BUILD with {'_metadata': ...}
+  Pickle dict = read(
+      "\x80\x02"
+      "ccollections\nOrderedDict\n)RK\x01K\x02s}U\x09_metadataNsb.");
+  EXPECT_EQ(dict[dict.root].kind, Kind::dict);
+  EXPECT_EQ(dict[dict.root].items.size(), 2u);
+}
+
+TEST(Pickle, NeverLoadsOrRunsAnythingElse) {
+  expect_error(
+      "\x80\x02"
+      "cos\nsystem\nU\x02ls\x85R.",
+      "the pickle names the Python object 'os.system'");
+  expect_error("\x80\x04\x8c\x05posix\x94\x8c\x06system\x94\x93\x8c\x02ls\x85R.",
+               "the Python object 'posix.system'");
+  expect_error(
+      "\x80\x02"
+      "cbuiltins\neval\n.",
+      "the Python object 'builtins.eval'");
+  expect_error(
+      "\x80\x02"
+      "ctorch\nthin\ng\n.",
+      "the Python object 'torch.thin'");
+  expect_error(
+      "\x80\x02"
+      "ctorch thing\n\n.",
+      "the Python object 'torch thing.'");
+  expect_error("\x80\x02(ios\nsystem\n.", "the opcode 0x69 is not among those");
+  expect_error(
+      "\x80\x02"
+      "ctorch\nthing\n)\x81.",
+      "the opcode 0x81 is not among those");
+  expect_error("\x80\x02K\x01)R.", "a call has no function");
+  expect_error(
+      "\x80\x02"
+      "ctorch\nthing\n)R}b.",
+      "an object other than an OrderedDict has a state");
+}
+
+TEST(Pickle, RefusesMissingValuesAndMarks) {
+  expect_error("\x80\x02.", "a value is missing");
+  expect_error("\x80\x02t.", "a mark is missing");
+  expect_error("\x80\x02K\x01(\x85.", "a value is missing");
+  expect_error("\x80\x02K\x01K\x01.", "leaves values behind");
+  expect_error("\x80\x02K\x01(.", "a value is missing");
+  expect_error("\x80\x02}(K\x01u.", "a key has no value");
+  expect_error("\x80\x02K\x01K\x01K\x01s.", "items are set on something other than a dict");
+  expect_error("\x80\x02h\x00."s, "a remembered value is missing");
+  expect_error("K\x01.", "is not a pickle of protocol 2 to 5");
+  expect_error("\x80\x07N.", "the pickle has protocol 7");
+}
+
+TEST(Pickle, RefusesAbsurdSizesWithoutAllocatingThem) {
+  expect_error(
+      "\x80\x02X\xff\xff\xff\xff"
+      "a.",
+      "4294967295 bytes are expected");
+  expect_error(
+      "\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\x7f"
+      "a.",
+      "9223372036854775807 bytes are expected");
+  expect_error("\x80\x02Nr\xff\xff\xff\xff.", "the number of a remembered value is too large");
+  expect_error(
+      "\x80\x02\x8a\x09"
+      "123456789.",
+      "an integer has more than 64 bits");
+  expect_error(
+      "\x80\x02"
+      "ctorch\nthing",
+      "has no end");
+  expect_error("\x80\x02("s + std::string(2'000'000, ']') + "t.", "more than 1048576 values");
+}
+
+TEST(Pickle, ReadsDeepNestingAndAListThatContainsItself) {
+  Pickle nested = read("\x80\x02N"s + std::string(500'000, '\x85') + ".");
+  EXPECT_EQ(nested.values.size(), 500'001u);
+  Pickle list = read("\x80\x02]q\x00h\x00\x61."s);
+  EXPECT_EQ(list[list.root].items, std::vector{list.root});
+}
+
+TEST(Pickle, RefusesEveryCutOfAPickle) {
+  std::string text =
+      "\x80\x02}q\x00(X\x01\x00\x00\x00\x61q\x01G\x3f\xf8\x00\x00\x00\x00\x00\x00U\x01xctorch\nthing\nu."s;
+  EXPECT_EQ(error_of(text), "no error");
+  for (size_t size = 0; size < text.size(); ++size)
+    EXPECT_NE(error_of(text.substr(0, size)), "no error") << size;
+}
+
+}  // namespace
+}  // namespace aviary
