@@ -1,0 +1,26 @@
+// Ctrl-C as a request to stop at the next good place.
+#pragma once
+
+#include <csignal>
+
+namespace aviary {
+
+// While a guard lives, the first SIGINT or SIGTERM only sets a flag, and the second ends the process at once
+// with exit code 128 + signal (130 for Ctrl-C). The old handlers come back when the guard is destroyed.
+// Guards may be nested (the flag is theirs together); create and destroy them on the main thread. System
+// calls that the signal interrupts go on (SA_RESTART).
+class InterruptGuard {
+ public:
+  InterruptGuard();
+  ~InterruptGuard();
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+
+  // Was there a signal since the outermost guard was created? May be called from any thread.
+  bool interrupted() const;
+
+ private:
+  struct sigaction old_int_, old_term_;
+};
+
+}  // namespace aviary

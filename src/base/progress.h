@@ -1,0 +1,63 @@
+// The one line that tells how far a long work is.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace aviary {
+
+// Columns of the terminal behind `out`; 0 when it is no terminal, 80 when the terminal does not say.
+int terminal_width(std::FILE* out);
+
+struct ProgressOptions {
+  std::string label = {};              // "train"
+  int64_t total = 0;                   // units of work in all; 0: unknown
+  int64_t start = 0;                   // units done by earlier runs: in the percentage, not in the speed
+  std::string unit = "tokens";         // of total, start and the speed
+  std::FILE* out = stderr;             // not owned
+  std::function<double()> clock = {};  // seconds, for tests; by default the steady clock
+};
+
+// On a terminal a live line, rewritten in place at most ten times a second:
+//   train 43.2 % | loss 2.3112 | 21,300 tokens/s | 3 min 12 s, 4 min 13 s left
+// Otherwise the same as plain lines: after 10 s, later after a twentieth of the elapsed time, at the latest
+// every 5 minutes, and one at the end. All functions may be called from any thread.
+class Progress {
+ public:
+  explicit Progress(ProgressOptions options);
+  // Calls finish().
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  // `done`: units done in all, options.start included. `fields`: a short text such as "loss 2.3112".
+  void update(int64_t done, std::string_view fields = {});
+  // Prints a line of text (without its '\n') above the live line.
+  void print(std::string_view line);
+  // Leaves a last line, with the mean speed, on the screen. Does nothing when called again or without any
+  // update().
+  void finish();
+
+ private:
+  std::string line(double now, bool last) const;
+  void draw(double now);
+  void write(std::string_view text) const;
+
+  const ProgressOptions options_;
+  std::mutex mutex_;
+  const double started_;
+  double drawn_;    // when the line was written last
+  double sampled_;  // when the speed was measured last
+  int64_t done_;
+  int64_t sampled_done_;
+  // The speed is recent_work / recent_time; both fade, so that the last 15 s count most.
+  double recent_work_ = 0, recent_time_ = 0;
+  std::string fields_;
+  bool updated_ = false, finished_ = false, live_ = false;
+};
+
+}  // namespace aviary
