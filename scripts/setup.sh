@@ -63,13 +63,15 @@ install_or_tell() {
   fi
   say "Installing $missing"
   apt_get update || die "apt-get update failed (its message is above); is the network there?"
+  local log
+  log=$(mktemp)
   # shellcheck disable=SC2086 # a list of words
-  apt_get install -y --no-install-recommends $missing >build-packages.log 2>&1 || {
-    tail -n 20 build-packages.log >&2
-    rm -f build-packages.log
+  if ! apt_get install -y --no-install-recommends $missing >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    rm -f "$log"
     die "apt-get could not install the packages (its last lines are above)"
-  }
-  rm -f build-packages.log
+  fi
+  rm -f "$log"
 }
 
 # free_mb: megabytes free on the disk of this folder.
