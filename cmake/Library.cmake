@@ -22,7 +22,9 @@ function(aviary_library)
   list(REMOVE_DUPLICATES links)
 
   add_library(aviary SHARED ${objects})
-  target_include_directories(aviary PUBLIC $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_include_directories(aviary PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated/include>
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_compile_features(aviary PUBLIC cxx_std_20)
   target_link_libraries(aviary PRIVATE $<BUILD_INTERFACE:${links}>)
   target_link_options(aviary PRIVATE LINKER:--as-needed)
@@ -35,14 +37,14 @@ function(aviary_install_library)
   set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/aviary)
   file(RELATIVE_PATH pkgconfig_to_prefix /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
   configure_file(cmake/aviary.pc.in generated/aviary.pc @ONLY)
-  write_basic_package_version_file(${CMAKE_BINARY_DIR}/generated/aviary-config-version.cmake
+  write_basic_package_version_file(${PROJECT_BINARY_DIR}/generated/aviary-config-version.cmake
     COMPATIBILITY SameMinorVersion)
 
   install(TARGETS aviary EXPORT aviary)
   install(EXPORT aviary NAMESPACE aviary:: FILE aviary-config.cmake DESTINATION ${package_dir})
-  install(FILES ${CMAKE_BINARY_DIR}/generated/aviary-config-version.cmake DESTINATION ${package_dir})
-  install(FILES ${CMAKE_BINARY_DIR}/generated/aviary.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-  install(DIRECTORY include/aviary ${CMAKE_BINARY_DIR}/generated/include/aviary
+  install(FILES ${PROJECT_BINARY_DIR}/generated/aviary-config-version.cmake DESTINATION ${package_dir})
+  install(FILES ${PROJECT_BINARY_DIR}/generated/aviary.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+  install(DIRECTORY include/aviary ${PROJECT_BINARY_DIR}/generated/include/aviary
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.h PATTERN *.hpp)
   install(FILES LICENSE README.md TYPE DOC OPTIONAL)
 endfunction()

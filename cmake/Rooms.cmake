@@ -2,7 +2,7 @@
 
 add_library(aviary_options INTERFACE)
 target_include_directories(aviary_options INTERFACE
-  ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include ${CMAKE_BINARY_DIR}/generated/include)
+  ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include ${PROJECT_BINARY_DIR}/generated/include)
 target_compile_options(aviary_options INTERFACE -Wall -Wextra)
 if(AVIARY_DEVELOP)
   target_compile_options(aviary_options INTERFACE -Werror)
