@@ -14,6 +14,12 @@
 
 namespace aviary {
 
+// A layer norm's two weights.
+struct Norm {
+  Weight &weight, &bias;
+};
+inline Var layer_norm(Context& c, const Var& x, Norm& norm) { return layer_norm(c, x, norm.weight, norm.bias); }
+
 class Model {
  public:
   virtual ~Model() = default;
@@ -32,6 +38,9 @@ class Model {
 
  protected:
   Model(ModelConfig config, Dtype dtype) : config_(std::move(config)), parameters_(dtype) {}
+
+  // `name`.weight and `name`.bias of n_embd channels, starting at `weight` and 0.
+  Norm add_norm(const std::string& name, double weight = 1);
 
   // Registers a part of the state and returns its index.
   size_t add_state(StateSpec spec) {

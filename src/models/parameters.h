@@ -29,7 +29,7 @@ struct ParameterSpec {
   Initializer initialize;
   bool decay = false;             // weight decay applies
   double learning_rate_scale = 1;
-  bool optional = false;          // older files may lack it: then it keeps its initial value
+  bool optional = false;          // a file may lack it
 };
 
 struct Parameter {

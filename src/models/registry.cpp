@@ -29,6 +29,11 @@ const ModelVersion& model_version(const std::string& name) {
   fail("unknown model version \"{}\"; known are {}", name, known);
 }
 
+Norm Model::add_norm(const std::string& name, double weight) {
+  Weight& scale = parameters_.add({name + ".weight", {config_.n_embd}, init::constant(weight)});
+  return {scale, parameters_.add({name + ".bias", {config_.n_embd}, init::constant(0)})};
+}
+
 std::unique_ptr<Model> create_model(const ModelConfig& config, Dtype dtype) {
   const ModelVersion& version = model_version(config.version);
   require(std::count(version.recipes.begin(), version.recipes.end(), config.recipe) > 0 || config.recipe.empty(),

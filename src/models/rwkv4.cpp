@@ -7,10 +7,6 @@
 namespace aviary {
 namespace {
 
-struct Norm {
-  Weight &weight, &bias;
-};
-
 struct Rwkv4TimeMix {
   Weight &time_decay, &time_first;                        // [C]
   Weight &time_mix_k, &time_mix_v, &time_mix_r;           // [1, 1, C]
@@ -36,12 +32,12 @@ class Rwkv4 final : public Model {
 
   Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
     Var x = embedding(c, *emb_, tokens);                                  // [N, C]
-    x = layer_norm(c, x, ln0_->weight, ln0_->bias);
+    x = layer_norm(c, x, *ln0_);
     for (Rwkv4Block& block : blocks_) {
-      x = time_mix(c, block.att, layer_norm(c, x, block.ln1.weight, block.ln1.bias), x, state);
-      x = channel_mix(c, block.ffn, layer_norm(c, x, block.ln2.weight, block.ln2.bias), x, state);
+      x = time_mix(c, block.att, layer_norm(c, x, block.ln1), x, state);
+      x = channel_mix(c, block.ffn, layer_norm(c, x, block.ln2), x, state);
     }
-    return layer_norm(c, x, ln_out_->weight, ln_out_->bias);
+    return layer_norm(c, x, *ln_out_);
   }
   Weight& head() override { return *head_; }
 
@@ -54,8 +50,7 @@ class Rwkv4 final : public Model {
     Var r = linear(c, xr, p.receptance);
     Var y = wkv4(c, p.time_decay, p.time_first, k, v, {state[p.aa], state[p.bb], state[p.pp]});
     y = sigmoid_gate(c, r, y);
-    if (c.dropout > 0) return add(c, residual, dropout(c, linear(c, y, p.output)));
-    return linear(c, y, p.output, Layout::out_in, residual);
+    return residual_linear(c, residual, y, p.output);
   }
 
   Var channel_mix(Context& c, Rwkv4ChannelMix& p, const Var& x, const Var& residual, std::span<Var> state) {
@@ -67,7 +62,6 @@ class Rwkv4 final : public Model {
     return sigmoid_gate(c, r, v, residual);
   }
 
-  Norm add_norm(const std::string& name);
   Rwkv4TimeMix add_time_mix(int64_t layer);
   Rwkv4ChannelMix add_channel_mix(int64_t layer);
   // A matrix: the neo recipe starts some at 0 and others orthogonal with a gain for tall ones; the original trainer,
@@ -101,12 +95,6 @@ Rwkv4::Rwkv4(const ModelConfig& config, Dtype dtype) : Model(config, dtype), neo
   }
   ln_out_.emplace(add_norm("ln_out"));
   head_ = &parameters_.add({"head.weight", {V, C}, init::orthogonal(0.5 * tall_gain(V, C))});
-}
-
-Norm Rwkv4::add_norm(const std::string& name) {
-  const int64_t C = config_.n_embd;
-  Weight& scale = parameters_.add({name + ".weight", {C}, init::constant(1)});
-  return {scale, parameters_.add({name + ".bias", {C}, init::constant(0)})};
 }
 
 Weight& Rwkv4::add_matrix(const std::string& name, int64_t rows, int64_t cols, bool neo_starts_at_zero) {

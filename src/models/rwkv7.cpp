@@ -25,10 +25,6 @@ struct Rwkv7ChannelMix {
   size_t x_state;
 };
 
-struct Norm {
-  Weight &weight, &bias;
-};
-
 struct Rwkv7Block {
   Norm ln1, ln2;
   Rwkv7TimeMix att;
@@ -41,13 +37,13 @@ class Rwkv7 final : public Model {
 
   Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
     Var x = embedding(c, *emb_, tokens);                                  // [N, C]
-    x = layer_norm(c, x, ln0_->weight, ln0_->bias);
+    x = layer_norm(c, x, *ln0_);
     Var v_first;                                                          // the value of layer 0
     for (Rwkv7Block& block : blocks_) {
-      x = time_mix(c, block.att, layer_norm(c, x, block.ln1.weight, block.ln1.bias), x, v_first, state);
-      x = channel_mix(c, block.ffn, layer_norm(c, x, block.ln2.weight, block.ln2.bias), x, state);
+      x = time_mix(c, block.att, layer_norm(c, x, block.ln1), x, v_first, state);
+      x = channel_mix(c, block.ffn, layer_norm(c, x, block.ln2), x, state);
     }
-    return layer_norm(c, x, ln_out_->weight, ln_out_->bias);
+    return layer_norm(c, x, *ln_out_);
   }
   Weight& head() override { return *head_; }
 
@@ -55,7 +51,6 @@ class Rwkv7 final : public Model {
   Var time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& residual, Var& v_first, std::span<Var> state);
   Var channel_mix(Context& c, Rwkv7ChannelMix& p, const Var& x, const Var& residual, std::span<Var> state);
 
-  Norm add_norm(const std::string& name, double weight = 1);
   Rwkv7TimeMix add_time_mix(int64_t layer);
   Rwkv7ChannelMix add_channel_mix(int64_t layer);
 
@@ -83,15 +78,13 @@ Var Rwkv7::time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& residu
   auto [key, remove, replace] = rwkv7_keys(c, heads_, k, p.k_k, a, p.k_a);
   Var y = wkv7(c, heads_, {r, w, key, v, remove, replace}, state[p.wkv_state]);
   y = rwkv7_output(c, heads_, {y, r, key, v, g, p.r_k, p.ln_x_weight, p.ln_x_bias}, group_norm_epsilon);
-  if (c.dropout > 0) return add(c, residual, dropout(c, linear(c, y, p.output)));
-  return linear(c, y, p.output, Layout::out_in, residual);
+  return residual_linear(c, residual, y, p.output);
 }
 
 Var Rwkv7::channel_mix(Context& c, Rwkv7ChannelMix& p, const Var& x, const Var& residual, std::span<Var> state) {
   auto [xk] = token_shift_mix<1>(c, x, state[p.x_state], MixOf::previous, {&p.x_k});
   Var k = activate(c, Activation::relu_squared, linear(c, xk, p.key));     // [N, F]
-  if (c.dropout > 0) return add(c, residual, dropout(c, linear(c, k, p.value)));
-  return linear(c, k, p.value, Layout::out_in, residual);
+  return residual_linear(c, residual, k, p.value);
 }
 
 // ---- The table of parameters, with the initialization of the original trainer.
@@ -111,12 +104,6 @@ Rwkv7::Rwkv7(const ModelConfig& config, Dtype dtype) : Model(config, dtype), hea
   head_ = &parameters_.add({"head.weight", {V, C}, init::orthogonal(gain), true});
 }
 
-Norm Rwkv7::add_norm(const std::string& name, double weight) {
-  const int64_t C = config_.n_embd;
-  Weight& scale = parameters_.add({name + ".weight", {C}, init::constant(weight)});
-  return {scale, parameters_.add({name + ".bias", {C}, init::constant(0)})};
-}
-
 Rwkv7TimeMix Rwkv7::add_time_mix(int64_t layer) {
   const int64_t C = config_.n_embd, n = config_.head_size;
   const double depth = static_cast<double>(layer) / static_cast<double>(std::max<int64_t>(config_.n_layer - 1, 1));
@@ -131,13 +118,15 @@ Rwkv7TimeMix Rwkv7::add_time_mix(int64_t layer) {
     return z * std::abs(z);
   };
   auto vector = [&](const char* name, std::function<double(int64_t)> value, double rate = 1) -> Weight& {
-    return parameters_.add({att + name, {1, 1, C}, init::each(std::move(value)), false, rate});
+    const bool unused = layer == 0 && std::string(name) == "v0";
+    return parameters_.add({att + name, {1, 1, C}, init::each(std::move(value)), false, rate, unused});
   };
   auto shift = [&](const char* name, double power) -> Weight& {
     return vector(name, [=](int64_t i) { return 1 - std::pow(channel(i), power * rest); });
   };
   auto matrix = [&](const std::string& name, int64_t rows, int64_t cols, Initializer start, bool decay) -> Weight& {
-    return parameters_.add({att + name, {rows, cols}, std::move(start), decay});
+    const bool unused = layer == 0 && name[0] == 'v' && name.size() == 2;  // layer 0 has no v_first to mix with
+    return parameters_.add({att + name, {rows, cols}, std::move(start), decay, 1, unused});
   };
   auto square = [&](const std::string& name, Initializer start) -> Weight& {
     return matrix(name + ".weight", C, C, std::move(start), true);

@@ -119,6 +119,11 @@ Var dropout(Context& c, const Var& x) {
   return y;
 }
 
+Var residual_linear(Context& c, const Var& residual, const Var& x, Weight& weight) {
+  if (!c.tape || c.dropout <= 0) return linear(c, x, weight, Layout::out_in, residual);
+  return add(c, residual, dropout(c, linear(c, x, weight)));
+}
+
 Var sigmoid_gate(Context& c, const Var& r, const Var& x, const Var& residual) {
   require_shape("sigmoid_gate", "x", x.shape(), r.shape());
   if (!residual.empty()) require_shape("sigmoid_gate", "residual", residual.shape(), r.shape());

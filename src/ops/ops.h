@@ -45,6 +45,9 @@ Var add(Context& c, const Var& a, const Var& b);
 // x with elements set to zero at random (and the others scaled up) when training with dropout; otherwise x itself.
 Var dropout(Context& c, const Var& x);
 
+// residual + dropout(x W^T): how every layer ends.
+Var residual_linear(Context& c, const Var& residual, const Var& x, Weight& weight);
+
 // sigmoid(r) * x, plus residual where given.
 Var sigmoid_gate(Context& c, const Var& r, const Var& x, const Var& residual = {});
 

@@ -1,0 +1,176 @@
+#include "formats/checkpoint.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "formats/safetensors.h"
+
+namespace aviary {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr const char* config_key = "aviary.config";
+constexpr const char* tokenizer_key = "aviary.tokenizer";
+constexpr const char* vocabulary_key = "aviary.vocabulary";
+constexpr const char* hash_key = "aviary.tokenizer_hash";
+
+// Every size of a config by name, for reading and writing.
+constexpr std::pair<const char*, int64_t ModelConfig::*> sizes[] = {
+    {"n_layer", &ModelConfig::n_layer},       {"n_embd", &ModelConfig::n_embd},
+    {"vocab_size", &ModelConfig::vocab_size}, {"head_size", &ModelConfig::head_size},
+    {"dim_ffn", &ModelConfig::dim_ffn},       {"ctx_len", &ModelConfig::ctx_len},
+    {"rank_decay", &ModelConfig::rank_decay}, {"rank_a", &ModelConfig::rank_a},
+    {"rank_v", &ModelConfig::rank_v},         {"rank_gate", &ModelConfig::rank_gate},
+};
+
+std::string to_json(const ModelConfig& config) {
+  Json json{{"version", config.version}, {"recipe", config.recipe}};
+  for (auto [name, member] : sizes) json[name] = config.*member;
+  return json.dump();
+}
+
+ModelConfig from_json(const std::string& text, const std::string& where) {
+  const Json json = Json::parse(text, nullptr, false);
+  require(json.is_object() && json.value("version", Json()).is_string(),
+          "{}: the metadata entry {} is not a config in JSON", where, config_key);
+  ModelConfig config{.version = json["version"], .recipe = ""};
+  if (json.contains("recipe") && json["recipe"].is_string()) config.recipe = json["recipe"];
+  for (auto [name, member] : sizes) {
+    if (!json.contains(name)) continue;
+    require(json[name].is_number_integer() && json[name] >= 0 && json[name] <= int64_t{1} << 32,
+            "{}: {} in the metadata entry {} is {}, expected a size", where, name, config_key, json[name].dump());
+    config.*member = json[name];
+  }
+  return config;
+}
+
+std::string to_string(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+
+// Equal but for axes of size 1: some tools drop them.
+bool same_shape(const std::vector<int64_t>& stored, const Shape& wanted) {
+  std::vector<int64_t> a, b;
+  for (int64_t size : stored)
+    if (size != 1) a.push_back(size);
+  for (int i = 0; i < wanted.rank(); ++i)
+    if (wanted[i] != 1) b.push_back(wanted[i]);
+  return a == b;
+}
+
+ShapeMap shapes_of(const TensorFile& file) {
+  ShapeMap shapes;
+  for (const TensorEntry& tensor : file.tensors()) {
+    if (tensor.shape.size() > Shape::max_rank) continue;
+    Shape shape;
+    for (int64_t size : tensor.shape) shape.append(size);
+    shapes.emplace_back(tensor.name, shape);
+  }
+  return shapes;
+}
+
+void load_parameter(const TensorEntry& entry, const std::string& where, Parameter& parameter, bool allow_broken) {
+  const Tensor& value = parameter.weight.value();
+  require(same_shape(entry.shape, value.shape()), "{}: {} has shape {}, expected {}", where, entry.name,
+          to_string(entry.shape), to_string(value.shape()));
+  if (value.dtype() == Dtype::f32) {
+    to_floats(entry, {value.as<float>(), static_cast<size_t>(value.count())});
+    const float* x = value.as<float>();
+    const float* broken = std::find_if_not(x, x + value.count(), [](float v) { return std::isfinite(v); });
+    require(allow_broken || broken == x + value.count(),
+            "{}: {} holds {} at element {}: the model is broken (training diverged, or the file is damaged)", where,
+            entry.name, broken == x + value.count() ? 0.0f : *broken, broken - x);
+  } else {
+    from_host(to_doubles(entry), value);
+  }
+}
+
+TokenizerPtr tokenizer_of(const TensorFile& file, const std::string& where, const ModelConfig& config) {
+  const auto& metadata = file.metadata();
+  auto kind = metadata.find(tokenizer_key);
+  if (kind == metadata.end()) return nullptr;
+  auto vocabulary = metadata.find(vocabulary_key);
+  TokenizerPtr tokenizer =
+      make_tokenizer(kind->second, vocabulary == metadata.end() ? std::string_view() : vocabulary->second);
+  auto hash = metadata.find(hash_key);
+  require(hash == metadata.end() || hash->second == fmt::format("{:016x}", tokenizer->hash()),
+          "{}: the vocabulary in the file is damaged: its hash is {:016x}, expected {}", where, tokenizer->hash(),
+          hash == metadata.end() ? "" : hash->second);
+  require(tokenizer->vocab_size() <= config.vocab_size,
+          "{}: the tokenizer has {} tokens, but the model only {} (another tokenizer was used to train it)", where,
+          tokenizer->vocab_size(), config.vocab_size);
+  return tokenizer;
+}
+
+}  // namespace
+
+ModelConfig config_of(const TensorFile& file, const std::string& where) {
+  auto stored = file.metadata().find(config_key);
+  if (stored != file.metadata().end()) return from_json(stored->second, where);
+  const ShapeMap shapes = shapes_of(file);
+  for (const ModelVersion* version : model_versions())
+    if (auto config = version->recognize(shapes)) return *config;
+  std::string seen;
+  for (size_t i = 0; i < std::min<size_t>(shapes.size(), 6); ++i) seen += (i ? ", " : "") + shapes[i].first;
+  std::string known;
+  for (const ModelVersion* version : model_versions()) known += (known.empty() ? "" : ", ") + std::string(version->name);
+  fail("{}: not a model of a version known here ({}); its {} tensors begin with: {}", where, known, shapes.size(),
+       seen);
+}
+
+void load_parameters(const TensorFile& file, const std::string& where, Model& model, bool allow_broken) {
+  const std::string title = model_version(model.config().version).title;
+  for (Parameter& parameter : model.parameters()) {
+    const TensorEntry* entry = file.find(parameter.spec.name);
+    if (!entry && parameter.spec.optional) continue;
+    require(entry != nullptr, "{}: this is an {} with the tensor {} missing", where, title, parameter.spec.name);
+    load_parameter(*entry, where, parameter, allow_broken);
+  }
+  for (const TensorEntry& tensor : file.tensors())
+    require(model.parameters().find(tensor.name) != nullptr,
+            "{}: the tensor {} is not part of an {}: a variant that is not supported", where, tensor.name, title);
+  model.parameters().changed();
+}
+
+Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype, bool allow_broken) {
+  const TensorFile file = read_tensor_file(path);
+  const std::string where = path.string();
+  const ModelConfig config = config_of(file, where);
+  // A file can ask for no more memory than its own tensors have numbers.
+  int64_t numbers = 0;
+  for (const TensorEntry& tensor : file.tensors())
+    numbers += static_cast<int64_t>(tensor.data.size()) / size_of(tensor.dtype);
+  const int64_t width = std::max<int64_t>(config.n_embd, 1);
+  require(config.vocab_size <= numbers / width && config.n_layer <= numbers / width && config.dim_ffn <= numbers / width,
+          "{}: the config asks for {} layers of width {} and a vocabulary of {}, but the file holds only {} numbers",
+          where, config.n_layer, config.n_embd, config.vocab_size, numbers);
+  Checkpoint checkpoint;
+  checkpoint.model = create_model(config, dtype);
+  load_parameters(file, where, *checkpoint.model, allow_broken);
+  checkpoint.tokenizer = tokenizer_of(file, where, config);
+  checkpoint.metadata = file.metadata();
+  return checkpoint;
+}
+
+void save_checkpoint(const std::filesystem::path& path, const Model& model, const Tokenizer* tokenizer,
+                     const std::map<std::string, std::string>& metadata) {
+  std::map<std::string, std::string> all = metadata;
+  all[config_key] = to_json(model.config());
+  if (tokenizer) {
+    all[tokenizer_key] = tokenizer->kind();
+    all[hash_key] = fmt::format("{:016x}", tokenizer->hash());
+    if (std::string vocabulary = tokenizer->serialize(); !vocabulary.empty()) all[vocabulary_key] = std::move(vocabulary);
+  }
+  std::vector<TensorEntry> entries;
+  for (const Parameter& parameter : model.parameters()) {
+    const Tensor& value = parameter.weight.value();
+    TensorEntry entry{.name = parameter.spec.name, .dtype = value.dtype(), .shape = {}, .data = {}};
+    for (int i = 0; i < value.shape().rank(); ++i) entry.shape.push_back(value.shape()[i]);
+    entry.data = {static_cast<const std::byte*>(value.data()), static_cast<size_t>(value.bytes())};
+    entries.push_back(std::move(entry));
+  }
+  write_safetensors(path, entries, all);
+}
+
+}  // namespace aviary

@@ -1,0 +1,44 @@
+// Running a model: forward with a state for inference, forward and backward for training.
+#pragma once
+
+#include "models/model.h"
+
+namespace aviary {
+
+// A model and the memory to run it; not for two threads at once. Weights are repacked at the first run.
+class Runner {
+ public:
+  explicit Runner(Model& model, kernels::Precision precision = kernels::Precision::f32)
+      : model_(model), precision_(precision) {}
+
+  Model& model() { return model_; }
+  kernels::Precision precision() const { return precision_; }
+  State new_state(int64_t sequences = 1) const { return State(model_.state_specs(), sequences, model_.dtype()); }
+
+  enum class Rows { all, last };
+  // Logits of every row [N, V] or of the last row of each sequence [S, V], valid until the next call. `tokens` [N] are
+  // those of the sequences, one below the other; state (of S sequences) becomes the state after them.
+  Tensor logits(std::span<const int32_t> tokens, const Sequences& sequences, State& state, Rows rows);
+
+  // The mean cross entropy of targets [N] (< 0 counts for nothing); `losses` [N] receives each row's, where given.
+  double loss(std::span<const int32_t> tokens, std::span<const int32_t> targets, const Sequences& sequences,
+              State& state, std::span<double> losses = {});
+
+  struct Training {
+    LossOptions loss;
+    double dropout = 0;
+    Random* random = nullptr;  // needed with dropout
+  };
+  // The same, and adds the gradients to the trainable weights.
+  double loss_and_gradients(std::span<const int32_t> tokens, std::span<const int32_t> targets,
+                            const Sequences& sequences, State& state, const Training& training);
+
+ private:
+  Var hidden(Context& c, std::span<const int32_t> tokens, State& state, std::vector<Var>& vars);
+
+  Model& model_;
+  kernels::Precision precision_;
+  Arena arena_;
+};
+
+}  // namespace aviary

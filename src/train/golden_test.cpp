@@ -1,0 +1,56 @@
+#include "train/golden.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+namespace aviary {
+namespace {
+
+namespace fs = std::filesystem;
+
+void expect_all_passed(const std::vector<GoldenCheck>& checks) {
+  EXPECT_FALSE(checks.empty());
+  for (const GoldenCheck& check : checks)
+    EXPECT_TRUE(check.passed()) << check.what << ": " << check.difference << " > " << check.tolerance;
+}
+
+class Golden : public testing::TestWithParam<const char*> {};
+
+TEST_P(Golden, OutputsGradientsStatesAndTrainingAgreeWithTheOriginal) {
+  expect_all_passed(check_golden(fs::path(AVIARY_SOURCE_DIR) / "tests/golden" / GetParam()));
+}
+
+// AVIARY_GOLDEN is the folder of the full reference set.
+TEST_P(Golden, TheFullSetAgrees) {
+  const char* root = std::getenv("AVIARY_GOLDEN");
+  if (!root) GTEST_SKIP() << "set AVIARY_GOLDEN to the folder of the full reference data";
+  for (const auto& entry : fs::directory_iterator(root)) {
+    const std::string name = entry.path().filename();
+    if (name != GetParam() && name != std::string(GetParam()) + "-h64") continue;
+    SCOPED_TRACE(name);
+    expect_all_passed(check_golden(entry.path()));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Versions, Golden, testing::Values("rwkv-v4", "rwkv-v7"));
+
+struct Start {
+  const char *folder, *file, *recipe;
+};
+class GoldenStart : public testing::TestWithParam<Start> {};
+
+TEST_P(GoldenStart, InitializationHasTheStatisticsOfTheOriginal) {
+  const char* root = std::getenv("AVIARY_GOLDEN");
+  if (!root) GTEST_SKIP() << "set AVIARY_GOLDEN to the folder of the full reference data";
+  const fs::path folder = fs::path(root) / GetParam().folder;
+  expect_all_passed(check_golden_initialization(folder, folder / GetParam().file, GetParam().recipe));
+}
+
+INSTANTIATE_TEST_SUITE_P(Versions, GoldenStart,
+                         testing::Values(Start{"rwkv-v4", "init_neo.json", "v4neo"},
+                                         Start{"rwkv-v4", "init.json", "v4-original"},
+                                         Start{"rwkv-v7", "init.json", ""}, Start{"rwkv-v7-h64", "init.json", ""}));
+
+}  // namespace
+}  // namespace aviary
