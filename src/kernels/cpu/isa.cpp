@@ -1,8 +1,9 @@
-// The instruction sets that the Highway kernels may use.
+// The instruction sets that the kernels may use.
 #include <hwy/targets.h>
 
 #include <atomic>
 
+#include "kernels/cpu/cpu_features.h"
 #include "kernels/matmul.h"
 
 namespace aviary::kernels {
@@ -30,5 +31,13 @@ void set_isa(Isa isa) {
 }
 
 Isa isa() { return current.load(); }
+
+#if HWY_ARCH_X86
+bool has_avx512() { return isa() == Isa::best && (hwy::SupportedTargets() & HWY_AVX3) != 0; }
+bool has_bf16_dot_products() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
+#else
+bool has_avx512() { return false; }
+bool has_bf16_dot_products() { return false; }
+#endif
 
 }  // namespace aviary::kernels

@@ -1,0 +1,228 @@
+#include "kernels/cpu/matmul_micro.h"
+
+#include "tensor/dtype.h"
+
+// Vectors in arrays need sizes known at compile time.
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/matmul_micro.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace aviary::kernels::HWY_NAMESPACE {
+namespace {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using F32 = hn::ScalableTag<float>;
+using U32 = hn::ScalableTag<uint32_t>;
+using Vector = hn::Vec<F32>;
+constexpr int64_t lanes = hn::MaxLanes(F32{});
+constexpr int64_t width = 2 * lanes;
+
+// Where a tile finds row r of A at step i.
+struct Rows {
+  template <int rows>
+  static HWY_INLINE const float* at(const float* a, int r, int64_t i) {
+    return a + r * a_row_stride + i;
+  }
+};
+struct Columns {
+  template <int rows>
+  static HWY_INLINE const float* at(const float* a, int r, int64_t i) {
+    return a + i * rows + r;
+  }
+};
+
+// One row of B, lanes j of the panels that a tile covers.
+struct F32Row {
+  static HWY_INLINE Vector load(const float* row) { return hn::LoadU(F32(), row); }
+};
+// Two bf16 of one column share 32 bits, the earlier row in the lower half.
+struct EvenRow {
+  static HWY_INLINE Vector load(const float* pair) {
+    const U32 d;
+    return hn::BitCast(F32(), hn::ShiftLeft<16>(hn::BitCast(d, hn::LoadU(F32(), pair))));
+  }
+};
+struct OddRow {
+  static HWY_INLINE Vector load(const float* pair) {
+    const U32 d;
+    return hn::BitCast(F32(), hn::And(hn::BitCast(d, hn::LoadU(F32(), pair)), hn::Set(d, 0xffff0000u)));
+  }
+};
+
+template <int rows, int panels, class Layout>
+struct Tile {
+  static constexpr int columns = 2 * panels;  // in vectors
+  Vector sum[rows][columns];
+
+  HWY_INLINE void start(const float* c, int64_t c_stride, bool accumulate) {
+    const F32 d;
+    HWY_UNROLL(6)
+    for (int r = 0; r < rows; ++r) {
+      HWY_UNROLL(8)
+      for (int j = 0; j < columns; ++j)
+        sum[r][j] = accumulate ? hn::LoadU(d, c + r * c_stride + j * lanes) : hn::Zero(d);
+    }
+  }
+
+  // Adds the products of step i.
+  template <class Row>
+  HWY_INLINE void add(const float* a, int64_t i, const float* panel, int64_t panel_stride) {
+    Vector row[columns];
+    HWY_UNROLL(8)
+    for (int j = 0; j < columns; ++j) row[j] = Row::load(panel + j / 2 * panel_stride + j % 2 * lanes);
+    HWY_UNROLL(6)
+    for (int r = 0; r < rows; ++r) {
+      const Vector factor = hn::Set(F32(), *Layout::template at<rows>(a, r, i));
+      HWY_UNROLL(8)
+      for (int j = 0; j < columns; ++j) sum[r][j] = hn::MulAdd(factor, row[j], sum[r][j]);
+    }
+  }
+
+  HWY_INLINE void finish(float* c, int64_t c_stride) const {
+    HWY_UNROLL(6)
+    for (int r = 0; r < rows; ++r) {
+      HWY_UNROLL(8)
+      for (int j = 0; j < columns; ++j) hn::StoreU(sum[r][j], F32(), c + r * c_stride + j * lanes);
+    }
+  }
+};
+
+template <int rows, int panels, class Layout>
+void tile_f32(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, int64_t k,
+              float* HWY_RESTRICT c, int64_t c_stride, bool accumulate) {
+  Tile<rows, panels, Layout> tile;
+  tile.start(c, c_stride, accumulate);
+  const float* HWY_RESTRICT panel = static_cast<const float*>(b);
+  const int64_t stride = panel_bytes / 4;
+  int64_t i = 0;
+  for (; i + 4 <= k; i += 4, panel += 4 * width) {
+    tile.template add<F32Row>(a, i, panel, stride);
+    tile.template add<F32Row>(a, i + 1, panel + width, stride);
+    tile.template add<F32Row>(a, i + 2, panel + 2 * width, stride);
+    tile.template add<F32Row>(a, i + 3, panel + 3 * width, stride);
+  }
+  for (; i < k; ++i, panel += width) tile.template add<F32Row>(a, i, panel, stride);
+  tile.finish(c, c_stride);
+}
+
+template <int rows, int panels>
+void tile_bf16(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, int64_t k,
+               float* HWY_RESTRICT c, int64_t c_stride, bool accumulate) {
+  Tile<rows, panels, Rows> tile;
+  tile.start(c, c_stride, accumulate);
+  const float* HWY_RESTRICT panel = static_cast<const float*>(b);
+  const int64_t stride = panel_bytes / 4;
+  int64_t i = 0;
+  for (; i + 4 <= k; i += 4, panel += 2 * width) {
+    tile.template add<EvenRow>(a, i, panel, stride);
+    tile.template add<OddRow>(a, i + 1, panel, stride);
+    tile.template add<EvenRow>(a, i + 2, panel + width, stride);
+    tile.template add<OddRow>(a, i + 3, panel + width, stride);
+  }
+  for (; i < k; i += 2, panel += width) {
+    tile.template add<EvenRow>(a, i, panel, stride);
+    if (i + 1 < k) tile.template add<OddRow>(a, i + 1, panel, stride);
+  }
+  tile.finish(c, c_stride);
+}
+
+// x rounded to bf16, in the upper halves.
+HWY_INLINE hn::Vec<U32> rounded_bits(Vector x) {
+  const U32 d;
+  const auto bits = hn::BitCast(d, x);
+  const auto tie = hn::And(hn::ShiftRight<16>(bits), hn::Set(d, 1u));
+  const auto rounded = hn::Add(bits, hn::Add(tie, hn::Set(d, 0x7fffu)));
+  const auto not_a_number = hn::Or(bits, hn::Set(d, 0x400000u));
+  return hn::IfThenElse(hn::RebindMask(d, hn::Eq(x, x)), rounded, not_a_number);
+}
+
+void round_to_bf16(const float* x, int64_t count, float* y) {
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto bits = hn::And(rounded_bits(hn::LoadU(F32(), x + i)), hn::Set(U32(), 0xffff0000u));
+    hn::StoreU(hn::BitCast(F32(), bits), F32(), y + i);
+  }
+  for (; i < count; ++i) y[i] = to_float(to_bf16(x[i]));
+}
+
+void narrow_to_bf16(const float* x, int64_t count, uint16_t* y) {
+  const hn::RebindToSigned<U32> di;
+  const hn::Rebind<uint16_t, F32> d16;
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto upper = hn::ShiftRight<16>(rounded_bits(hn::LoadU(F32(), x + i)));
+    hn::StoreU(hn::DemoteTo(d16, hn::BitCast(di, upper)), d16, y + i);
+  }
+  for (; i < count; ++i) y[i] = to_bf16(x[i]).bits;
+}
+
+void widen(const void* panel, int64_t k, float* wide) {
+  const auto* pairs = static_cast<const float*>(panel);
+  for (int64_t i = 0; i < k; i += 2, pairs += width, wide += 2 * width) {
+    for (int64_t j = 0; j < width; j += lanes) {
+      hn::StoreU(EvenRow::load(pairs + j), F32(), wide + j);
+      hn::StoreU(OddRow::load(pairs + j), F32(), wide + width + j);
+    }
+  }
+}
+
+template <int rows, int panels>
+constexpr TileFunction f32_tile() {
+  if constexpr (panels <= widest_tile(rows))
+    return tile_f32<rows, panels, Rows>;
+  else
+    return nullptr;
+}
+template <int rows, int panels>
+constexpr TileFunction bf16_tile() {
+  if constexpr (panels <= widest_tile(rows))
+    return tile_bf16<rows, panels>;
+  else
+    return nullptr;
+}
+
+template <int rows>
+constexpr void enter(MicroKernels& all) {
+  TileFunction f32[] = {f32_tile<rows, 1>(), f32_tile<rows, 2>(), f32_tile<rows, 3>(), f32_tile<rows, 4>()};
+  TileFunction bf16[] = {bf16_tile<rows, 1>(), bf16_tile<rows, 2>(), bf16_tile<rows, 3>(),
+                         bf16_tile<rows, 4>()};
+  for (int i = 0; i < tile_panels; ++i) all.f32[rows - 1][i] = f32[i], all.bf16[rows - 1][i] = bf16[i];
+  all.transposed[rows - 1] = tile_f32<rows, 1, Columns>;
+}
+
+constexpr MicroKernels make_table() {
+  MicroKernels all{};
+  all.panel_width = width;
+  enter<1>(all);
+  enter<2>(all);
+  enter<3>(all);
+  enter<4>(all);
+  enter<5>(all);
+  enter<6>(all);
+  all.round = round_to_bf16;
+  all.narrow = narrow_to_bf16;
+  all.widen = widen;
+  return all;
+}
+
+const MicroKernels* kernel_table() {
+  static constexpr MicroKernels table = make_table();
+  return &table;
+}
+
+}  // namespace
+}  // namespace aviary::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace aviary::kernels {
+
+HWY_EXPORT(kernel_table);
+
+const MicroKernels& micro_kernels() { return *HWY_DYNAMIC_DISPATCH(kernel_table)(); }
+
+}  // namespace aviary::kernels
+#endif

@@ -1,0 +1,44 @@
+// The innermost loops of our own matrix product: a tile of C, up to six rows by a few panels, in registers.
+#pragma once
+
+#include <cstdint>
+
+namespace aviary::kernels {
+
+// Rows of the tallest tile.
+inline constexpr int64_t tile_rows = 6;
+// Panels of the widest tile.
+inline constexpr int64_t tile_panels = 4;
+// Steps along the summed dimension taken at a time, so that a panel stays in the first-level cache. Even.
+inline constexpr int64_t k_block = 256;
+// Distance of two rows of A in a packed block, padded so that rows do not share cache sets.
+inline constexpr int64_t a_row_stride = k_block + 16;
+
+// How many panels a tile of so many rows may cover: what the registers hold.
+constexpr int64_t widest_tile(int64_t rows) { return rows == 1 ? 4 : rows <= 3 ? 2 : 1; }
+
+// C [rows, panels * panel_width] = A B, or += when `accumulate`, over k <= k_block steps. Every element has
+// one accumulator, to which the products are added one after the other.
+using TileFunction = void (*)(const float* a, const void* b, int64_t panel_bytes, int64_t k, float* c,
+                              int64_t c_stride, bool accumulate);
+
+// The kernels of one instruction set. A panel holds panel_width columns of B: in f32 [K, width], in bf16
+// [ceil(K / 2), width, 2], an odd K followed by a zero. tiles[rows - 1][panels - 1] is null beyond
+// widest_tile().
+struct MicroKernels {
+  int64_t panel_width;
+  TileFunction f32[tile_rows][tile_panels];   // A in rows, a_row_stride apart
+  TileFunction bf16[tile_rows][tile_panels];  // the same with B in bf16
+  TileFunction transposed[tile_rows];         // one panel, A as [K, rows]
+  // y[i] = x[i] rounded to bf16.
+  void (*round)(const float* x, int64_t count, float* y);
+  // The same as 16-bit values.
+  void (*narrow)(const float* x, int64_t count, uint16_t* y);
+  // k rows of a bf16 panel as f32.
+  void (*widen)(const void* panel, int64_t k, float* wide);
+};
+
+// The kernels of the best instruction set that set_isa() allows.
+const MicroKernels& micro_kernels();
+
+}  // namespace aviary::kernels

@@ -1,0 +1,129 @@
+#include "kernels/cpu/peak.h"
+
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/peak.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace aviary::kernels::HWY_NAMESPACE {
+namespace {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// `times` times twelve independent fused multiply-adds of a vector. Returns the number of floating-point
+// operations.
+double multiply_add_registers(int64_t times, float* result) {
+  const hn::ScalableTag<float> d;
+  const auto factor = hn::Set(d, 0.999f), term = hn::Set(d, 0.001f);
+  // Different values, or the compiler would compute one for all.
+  auto s0 = hn::Iota(d, 0.0f), s1 = hn::Iota(d, 1.0f), s2 = hn::Iota(d, 2.0f), s3 = hn::Iota(d, 3.0f);
+  auto s4 = hn::Iota(d, 4.0f), s5 = hn::Iota(d, 5.0f), s6 = hn::Iota(d, 6.0f), s7 = hn::Iota(d, 7.0f);
+  auto s8 = hn::Iota(d, 8.0f), s9 = hn::Iota(d, 9.0f), s10 = hn::Iota(d, 10.0f), s11 = hn::Iota(d, 11.0f);
+  for (int64_t i = 0; i < times; ++i) {
+    s0 = hn::MulAdd(s0, factor, term), s1 = hn::MulAdd(s1, factor, term), s2 = hn::MulAdd(s2, factor, term);
+    s3 = hn::MulAdd(s3, factor, term), s4 = hn::MulAdd(s4, factor, term), s5 = hn::MulAdd(s5, factor, term);
+    s6 = hn::MulAdd(s6, factor, term), s7 = hn::MulAdd(s7, factor, term), s8 = hn::MulAdd(s8, factor, term);
+    s9 = hn::MulAdd(s9, factor, term), s10 = hn::MulAdd(s10, factor, term),
+    s11 = hn::MulAdd(s11, factor, term);
+  }
+  s0 = hn::Add(hn::Add(hn::Add(s0, s1), hn::Add(s2, s3)), hn::Add(hn::Add(s4, s5), hn::Add(s6, s7)));
+  *result += hn::GetLane(hn::Add(s0, hn::Add(hn::Add(s8, s9), hn::Add(s10, s11))));
+  return 24.0 * static_cast<double>(hn::Lanes(d)) * static_cast<double>(times);
+}
+
+// Reads count floats, a multiple of 64.
+void read_all(const float* x, int64_t count, float* result) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
+  for (int64_t i = 0; i + 4 * lanes <= count; i += 4 * lanes) {
+    s0 = hn::Add(s0, hn::LoadU(d, x + i)), s1 = hn::Add(s1, hn::LoadU(d, x + i + lanes));
+    s2 = hn::Add(s2, hn::LoadU(d, x + i + 2 * lanes)), s3 = hn::Add(s3, hn::LoadU(d, x + i + 3 * lanes));
+  }
+  *result += hn::GetLane(hn::Add(hn::Add(s0, s1), hn::Add(s2, s3)));
+}
+
+}  // namespace
+}  // namespace aviary::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "base/threads.h"
+#include "kernels/cpu/cpu_features.h"
+#include "tensor/buffer.h"
+
+#if HWY_ARCH_X86
+#include <immintrin.h>
+#endif
+
+namespace aviary::kernels {
+namespace {
+
+HWY_EXPORT(multiply_add_registers);
+HWY_EXPORT(read_all);
+
+#if HWY_ARCH_X86
+__attribute__((target("avx512f,avx512bf16"))) double dot_registers(int64_t times, float* result) {
+  const __m512i one = _mm512_set1_epi32(0x3f803f80);
+  const __m512bh factor = (__m512bh)one;
+  __m512 sum[12];
+  for (int i = 0; i < 12; ++i) sum[i] = _mm512_set1_ps(static_cast<float>(i));
+  for (int64_t i = 0; i < times; ++i)
+    for (auto& s : sum) s = _mm512_dpbf16_ps(s, factor, factor);
+  for (int i = 1; i < 12; ++i) sum[0] = _mm512_add_ps(sum[0], sum[i]);
+  *result += _mm512_cvtss_f32(sum[0]);
+  return 12.0 * 64.0 * static_cast<double>(times);
+}
+#else
+double dot_registers(int64_t, float*) { return 0.0; }
+#endif
+
+// Best rate over several runs of work(worker), which returns what it did.
+template <typename Work>
+double best_rate(int workers, Work work) {
+  std::vector<double> done(static_cast<size_t>(workers));
+  double best = 0;
+  for (int repeat = 0; repeat < 7; ++repeat) {
+    const auto start = std::chrono::steady_clock::now();
+    parallel_for(workers, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) done[static_cast<size_t>(i)] = work(i);
+    });
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    double total = 0;
+    for (double amount : done) total += amount;
+    best = std::max(best, total / seconds);
+  }
+  return best;
+}
+
+}  // namespace
+
+MachinePeak measure_peak(int workers) {
+  constexpr int64_t times = 2'000'000, floats = int64_t{1} << 26;  // 256 MiB
+  std::vector<float> results(static_cast<size_t>(workers) * 16);
+  auto result = [&](int64_t worker) { return &results[static_cast<size_t>(worker) * 16]; };
+  MachinePeak peak{};
+  peak.f32_gflops = 1e-9 * best_rate(workers, [&](int64_t worker) {
+                      return HWY_DYNAMIC_DISPATCH(multiply_add_registers)(times, result(worker));
+                    });
+  if (has_bf16_dot_products())
+    peak.bf16_gflops =
+        1e-9 * best_rate(workers, [&](int64_t worker) { return dot_registers(times, result(worker)); });
+  Buffer memory(floats * 4);
+  auto* values = static_cast<float*>(memory.data());
+  std::fill_n(values, floats, 1.0f);  // an untouched page would be the one page of zeros
+  peak.read_gigabytes = 1e-9 * best_rate(workers, [&](int64_t worker) {
+                          const int64_t share = floats / workers / 64 * 64;
+                          HWY_DYNAMIC_DISPATCH(read_all)(values + worker * share, share, result(worker));
+                          return 4.0 * static_cast<double>(share);
+                        });
+  return peak;
+}
+
+}  // namespace aviary::kernels
+#endif

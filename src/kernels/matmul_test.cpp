@@ -1,0 +1,303 @@
+#include "kernels/matmul.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "base/threads.h"
+#include "kernels/cpu/cpu_features.h"
+#include "kernels/cpu/matmul_provider.h"
+#include "kernels/cpu/peak.h"
+#include "tensor/dtype.h"
+
+namespace aviary::kernels {
+namespace {
+
+constexpr int64_t row_counts[] = {1, 2, 3, 5, 7, 8, 63, 64, 65, 200};
+constexpr int64_t max_rows = 200;
+constexpr int64_t widths[] = {1, 7, 16, 32, 33, 64, 97, 192, 256, 300};
+
+std::vector<float> random_values(uint64_t seed, int64_t count) {
+  Random random(seed);
+  std::vector<float> values(static_cast<size_t>(count));
+  for (auto& value : values) value = static_cast<float>(random.uniform(-1, 1));
+  return values;
+}
+
+double rounded(float x, Precision precision) {
+  return precision == Precision::bf16 ? to_float(to_bf16(x)) : x;
+}
+
+// What a product must be, and how far a float32 sum of it may be away.
+struct Reference {
+  std::vector<double> values, tolerances;
+};
+
+// sum over i of a(row, i) b(i, column)
+template <typename A, typename B>
+Reference reference_product(int64_t rows, int64_t depth, int64_t columns, A a, B b) {
+  Reference reference;
+  reference.values.assign(static_cast<size_t>(rows * columns), 0.0);
+  reference.tolerances = reference.values;
+  for (int64_t r = 0; r < rows; ++r) {
+    double* values = &reference.values[static_cast<size_t>(r * columns)];
+    double* tolerances = &reference.tolerances[static_cast<size_t>(r * columns)];
+    for (int64_t i = 0; i < depth; ++i) {
+      const double factor = a(r, i);
+      for (int64_t c = 0; c < columns; ++c) {
+        const double product = factor * b(i, c);
+        values[c] += product;
+        tolerances[c] += std::abs(product);
+      }
+    }
+    for (int64_t c = 0; c < columns; ++c)
+      tolerances[c] = 1e-7 + 0x1p-24 * (2 + std::sqrt(static_cast<double>(depth))) * 3 * (1 + tolerances[c]);
+  }
+  return reference;
+}
+
+// Where the rows of a matrix lie in memory that is wider than it.
+struct Strided {
+  Strided(uint64_t seed, int64_t row_count, int64_t column_count, int64_t padding)
+      : rows(row_count),
+        columns(column_count),
+        stride(column_count + padding),
+        values(random_values(seed, row_count * (column_count + padding))) {}
+  float& at(int64_t r, int64_t c) { return values[static_cast<size_t>(r * stride + c)]; }
+  float at(int64_t r, int64_t c) const { return values[static_cast<size_t>(r * stride + c)]; }
+
+  int64_t rows, columns, stride;
+  std::vector<float> values;
+};
+
+using Case = std::tuple<Provider, Isa, Precision>;
+
+std::string name_of(const testing::TestParamInfo<Case>& info) {
+  const auto [provider, isa, precision] = info.param;
+  const char* isas[] = {"Best", "Avx2", "Baseline"};
+  return std::string(provider == Provider::own ? "Own" : "OneDnn") + isas[static_cast<int>(isa)] +
+         (precision == Precision::bf16 ? "Bf16" : "F32");
+}
+
+class Matmul : public testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    const auto [provider, isa, precision] = GetParam();
+    set_isa(isa);
+    if (provider == Provider::dnnl && precision == Precision::bf16 && !has_bf16_dot_products())
+      GTEST_SKIP() << "this CPU has no AVX512_BF16, without which oneDNN refuses bf16 products";
+    force_provider(provider);
+  }
+  void TearDown() override {
+    force_provider(std::nullopt);
+    set_isa(Isa::best);
+    set_threads(threads_);
+  }
+
+  Precision precision() const { return std::get<2>(GetParam()); }
+  // Without AVX-512 oneDNN takes another road, to which the contract does not extend.
+  bool contract_holds() const { return std::get<0>(GetParam()) == Provider::own || has_avx512(); }
+
+  // Bit for bit where the contract holds, else within rounding.
+  void expect_same(float got, float expected, double tolerance, const char* what) const {
+    if (contract_holds())
+      EXPECT_EQ(got, expected) << what;
+    else
+      EXPECT_NEAR(got, expected, 2 * tolerance) << what;
+  }
+
+ private:
+  const int threads_ = threads();
+};
+
+TEST_P(Matmul, AgreesWithDoublePrecisionAndRowsDoNotDependOnTheirCompany) {
+  set_threads(2);
+  for (int64_t k : widths)
+    for (int64_t n : widths) {
+      SCOPED_TRACE("k " + std::to_string(k) + " n " + std::to_string(n));
+      const Strided x(1, max_rows, k, 5), before(2, max_rows, n, 3), b(3, k, n, 0), transposed(4, n, k, 2);
+      for (bool by_columns : {false, true}) {
+        auto b_at = [&](int64_t i, int64_t c) {
+          return rounded(by_columns ? transposed.at(c, i) : b.at(i, c), precision());
+        };
+        const Reference reference = reference_product(
+            max_rows, k, n, [&](int64_t r, int64_t i) { return rounded(x.at(r, i), precision()); }, b_at);
+        PackedMatrix packed;
+        if (by_columns)
+          packed.pack(transposed.values.data(), k, n, 1, transposed.stride, precision());
+        else
+          packed.pack(b.values.data(), k, n, b.stride, 1, precision());
+        for (bool accumulate : {false, true}) {
+          Strided all = before;
+          matmul(x.values.data(), max_rows, x.stride, packed, all.values.data(), all.stride, accumulate);
+          for (int64_t r = 0; r < max_rows; ++r) {
+            for (int64_t c = 0; c < n; ++c) {
+              const size_t i = static_cast<size_t>(r * n + c);
+              const double expected = reference.values[i] + (accumulate ? before.at(r, c) : 0.0);
+              ASSERT_NEAR(all.at(r, c), expected, reference.tolerances[i]) << "row " << r << " column " << c;
+            }
+            for (int64_t c = n; c < all.stride; ++c)
+              ASSERT_EQ(all.at(r, c), before.at(r, c)) << "beyond the row";
+          }
+          for (int64_t m : row_counts) {
+            const int64_t first = max_rows - m;  // the last rows, in other places of their tiles
+            Strided some = before;
+            matmul(x.values.data() + first * x.stride, m, x.stride, packed, &some.at(first, 0), some.stride,
+                   accumulate);
+            for (int64_t r = 0; r < max_rows; ++r)
+              for (int64_t c = 0; c < n; ++c)
+                expect_same(some.at(r, c), r < first ? before.at(r, c) : all.at(r, c),
+                            reference.tolerances[static_cast<size_t>(r * n + c)], "a block of other height");
+            if (HasFailure()) return;
+          }
+        }
+      }
+    }
+}
+
+TEST_P(Matmul, TheNumberOfThreadsChangesNoBit) {
+  for (auto [m, k, n] :
+       {std::tuple<int64_t, int64_t, int64_t>{1, 300, 1000}, {65, 300, 256}, {200, 600, 97}}) {
+    const Strided x(1, m, k, 0), w(2, n, k, 0), a(3, m, n, 0);
+    const double tolerance = 1e-4;
+    std::vector<float> one, one_gradient;
+    for (int workers : {1, 2, 3}) {
+      set_threads(workers);
+      PackedMatrix packed;
+      packed.pack(w.values.data(), k, n, 1, w.stride, precision());
+      std::vector<float> y(static_cast<size_t>(m * n)), gradient(static_cast<size_t>(n * k));
+      matmul(x.values.data(), m, k, packed, y.data(), n, false);
+      matmul_transposed(a.values.data(), n, x.values.data(), k, m, n, k, gradient.data(), k, precision());
+      if (workers == 1) one = y, one_gradient = gradient;
+      for (size_t i = 0; i < y.size(); ++i) expect_same(y[i], one[i], tolerance, "product");
+      for (size_t i = 0; i < gradient.size(); ++i)
+        expect_same(gradient[i], one_gradient[i], tolerance, "gradient");
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_P(Matmul, TransposedAgreesWithDoublePrecision) {
+  set_threads(2);
+  for (int64_t m : {1, 7, 64, 200, 300, 1300})
+    for (int64_t n : {1, 7, 32, 97, 192})
+      for (int64_t k : {1, 16, 33, 64, 300, 1100}) {
+        if (m * n * k > 60'000'000) continue;
+        SCOPED_TRACE("m " + std::to_string(m) + " n " + std::to_string(n) + " k " + std::to_string(k));
+        const Strided a(1, m, n, 3), b(2, m, k, 1), before(3, n, k, 2);
+        const Reference reference = reference_product(
+            n, m, k, [&](int64_t r, int64_t i) { return rounded(a.at(i, r), precision()); },
+            [&](int64_t i, int64_t c) { return rounded(b.at(i, c), precision()); });
+        Strided c = before;
+        matmul_transposed(a.values.data(), a.stride, b.values.data(), b.stride, m, n, k, c.values.data(),
+                          c.stride, precision());
+        for (int64_t r = 0; r < n; ++r) {
+          for (int64_t j = 0; j < k; ++j) {
+            const size_t i = static_cast<size_t>(r * k + j);
+            ASSERT_NEAR(c.at(r, j), reference.values[i] + before.at(r, j), reference.tolerances[i])
+                << "row " << r << " column " << j;
+          }
+          for (int64_t j = k; j < c.stride; ++j) ASSERT_EQ(c.at(r, j), before.at(r, j)) << "beyond the row";
+        }
+      }
+}
+
+TEST_P(Matmul, PackingAgainReplacesTheWeight) {
+  const Strided x(1, 5, 64, 0), first(2, 48, 64, 0), second(3, 48, 64, 0);
+  PackedMatrix packed, fresh;
+  packed.pack(first.values.data(), 64, 48, 1, 64, precision());
+  const int64_t bytes = packed.bytes();
+  packed.pack(second.values.data(), 64, 48, 1, 64, precision());
+  fresh.pack(second.values.data(), 64, 48, 1, 64, precision());
+  EXPECT_EQ(packed.bytes(), bytes);
+  EXPECT_GE(bytes, 64 * 48 * (precision() == Precision::bf16 ? 2 : 4));
+  std::vector<float> y(5 * 48), expected(5 * 48);
+  matmul(x.values.data(), 5, 64, packed, y.data(), 48, false);
+  matmul(x.values.data(), 5, 64, fresh, expected.data(), 48, false);
+  EXPECT_EQ(y, expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(Providers, Matmul,
+                         testing::Combine(testing::Values(Provider::own),
+                                          testing::Values(Isa::best, Isa::avx2, Isa::baseline),
+                                          testing::Values(Precision::f32, Precision::bf16)),
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(OneDnn, Matmul,
+                         testing::Combine(testing::Values(Provider::dnnl), testing::Values(Isa::best),
+                                          testing::Values(Precision::f32, Precision::bf16)),
+                         name_of);
+
+TEST(PackedMatrix, KnowsItsSizes) {
+  PackedMatrix packed;
+  EXPECT_TRUE(packed.empty());
+  const Strided w(1, 3, 4, 0);
+  packed.pack(w.values.data(), 4, 3, 1, 4, Precision::bf16);
+  EXPECT_FALSE(packed.empty());
+  EXPECT_EQ(packed.k(), 4);
+  EXPECT_EQ(packed.n(), 3);
+  EXPECT_EQ(packed.precision(), Precision::bf16);
+  PackedMatrix moved = std::move(packed);
+  EXPECT_EQ(moved.n(), 3);
+  EXPECT_TRUE(packed.empty());
+  EXPECT_THROW(moved.pack(w.values.data(), 0, 3, 1, 0, Precision::f32), Error);
+}
+
+TEST(PackedMatrix, KeepsItsLayoutWhenTheInstructionSetChanges) {
+  const Strided x(1, 9, 33, 0), w(2, 40, 33, 0);
+  PackedMatrix packed;
+  packed.pack(w.values.data(), 33, 40, 1, 33, Precision::f32);
+  std::vector<float> before(9 * 40), after(9 * 40);
+  matmul(x.values.data(), 9, 33, packed, before.data(), 40, false);
+  set_isa(Isa::baseline);
+  matmul(x.values.data(), 9, 33, packed, after.data(), 40, false);
+  EXPECT_EQ(isa(), Isa::baseline);
+  set_isa(Isa::best);
+  EXPECT_EQ(before, after);
+}
+
+TEST(PackedMatrix, RoundingKeepsNotANumberAndInfinity) {
+  const std::vector<float> w = {1.0f, 2.0f};
+  PackedMatrix packed;
+  packed.pack(w.data(), 1, 2, 2, 1, Precision::bf16);
+  for (float x : {std::nanf(""), INFINITY, -INFINITY}) {
+    std::vector<float> y(2);
+    matmul(&x, 1, 1, packed, y.data(), 2, false);
+    for (float value : y) EXPECT_TRUE(std::isnan(x) ? std::isnan(value) : value == x);
+  }
+}
+
+TEST(FastestPrecision, IsBf16OnlyWhereTheCpuHasDotProductsForIt) {
+  EXPECT_EQ(fastest_precision() == Precision::bf16, has_bf16_dot_products() && dnnl_has_bf16());
+  set_isa(Isa::avx2);
+  EXPECT_EQ(fastest_precision(), Precision::f32);
+  set_isa(Isa::best);
+}
+
+TEST(MachinePeak, IsPositiveAndGrowsWithTheInstructionSet) {
+  const MachinePeak best = measure_peak(1);
+  EXPECT_GT(best.read_gigabytes, 0.1);
+  EXPECT_EQ(best.bf16_gflops > 0, has_bf16_dot_products());
+  EXPECT_GT(best.f32_gflops, 0.1);
+}
+
+// AVIARY_TEST_ISA=avx2 or baseline runs the other tests of this program with a smaller instruction set.
+class ForcedIsa : public testing::Environment {
+ public:
+  void SetUp() override {
+    const char* name = std::getenv("AVIARY_TEST_ISA");
+    if (!name) return;
+    ASSERT_TRUE(std::string(name) == "avx2" || std::string(name) == "baseline")
+        << "AVIARY_TEST_ISA is " << name;
+    set_isa(std::string(name) == "avx2" ? Isa::avx2 : Isa::baseline);
+  }
+};
+const auto* const forced_isa = testing::AddGlobalTestEnvironment(new ForcedIsa);
+
+}  // namespace
+}  // namespace aviary::kernels
