@@ -1,0 +1,49 @@
+// The program: one file per command, each adding itself to the command line.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "formats/checkpoint.h"
+#include "models/run.h"
+
+namespace aviary::cli {
+
+// A command registers its flags and returns what to run when it was chosen; the result is the exit code.
+using Action = std::function<int()>;
+Action add_train(CLI::App& app);
+Action add_evaluate(CLI::App& app);
+Action add_generate(CLI::App& app);
+Action add_inspect(CLI::App& app);
+Action add_verify(CLI::App& app);
+Action add_logits(CLI::App& app);
+Action add_data(CLI::App& app);
+
+// ---- What several commands share.
+
+// The file of a model: a file itself, a run's folder, or, for "", the newest run below runs/. Throws Error that says
+// what to do when there is none.
+std::filesystem::path find_model(const std::string& path);
+
+// A model ready to run, with its tokenizer: the one in the file, else the one that `--tokenizer` names.
+struct LoadedModel {
+  std::filesystem::path path;
+  std::unique_ptr<Model> model;
+  TokenizerPtr tokenizer;  // null when unknown
+};
+struct ModelFlags {
+  std::string path, tokenizer, precision = "f32";
+  void add_to(CLI::App& command);
+  LoadedModel load() const;
+  kernels::Precision chosen_precision() const;
+};
+// "bytes", or the path of a vocabulary in the World format. Throws Error otherwise.
+TokenizerPtr open_tokenizer(const std::string& name);
+// Throws Error when the model came without a tokenizer.
+const Tokenizer& require_tokenizer(const LoadedModel& loaded);
+// "f32", "bf16", or "" for the fastest of this CPU.
+kernels::Precision parse_precision(const std::string& name);
+
+}  // namespace aviary::cli

@@ -1,0 +1,69 @@
+// aviary evaluate: how well a model predicts a text.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/human.h"
+#include "base/interrupt.h"
+#include "base/progress.h"
+#include "cli/cli.h"
+#include "eval/evaluate.h"
+
+namespace aviary::cli {
+namespace {
+
+constexpr int64_t largest_text = int64_t{16} << 30;
+
+struct Flags {
+  ModelFlags model;
+  std::string text;
+  bool json = false;
+};
+
+int evaluate_text(const Flags& flags) {
+  LoadedModel loaded = flags.model.load();
+  const Tokenizer& tokenizer = require_tokenizer(loaded);
+  Runner runner(*loaded.model, flags.model.chosen_precision());
+  const std::string text = read_file(flags.text, largest_text);
+  require(!text.empty(), "{}: the file is empty", flags.text);
+  const std::vector<int32_t> tokens = tokenizer.encode(text);
+  InterruptGuard guard;
+  Progress progress({.label = "evaluate", .total = static_cast<int64_t>(tokens.size())});
+  const Evaluation result = evaluate(runner, tokens, tokenizer, [&](int64_t done) {
+    progress.update(done);
+    return !guard.interrupted();
+  });
+  progress.finish();
+  if (guard.interrupted()) return 130;
+  if (flags.json) {
+    const nlohmann::ordered_json json{{"model", loaded.path.string()}, {"text", flags.text},
+                                      {"bytes", result.bytes},         {"tokens", result.tokens},
+                                      {"loss", result.loss()},         {"perplexity", result.perplexity()},
+                                      {"bits_per_byte", result.bits_per_byte()}};
+    fmt::print("{}\n", json.dump(2));
+  } else {
+    fmt::print("{}\n{} bytes, {} tokens predicted, the state carried from the first to the last\n", flags.text,
+               with_commas(result.bytes), with_commas(result.tokens));
+    fmt::print("loss {:.4f} nats per token   perplexity {:.3f}   {:.4f} bits per byte\n", result.loss(),
+               result.perplexity(), result.bits_per_byte());
+  }
+  return 0;
+}
+
+}  // namespace
+
+Action add_evaluate(CLI::App& command) {
+  auto flags = std::make_shared<Flags>();
+  command.add_option("model", flags->model.path, "A model file or the folder of a run")->required();
+  command.add_option("text", flags->text, "The text to predict")->required();
+  command.add_option("--tokenizer", flags->model.tokenizer, "For files without one: bytes, or a vocabulary file");
+  command.add_option("--precision", flags->model.precision, "Of matrix products: f32 or bf16")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
+  command.add_flag("--json", flags->json, "Print JSON");
+  return [flags] { return evaluate_text(*flags); };
+}
+
+}  // namespace aviary::cli

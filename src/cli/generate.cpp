@@ -1,0 +1,72 @@
+// aviary generate: text from a model, streamed.
+#include <fmt/format.h>
+
+#include "base/human.h"
+#include "base/interrupt.h"
+#include "cli/cli.h"
+#include "infer/generate.h"
+
+namespace aviary::cli {
+namespace {
+
+struct Flags {
+  ModelFlags model;
+  std::string prompt;
+  GenerateOptions options;
+  std::optional<uint64_t> seed;
+  bool quiet = false;
+};
+
+int generate_text(const Flags& flags) {
+  LoadedModel loaded = flags.model.load();
+  const Tokenizer& tokenizer = require_tokenizer(loaded);
+  Runner runner(*loaded.model, flags.model.chosen_precision());
+  GenerateOptions options = flags.options;
+  options.sampling.seed = flags.seed.value_or(std::random_device{}());
+  InterruptGuard guard;
+  fmt::print("{}", flags.prompt);
+  std::fflush(stdout);
+  const Generation result = generate(runner, tokenizer, flags.prompt, options, [&](std::string_view text) {
+    fmt::print("{}", text);
+    std::fflush(stdout);
+    return !guard.interrupted();
+  });
+  fmt::print("\n");
+  if (flags.quiet) return 0;
+  auto rate = [](int64_t tokens, double seconds) {
+    return human_rate(seconds > 0 ? static_cast<double>(tokens) / seconds : 0, "tokens/s");
+  };
+  fmt::print(stderr, "[prompt: {} tokens, {}; text: {} tokens, {}; seed {}]\n", with_commas(result.prompt_tokens),
+             rate(result.prompt_tokens, result.prompt_seconds), with_commas(result.tokens),
+             rate(result.tokens, result.seconds), options.sampling.seed);
+  return guard.interrupted() ? 130 : 0;
+}
+
+}  // namespace
+
+Action add_generate(CLI::App& command) {
+  auto flags = std::make_shared<Flags>();
+  flags->model.add_to(command);
+  SamplerOptions& sampling = flags->options.sampling;
+  sampling.presence_penalty = sampling.frequency_penalty = 0;  // made for chats; stories repeat their words
+  command.add_option("--prompt,-p", flags->prompt, "The text to continue");
+  command.add_option("--tokens,-n", flags->options.tokens, "Write at most so many tokens")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->capture_default_str();
+  command.add_option("--temperature", sampling.temperature, "0: always the most probable token")->capture_default_str();
+  command.add_option("--top-p", sampling.top_p, "Only the most probable tokens whose sum reaches P")
+      ->capture_default_str();
+  command.add_option("--top-k", sampling.top_k, "Only the K most probable tokens (0: all)")->capture_default_str();
+  command.add_option("--top-a", sampling.top_a, "Only tokens with p >= A * max(p)^2 (0: all)")->capture_default_str();
+  command.add_option("--top-p-x", sampling.top_p_x, "Beside top-p, every token with p >= X (0: none)")
+      ->capture_default_str();
+  command.add_option("--presence-penalty", sampling.presence_penalty)->capture_default_str();
+  command.add_option("--frequency-penalty", sampling.frequency_penalty)->capture_default_str();
+  command.add_option("--penalty-decay", sampling.penalty_decay, "How penalties fade per token")->capture_default_str();
+  command.add_option("--stop", flags->options.stop, "End before this text (may be repeated)");
+  command.add_option("--seed", flags->seed, "Same seed, same text");
+  command.add_flag("--quiet,-q", flags->quiet, "Only the text");
+  return [flags] { return generate_text(*flags); };
+}
+
+}  // namespace aviary::cli

@@ -1,0 +1,80 @@
+// aviary logits: the distribution of the token after a prompt.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "cli/cli.h"
+#include "infer/generate.h"
+
+namespace aviary::cli {
+namespace {
+
+struct Flags {
+  ModelFlags model;
+  std::vector<int32_t> tokens;
+  std::string prompt, raw;
+  int64_t top = 10;
+};
+
+// Readable in one line: control characters as escapes, what is no UTF-8 as bytes.
+std::string quoted(std::string_view bytes) {
+  std::string text = "\"";
+  for (char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\n')
+      text += "\\n";
+    else if (byte < 32 || byte == 127)
+      text += fmt::format("\\x{:02x}", byte);
+    else
+      text += c;
+  }
+  return text + "\"";
+}
+
+void print_top(const std::vector<float>& logits, const Tokenizer* tokenizer, int64_t top) {
+  std::vector<size_t> order(logits.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return logits[a] > logits[b]; });
+  double sum = 0;
+  for (float logit : logits) sum += std::exp(static_cast<double>(logit) - static_cast<double>(logits[order[0]]));
+  fmt::print("{:>7} {:>12} {:>12}  text\n", "token", "logit", "probability");
+  for (size_t i = 0; i < std::min(order.size(), static_cast<size_t>(top)); ++i) {
+    const size_t token = order[i];
+    const double p = std::exp(static_cast<double>(logits[token]) - static_cast<double>(logits[order[0]])) / sum;
+    fmt::print("{:>7} {:>12.6f} {:>12.8f}  {}\n", token, logits[token], p,
+               tokenizer ? quoted(tokenizer->bytes_of(static_cast<int32_t>(token))) : "");
+  }
+}
+
+int print_logits(const Flags& flags) {
+  LoadedModel loaded = flags.model.load();
+  Runner runner(*loaded.model, flags.model.chosen_precision());
+  std::vector<int32_t> tokens = flags.tokens;
+  if (tokens.empty()) tokens = require_tokenizer(loaded).encode(flags.prompt);
+  require(!tokens.empty(), "logits: name the tokens (--tokens 1,2,3) or the text (--prompt TEXT) before the one asked for");
+  State state = runner.new_state();
+  const std::vector<float> logits = read_tokens(runner, tokens, state);
+  if (!flags.raw.empty()) write_file_atomically(flags.raw, std::as_bytes(std::span(logits)));
+  print_top(logits, loaded.tokenizer.get(), flags.top);
+  return 0;
+}
+
+}  // namespace
+
+Action add_logits(CLI::App& command) {
+  auto flags = std::make_shared<Flags>();
+  flags->model.add_to(command);
+  auto* tokens = command.add_option("--tokens", flags->tokens, "The tokens so far: 1,2,3")->delimiter(',');
+  command.add_option("--prompt,-p", flags->prompt, "The text so far")->excludes(tokens);
+  command.add_option("--top", flags->top, "Print the K most probable tokens")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
+      ->capture_default_str();
+  command.add_option("--raw", flags->raw, "Write all logits to this file (float32, little-endian)");
+  return [flags] { return print_logits(*flags); };
+}
+
+}  // namespace aviary::cli

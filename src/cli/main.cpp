@@ -1,0 +1,67 @@
+// aviary: one program for the whole life of RWKV language models.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <new>
+
+#include "base/error.h"
+#include "base/threads.h"
+#include "cli/cli.h"
+
+namespace {
+
+using namespace aviary;
+
+int run(int argc, char** argv) {
+  CLI::App app{"Train, evaluate and use RWKV language models.\n"
+               "Start with:  aviary train book.txt   and then:  aviary generate"};
+  app.set_version_flag("--version", "aviary " AVIARY_VERSION);
+  app.require_subcommand(1);
+  app.fallthrough();
+  int thread_count = threads();
+  std::string isa;
+  app.add_option("--threads", thread_count, "Number of threads (default: all cores)");
+  app.add_option("--isa", isa, "Use no newer instructions than: avx2, baseline (for comparisons)")
+      ->check(CLI::IsMember({"best", "avx2", "baseline"}));
+
+  std::vector<std::pair<CLI::App*, cli::Action>> commands;
+  auto add = [&](const char* name, const char* help, auto register_command) {
+    CLI::App* command = app.add_subcommand(name, help);
+    commands.emplace_back(command, register_command(*command));
+  };
+  add("train", "Train a model on a text", cli::add_train);
+  add("evaluate", "Loss, perplexity and bits per byte of a model on a text", cli::add_evaluate);
+  add("generate", "Write text with a model", cli::add_generate);
+  add("inspect", "Say what a model file is", cli::add_inspect);
+  add("verify", "Check that a model computes the same however its input is cut; or compare with reference data",
+      cli::add_verify);
+  add("logits", "The distribution of the next token", cli::add_logits);
+  add("data", "Prepare texts", cli::add_data);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  set_threads(thread_count);
+  if (isa == "avx2") kernels::set_isa(kernels::Isa::avx2);
+  if (isa == "baseline") kernels::set_isa(kernels::Isa::baseline);
+  for (auto& [command, action] : commands)
+    if (command->parsed()) return action();
+  return 2;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const aviary::Error& error) {
+    fmt::print(stderr, "aviary: {}\n", error.what());
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "aviary: out of memory; use a smaller model, batch or context\n");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "aviary: unexpected error: {}\n", error.what());
+  }
+  return 1;
+}

@@ -1,0 +1,84 @@
+// Finding and loading the model that a command works on.
+#include "base/error.h"
+#include "base/files.h"
+#include "cli/cli.h"
+
+namespace aviary::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* model_file = "model.safetensors";
+constexpr const char* runs_folder = "runs";
+constexpr int64_t largest_vocabulary = int64_t{64} << 20;
+
+fs::path newest_run() {
+  fs::path newest;
+  fs::file_time_type time;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(runs_folder, ignored)) {
+    const fs::path model = entry.path() / model_file;
+    if (!fs::exists(model)) continue;
+    const fs::file_time_type written = fs::last_write_time(model);
+    if (newest.empty() || written > time) {
+      newest = model;
+      time = written;
+    }
+  }
+  require(!newest.empty(), "no model was named and there is no run below {}/ to take; train one first "
+                           "(aviary train book.txt) or name a file", runs_folder);
+  return newest;
+}
+
+}  // namespace
+
+fs::path find_model(const std::string& path) {
+  if (path.empty()) return newest_run();
+  if (!fs::is_directory(path)) return path;
+  const fs::path model = fs::path(path) / model_file;
+  require(fs::exists(model), "{}: there is no {} in this folder", path, model_file);
+  return model;
+}
+
+void ModelFlags::add_to(CLI::App& command) {
+  command.add_option("model", path, "A model file or the folder of a run (default: the newest run)");
+  command.add_option("--tokenizer", tokenizer, "For files without one: bytes, or a vocabulary file");
+  command.add_option("--precision", precision, "Of matrix products: f32 or bf16")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
+}
+
+LoadedModel ModelFlags::load() const {
+  LoadedModel loaded;
+  loaded.path = find_model(path);
+  Checkpoint checkpoint = load_checkpoint(loaded.path);
+  loaded.model = std::move(checkpoint.model);
+  loaded.tokenizer = tokenizer.empty() ? checkpoint.tokenizer : open_tokenizer(tokenizer);
+  const int64_t vocabulary = loaded.model->config().vocab_size;
+  if (!loaded.tokenizer && vocabulary == 256) loaded.tokenizer = make_bytes_tokenizer();
+  require(!loaded.tokenizer || loaded.tokenizer->vocab_size() <= vocabulary,
+          "{}: the tokenizer has {} tokens, but the model only {}: not the one it was trained with",
+          loaded.path.string(), loaded.tokenizer ? loaded.tokenizer->vocab_size() : 0, vocabulary);
+  return loaded;
+}
+
+kernels::Precision ModelFlags::chosen_precision() const { return parse_precision(precision); }
+
+TokenizerPtr open_tokenizer(const std::string& name) {
+  if (name == "bytes") return make_bytes_tokenizer();
+  return make_world_tokenizer(read_file(name, largest_vocabulary));
+}
+
+const Tokenizer& require_tokenizer(const LoadedModel& loaded) {
+  require(loaded.tokenizer != nullptr,
+          "{}: the file carries no tokenizer and has {} tokens; name its vocabulary with --tokenizer FILE",
+          loaded.path.string(), loaded.model->config().vocab_size);
+  return *loaded.tokenizer;
+}
+
+kernels::Precision parse_precision(const std::string& name) {
+  if (name.empty()) return kernels::fastest_precision();
+  return name == "bf16" ? kernels::Precision::bf16 : kernels::Precision::f32;
+}
+
+}  // namespace aviary::cli

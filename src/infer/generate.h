@@ -1,0 +1,36 @@
+// Text from a model: the prompt is read in chunks, then token after token through the state.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "infer/sampler.h"
+#include "models/run.h"
+#include "text/tokenizer.h"
+
+namespace aviary {
+
+struct GenerateOptions {
+  int64_t tokens = 200;  // at most; it may stop earlier
+  SamplerOptions sampling = {};
+  std::vector<std::string> stop = {};
+  bool stop_at_end_of_text = true;
+};
+
+struct Generation {
+  int64_t prompt_tokens = 0, tokens = 0;
+  double prompt_seconds = 0, seconds = 0;
+  std::string text;
+  enum class End : uint8_t { length, stop, end_of_text, interrupted } end = End::length;
+};
+
+// Reads tokens into the state in chunks of bounded memory; returns the logits after the last. Throws Error when there
+// are no tokens.
+std::vector<float> read_tokens(Runner& runner, std::span<const int32_t> tokens, State& state, int64_t chunk = 256);
+
+// Continues `prompt`; an empty one begins with the end-of-text token, or with a line break where there is none. `show`
+// receives the text piece by piece, whole UTF-8 characters only; it returns false to stop.
+Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view prompt, const GenerateOptions& options,
+                    const std::function<bool(std::string_view)>& show = {});
+
+}  // namespace aviary

@@ -1,0 +1,117 @@
+#include "train/config.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "models/model.h"
+
+namespace aviary {
+namespace {
+
+using Json = nlohmann::json;
+
+// Calls visit(name, member) for every field: the one list that writing and reading share.
+template <typename Config, typename Visit>
+void visit_fields(Config& c, Visit visit) {
+  visit("version", c.model.version);
+  visit("recipe", c.model.recipe);
+  visit("layers", c.model.n_layer);
+  visit("width", c.model.n_embd);
+  visit("vocabulary", c.model.vocab_size);
+  visit("head_size", c.model.head_size);
+  visit("dim_ffn", c.model.dim_ffn);
+  visit("ctx_len", c.model.ctx_len);
+  visit("rank_decay", c.model.rank_decay);
+  visit("rank_a", c.model.rank_a);
+  visit("rank_v", c.model.rank_v);
+  visit("rank_gate", c.model.rank_gate);
+  visit("text", c.text);
+  visit("text_hash", c.text_hash);
+  visit("tokenizer", c.tokenizer);
+  visit("validation_bytes", c.validation_bytes);
+  visit("context", c.context);
+  visit("batch", c.batch);
+  visit("accumulate", c.accumulate);
+  visit("carry_state", c.carry_state);
+  visit("steps", c.schedule.steps);
+  visit("learning_rate", c.schedule.start);
+  visit("final_learning_rate", c.schedule.end);
+  visit("warmup", c.schedule.warmup);
+  visit("warmup_from", c.schedule.warmup_from);
+  visit("beta1", c.beta1);
+  visit("beta2", c.beta2);
+  visit("epsilon", c.epsilon);
+  visit("weight_decay", c.weight_decay);
+  visit("clip", c.clip);
+  visit("dropout", c.dropout);
+  visit("l2wrap", c.l2wrap);
+  visit("seed", c.seed);
+  visit("validate_every", c.validate_every);
+  visit("checkpoint_every", c.checkpoint_every);
+  visit("sample_every", c.sample_every);
+}
+
+}  // namespace
+
+std::string to_json(const TrainConfig& config) {
+  nlohmann::ordered_json json;
+  visit_fields(config, [&](const char* name, const auto& value) { json[name] = value; });
+  json["schedule"] = name_of(config.schedule.kind);
+  json["precision"] = config.precision == kernels::Precision::bf16 ? "bf16" : "f32";
+  return json.dump(2) + "\n";
+}
+
+TrainConfig train_config_from_json(const std::string& text, const std::string& where) {
+  const Json json = Json::parse(text, nullptr, false);
+  require(json.is_object(), "{}: not the settings of a run (JSON)", where);
+  TrainConfig config;
+  auto read = [&](const char* name, auto& value) {
+    try {
+      json.at(name).get_to(value);
+    } catch (const Json::exception&) {
+      fail("{}: the setting {} is missing or of the wrong kind", where, name);
+    }
+  };
+  visit_fields(config, read);
+  std::string schedule, precision;
+  read("schedule", schedule);
+  read("precision", precision);
+  config.schedule.kind = schedule_kind(schedule);
+  require(precision == "f32" || precision == "bf16", "{}: precision \"{}\", expected f32 or bf16", where, precision);
+  config.precision = precision == "bf16" ? kernels::Precision::bf16 : kernels::Precision::f32;
+  check(config);
+  return config;
+}
+
+void check(const TrainConfig& config) {
+  auto between = [](const char* what, double value, double low, double high) {
+    require(std::isfinite(value) && value >= low && value <= high, "--{} is {}, expected {} to {}", what, value, low,
+            high);
+  };
+  const double many = 1e12;
+  between("context", static_cast<double>(config.context), 1, 1 << 20);
+  between("batch", static_cast<double>(config.batch), 1, 1 << 16);
+  between("accumulate", static_cast<double>(config.accumulate), 1, 1 << 16);
+  between("steps", static_cast<double>(config.schedule.steps), 1, many);
+  between("warmup", static_cast<double>(config.schedule.warmup), 0, many);
+  between("learning-rate", config.schedule.start, 0, 10);
+  between("final-learning-rate", config.schedule.end, 0, 10);
+  between("beta1", config.beta1, 0, 0.999999);
+  between("beta2", config.beta2, 0, 0.999999999);
+  between("weight-decay", config.weight_decay, 0, 100);
+  between("clip", config.clip, 0, 1e9);
+  between("dropout", config.dropout, 0, 0.95);
+  between("layers", static_cast<double>(config.model.n_layer), 1, 1024);
+  between("width", static_cast<double>(config.model.n_embd), 8, 1 << 16);
+  require(config.schedule.kind != ScheduleKind::exponential || (config.schedule.start > 0 && config.schedule.end > 0),
+          "--schedule exponential needs learning rates above 0, got {} and {}", config.schedule.start,
+          config.schedule.end);
+  // Activations of a step, roughly: what would never fit is refused before anything is allocated.
+  const double floats = static_cast<double>(config.context) * static_cast<double>(config.batch) *
+                        static_cast<double>(config.model.n_embd) * static_cast<double>(config.model.n_layer) * 40;
+  require(floats * 4 < 1e12, "--context {} --batch {} with {} layers of width {} would need about {:.0f} GB of memory",
+          config.context, config.batch, config.model.n_layer, config.model.n_embd, floats * 4 / 1e9);
+}
+
+}  // namespace aviary

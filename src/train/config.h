@@ -1,0 +1,40 @@
+// Everything that decides what a training run computes; kept in the run's folder so that it can go on bit for bit.
+#pragma once
+
+#include <string>
+
+#include "kernels/matmul.h"
+#include "models/config.h"
+#include "train/schedule.h"
+
+namespace aviary {
+
+struct TrainConfig {
+  ModelConfig model;
+  std::string text;             // the file
+  std::string text_hash;        // xxh64 of its bytes
+  std::string tokenizer = "world";
+  int64_t validation_bytes = -1;  // the end of the text; -1: the corpus decides
+  int64_t context = 128;        // tokens of a sequence in a step
+  int64_t batch = 16;           // sequences of a step
+  int64_t accumulate = 1;       // passes whose gradients make one step
+  bool carry_state = false;     // sequences go on where they stopped, with their state
+  Schedule schedule;
+  double beta1 = 0.9, beta2 = 0.99, epsilon = 1e-18, weight_decay = 0, clip = 1;
+  double dropout = 0;
+  bool l2wrap = true;
+  kernels::Precision precision = kernels::Precision::f32;
+  uint64_t seed = 1;
+  int64_t validate_every = 0, checkpoint_every = 0, sample_every = 0;  // steps; 0: never but at the end
+
+  int64_t tokens_per_step() const { return context * batch * accumulate; }
+};
+
+std::string to_json(const TrainConfig& config);
+// Throws Error that names the field.
+TrainConfig train_config_from_json(const std::string& text, const std::string& where);
+
+// Throws Error for values that cannot be, naming the flag.
+void check(const TrainConfig& config);
+
+}  // namespace aviary

@@ -1,0 +1,81 @@
+#include "train/log.h"
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "eval/plot.h"
+
+namespace aviary {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr double fade = 0.98;  // of the smoothed training loss
+
+// NaN and infinity have no JSON; such numbers are left out.
+std::string line_of(const StepReport& report, int64_t tokens) {
+  nlohmann::ordered_json json{{"step", report.step}, {"tokens", tokens}};
+  auto put = [&](const char* name, double value) {
+    if (std::isfinite(value)) json[name] = value;
+  };
+  put("loss", report.loss);
+  put("learning_rate", report.learning_rate);
+  put("gradient_norm", report.gradient_norm);
+  put("seconds", report.seconds);
+  if (report.validation_bits_per_byte >= 0) put("validation_bits_per_byte", report.validation_bits_per_byte);
+  return json.dump() + "\n";
+}
+
+}  // namespace
+
+RunLog::RunLog(const std::filesystem::path& folder, int64_t steps_done) : folder_(folder) {
+  const std::filesystem::path path = folder_ / "log.jsonl";
+  if (!std::filesystem::exists(path)) return;
+  std::ifstream file(path);
+  std::string kept, line;
+  while (std::getline(file, line)) {
+    const Json json = Json::parse(line, nullptr, false);
+    if (!json.is_object() || !json.value("step", Json()).is_number_integer()) continue;  // cut off by a kill
+    const int64_t step = json["step"];
+    if (step > steps_done) continue;
+    StepReport report{.step = step};
+    report.loss = json.value("loss", std::nan(""));
+    report.learning_rate = json.value("learning_rate", 0.0);
+    report.gradient_norm = json.value("gradient_norm", std::nan(""));
+    report.seconds = json.value("seconds", 0.0);
+    report.validation_bits_per_byte = json.value("validation_bits_per_byte", -1.0);
+    reports_.push_back(report);
+    kept += line + "\n";
+  }
+  file.close();
+  write_file_atomically(path, kept);
+}
+
+void RunLog::add(const StepReport& report, int64_t tokens_per_step) {
+  reports_.push_back(report);
+  const std::filesystem::path path = folder_ / "log.jsonl";
+  std::ofstream file(path, std::ios::app);
+  file << line_of(report, report.step * tokens_per_step);
+  file.flush();
+  require(file.good(), "{}: cannot be written (is the disk full?); the last checkpoint is whole", path.string());
+}
+
+void RunLog::draw(double bits_per_byte_of_a_nat) const {
+  Series train{.name = "training (smoothed)", .x = {}, .y = {}}, validation{.name = "validation", .x = {}, .y = {}};
+  double smooth = std::nan("");
+  for (const StepReport& report : reports_) {
+    if (std::isfinite(report.loss)) smooth = std::isfinite(smooth) ? fade * smooth + (1 - fade) * report.loss : report.loss;
+    train.x.push_back(static_cast<double>(report.step));
+    train.y.push_back(smooth * bits_per_byte_of_a_nat);
+    if (report.validation_bits_per_byte < 0) continue;
+    validation.x.push_back(static_cast<double>(report.step));
+    validation.y.push_back(report.validation_bits_per_byte);
+  }
+  const std::vector<Series> series{train, validation};
+  write_file_atomically(folder_ / "loss.svg", line_plot("Loss", "step", "bits per byte", series));
+}
+
+}  // namespace aviary

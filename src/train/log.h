@@ -1,0 +1,28 @@
+// log.jsonl of a run: one JSON object per line, and the curve drawn from it.
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "train/trainer.h"
+
+namespace aviary {
+
+class RunLog {
+ public:
+  // Reads the log of the folder, if any, and forgets what lies behind `steps_done`: those steps will be done again.
+  RunLog(const std::filesystem::path& folder, int64_t steps_done);
+
+  // Appends one line to the file.
+  void add(const StepReport& report, int64_t tokens_per_step);
+  const std::vector<StepReport>& reports() const { return reports_; }
+
+  // Writes loss.svg: training loss (smoothed) and validation, in bits per byte.
+  void draw(double bits_per_byte_of_a_nat) const;
+
+ private:
+  std::filesystem::path folder_;
+  std::vector<StepReport> reports_;
+};
+
+}  // namespace aviary

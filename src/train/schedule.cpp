@@ -1,0 +1,43 @@
+#include "train/schedule.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "base/error.h"
+
+namespace aviary {
+namespace {
+
+constexpr std::pair<const char*, ScheduleKind> kinds[] = {{"constant", ScheduleKind::constant},
+                                                          {"linear", ScheduleKind::linear},
+                                                          {"cosine", ScheduleKind::cosine},
+                                                          {"exponential", ScheduleKind::exponential}};
+
+}  // namespace
+
+ScheduleKind schedule_kind(const std::string& name) {
+  for (auto [known, kind] : kinds)
+    if (name == known) return kind;
+  fail("unknown schedule \"{}\"; known are constant, linear, cosine, exponential", name);
+}
+
+std::string name_of(ScheduleKind kind) {
+  for (auto [name, known] : kinds)
+    if (kind == known) return name;
+  return "";
+}
+
+double Schedule::rate(int64_t step) const {
+  const double span = static_cast<double>(std::max<int64_t>(steps - warmup, 1));
+  const double progress = std::clamp(static_cast<double>(step - warmup) / span, 0.0, 1.0);
+  double value = start;
+  if (kind == ScheduleKind::linear) value = start + (end - start) * progress;
+  if (kind == ScheduleKind::cosine) value = end + (start - end) * (0.5 + 0.5 * std::cos(std::numbers::pi * progress));
+  if (kind == ScheduleKind::exponential) value = start * std::pow(end / start, progress);
+  if (step < warmup)
+    value *= warmup_from + (1 - warmup_from) * static_cast<double>(step) / static_cast<double>(warmup);
+  return value;
+}
+
+}  // namespace aviary

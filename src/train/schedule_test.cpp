@@ -1,0 +1,70 @@
+#include "train/schedule.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/files.h"
+
+namespace aviary {
+namespace {
+
+nlohmann::json golden() {
+  const std::string path = std::string(AVIARY_SOURCE_DIR) + "/tests/golden/lr/lr_schedules.json";
+  return nlohmann::json::parse(read_file(path, 1 << 24));
+}
+
+// shift: RWKV-4neo counts the decay from one step ahead.
+void expect_rates(const char* name, const Schedule& schedule, int64_t shift) {
+  const auto file = golden();
+  for (const auto& step : file[name]["steps"]) {
+    const int64_t at = step["step"];
+    Schedule ahead = schedule;
+    const double warm = at < schedule.warmup ? schedule.rate(at) / [&] {
+      Schedule cold = schedule;
+      cold.warmup_from = 1;
+      return cold.rate(at);
+    }() : 1;
+    ahead.warmup_from = 1;
+    const double ours = ahead.rate(at + shift) * warm;
+    EXPECT_NEAR(ours, double(step["lr"]), 1e-12) << name << " step " << at;
+  }
+}
+
+TEST(Schedule, CosineWithWarmupIsThatOfTheRwkv7Trainer) {
+  expect_rates("v7_basic",
+               {.kind = ScheduleKind::cosine, .start = 6e-4, .end = 6e-5, .steps = 60, .warmup = 10, .warmup_from = 0.01},
+               0);
+}
+
+TEST(Schedule, ExponentialWithWarmupIsThatOfTheRwkv4NeoTrainer) {
+  expect_rates("v4neo_exp", {.kind = ScheduleKind::exponential, .start = 6e-4, .end = 1e-5, .steps = 60, .warmup = 10,
+                             .warmup_from = 0.2},
+               1);
+}
+
+TEST(Schedule, LinearEndsAtTheEndAndStaysThere) {
+  const Schedule schedule{.kind = ScheduleKind::linear, .start = 1, .end = 0, .steps = 10, .warmup = 0};
+  EXPECT_DOUBLE_EQ(schedule.rate(0), 1);
+  EXPECT_DOUBLE_EQ(schedule.rate(5), 0.5);
+  EXPECT_DOUBLE_EQ(schedule.rate(10), 0);
+  EXPECT_DOUBLE_EQ(schedule.rate(1000), 0);
+}
+
+TEST(Schedule, ConstantIsConstantAfterTheWarmup) {
+  const Schedule schedule{.kind = ScheduleKind::constant, .start = 2, .end = 0, .steps = 10, .warmup = 4,
+                          .warmup_from = 0.5};
+  EXPECT_DOUBLE_EQ(schedule.rate(0), 1);
+  EXPECT_DOUBLE_EQ(schedule.rate(2), 1.5);
+  EXPECT_DOUBLE_EQ(schedule.rate(4), 2);
+  EXPECT_DOUBLE_EQ(schedule.rate(99), 2);
+}
+
+TEST(Schedule, AnUnknownNameIsRefusedWithTheKnownOnes) {
+  EXPECT_EQ(schedule_kind("cosine"), ScheduleKind::cosine);
+  EXPECT_THROW(schedule_kind("triangle"), Error);
+}
+
+}  // namespace
+}  // namespace aviary

@@ -1,0 +1,26 @@
+// The loop of a run as a user sees it: live line, log, samples, checkpoints, loss curve, Ctrl-C.
+#pragma once
+
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+#include "train/trainer.h"
+
+namespace aviary {
+
+struct SessionOptions {
+  std::filesystem::path folder;
+  double minutes = 0;  // > 0: the number of steps is chosen after the first ones so that the run lasts so long
+  double checkpoint_seconds = 60;  // besides config.checkpoint_every
+  std::string sample_prompt;
+  std::FILE* out = stdout;
+};
+
+enum class SessionEnd : uint8_t { finished, interrupted };
+
+// Trains until the last step or Ctrl-C; both end with a checkpoint. Throws Error when the loss stays not finite, with
+// the last good checkpoint left in place.
+SessionEnd run_session(Trainer& trainer, const SessionOptions& options);
+
+}  // namespace aviary

@@ -1,0 +1,163 @@
+#include "train/trainer.h"
+
+#include <chrono>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "eval/evaluate.h"
+#include "formats/checkpoint.h"
+#include "formats/safetensors.h"
+
+namespace aviary {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* checkpoint_file = "checkpoint.safetensors";
+constexpr const char* model_file = "model.safetensors";
+constexpr const char* config_file = "config.json";
+constexpr int64_t validation_chunk = 512;
+
+TensorEntry entry_of(const std::string& name, const Tensor& tensor) {
+  TensorEntry entry{.name = name, .dtype = tensor.dtype(), .shape = {}, .data = {}};
+  for (int i = 0; i < tensor.shape().rank(); ++i) entry.shape.push_back(tensor.shape()[i]);
+  entry.data = {static_cast<const std::byte*>(tensor.data()), static_cast<size_t>(tensor.bytes())};
+  return entry;
+}
+
+void read_tensor(const TensorFile& file, const std::string& where, const std::string& name, const Tensor& to) {
+  const TensorEntry* entry = file.find(name);
+  require(entry && entry->dtype == to.dtype() && static_cast<int64_t>(entry->data.size()) == to.bytes(),
+          "{}: {} is missing or of another size: not a checkpoint of this run", where, name);
+  std::memcpy(to.data(), entry->data.data(), entry->data.size());
+}
+
+int64_t read_number(const TensorFile& file, const std::string& where, const char* name) {
+  auto found = file.metadata().find(name);
+  require(found != file.metadata().end() && !found->second.empty() &&
+              found->second.find_first_not_of("0123456789") == std::string::npos && found->second.size() < 19,
+          "{}: the metadata entry {} is missing or not a number: not a checkpoint of a run", where, name);
+  return std::stoll(found->second);
+}
+
+std::unique_ptr<Model> initialized_model(const TrainConfig& config) {
+  auto model = create_model(config.model);
+  model->parameters().initialize(config.seed);
+  return model;
+}
+
+}  // namespace
+
+Trainer::Trainer(TrainConfig config, TokenizerPtr tokenizer, TrainingData data)
+    : config_(std::move(config)), tokenizer_(std::move(tokenizer)), data_(std::move(data)),
+      model_(initialized_model(config_)), runner_(*model_, config_.precision),
+      optimizer_(*model_, {config_.beta1, config_.beta2, config_.epsilon, config_.weight_decay, config_.clip}),
+      state_(runner_.new_state(config_.batch)), dropout_random_(Random(config_.seed).split(2)),
+      sequences_(Sequences::uniform(config_.batch, config_.context)) {
+  config_.model = model_->config();
+  const int64_t needed = config_.context + 1;
+  require(static_cast<int64_t>(data_.train.size()) >= needed,
+          "{}: the text has {} tokens to train on, but one sequence needs {} (--context {}); take a longer text or a "
+          "smaller --context",
+          config_.text, data_.train.size(), needed, config_.context);
+}
+
+// Sequences begin anywhere; or, carried, each of the batch's sequences walks through its own part of the text.
+void Trainer::next_batch(int64_t pass) {
+  const int64_t T = config_.context, B = config_.batch, N = static_cast<int64_t>(data_.train.size());
+  Random random = Random(config_.seed).split(1).split(static_cast<uint64_t>(pass));
+  tokens_.resize(static_cast<size_t>(B * T));
+  targets_.resize(static_cast<size_t>(B * T));
+  for (int64_t b = 0; b < B; ++b) {
+    const int64_t start = config_.carry_state ? (b * N / B + pass * T) % N : random.below(N - T);
+    for (int64_t t = 0; t < T; ++t) {
+      const auto to = static_cast<size_t>(b * T + t);
+      tokens_[to] = data_.train[static_cast<size_t>((start + t) % N)];
+      targets_[to] = data_.train[static_cast<size_t>((start + t + 1) % N)];
+    }
+  }
+}
+
+StepReport Trainer::step() {
+  const auto start = std::chrono::steady_clock::now();
+  StepReport report{.learning_rate = config_.schedule.rate(step_)};
+  const double share = 1 / static_cast<double>(config_.accumulate);
+  for (int64_t pass = 0; pass < config_.accumulate; ++pass) {
+    next_batch(step_ * config_.accumulate + pass);
+    if (!config_.carry_state) state_ = runner_.new_state(config_.batch);
+    report.loss += share * runner_.loss_and_gradients(tokens_, targets_, sequences_, state_,
+                                                      {.loss = {.scale = share, .l2wrap = config_.l2wrap},
+                                                       .dropout = config_.dropout,
+                                                       .random = &dropout_random_});
+  }
+  report.gradient_norm = optimizer_.step(report.learning_rate);
+  broken_steps_ = std::isfinite(report.gradient_norm) ? 0 : broken_steps_ + 1;
+  if (broken_steps_ > 0) state_ = runner_.new_state(config_.batch);
+  report.step = ++step_;
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+double Trainer::validate(int64_t tokens) {
+  std::span<const int32_t> text = data_.validation;
+  if (tokens > 0 && tokens < static_cast<int64_t>(text.size())) text = text.first(static_cast<size_t>(tokens));
+  if (text.size() < 2) return -1;
+  return evaluate(runner_, text, *tokenizer_, {}, validation_chunk).bits_per_byte();
+}
+
+void Trainer::save(const fs::path& folder) const {
+  const std::map<std::string, std::string> position = {
+      {"aviary.step", std::to_string(step_)},
+      {"aviary.optimizer_steps", std::to_string(optimizer_.steps())},
+      {"aviary.dropout_counter", std::to_string(dropout_random_.counter())},
+  };
+  std::vector<TensorEntry> entries;
+  for (const Parameter& parameter : model_->parameters())
+    entries.push_back(entry_of(parameter.spec.name, parameter.weight.value()));
+  for (const Optimizer::Moment& moment : optimizer_.moments()) entries.push_back(entry_of(moment.name, moment.values));
+  if (config_.carry_state)
+    for (size_t i = 0; i < state_.size(); ++i)
+      entries.push_back(entry_of("state." + model_->state_specs()[i].name, state_[i]));
+  auto metadata = position;
+  metadata["aviary.tokenizer"] = tokenizer_->kind();
+  if (std::string vocabulary = tokenizer_->serialize(); !vocabulary.empty()) metadata["aviary.vocabulary"] = vocabulary;
+  write_safetensors(folder / checkpoint_file, entries, metadata);
+  save_checkpoint(folder / model_file, *model_, tokenizer_.get(), {{"aviary.step", std::to_string(step_)}});
+}
+
+void Trainer::load(const fs::path& folder) {
+  const fs::path path = folder / checkpoint_file;
+  const TensorFile file = read_tensor_file(path);
+  const std::string where = path.string();
+  for (Parameter& parameter : model_->parameters())
+    read_tensor(file, where, parameter.spec.name, parameter.weight.value());
+  model_->parameters().changed();
+  for (const Optimizer::Moment& moment : optimizer_.moments()) read_tensor(file, where, moment.name, moment.values);
+  if (config_.carry_state)
+    for (size_t i = 0; i < state_.size(); ++i)
+      read_tensor(file, where, "state." + model_->state_specs()[i].name, state_[i]);
+  step_ = read_number(file, where, "aviary.step");
+  optimizer_.set_steps(read_number(file, where, "aviary.optimizer_steps"));
+  dropout_random_ =
+      Random(dropout_random_.seed(), static_cast<uint64_t>(read_number(file, where, "aviary.dropout_counter")));
+}
+
+TrainConfig read_run_config(const fs::path& folder) {
+  const fs::path path = folder / config_file;
+  require(fs::exists(path), "{}: not the folder of a training run (there is no {})", folder.string(), config_file);
+  return train_config_from_json(read_file(path, 1 << 20), path.string());
+}
+
+void write_run_config(const fs::path& folder, const TrainConfig& config) {
+  write_file_atomically(folder / config_file, to_json(config));
+}
+
+TokenizerPtr read_run_tokenizer(const fs::path& folder) {
+  const TensorFile file = read_tensor_file(folder / checkpoint_file);
+  auto kind = file.metadata().find("aviary.tokenizer"), vocabulary = file.metadata().find("aviary.vocabulary");
+  require(kind != file.metadata().end(), "{}: the checkpoint names no tokenizer", (folder / checkpoint_file).string());
+  return make_tokenizer(kind->second, vocabulary == file.metadata().end() ? std::string_view() : vocabulary->second);
+}
+
+}  // namespace aviary

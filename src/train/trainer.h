@@ -1,0 +1,86 @@
+// A training run: its folder, its checkpoints, its loop.
+#pragma once
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/random.h"
+#include "models/run.h"
+#include "text/tokenizer.h"
+#include "train/config.h"
+#include "train/optimizer.h"
+
+namespace aviary {
+
+// The text of a run as tokens.
+struct TrainingData {
+  std::vector<int32_t> train, validation;
+  int64_t train_bytes = 0;
+};
+
+// One line of the log.
+struct StepReport {
+  int64_t step = 0;   // steps done
+  double loss = 0;    // nats per token, before the step's update
+  double learning_rate = 0, gradient_norm = 0;
+  double seconds = 0; // of this step
+  double validation_bits_per_byte = -1;  // when measured after this step
+};
+
+// The state of a run between two steps. The folder holds
+//   config.json              the settings
+//   checkpoint.safetensors   weights, moments, carried state, position: all that --resume needs
+//   model.safetensors        the weights alone, for everything else
+//   log.jsonl, loss.svg      one line per step; the loss curve
+// Every file is replaced as a whole, so that a run can be killed at any moment.
+class Trainer {
+ public:
+  // A new run; initializes the weights from the seed.
+  Trainer(TrainConfig config, TokenizerPtr tokenizer, TrainingData data);
+  // Goes on with the checkpoint of `folder`; `data` must be made from the same text.
+  void load(const std::filesystem::path& folder);
+  // Writes checkpoint.safetensors and model.safetensors.
+  void save(const std::filesystem::path& folder) const;
+
+  StepReport step();
+  // Bits per byte on the validation text (its first `tokens`; 0: all), from a fresh state.
+  double validate(int64_t tokens = 0);
+
+  int64_t steps_done() const { return step_; }
+  // Another length of the run, not before what is done.
+  void set_steps(int64_t steps) { config_.schedule.steps = std::max(steps, step_); }
+  bool finished() const { return step_ >= config_.schedule.steps; }
+  const TrainConfig& config() const { return config_; }
+  Runner& runner() { return runner_; }
+  Model& model() { return *model_; }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const TrainingData& data() const { return data_; }
+  // Steps in a row whose gradient was not finite, and which changed nothing.
+  int64_t broken_steps() const { return broken_steps_; }
+
+ private:
+  void next_batch(int64_t pass);
+
+  TrainConfig config_;
+  TokenizerPtr tokenizer_;
+  TrainingData data_;
+  std::unique_ptr<Model> model_;
+  Runner runner_;
+  Optimizer optimizer_;
+  State state_;
+  Random dropout_random_;
+  int64_t step_ = 0, broken_steps_ = 0;
+  Sequences sequences_;
+  std::vector<int32_t> tokens_, targets_;
+};
+
+// The config of a run's folder. Throws Error when the folder is not one.
+TrainConfig read_run_config(const std::filesystem::path& folder);
+void write_run_config(const std::filesystem::path& folder, const TrainConfig& config);
+// The tokenizer of a run that has a checkpoint.
+TokenizerPtr read_run_tokenizer(const std::filesystem::path& folder);
+
+}  // namespace aviary
