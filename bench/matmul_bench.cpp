@@ -12,18 +12,25 @@
 #include "base/threads.h"
 #include "kernels/cpu/peak.h"
 #include "kernels/matmul.h"
+#include "tensor/buffer.h"
 
 namespace {
 
 using namespace aviary;
 using namespace aviary::kernels;
 
-std::vector<float> random_values(int64_t count) {
-  Random random(1);
-  std::vector<float> values(static_cast<size_t>(count));
-  for (auto& value : values) value = static_cast<float>(random.uniform(-1, 1));
-  return values;
-}
+// Floats in large pages, as tensors are.
+class Values {
+ public:
+  explicit Values(int64_t count) : buffer_(count * 4) {
+    Random random(1);
+    for (int64_t i = 0; i < count; ++i) data()[i] = static_cast<float>(random.uniform(-1, 1));
+  }
+  float* data() { return static_cast<float*>(buffer_.data()); }
+
+ private:
+  Buffer buffer_;
+};
 
 // Median seconds of one call.
 template <typename Call>
@@ -49,18 +56,18 @@ constexpr Size sizes[] = {{192, 192}, {256, 1024}, {768, 768}, {768, 3072}, {307
 
 void products(int workers, Precision precision, bool warm) {
   set_threads(workers);
-  for (auto [k, n] : sizes) {
+  for (const Size& size : sizes) {
+    const int64_t k = size.k, n = size.n;
     const MachinePeak peak = measure_peak(workers);
     const double limit =
         precision == Precision::bf16 && peak.bf16_gflops > 0 ? peak.bf16_gflops : peak.f32_gflops;
-    const auto weight = random_values(k * n);
+    Values weight(k * n);
     const int64_t copies = warm ? 1 : std::max<int64_t>(1, (int64_t{96} << 20) / (k * n * 4));
     std::vector<PackedMatrix> packed(static_cast<size_t>(copies));
     for (auto& matrix : packed) matrix.pack(weight.data(), k, n, 1, k, precision);
     for (int64_t m : {1, 2, 4, 8, 16, 32, 64, 256, 1024}) {
       if (m * k * n > int64_t{20'000'000'000}) continue;
-      const auto x = random_values(m * k);
-      std::vector<float> y(static_cast<size_t>(m * n));
+      Values x(m * k), y(m * n);
       const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(k) * static_cast<double>(n);
       const double seconds = median_seconds(flops, [&](int64_t i) {
         matmul(x.data(), m, k, packed[static_cast<size_t>(i % copies)], y.data(), n, false);
@@ -80,10 +87,10 @@ void transposed_products(int workers, Precision precision) {
   const double limit =
       precision == Precision::bf16 && peak.bf16_gflops > 0 ? peak.bf16_gflops : peak.f32_gflops;
   constexpr int64_t m = 2048;
-  for (auto [n, k] :
-       {Size{192, 192}, {768, 32}, {32, 768}, {768, 64}, {64, 768}, {768, 768}, {3072, 768}, {768, 3072}}) {
-    const auto a = random_values(m * n), b = random_values(m * k);
-    std::vector<float> c(static_cast<size_t>(n * k));
+  for (const Size& size :
+       {Size{192, 192}, {32, 768}, {768, 32}, {64, 768}, {768, 64}, {768, 768}, {768, 3072}, {3072, 768}}) {
+    const int64_t k = size.k, n = size.n;
+    Values a(m * n), b(m * k), c(n * k);
     const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(k) * static_cast<double>(n);
     const double seconds = median_seconds(flops, [&](int64_t) {
       matmul_transposed(a.data(), n, b.data(), k, m, n, k, c.data(), k, precision);

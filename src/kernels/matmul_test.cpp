@@ -4,14 +4,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
 #include "base/random.h"
 #include "base/threads.h"
 #include "kernels/cpu/cpu_features.h"
+#include "kernels/cpu/dnnl_plan.h"
 #include "kernels/cpu/matmul_provider.h"
 #include "kernels/cpu/peak.h"
 #include "tensor/dtype.h"
@@ -96,7 +99,7 @@ class Matmul : public testing::TestWithParam<Case> {
   }
   void TearDown() override {
     force_provider(std::nullopt);
-    set_isa(Isa::best);
+    set_isa(isa_);
     set_threads(threads_);
   }
 
@@ -106,14 +109,13 @@ class Matmul : public testing::TestWithParam<Case> {
 
   // Bit for bit where the contract holds, else within rounding.
   void expect_same(float got, float expected, double tolerance, const char* what) const {
-    if (contract_holds())
-      EXPECT_EQ(got, expected) << what;
-    else
-      EXPECT_NEAR(got, expected, 2 * tolerance) << what;
+    const bool same = contract_holds() ? got == expected : std::abs(got - expected) <= 2 * tolerance;
+    if (!same) ADD_FAILURE() << what << ": got " << got << ", expected " << expected;
   }
 
  private:
   const int threads_ = threads();
+  const Isa isa_ = isa();
 };
 
 TEST_P(Matmul, AgreesWithDoublePrecisionAndRowsDoNotDependOnTheirCompany) {
@@ -121,41 +123,42 @@ TEST_P(Matmul, AgreesWithDoublePrecisionAndRowsDoNotDependOnTheirCompany) {
   for (int64_t k : widths)
     for (int64_t n : widths) {
       SCOPED_TRACE("k " + std::to_string(k) + " n " + std::to_string(n));
-      const Strided x(1, max_rows, k, 5), before(2, max_rows, n, 3), b(3, k, n, 0), transposed(4, n, k, 2);
-      for (bool by_columns : {false, true}) {
-        auto b_at = [&](int64_t i, int64_t c) {
-          return rounded(by_columns ? transposed.at(c, i) : b.at(i, c), precision());
-        };
-        const Reference reference = reference_product(
-            max_rows, k, n, [&](int64_t r, int64_t i) { return rounded(x.at(r, i), precision()); }, b_at);
-        PackedMatrix packed;
-        if (by_columns)
-          packed.pack(transposed.values.data(), k, n, 1, transposed.stride, precision());
-        else
-          packed.pack(b.values.data(), k, n, b.stride, 1, precision());
-        for (bool accumulate : {false, true}) {
-          Strided all = before;
-          matmul(x.values.data(), max_rows, x.stride, packed, all.values.data(), all.stride, accumulate);
-          for (int64_t r = 0; r < max_rows; ++r) {
-            for (int64_t c = 0; c < n; ++c) {
-              const size_t i = static_cast<size_t>(r * n + c);
-              const double expected = reference.values[i] + (accumulate ? before.at(r, c) : 0.0);
-              ASSERT_NEAR(all.at(r, c), expected, reference.tolerances[i]) << "row " << r << " column " << c;
-            }
-            for (int64_t c = n; c < all.stride; ++c)
-              ASSERT_EQ(all.at(r, c), before.at(r, c)) << "beyond the row";
+      const Strided x(1, max_rows, k, 5), before(2, max_rows, n, 3), by_rows(3, k, n, 4);
+      Strided by_columns(4, n, k, 2);
+      for (int64_t i = 0; i < k; ++i)
+        for (int64_t c = 0; c < n; ++c) by_columns.at(c, i) = by_rows.at(i, c);
+      const Reference reference = reference_product(
+          max_rows, k, n, [&](int64_t r, int64_t i) { return rounded(x.at(r, i), precision()); },
+          [&](int64_t i, int64_t c) { return rounded(by_rows.at(i, c), precision()); });
+      PackedMatrix packed, packed_columns;
+      packed.pack(by_rows.values.data(), k, n, by_rows.stride, 1, precision());
+      packed_columns.pack(by_columns.values.data(), k, n, 1, by_columns.stride, precision());
+      for (bool accumulate : {false, true}) {
+        Strided all = before, all_columns = before;
+        matmul(x.values.data(), max_rows, x.stride, packed, all.values.data(), all.stride, accumulate);
+        matmul(x.values.data(), max_rows, x.stride, packed_columns, all_columns.values.data(), all.stride,
+               accumulate);
+        ASSERT_EQ(all.values, all_columns.values);
+        for (int64_t r = 0; r < max_rows; ++r) {
+          for (int64_t c = 0; c < n; ++c) {
+            const size_t i = static_cast<size_t>(r * n + c);
+            const double expected = reference.values[i] + (accumulate ? before.at(r, c) : 0.0);
+            if (!(std::abs(all.at(r, c) - expected) <= reference.tolerances[i]))
+              FAIL() << "row " << r << " column " << c << ": " << all.at(r, c) << ", expected " << expected;
           }
-          for (int64_t m : row_counts) {
-            const int64_t first = max_rows - m;  // the last rows, in other places of their tiles
-            Strided some = before;
-            matmul(x.values.data() + first * x.stride, m, x.stride, packed, &some.at(first, 0), some.stride,
-                   accumulate);
-            for (int64_t r = 0; r < max_rows; ++r)
-              for (int64_t c = 0; c < n; ++c)
-                expect_same(some.at(r, c), r < first ? before.at(r, c) : all.at(r, c),
-                            reference.tolerances[static_cast<size_t>(r * n + c)], "a block of other height");
-            if (HasFailure()) return;
-          }
+          for (int64_t c = n; c < all.stride; ++c)
+            ASSERT_EQ(all.at(r, c), before.at(r, c)) << "beyond the row";
+        }
+        for (int64_t m : row_counts) {
+          const int64_t first = max_rows - m;  // the last rows, in other places of their tiles
+          Strided some = before;
+          matmul(x.values.data() + first * x.stride, m, x.stride, packed, &some.at(first, 0), some.stride,
+                 accumulate);
+          for (int64_t r = std::max<int64_t>(0, first - 1); r < max_rows; ++r)
+            for (int64_t c = 0; c < n; ++c)
+              expect_same(some.at(r, c), r < first ? before.at(r, c) : all.at(r, c),
+                          reference.tolerances[static_cast<size_t>(r * n + c)], "a block of other height");
+          if (HasFailure()) return;
         }
       }
     }
@@ -233,6 +236,38 @@ INSTANTIATE_TEST_SUITE_P(OneDnn, Matmul,
                                           testing::Values(Precision::f32, Precision::bf16)),
                          name_of);
 
+TEST(BlockedLayout, IsWhatOneDnnsOwnReorderWrites) {
+  using dnnl::memory;
+  const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  dnnl::stream stream(engine);
+  constexpr int64_t rows = 70, columns = 150;  // neither fills its last block
+  for (auto tag : {memory::format_tag::ab, memory::format_tag::ba, memory::format_tag::BA16a64b,
+                   memory::format_tag::BA16a48b, memory::format_tag::BA16a32b}) {
+    std::vector<float> plain(rows * columns);
+    for (size_t i = 0; i < plain.size(); ++i) plain[i] = static_cast<float>(i + 1);
+    const memory::desc blocked({rows, columns}, memory::data_type::f32, tag);
+    memory from({{rows, columns}, memory::data_type::f32, memory::format_tag::ab}, engine, plain.data());
+    memory to(blocked, engine);
+    dnnl::reorder(from, to).execute(stream, from, to);
+    stream.wait();
+    const BlockedLayout layout = blocked_layout(blocked);
+    const auto* values = static_cast<const float*>(to.get_data_handle());
+    for (size_t r = 0; r < rows; ++r)
+      for (size_t c = 0; c < columns; ++c)
+        ASSERT_EQ(values[layout.rows[r] + layout.columns[c]], plain[r * columns + c]) << r << ", " << c;
+  }
+}
+
+TEST(BlockedLayout, PlacesPairsOfBf16SideBySide) {
+  const BlockedLayout layout =
+      blocked_layout({{64, 128}, dnnl::memory::data_type::bf16, dnnl::memory::format_tag::BA16a64b2a});
+  EXPECT_EQ(layout.rows[1], 1);
+  EXPECT_EQ(layout.rows[2], 128);
+  EXPECT_EQ(layout.rows[32], 2048);
+  EXPECT_EQ(layout.columns[1], 2);
+  EXPECT_EQ(layout.columns[64], 4096);
+}
+
 TEST(PackedMatrix, KnowsItsSizes) {
   PackedMatrix packed;
   EXPECT_TRUE(packed.empty());
@@ -249,6 +284,7 @@ TEST(PackedMatrix, KnowsItsSizes) {
 }
 
 TEST(PackedMatrix, KeepsItsLayoutWhenTheInstructionSetChanges) {
+  const Isa before_test = isa();
   const Strided x(1, 9, 33, 0), w(2, 40, 33, 0);
   PackedMatrix packed;
   packed.pack(w.values.data(), 33, 40, 1, 33, Precision::f32);
@@ -257,7 +293,7 @@ TEST(PackedMatrix, KeepsItsLayoutWhenTheInstructionSetChanges) {
   set_isa(Isa::baseline);
   matmul(x.values.data(), 9, 33, packed, after.data(), 40, false);
   EXPECT_EQ(isa(), Isa::baseline);
-  set_isa(Isa::best);
+  set_isa(before_test);
   EXPECT_EQ(before, after);
 }
 
@@ -274,9 +310,10 @@ TEST(PackedMatrix, RoundingKeepsNotANumberAndInfinity) {
 
 TEST(FastestPrecision, IsBf16OnlyWhereTheCpuHasDotProductsForIt) {
   EXPECT_EQ(fastest_precision() == Precision::bf16, has_bf16_dot_products() && dnnl_has_bf16());
+  const Isa before_test = isa();
   set_isa(Isa::avx2);
   EXPECT_EQ(fastest_precision(), Precision::f32);
-  set_isa(Isa::best);
+  set_isa(before_test);
 }
 
 TEST(MachinePeak, IsPositiveAndGrowsWithTheInstructionSet) {
@@ -285,19 +322,6 @@ TEST(MachinePeak, IsPositiveAndGrowsWithTheInstructionSet) {
   EXPECT_EQ(best.bf16_gflops > 0, has_bf16_dot_products());
   EXPECT_GT(best.f32_gflops, 0.1);
 }
-
-// AVIARY_TEST_ISA=avx2 or baseline runs the other tests of this program with a smaller instruction set.
-class ForcedIsa : public testing::Environment {
- public:
-  void SetUp() override {
-    const char* name = std::getenv("AVIARY_TEST_ISA");
-    if (!name) return;
-    ASSERT_TRUE(std::string(name) == "avx2" || std::string(name) == "baseline")
-        << "AVIARY_TEST_ISA is " << name;
-    set_isa(std::string(name) == "avx2" ? Isa::avx2 : Isa::baseline);
-  }
-};
-const auto* const forced_isa = testing::AddGlobalTestEnvironment(new ForcedIsa);
 
 }  // namespace
 }  // namespace aviary::kernels

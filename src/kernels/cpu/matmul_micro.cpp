@@ -6,6 +6,7 @@
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/matmul_micro.cpp"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -70,14 +71,27 @@ struct Tile {
   // Adds the products of step i.
   template <class Row>
   HWY_INLINE void add(const float* a, int64_t i, const float* panel, int64_t panel_stride) {
-    Vector row[columns];
-    HWY_UNROLL(8)
-    for (int j = 0; j < columns; ++j) row[j] = Row::load(panel + j / 2 * panel_stride + j % 2 * lanes);
-    HWY_UNROLL(6)
-    for (int r = 0; r < rows; ++r) {
-      const Vector factor = hn::Set(F32(), *Layout::template at<rows>(a, r, i));
+    // Whichever of the two is shorter waits in registers for the other.
+    if constexpr (rows < columns) {
+      Vector factors[rows];
+      HWY_UNROLL(6)
+      for (int r = 0; r < rows; ++r) factors[r] = hn::Set(F32(), *Layout::template at<rows>(a, r, i));
       HWY_UNROLL(8)
-      for (int j = 0; j < columns; ++j) sum[r][j] = hn::MulAdd(factor, row[j], sum[r][j]);
+      for (int j = 0; j < columns; ++j) {
+        const Vector value = Row::load(panel + j / 2 * panel_stride + j % 2 * lanes);
+        HWY_UNROLL(6)
+        for (int r = 0; r < rows; ++r) sum[r][j] = hn::MulAdd(factors[r], value, sum[r][j]);
+      }
+    } else {
+      Vector values[columns];
+      HWY_UNROLL(8)
+      for (int j = 0; j < columns; ++j) values[j] = Row::load(panel + j / 2 * panel_stride + j % 2 * lanes);
+      HWY_UNROLL(6)
+      for (int r = 0; r < rows; ++r) {
+        const Vector factor = hn::Set(F32(), *Layout::template at<rows>(a, r, i));
+        HWY_UNROLL(8)
+        for (int j = 0; j < columns; ++j) sum[r][j] = hn::MulAdd(factor, values[j], sum[r][j]);
+      }
     }
   }
 
@@ -98,11 +112,9 @@ void tile_f32(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, i
   const float* HWY_RESTRICT panel = static_cast<const float*>(b);
   const int64_t stride = panel_bytes / 4;
   int64_t i = 0;
-  for (; i + 4 <= k; i += 4, panel += 4 * width) {
+  for (; i + 2 <= k; i += 2, panel += 2 * width) {  // with more at a time g++ runs out of registers
     tile.template add<F32Row>(a, i, panel, stride);
     tile.template add<F32Row>(a, i + 1, panel + width, stride);
-    tile.template add<F32Row>(a, i + 2, panel + 2 * width, stride);
-    tile.template add<F32Row>(a, i + 3, panel + 3 * width, stride);
   }
   for (; i < k; ++i, panel += width) tile.template add<F32Row>(a, i, panel, stride);
   tile.finish(c, c_stride);
@@ -139,12 +151,13 @@ HWY_INLINE hn::Vec<U32> rounded_bits(Vector x) {
   return hn::IfThenElse(hn::RebindMask(d, hn::Eq(x, x)), rounded, not_a_number);
 }
 
+HWY_INLINE Vector rounded_vector(Vector x) {
+  return hn::BitCast(F32(), hn::And(rounded_bits(x), hn::Set(U32(), 0xffff0000u)));
+}
+
 void round_to_bf16(const float* x, int64_t count, float* y) {
   int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    const auto bits = hn::And(rounded_bits(hn::LoadU(F32(), x + i)), hn::Set(U32(), 0xffff0000u));
-    hn::StoreU(hn::BitCast(F32(), bits), F32(), y + i);
-  }
+  for (; i + lanes <= count; i += lanes) hn::StoreU(rounded_vector(hn::LoadU(F32(), x + i)), F32(), y + i);
   for (; i < count; ++i) y[i] = to_float(to_bf16(x[i]));
 }
 
@@ -157,6 +170,17 @@ void narrow_to_bf16(const float* x, int64_t count, uint16_t* y) {
     hn::StoreU(hn::DemoteTo(d16, hn::BitCast(di, upper)), d16, y + i);
   }
   for (; i < count; ++i) y[i] = to_bf16(x[i]).bits;
+}
+
+void copy_panel(const float* b, int64_t b_stride, int64_t k, bool rounded, float* panel) {
+  constexpr int64_t ahead = 16;  // rows lie too far apart for the hardware to foresee
+  for (int64_t i = 0; i < k; ++i, b += b_stride, panel += width) {
+    if (i + ahead < k) hwy::Prefetch(b + ahead * b_stride);
+    Vector low = hn::LoadU(F32(), b), high = hn::LoadU(F32(), b + lanes);
+    if (rounded) low = rounded_vector(low), high = rounded_vector(high);
+    hn::StoreU(low, F32(), panel);
+    hn::StoreU(high, F32(), panel + lanes);
+  }
 }
 
 void widen(const void* panel, int64_t k, float* wide) {
@@ -204,6 +228,7 @@ constexpr MicroKernels make_table() {
   enter<6>(all);
   all.round = round_to_bf16;
   all.narrow = narrow_to_bf16;
+  all.copy_panel = copy_panel;
   all.widen = widen;
   return all;
 }

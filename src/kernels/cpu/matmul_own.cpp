@@ -13,11 +13,14 @@
 namespace aviary::kernels {
 namespace {
 
-constexpr int64_t row_block =
-    32 * tile_rows;                     // rows of A in a packed block: it stays in the second-level cache
-constexpr int64_t column_block = 1024;  // columns of C worked on at a time
-constexpr int64_t widen_from =
-    4 * tile_rows;  // rows for which a bf16 panel is widened once instead of per tile
+// Rows of A in a packed block: it stays in the second-level cache.
+constexpr int64_t row_block = 32 * tile_rows;
+// Columns of C worked on at a time.
+constexpr int64_t column_block = 1024;
+// From so many rows on, a panel of bf16 is widened once instead of in every tile.
+constexpr int64_t widen_from = 2 * tile_rows;
+// Widening in the tile takes a register from it.
+constexpr int64_t bf16_tile_rows = 5;
 constexpr int64_t max_panel_width = 128;
 
 int64_t panels_for(int64_t columns, int64_t width) { return (columns + width - 1) / width; }
@@ -39,6 +42,11 @@ void run_edge_tile(TileFunction tile, const float* a, const void* b, int64_t pan
   }
   tile(a, b, panel_bytes, k, edge.values, tile_columns, accumulate);
   for (int64_t r = 0; r < rows; ++r) std::memcpy(c + r * c_stride, edge.values + r * tile_columns, row_bytes);
+}
+
+// Fetches the tile of C that comes next, of which `rows` rows exist, while this one is computed.
+inline void prefetch_tile(const float* c, int64_t c_stride, int64_t rows) {
+  for (int64_t r = 0; r < std::min(rows, tile_rows); ++r) __builtin_prefetch(c + r * c_stride, 1);
 }
 
 class OwnProduct final : public Product {
@@ -139,19 +147,24 @@ class OwnProduct final : public Product {
 
   void multiply_block(const Block& block, const Output& out, int64_t first_panel, int64_t last_panel) const {
     static thread_local AlignedScratch scratch;
-    const int64_t width = kernels_.panel_width, full_rows = block.rows / tile_rows * tile_rows;
-    const bool widen = precision_ == Precision::bf16 && block.rows >= widen_from;
+    const int64_t width = kernels_.panel_width;
+    const bool narrow = precision_ == Precision::bf16;
+    const bool widen = narrow && block.rows >= widen_from;
+    const int64_t height = narrow && !widen ? bf16_tile_rows : tile_rows,
+                  full_rows = block.rows / height * height;
     float* wide = widen ? scratch.floats(k_block * width) : nullptr;
-    const auto& tiles = precision_ == Precision::bf16 && !widen ? kernels_.bf16 : kernels_.f32;
-    const int64_t offset = block.k_begin / (precision_ == Precision::bf16 ? 2 : 1) * width * 4;
+    const auto& tiles = narrow && !widen ? kernels_.bf16 : kernels_.f32;
+    const int64_t offset = block.k_begin / (narrow ? 2 : 1) * width * 4;
     for (int64_t group = first_panel; group < last_panel; group += tile_panels) {
       const int64_t group_end = std::min(last_panel, group + tile_panels);
       for (int64_t p = group; p < group_end; ++p) {
         const void* b = panel(p) + offset;
         if (widen) kernels_.widen(b, block.k, wide), b = wide;
         const int64_t rows = widen ? block.rows : full_rows;
-        for (int64_t r = 0; r < rows; r += tile_rows)
-          run_tile(tiles, block, out, r, std::min(tile_rows, rows - r), p, 1, b);
+        for (int64_t r = 0; r < rows; r += height) {
+          prefetch_tile(out.y + (r + height) * out.stride + p * width, out.stride, rows - r - height);
+          run_tile(tiles, block, out, r, std::min(height, rows - r), p, 1, b);
+        }
       }
       if (widen || full_rows == block.rows) continue;
       const int64_t rest = block.rows - full_rows;
@@ -209,29 +222,35 @@ struct TransposedSlice {
 
  private:
   void pack_a(const float* from, int64_t steps, int64_t rows, float* packed) const {
-    for (int64_t r = 0; r < rows; r += tile_rows) {
-      const int64_t count = std::min(tile_rows, rows - r);
-      float* to = packed + r * k_block;
-      if (count == tile_rows)
-        for (int64_t i = 0; i < steps; ++i)
-          std::memcpy(to + i * tile_rows, from + i * a_stride + r, sizeof(float) * tile_rows);
-      else
-        for (int64_t i = 0; i < steps; ++i)
-          for (int64_t j = 0; j < count; ++j) to[i * count + j] = from[i * a_stride + r + j];
-      if (precision == Precision::bf16) kernels.round(to, steps * count, to);
-    }
+    constexpr int64_t step = 8;  // lines of cache that are read again for the next tile
+    for (int64_t first = 0; first < steps; first += step)
+      for (int64_t r = 0; r < rows; r += tile_rows) {
+        const int64_t count = std::min(tile_rows, rows - r);
+        float* to = packed + r * k_block;
+        for (int64_t i = first; i < std::min(steps, first + step); ++i)
+          if (count == tile_rows)
+            std::memcpy(to + i * tile_rows, from + i * a_stride + r, sizeof(float) * tile_rows);
+          else
+            std::copy_n(from + i * a_stride + r, count, to + i * count);
+      }
+    if (precision == Precision::bf16) kernels.round(packed, rows * k_block, packed);
   }
 
   void pack_b(const float* from, int64_t steps, int64_t columns, float* packed) const {
     const int64_t width = kernels.panel_width;
+    const bool rounded = precision == Precision::bf16;
     for (int64_t j = 0; j < columns; j += width) {
       const int64_t count = std::min(width, columns - j);
       float* to = packed + j * k_block;
+      if (count == width) {
+        kernels.copy_panel(from + j, b_stride, steps, rounded, to);
+        continue;
+      }
       for (int64_t i = 0; i < steps; ++i) {
-        std::memcpy(to + i * width, from + i * b_stride + j, static_cast<size_t>(count) * sizeof(float));
+        std::copy_n(from + i * b_stride + j, count, to + i * width);
         std::fill_n(to + i * width + count, width - count, 0.0f);
       }
-      if (precision == Precision::bf16) kernels.round(to, steps * width, to);
+      if (rounded) kernels.round(to, steps * width, to);
     }
   }
 
@@ -244,6 +263,7 @@ struct TransposedSlice {
         const TileFunction tile = kernels.transposed[count - 1];
         const float *tile_a = packed_a + r * k_block, *panel = packed_b + j * k_block;
         float* tile_c = to + r * c_stride + j;
+        prefetch_tile(tile_c + tile_rows * c_stride, c_stride, rows - r - tile_rows);
         if (wide == width)
           tile(tile_a, panel, 0, steps, tile_c, c_stride, true);
         else
