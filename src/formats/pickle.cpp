@@ -150,8 +150,7 @@ class Unpickler {
         return push({.kind = Kind::global, .text = known});
     fail(
         "{}: the pickle names the Python object {}, which is never loaded or run here; expected only tensors "
-        "in a "
-        "dict, as torch.save(model.state_dict(), ...) writes them",
+        "in a dict, as torch.save(model.state_dict(), ...) writes them",
         where_, in_quotes(fmt::format("{}.{}", module, name)));
   }
   void read_global() {

@@ -33,8 +33,10 @@ TEST(Pickle, ReadsNumbersTextsAndContainers) {
   std::string text =
       "\x80\x02(N\x88J\xfe\xff\xff\xffK\xffM\xff\xff\x8a\x01\xff\x8a\x06\x00\x00\x00\x00\x00\x01"s +
       "G\x3f\xf8\x00\x00\x00\x00\x00\x00X\x04\x00\x00\x00text]K\x07\x61}X\x01\x00\x00\x00\x61K\x01st."s;
-  Pickle pickle = read(text + "rest");
-  EXPECT_EQ(pickle.size, text.size());
+  size_t size = text.size();
+  text += "rest";
+  Pickle pickle = read(text);
+  EXPECT_EQ(pickle.size, size);
   const PickleValue& tuple = pickle[pickle.root];
   ASSERT_EQ(tuple.kind, Kind::tuple);
   ASSERT_EQ(tuple.items.size(), 11u);

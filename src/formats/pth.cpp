@@ -1,7 +1,5 @@
 #include "formats/pth.h"
 
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -43,6 +41,8 @@ constexpr auto allowed_globals = [] {
 // The magic number 0x1950a86a20f9469cfc6c as a pickle: PROTO 2, LONG1 of ten bytes, STOP.
 constexpr std::string_view legacy_magic{"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 15};
 constexpr int64_t legacy_protocol = 1001;
+constexpr size_t max_key_size = 64;
+constexpr size_t max_expansion = 4;
 
 struct Storage {
   Dtype dtype = Dtype::f32;
@@ -105,8 +105,10 @@ class PthReader {
     return storages;
   }
 
-  // `budget` bounds the bytes that are copied.
-  TensorTable read(const Storages& storages, size_t budget) const {
+  // `file_size` bounds what the tensors may have together: views of one storage could otherwise ask for
+  // anything.
+  TensorTable read(const Storages& storages, size_t file_size) const {
+    size_t budget = max_expansion * file_size;
     TensorTable table{.format = "pth", .tensors = {}, .metadata = {}, .buffers = {}};
     const PickleValue& root = pickle_[pickle_.root];
     require(root.kind == Kind::dict,
@@ -124,8 +126,7 @@ class PthReader {
     if (table.tensors.empty() && !root.items.empty())
       fail(
           "{}: the dict in the file holds no tensors, its first entry is {}; a state_dict inside of another "
-          "dict has to "
-          "be saved on its own",
+          "dict has to be saved on its own",
           where_, in_quotes(pickle_[root.items[0]].text));
     return table;
   }
@@ -145,7 +146,9 @@ class PthReader {
     require(tuple.kind == Kind::tuple && (tuple.items.size() == 5 || has_view), problem, where_);
     const PickleValue &tag = pickle_[tuple.items[0]], &type = pickle_[tuple.items[1]];
     const PickleValue &key = pickle_[tuple.items[2]], &count = pickle_[tuple.items[4]];
-    require(tag.kind == Kind::text && tag.text == "storage" && key.kind == Kind::text, problem, where_);
+    require(tag.kind == Kind::text && tag.text == "storage" && key.kind == Kind::text &&
+                key.text.size() <= max_key_size,
+            problem, where_);
     require(count.kind == Kind::integer && count.integer >= 0, problem, where_);
     auto found = std::find_if(
         std::begin(storage_types), std::end(storage_types),
@@ -153,8 +156,7 @@ class PthReader {
     require(found != std::end(storage_types), problem, where_);
     require(!has_view || pickle_[tuple.items[5]].kind == Kind::none,
             "{}: the storage {} is a view of another one, which only torch before 0.4 wrote; save the file "
-            "again with a "
-            "newer torch",
+            "again with a newer torch",
             where_, in_quotes(key.text));
     Storage storage{.dtype = found->dtype, .count = count.integer, .size = 0, .bytes = {}};
     require(multiply(storage.count, size_of(storage.dtype), storage.size), problem, where_);
@@ -215,13 +217,13 @@ class PthReader {
     if (last >= storage.count)
       fail("{}: tensor {} reaches element {} of a storage of {} elements; the file is damaged", where_,
            in_quotes(entry.name), last, storage.count);
+    require(size <= budget,
+            "{}: tensor {}: the tensors have more than {} times the bytes of the file, because elements are "
+            "stored once and used many times; save copies of them",
+            where_, in_quotes(entry.name), max_expansion);
+    budget -= size;
     Bytes source = storage.bytes.subspan(static_cast<size_t>(offset * element));
     if (is_row_major(entry.shape, strides)) return source.first(size);
-    require(size <= budget,
-            "{}: tensor {} is larger than the file, because its elements are stored once and used many "
-            "times; make it contiguous before torch.save",
-            where_, in_quotes(entry.name));
-    budget -= size;
     for (size_t i = 0; i < strides.size(); ++i) strides[i] = entry.shape[i] == 1 ? 0 : strides[i] * element;
     std::vector<std::byte>& buffer = buffers.emplace_back(size);
     gather(static_cast<size_t>(element), source.data(), entry.shape, strides, buffer.data());

@@ -15,8 +15,8 @@ bool looks_like_pth(Bytes bytes);
 
 // Reads a dict of tensors and parameters (a state_dict); values of other kinds beside them are left out.
 // Nothing of the pickle is ever executed: names other than those of tensors are refused. Tensors that are not
-// contiguous are copied, at most as many bytes as the file has. Throws Error when the file holds anything
-// else or is damaged.
+// contiguous are copied. Together the tensors have at most four times the bytes of the file. Throws Error
+// when the file holds anything else or is damaged.
 TensorTable parse_pth(Bytes bytes, const std::string& where);
 
 }  // namespace aviary

@@ -151,12 +151,22 @@ TEST(Pth, RefusesNumbersNear2To63) {
 
 TEST(Pth, RefusesAnExpandedTensorThatIsLargerThanTheFile) {
   expect_refused(pth_of(pickle_of({.sizes = {1000, 1000}, .strides = {0, 0}})),
-                 "'x' is larger than the file");
+                 "'x': the tensors have more than 4 times the bytes of the file");
   EXPECT_EQ(verdict(pth_of(pickle_of({.sizes = {2, 3}, .strides = {0, 1}}))), "read");
+}
+
+TEST(Pth, RefusesManyViewsOfOneStorage) {
+  std::string pickle = "\x80\x02}"s;
+  for (int i = 0; i < 1000; ++i)
+    pickle += pickle_text(fmt::format("{}", i)) +
+              pickle_tensor({.count = 60'000, .sizes = {60'000}, .strides = {1}}) + "s";
+  expect_refused(pth_of(pickle + ".", std::string(240'000, 'x')),
+                 "the tensors have more than 4 times the bytes");
 }
 
 TEST(Pth, RefusesStoragesThatAreMissingOrOfAnotherSize) {
   expect_refused(pth_of(pickle_of({.key = "1"})), "the storage '1' is missing");
+  expect_refused(pth_of(pickle_of({.key = std::string(1000, '1')})), "not described as torch.save does");
   expect_refused(pth_of(pickle_of({}), std::string(23, 'x')), "the storage '0' has 23 bytes, expected 24");
   expect_refused(pth_of(pickle_of({.type = "DoubleStorage"})), "the storage '0' has 24 bytes, expected 48");
   std::string two = "\x80\x02}"s + pickle_text("x") + pickle_tensor({}) + "s" + pickle_text("y");

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <iterator>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -31,8 +30,8 @@ struct HeaderEntry {
 };
 
 // Takes the header as a stream of events, so that nothing but the expected structure is ever built:
-//   { "__metadata__": { key: text ... }, name: { "dtype": text, "shape": [ sizes ], "data_offsets": [ begin,
-//   end ] } ... }
+//   { "__metadata__": { key: text ... },
+//     name: { "dtype": text, "shape": [ sizes ], "data_offsets": [ begin, end ] } ... }
 class HeaderReader : public nlohmann::json_sax<Json> {
  public:
   explicit HeaderReader(std::string_view where) : where_(where) {}
