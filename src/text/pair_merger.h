@@ -25,8 +25,6 @@ class PairMerger {
 
   // Makes the best new token and returns its bytes; empty when none would save two tokens.
   std::string next_token();
-  // How many tokens the best choice would save now, at most; 0 when there is none.
-  int64_t best_gain() const { return heap_.empty() ? 0 : heap_.top().gain; }
 
  private:
   static constexpr int32_t alone = -1;  // as `right`: the choice to give the symbol `left` a token

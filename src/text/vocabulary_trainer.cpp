@@ -1,6 +1,8 @@
 #include "text/vocabulary_trainer.h"
 
 #include <algorithm>
+#include <limits>
+#include <numeric>
 #include <unordered_map>
 #include <vector>
 
@@ -109,9 +111,36 @@ int64_t loss_without(const std::string& token, int64_t uses, const Tokenizer& to
   return uses * static_cast<int64_t>(rest);
 }
 
+// The `keep` most useful tokens, in the order they had.
+std::vector<std::string> most_useful(const std::vector<std::string>& learned, const Encoded& encoded,
+                                     size_t keep) {
+  std::vector<int64_t> losses;
+  for (size_t i = 0; i < learned.size(); ++i)
+    losses.push_back(loss_without(learned[i], encoded.uses[i], *encoded.tokenizer));
+  std::vector<size_t> order(learned.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return losses[a] > losses[b]; });
+  order.resize(keep);
+  std::sort(order.begin(), order.end());
+  std::vector<std::string> kept;
+  for (size_t i : order) kept.push_back(learned[i]);
+  return kept;
+}
+
+// Drops the least useful tokens until `wanted` are left: in steps, since what is dropped changes the use of
+// the rest.
+std::vector<std::string> shrink(std::vector<std::string> learned, const std::vector<Word>& words,
+                                size_t wanted) {
+  constexpr size_t steps = 6;
+  size_t surplus = learned.size() - wanted;
+  for (size_t left = steps; left-- > 0 && learned.size() > wanted;)
+    learned = most_useful(learned, encode_words(words, learned, nullptr), wanted + surplus * left / steps);
+  return learned;
+}
+
 std::vector<std::string> by_use(const std::vector<std::string>& learned, const std::vector<int64_t>& uses) {
   std::vector<size_t> order(learned.size());
-  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
     return uses[a] != uses[b] ? uses[a] > uses[b] : learned[a] < learned[b];
   });
@@ -128,39 +157,38 @@ std::string train_vocabulary(std::string_view text, int32_t vocab_size, const Vo
           vocab_size);
   size_t wanted = static_cast<size_t>(vocab_size) - 257;
   std::vector<Word> words = count_words(text, options.sample_bytes);
-  auto report = [&](int round, double part) {
-    if (options.progress) options.progress(std::min(1.0, (round + part) / (options.rounds + 1)));
+  double work = options.rounds + 1.0;
+  auto report = [&](double done) {
+    if (options.progress) options.progress(std::min(1.0, done / work));
+  };
+  std::vector<std::string> learned, best;
+  int64_t best_tokens = std::numeric_limits<int64_t>::max();
+  auto compare = [&](const std::vector<std::string>& candidate) {
+    Encoded encoded = encode_words(words, candidate, nullptr);
+    if (encoded.tokens >= best_tokens) return;
+    best_tokens = encoded.tokens;
+    best = by_use(candidate, encoded.uses);
   };
 
-  // Round 0 is plain byte pair encoding. It needs every step on the way to a word as a token of its own
-  // ("Eliza", "Elizab"), which the longest match then hardly ever uses. The later rounds drop what costs less
-  // than the next choice would save, look at the text as the tokenizer now sees it, and go on from there.
-  std::vector<std::string> learned, best;
-  int64_t best_tokens = 0;
+  // Plain byte pair encoding needs every step on the way to a word as a token of its own ("Eliza", "Elizab"),
+  // which the longest match then hardly ever uses. So each round learns too many tokens, twice as many at
+  // first, drops those that the text misses least, and the next round goes on from the text as the tokenizer
+  // now sees it.
   for (int round = 0; round <= options.rounds; ++round) {
+    size_t goal = round == 0 ? wanted : wanted + wanted / static_cast<size_t>(round);
     PairMerger merger;
     encode_words(words, learned, &merger);
-    while (learned.size() < wanted) {
+    while (learned.size() < goal) {
       std::string token = merger.next_token();
       if (token.empty()) break;
       learned.push_back(std::move(token));
       if (learned.size() % 64 == 0)
-        report(round, static_cast<double>(learned.size()) / static_cast<double>(wanted));
+        report(round + static_cast<double>(learned.size()) / static_cast<double>(goal));
     }
-    Encoded encoded = encode_words(words, learned, nullptr);
-    if (round == 0 || encoded.tokens < best_tokens) {
-      best_tokens = encoded.tokens;
-      best = by_use(learned, encoded.uses);
-    }
-    int64_t threshold = std::max<int64_t>(merger.best_gain(), 1);
-    std::vector<std::string> kept;
-    for (size_t i = 0; i < learned.size(); ++i)
-      if (loss_without(learned[i], encoded.uses[i], *encoded.tokenizer) >= threshold)
-        kept.push_back(learned[i]);
-    if (kept.size() == learned.size()) break;
-    learned = std::move(kept);
+    if (learned.size() > wanted) learned = shrink(std::move(learned), words, wanted);
+    compare(learned);
   }
-  report(options.rounds + 1, 0);
+  report(work);
   return vocabulary_text(best);
 }
 

@@ -13,7 +13,7 @@ struct VocabularyOptions {
   int64_t sample_bytes = int64_t{32} << 20;
   // How often tokens that the greedy match seldom uses are replaced by better ones; 0 is plain byte pair
   // encoding.
-  int rounds = 4;
+  int rounds = 3;
   // Called now and then with the share of the work that is done, 0 to 1.
   std::function<void(double)> progress;
 };
