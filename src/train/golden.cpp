@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "eval/laws.h"
 #include "formats/checkpoint.h"
 #include "models/run.h"
 #include "train/optimizer.h"
@@ -24,16 +24,6 @@ struct Tolerances {
 };
 constexpr Tolerances float_tolerances{5e-5, 1e-5, 1e-3, 1e-4};
 constexpr Tolerances double_tolerances{1e-6, 1e-6, 1e-5, 1e-5};
-
-double largest_difference(const Doubles& a, const Doubles& b) {
-  if (a.size() != b.size()) return std::numeric_limits<double>::infinity();
-  double largest = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    const double difference = std::abs(a[i] - b[i]);
-    largest = std::max(largest, std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference);
-  }
-  return largest;
-}
 
 double largest_magnitude(const Doubles& a) {
   double largest = 0;
@@ -68,7 +58,7 @@ Batch batch_of(const TensorFile& file, const std::string& where) {
 // One folder in one arithmetic.
 class Checker {
  public:
-  Checker(const fs::path& folder, Dtype dtype, std::vector<GoldenCheck>& checks)
+  Checker(const fs::path& folder, Dtype dtype, std::vector<LawCheck>& checks)
       : folder_(folder), dtype_(dtype), tolerances_(dtype == Dtype::f64 ? double_tolerances : float_tolerances),
         checks_(checks) {
     model_ = load("model");
@@ -257,7 +247,7 @@ class Checker {
   fs::path folder_;
   Dtype dtype_;
   Tolerances tolerances_;
-  std::vector<GoldenCheck>& checks_;
+  std::vector<LawCheck>& checks_;
   std::unique_ptr<Model> model_;
 };
 
@@ -315,8 +305,8 @@ void Checker::check_training(const std::string& file, const std::string& after, 
 
 }  // namespace
 
-std::vector<GoldenCheck> check_golden(const fs::path& folder) {
-  std::vector<GoldenCheck> checks;
+std::vector<LawCheck> check_golden(const fs::path& folder) {
+  std::vector<LawCheck> checks;
   for (Dtype dtype : {Dtype::f32, Dtype::f64}) Checker(folder, dtype, checks).check_all();
   return checks;
 }
@@ -348,7 +338,7 @@ double distance_from_orthogonal(const Tensor& matrix, double gain) {
 
 }  // namespace
 
-std::vector<GoldenCheck> check_golden_initialization(const fs::path& folder, const fs::path& init_file,
+std::vector<LawCheck> check_golden_initialization(const fs::path& folder, const fs::path& init_file,
                                                      const std::string& recipe) {
   const fs::path pth = folder / "model.pth";
   const fs::path path = fs::exists(pth) ? pth : folder / "model.safetensors";
@@ -356,7 +346,7 @@ std::vector<GoldenCheck> check_golden_initialization(const fs::path& folder, con
   config.recipe = recipe;
   auto model = create_model(config);
   model->parameters().initialize(1);
-  std::vector<GoldenCheck> checks;
+  std::vector<LawCheck> checks;
   const Json file = read_json(init_file);
   for (const Json& expected : file["params"]) {
     const std::string name = expected["name"];

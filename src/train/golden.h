@@ -5,22 +5,17 @@
 #include <string>
 #include <vector>
 
-namespace aviary {
+#include "eval/laws.h"
 
-struct GoldenCheck {
-  std::string what;
-  double difference;  // the largest; NaN counts as infinite
-  double tolerance;
-  bool passed() const { return difference <= tolerance; }
-};
+namespace aviary {
 
 // Logits, loss, gradients, states, one-token and long runs, token-by-token runs, bf16 parameters and training steps,
 // whatever of these the folder holds, in float32 and in double. Throws Error when the folder holds no model or one
 // that is not supported.
-std::vector<GoldenCheck> check_golden(const std::filesystem::path& folder);
+std::vector<LawCheck> check_golden(const std::filesystem::path& folder);
 
 // Compares the initialization of the config in config.json with the statistics in `init_file`, for one recipe.
-std::vector<GoldenCheck> check_golden_initialization(const std::filesystem::path& folder,
+std::vector<LawCheck> check_golden_initialization(const std::filesystem::path& folder,
                                                      const std::filesystem::path& init_file, const std::string& recipe);
 
 }  // namespace aviary

@@ -9,9 +9,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void expect_all_passed(const std::vector<GoldenCheck>& checks) {
+void expect_all_passed(const std::vector<LawCheck>& checks) {
   EXPECT_FALSE(checks.empty());
-  for (const GoldenCheck& check : checks)
+  for (const LawCheck& check : checks)
     EXPECT_TRUE(check.passed()) << check.what << ": " << check.difference << " > " << check.tolerance;
 }
 

@@ -1,0 +1,43 @@
+// aviary data: texts made ready.
+#include <fmt/format.h>
+
+#include "base/files.h"
+#include "base/human.h"
+#include "cli/cli.h"
+#include "data/rdata.h"
+
+namespace aviary::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* held_out = "persuasion";
+
+struct Flags {
+  std::string rdb, out = "downloads/austen";
+};
+
+// Five novels to train on and the sixth, Persuasion, to be measured with.
+int write_novels(const Flags& flags) {
+  std::string train, test;
+  for (const Novel& novel : read_novels(flags.rdb)) (novel.name == held_out ? test : train) += unwrap(novel.lines);
+  make_folders(flags.out);
+  write_file_atomically(fs::path(flags.out) / "train.txt", train);
+  write_file_atomically(fs::path(flags.out) / "persuasion.txt", test);
+  fmt::print("{}: train.txt (five novels, {} bytes) and persuasion.txt ({} bytes)\n", flags.out,
+             with_commas(static_cast<int64_t>(train.size())), with_commas(static_cast<int64_t>(test.size())));
+  return 0;
+}
+
+}  // namespace
+
+Action add_data(CLI::App& command) {
+  auto flags = std::make_shared<Flags>();
+  command.require_subcommand(1);
+  CLI::App* austen = command.add_subcommand("austen", "Jane Austen's novels from Debian's package r-cran-janeaustenr");
+  austen->add_option("rdb", flags->rdb, "Its file data/Rdata.rdb")->required();
+  austen->add_option("--out", flags->out, "The folder to write to")->capture_default_str();
+  return [flags] { return write_novels(*flags); };
+}
+
+}  // namespace aviary::cli

@@ -1,0 +1,57 @@
+// aviary verify: the split law on a user's model, or comparison with reference data of the original code.
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "cli/cli.h"
+#include "eval/laws.h"
+#include "train/golden.h"
+
+namespace aviary::cli {
+namespace {
+
+struct Flags {
+  ModelFlags model;
+  std::vector<std::string> golden;
+  int64_t length = 100;
+  uint64_t seed = 1;
+};
+
+// Prints a table; true when all passed.
+bool report(const std::vector<LawCheck>& checks) {
+  bool good = true;
+  for (const LawCheck& check : checks) {
+    fmt::print("  {:<4} {:>10.2e}  (allowed {:.0e})  {}\n", check.passed() ? "ok" : "FAIL", check.difference,
+               check.tolerance, check.what);
+    good = good && check.passed();
+  }
+  return good;
+}
+
+int verify(const Flags& flags) {
+  bool good = true;
+  if (flags.golden.empty()) {
+    LoadedModel loaded = flags.model.load();
+    Runner runner(*loaded.model, flags.model.chosen_precision());
+    fmt::print("{}: largest difference to one pass over {} random tokens\n", loaded.path.string(), flags.length);
+    good = report(check_split_law(runner, flags.length, flags.seed));
+  }
+  for (const std::string& folder : flags.golden) {
+    fmt::print("{}: largest difference to the original code\n", folder);
+    good = report(check_golden(folder)) && good;
+  }
+  fmt::print("{}\n", good ? "All agree." : "Some differ by more than allowed.");
+  return good ? 0 : 1;
+}
+
+}  // namespace
+
+Action add_verify(CLI::App& command) {
+  auto flags = std::make_shared<Flags>();
+  flags->model.add_to(command);
+  command.add_option("--golden", flags->golden, "Folders of reference data (tests/golden/README.md)");
+  command.add_option("--length", flags->length, "Tokens to run")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  command.add_option("--seed", flags->seed, "Of the tokens and the splits")->capture_default_str();
+  return [flags] { return verify(*flags); };
+}
+
+}  // namespace aviary::cli

@@ -1,0 +1,26 @@
+// Laws that every model obeys, checked on any model: however its input is cut, it computes the same.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "models/run.h"
+
+namespace aviary {
+
+struct LawCheck {
+  std::string what;
+  double difference;  // the largest; NaN counts as infinite
+  double tolerance;
+  bool passed() const { return difference <= tolerance; }
+};
+
+// The split law: one pass over `length` random tokens = a random split of it into chunks = token by token = in a batch
+// with other sequences = on another number of threads. Compares all logits and the last state. Tolerances: 1e-4 in
+// float32 (0 for batches and threads), scaled by the largest logit when it is above 1; 1e-9 in double.
+std::vector<LawCheck> check_split_law(Runner& runner, int64_t length, uint64_t seed);
+
+// The largest absolute difference; infinite when the sizes differ or a number is NaN.
+double largest_difference(const std::vector<double>& a, const std::vector<double>& b);
+
+}  // namespace aviary
