@@ -42,7 +42,7 @@ class WaitingPlace {
   // Returns when done() is true. done() reads atomics in sequentially consistent order.
   template <typename Done>
   void wait(bool spin, Done done) {
-    constexpr auto spinning = std::chrono::microseconds(20), yielding = std::chrono::microseconds(60);
+    constexpr auto spinning = std::chrono::microseconds(5), yielding = std::chrono::microseconds(60);
     if (done()) return;
     auto start = Clock::now();
     for (auto waited = Clock::duration::zero(); waited < yielding; waited = Clock::now() - start) {

@@ -1,8 +1,9 @@
-// Matrix products. Two providers behind one interface: oneDNN where the CPU has the instructions it is good at
-// (AVX-512 and up), our own Highway product everywhere else.
+// Matrix products. Two providers behind one interface: oneDNN where the CPU has the instructions it is good
+// at (AVX-512 and up), our own Highway product everywhere else.
 //
-// Contract: an element of a result is summed along K in an order that depends on K alone, never on the number of rows,
-// the number of threads or the slice it is computed in. Pointers are float32 and row-major; sizes are int64_t.
+// Contract: an element of a result is summed along K in an order that depends on K alone, never on the number
+// of rows, the number of threads or the slice it is computed in. Pointers are float32 and row-major; sizes
+// are int64_t.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,9 @@ class PackedMatrix {
   PackedMatrix(PackedMatrix&&) noexcept;
   PackedMatrix& operator=(PackedMatrix&&) noexcept;
 
-  // Element (k, n) of B is b[k * k_stride + n * n_stride]; one of the strides is 1. For y = x W^T with W [N, K]
-  // stored by rows: k_stride = 1, n_stride = K. Packing again with the same sizes and precision allocates nothing.
+  // Element (k, n) of B is b[k * k_stride + n * n_stride]; one of the strides is 1. For y = x W^T with W [N,
+  // K] stored by rows: k_stride = 1, n_stride = K. Packing again with the same sizes and precision allocates
+  // nothing. Throws Error unless k and n are positive.
   void pack(const float* b, int64_t k, int64_t n, int64_t k_stride, int64_t n_stride, Precision precision);
 
   bool empty() const;
@@ -42,13 +44,15 @@ class PackedMatrix {
   std::unique_ptr<Implementation> implementation_;
 };
 
-// y [M, N] = x [M, K] B, or y += x B when `accumulate`. Rows of x and y are x_stride and y_stride elements apart.
+// y [M, N] = x [M, K] B, or y += x B when `accumulate`. Rows of x and y are x_stride and y_stride elements
+// apart; x and y do not overlap. Several threads may read one packed matrix at once. Throws Error if b was
+// never packed.
 void matmul(const float* x, int64_t m, int64_t x_stride, const PackedMatrix& b, float* y, int64_t y_stride,
             bool accumulate);
 
 // c [N, K] += a^T b with a [M, N] and b [M, K]: the gradient of a weight, dW += dy^T x.
-void matmul_transposed(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t m, int64_t n,
-                       int64_t k, float* c, int64_t c_stride, Precision precision);
+void matmul_transposed(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t m,
+                       int64_t n, int64_t k, float* c, int64_t c_stride, Precision precision);
 
 // Which instruction sets the kernels may use; the tests and `--isa` force a smaller one than the CPU's.
 enum class Isa : uint8_t { best, avx2, baseline };
