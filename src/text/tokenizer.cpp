@@ -17,8 +17,10 @@ class BytesTokenizer final : public Tokenizer {
     for (size_t i = 0; i < bytes_.size(); ++i) bytes_[i] = static_cast<char>(i);
   }
   using Tokenizer::encode;
-  void encode(std::string_view text, std::vector<int32_t>& tokens) const override { append(text, tokens); }
-  void encode(std::string_view text, std::vector<uint16_t>& tokens) const override { append(text, tokens); }
+  void encode(std::string_view text, std::vector<int32_t>& tokens) const override {
+    auto* first = reinterpret_cast<const uint8_t*>(text.data());
+    tokens.insert(tokens.end(), first, first + text.size());
+  }
   std::string_view bytes_of(int32_t token) const override {
     require(token >= 0, "bytes tokenizer: token {} is negative", token);
     return token < 256 ? std::string_view(bytes_.data() + token, 1) : std::string_view();
@@ -29,12 +31,6 @@ class BytesTokenizer final : public Tokenizer {
   std::optional<int32_t> end_of_text() const override { return std::nullopt; }
 
  private:
-  template <typename Id>
-  static void append(std::string_view text, std::vector<Id>& tokens) {
-    auto* first = reinterpret_cast<const uint8_t*>(text.data());
-    tokens.insert(tokens.end(), first, first + text.size());
-  }
-
   std::array<char, 256> bytes_;
 };
 

@@ -19,8 +19,6 @@ class Tokenizer {
   std::vector<int32_t> encode(std::string_view text) const;
   // Appends the tokens of `text` to `tokens`.
   virtual void encode(std::string_view text, std::vector<int32_t>& tokens) const = 0;
-  // The same in two bytes per token, for corpora. Throws Error when vocab_size() > 65536.
-  virtual void encode(std::string_view text, std::vector<uint16_t>& tokens) const = 0;
 
   // The bytes of one token, valid as long as the tokenizer; empty for the end of text and for ids without a
   // token. Throws Error when the id is negative. Ids from vocab_size() up are empty too: models pad their

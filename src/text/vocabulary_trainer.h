@@ -15,7 +15,7 @@ struct VocabularyOptions {
   // encoding.
   int rounds = 3;
   // Called now and then with the share of the work that is done, 0 to 1.
-  std::function<void(double)> progress;
+  std::function<void(double)> progress = {};
 };
 
 // Returns a vocabulary in the World format (text/vocabulary.h): ids 1 to 256 are the bytes, then up to

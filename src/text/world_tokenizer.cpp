@@ -29,8 +29,7 @@ class TokenTree {
     cells_.shrink_to_fit();
   }
 
-  template <typename Id>
-  void encode(std::string_view text, std::vector<Id>& tokens) const {
+  void encode(std::string_view text, std::vector<int32_t>& tokens) const {
     auto* at = reinterpret_cast<const uint8_t*>(text.data());
     auto* end = at + text.size();
     while (at < end) {
@@ -50,7 +49,7 @@ class TokenTree {
           if (cells_[node].token != 0) token = cells_[node].token, after = next + 1;
         }
       }
-      tokens.push_back(static_cast<Id>(token));
+      tokens.push_back(token);
       at = after;
     }
   }
@@ -173,10 +172,6 @@ class WorldTokenizer final : public Tokenizer {
   }
   using Tokenizer::encode;
   void encode(std::string_view text, std::vector<int32_t>& tokens) const override {
-    tree_.encode(text, tokens);
-  }
-  void encode(std::string_view text, std::vector<uint16_t>& tokens) const override {
-    require(vocab_size() <= 65536, "world tokenizer: {} ids do not fit into two bytes each", vocab_size());
     tree_.encode(text, tokens);
   }
   std::string_view bytes_of(int32_t token) const override {

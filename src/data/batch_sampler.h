@@ -1,0 +1,37 @@
+// Which parts of a corpus a training step looks at.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace aviary {
+
+// The order of training: an epoch cuts the tokens into windows that do not overlap, each with a random phase,
+// and visits them in a random order. Everything follows from (seed, step) alone, so that a run resumes with
+// its step number.
+//
+// A window has `context` tokens and needs one more, the last target. An epoch has floor((tokens - 1) /
+// context) windows, one less when that leaves too little room for the phase; so in each epoch every token is
+// an input once, but for those before the first window and behind the last one, at most 1.5 * context in all.
+class BatchSampler {
+ public:
+  // Throws Error unless tokens > context >= 1 and batch >= 1.
+  BatchSampler(int64_t tokens, int64_t context, int64_t batch, uint64_t seed);
+
+  // Where each of the `batch` windows of a step begins: inputs [start, start + context), targets one later.
+  std::vector<int64_t> starts(int64_t step) const;
+
+  int64_t windows_per_epoch() const { return windows_; }
+  double steps_per_epoch() const { return static_cast<double>(windows_) / static_cast<double>(batch_); }
+
+ private:
+  int64_t permuted(int64_t index, uint64_t key) const;
+
+  int64_t context_, batch_;
+  uint64_t seed_;
+  int64_t windows_ = 0;
+  int64_t slack_ = 0;  // the largest phase
+  int half_bits_ = 1;  // 2^(2 * half_bits_) >= windows_
+};
+
+}  // namespace aviary
