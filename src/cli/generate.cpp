@@ -1,6 +1,8 @@
 // aviary generate: text from a model, streamed.
 #include <fmt/format.h>
 
+#include <random>
+
 #include "base/human.h"
 #include "base/interrupt.h"
 #include "cli/cli.h"

@@ -1,4 +1,5 @@
 // aviary: one program for the whole life of RWKV language models.
+#include <aviary/version.h>
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -15,7 +16,7 @@ using namespace aviary;
 int run(int argc, char** argv) {
   CLI::App app{"Train, evaluate and use RWKV language models.\n"
                "Start with:  aviary train book.txt   and then:  aviary generate"};
-  app.set_version_flag("--version", "aviary " AVIARY_VERSION);
+  app.set_version_flag("--version", std::string("aviary ") + version());
   app.require_subcommand(1);
   app.fallthrough();
   int thread_count = threads();

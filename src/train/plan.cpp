@@ -47,6 +47,13 @@ TrainConfig plan_training(int64_t bytes, const std::string& version, const std::
   return config;
 }
 
+TrainConfig quickstart_config() {
+  TrainConfig config = plan_training(4'000'000, "rwkv7", "");
+  config.schedule.steps = 2300;
+  config.validation_bytes = 50'000;
+  return config;
+}
+
 int64_t plan_steps(int64_t tokens, const TrainConfig& config) {
   const double passes = std::clamp(4.0 * std::sqrt(1e6 / static_cast<double>(std::max<int64_t>(tokens, 1))), 1.0, 30.0);
   const double steps = passes * static_cast<double>(tokens) / static_cast<double>(config.tokens_per_step());

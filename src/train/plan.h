@@ -9,6 +9,9 @@ namespace aviary {
 // plan_steps once the text is tokenized.
 TrainConfig plan_training(int64_t bytes, const std::string& version, const std::string& recipe);
 
+// The settings of ./quickstart: a fixed number of steps on five novels.
+TrainConfig quickstart_config();
+
 // Steps that pass over the tokens as often as pays: small texts many times, large ones a few.
 int64_t plan_steps(int64_t tokens, const TrainConfig& config);
 

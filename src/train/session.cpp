@@ -22,10 +22,7 @@ class Session {
  public:
   Session(Trainer& trainer, const SessionOptions& options)
       : trainer_(trainer), options_(options), log_(options.folder, trainer.steps_done()),
-        started_(now()), saved_(started_) {
-    for (int32_t token : trainer.data().train)
-      bytes_ += static_cast<int64_t>(trainer.tokenizer().bytes_of(token).size());
-  }
+        started_(now()), saved_(started_) {}
 
   SessionEnd run() {
     InterruptGuard guard;
@@ -90,7 +87,7 @@ class Session {
   }
 
   double bits_per_byte_of_a_nat() const {
-    return static_cast<double>(trainer_.data().train.size()) / static_cast<double>(bytes_) / std::log(2.0);
+    return static_cast<double>(trainer_.data().train.size()) / static_cast<double>(trainer_.data().train_bytes) / std::log(2.0);
   }
 
   void sample() {
@@ -112,7 +109,7 @@ class Session {
   RunLog log_;
   double started_, saved_;
   std::unique_ptr<Progress> progress_;
-  int64_t bytes_ = 0, first_step_ = 0;
+  int64_t first_step_ = 0;
   double smooth_ = 0;
   bool chosen_ = false, drawn_with_chosen_ = false;
 };

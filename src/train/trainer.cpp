@@ -49,28 +49,24 @@ std::unique_ptr<Model> initialized_model(const TrainConfig& config) {
 
 }  // namespace
 
-Trainer::Trainer(TrainConfig config, TokenizerPtr tokenizer, TrainingData data)
+Trainer::Trainer(TrainConfig config, TokenizerPtr tokenizer, Corpus data)
     : config_(std::move(config)), tokenizer_(std::move(tokenizer)), data_(std::move(data)),
       model_(initialized_model(config_)), runner_(*model_, config_.precision),
       optimizer_(*model_, {config_.beta1, config_.beta2, config_.epsilon, config_.weight_decay, config_.clip}),
       state_(runner_.new_state(config_.batch)), dropout_random_(Random(config_.seed).split(2)),
+      sampler_(static_cast<int64_t>(data_.train.size()), config_.context, config_.batch, config_.seed),
       sequences_(Sequences::uniform(config_.batch, config_.context)) {
   config_.model = model_->config();
-  const int64_t needed = config_.context + 1;
-  require(static_cast<int64_t>(data_.train.size()) >= needed,
-          "{}: the text has {} tokens to train on, but one sequence needs {} (--context {}); take a longer text or a "
-          "smaller --context",
-          config_.text, data_.train.size(), needed, config_.context);
 }
 
-// Sequences begin anywhere; or, carried, each of the batch's sequences walks through its own part of the text.
+// Windows in random order; or, carried, each of the batch's sequences walks through its own part of the text.
 void Trainer::next_batch(int64_t pass) {
   const int64_t T = config_.context, B = config_.batch, N = static_cast<int64_t>(data_.train.size());
-  Random random = Random(config_.seed).split(1).split(static_cast<uint64_t>(pass));
+  const std::vector<int64_t> starts = config_.carry_state ? std::vector<int64_t>() : sampler_.starts(pass);
   tokens_.resize(static_cast<size_t>(B * T));
   targets_.resize(static_cast<size_t>(B * T));
   for (int64_t b = 0; b < B; ++b) {
-    const int64_t start = config_.carry_state ? (b * N / B + pass * T) % N : random.below(N - T);
+    const int64_t start = config_.carry_state ? (b * N / B + pass * T) % N : starts[static_cast<size_t>(b)];
     for (int64_t t = 0; t < T; ++t) {
       const auto to = static_cast<size_t>(b * T + t);
       tokens_[to] = data_.train[static_cast<size_t>((start + t) % N)];

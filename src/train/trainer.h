@@ -8,18 +8,14 @@
 #include <string>
 
 #include "base/random.h"
+#include "data/batch_sampler.h"
+#include "data/corpus.h"
 #include "models/run.h"
 #include "text/tokenizer.h"
 #include "train/config.h"
 #include "train/optimizer.h"
 
 namespace aviary {
-
-// The text of a run as tokens.
-struct TrainingData {
-  std::vector<int32_t> train, validation;
-  int64_t train_bytes = 0;
-};
 
 // One line of the log.
 struct StepReport {
@@ -39,7 +35,7 @@ struct StepReport {
 class Trainer {
  public:
   // A new run; initializes the weights from the seed.
-  Trainer(TrainConfig config, TokenizerPtr tokenizer, TrainingData data);
+  Trainer(TrainConfig config, TokenizerPtr tokenizer, Corpus data);
   // Goes on with the checkpoint of `folder`; `data` must be made from the same text.
   void load(const std::filesystem::path& folder);
   // Writes checkpoint.safetensors and model.safetensors.
@@ -57,7 +53,7 @@ class Trainer {
   Runner& runner() { return runner_; }
   Model& model() { return *model_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
-  const TrainingData& data() const { return data_; }
+  const Corpus& data() const { return data_; }
   // Steps in a row whose gradient was not finite, and which changed nothing.
   int64_t broken_steps() const { return broken_steps_; }
 
@@ -66,13 +62,14 @@ class Trainer {
 
   TrainConfig config_;
   TokenizerPtr tokenizer_;
-  TrainingData data_;
+  Corpus data_;
   std::unique_ptr<Model> model_;
   Runner runner_;
   Optimizer optimizer_;
   State state_;
   Random dropout_random_;
   int64_t step_ = 0, broken_steps_ = 0;
+  BatchSampler sampler_;
   Sequences sequences_;
   std::vector<int32_t> tokens_, targets_;
 };

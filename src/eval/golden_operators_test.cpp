@@ -1,0 +1,212 @@
+// The operators in double against outputs and gradients of the original code (tests/golden/ops).
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "eval/laws.h"
+#include "formats/tensor_file.h"
+#include "ops/ops.h"
+
+namespace aviary {
+namespace {
+
+using Doubles = std::vector<double>;
+
+// One golden file: [B, T, C] inputs become rows, and gradients flow back from the given upstream ones.
+class GoldenOperator {
+ public:
+  explicit GoldenOperator(const std::string& name, const std::string& rows_of)
+      : file_(read_tensor_file(std::string(AVIARY_SOURCE_DIR) + "/tests/golden/ops/" + name + ".safetensors")),
+        tape_(arena_) {
+    const std::vector<int64_t>& shape = file_.find(rows_of)->shape;
+    const bool batched = shape.size() == 3;
+    sequences_ = Sequences::uniform(batched ? shape[0] : 1, batched ? shape[1] : shape[0]);
+  }
+
+  Context context() { return {arena_, sequences_, kernels::Precision::f32, &tape_}; }
+  bool has(const std::string& name) const { return file_.find(name) != nullptr; }
+  Doubles values(const std::string& name) const { return to_doubles(*file_.find(name)); }
+
+  Var rows(const std::string& name) {
+    Doubles all = values(name);
+    Var x = tape_.variable(arena_.tensor({sequences_.rows(), static_cast<int64_t>(all.size()) / sequences_.rows()},
+                                         Dtype::f64));
+    from_host(all, x.value);
+    inputs_.emplace_back(name, x);
+    return x;
+  }
+  Weight& weight(const std::string& name) {
+    Doubles all = values(name);
+    weights_.push_back(std::make_unique<Weight>(name, Shape{static_cast<int64_t>(all.size())}, Dtype::f64));
+    from_host(all, weights_.back()->value());
+    weights_.back()->set_trainable(true);
+    return *weights_.back();
+  }
+  // A state of S sequences from a golden tensor, or filled with `initial`.
+  Var state(const std::string& name, Shape shape, double initial) {
+    Var x = tape_.variable(arena_.tensor(shape, Dtype::f64));
+    from_host(has(name) ? values(name) : Doubles(static_cast<size_t>(shape.count()), initial), x.value);
+    if (has(name)) inputs_.emplace_back(name, x);
+    return x;
+  }
+
+  // Compares y with out.<name> and starts its gradient with gout.<name>.
+  void expect(const std::string& name, const Var& y, double tolerance) {
+    EXPECT_LE(largest_difference(to_host(y.value), values("out." + name)), tolerance * scale(values("out." + name)));
+    if (!has("gout." + name)) return;
+    Tensor dy = arena_.tensor(y.shape(), Dtype::f64);
+    from_host(values("gout." + name), dy);
+    tape_.seed(y, dy);
+  }
+  void expect_gradients(double tolerance) {
+    tape_.backward();
+    for (const auto& [name, x] : inputs_) expect_gradient(name, x.gradient->tensor, tolerance);
+    for (const auto& weight : weights_) expect_gradient(weight->name(), weight->gradient(), tolerance);
+  }
+
+  int64_t sequences() const { return sequences_.count(); }
+
+ private:
+  static double scale(const Doubles& values) {
+    double largest = 1e-12;
+    for (double value : values) largest = std::max(largest, std::abs(value));
+    return largest;
+  }
+  void expect_gradient(const std::string& name, const Tensor& ours, double tolerance) {
+    if (!has("grad." + name)) return;
+    const Doubles expected = values("grad." + name);
+    EXPECT_LE(largest_difference(to_host(ours), expected), tolerance * scale(expected)) << name;
+  }
+
+  TensorFile file_;
+  Arena arena_;
+  Tape tape_;
+  Sequences sequences_;
+  std::vector<std::pair<std::string, Var>> inputs_;
+  std::vector<std::unique_ptr<Weight>> weights_;
+};
+
+constexpr double exact = 1e-9;   // relative
+constexpr double wkv7_constant = 1e-8;  // the original rounds e^-1/2 to ten digits
+
+TEST(GoldenOperators, LayerNorm) {
+  GoldenOperator golden("layer_norm", "x");
+  Context c = golden.context();
+  golden.expect("y", layer_norm(c, golden.rows("x"), golden.weight("weight"), golden.weight("bias")), exact);
+  golden.expect_gradients(exact);
+}
+
+class GoldenWkv4 : public testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenWkv4, OutputsStatesAndGradients) {
+  GoldenOperator golden(GetParam(), "k");
+  Context c = golden.context();
+  Var k = golden.rows("k"), v = golden.rows("v");
+  const Shape shape{golden.sequences(), k.cols()};
+  Var aa = golden.state("aa", shape, 0), bb = golden.state("bb", shape, 0), pp = golden.state("pp", shape, -1e30);
+  golden.expect("y", wkv4(c, golden.weight("time_decay"), golden.weight("time_first"), k, v, {aa, bb, pp}), exact);
+  if (golden.has("out.state_aa")) {
+    golden.expect("state_aa", aa, exact);
+    golden.expect("state_bb", bb, exact);
+    golden.expect("state_pp", pp, exact);
+  }
+  if (golden.has("gout.num")) {  // num = aa e^pp, so its gradient becomes that of aa times e^pp
+    for (auto [name, part] : {std::pair("num", &aa), std::pair("den", &bb)}) {
+      const Doubles scale = to_host(pp.value);
+      Doubles meant = to_host(part->value), gradient = golden.values(std::string("gout.") + name);
+      for (size_t i = 0; i < scale.size(); ++i) {
+        meant[i] *= std::exp(scale[i]);
+        gradient[i] *= std::exp(scale[i]);
+      }
+      EXPECT_LE(largest_difference(meant, golden.values(std::string("out.") + name)), 1e-9);
+      Tensor dy = c.arena.tensor(shape, Dtype::f64);
+      from_host(gradient, dy);
+      c.tape->seed(*part, dy);
+    }
+  }
+  golden.expect_gradients(exact);
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, GoldenWkv4, testing::Values("wkv4", "wkv4_state", "wkv4_extreme"));
+
+// [.., value, key] of the originals to [.., key, value] of ours, and back.
+Doubles transposed(const Doubles& values, int64_t n) {
+  Doubles turned(values.size());
+  const auto size = static_cast<size_t>(n);
+  for (size_t at = 0; at < values.size(); at += size * size)
+    for (size_t i = 0; i < size; ++i)
+      for (size_t j = 0; j < size; ++j) turned[at + i * size + j] = values[at + j * size + i];
+  return turned;
+}
+
+class GoldenWkv7 : public testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenWkv7, OutputsStatesAndGradients) {
+  GoldenOperator golden(GetParam(), "r");
+  Context c = golden.context();
+  const Doubles last = golden.values("out.state");
+  const Wkv7Arguments in{golden.rows("r"), golden.rows("w"), golden.rows("k"),
+                         golden.rows("v"), golden.rows("a"), golden.rows("b")};
+  const int64_t C = in.r.cols(), n = static_cast<int64_t>(last.size()) / (golden.sequences() * C), H = C / n;
+  Var first = c.tape->variable(c.arena.tensor({golden.sequences(), H, n, n}, Dtype::f64));
+  set_zero(first.value);
+  if (golden.has("s0")) from_host(transposed(golden.values("s0"), n), first.value);
+  Var state = first;
+  golden.expect("y", wkv7(c, H, in, state), wkv7_constant);
+  EXPECT_LE(largest_difference(transposed(to_host(state.value), n), last), wkv7_constant * 10);
+  Tensor dstate = c.arena.tensor(state.shape(), Dtype::f64);
+  from_host(transposed(golden.values("gout.state"), n), dstate);
+  c.tape->seed(state, dstate);
+  golden.expect_gradients(wkv7_constant);
+  if (golden.has("grad.s0")) {
+    const Doubles ours = transposed(to_host(first.gradient->tensor), n);
+    EXPECT_LE(largest_difference(ours, golden.values("grad.s0")), wkv7_constant * 10);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, GoldenWkv7, testing::Values("wkv7", "wkv7_state", "wkv7_extreme"));
+
+TEST(GoldenOperators, Rwkv7Keys) {
+  GoldenOperator golden("v7_kk_pre", "k");
+  Context c = golden.context();
+  const int64_t heads = 2;
+  auto [key, remove, replace] =
+      rwkv7_keys(c, heads, golden.rows("k"), golden.weight("k_k"), golden.rows("a"), golden.weight("k_a"));
+  golden.expect("k", key, exact);
+  golden.expect("neg_kk", remove, exact);
+  golden.expect("kka", replace, exact);
+  golden.expect_gradients(exact);
+}
+
+TEST(GoldenOperators, Rwkv7Output) {
+  GoldenOperator golden("v7_lnx_rkv", "x");
+  Context c = golden.context();
+  const Rwkv7Output in{golden.rows("x"), golden.rows("r"), golden.rows("k"), golden.rows("v"), golden.rows("g"),
+                       golden.weight("r_k"), golden.weight("weight"), golden.weight("bias")};
+  golden.expect("y", rwkv7_output(c, 2, in), exact);
+  golden.expect_gradients(exact);
+}
+
+// The loss operator sees logits through a head: the unit matrix makes the two the same.
+class GoldenLoss : public testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenLoss, ValueAndGradient) {
+  GoldenOperator golden(GetParam(), "logits");
+  Context c = golden.context();
+  Var logits = golden.rows("logits");
+  const int64_t V = logits.cols();
+  Weight unit("head", {V, V}, Dtype::f64);
+  for (int64_t i = 0; i < V; ++i) unit.value().as<double>()[i * V + i] = 1;
+  std::vector<int32_t> targets;
+  for (double target : golden.values("targets")) targets.push_back(static_cast<int32_t>(target));
+  const bool wrapped = std::string(GetParam()) == "l2wrap";
+  const double upstream = golden.has("gout.loss") ? golden.values("gout.loss")[0] : 1;
+  const double loss = head_loss(c, logits, unit, targets, {.scale = upstream, .l2wrap = wrapped});
+  EXPECT_NEAR(loss, golden.values(wrapped ? "loss" : "out.loss")[0], exact);
+  golden.expect_gradients(exact);
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, GoldenLoss, testing::Values("cross_entropy", "l2wrap"));
+
+}  // namespace
+}  // namespace aviary

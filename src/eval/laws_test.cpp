@@ -1,0 +1,141 @@
+// The laws that every registered version obeys. A version that is registered is tested here without another line.
+#include "eval/laws.h"
+
+#include <gtest/gtest.h>
+
+#include "base/files.h"
+#include "base/test_folder.h"
+#include "formats/checkpoint.h"
+
+namespace aviary {
+namespace {
+
+const int64_t chunk = kernels::wkv_chunk;
+
+class Laws : public testing::TestWithParam<const ModelVersion*> {
+ protected:
+  // A small model whose every number is random, so that no gradient vanishes.
+  std::unique_ptr<Model> random_model(Dtype dtype, int64_t width = 16, int64_t head_size = 8, uint64_t seed = 1) {
+    ModelConfig config{.version = GetParam()->name, .recipe = "", .n_layer = 2, .n_embd = width, .vocab_size = 11};
+    try {
+      config.head_size = head_size;
+      GetParam()->complete(config);
+    } catch (const Error&) {
+      config.head_size = 0;  // a version without heads
+    }
+    auto model = create_model(config, dtype);
+    model->parameters().initialize(seed);
+    Random random(seed + 100);
+    for (Parameter& parameter : model->parameters()) {
+      std::vector<double> values = to_host(parameter.weight.value());
+      for (double& value : values) value = static_cast<float>(value + 0.2 * random.normal());
+      from_host(values, parameter.weight.value());
+    }
+    model->parameters().changed();
+    return model;
+  }
+};
+
+void expect_passed(const std::vector<LawCheck>& checks) {
+  for (const LawCheck& check : checks)
+    EXPECT_TRUE(check.passed()) << check.what << ": " << check.difference << " > " << check.tolerance;
+}
+
+TEST_P(Laws, SplittingBatchingAndThreadsChangeNothing) {
+  for (Dtype dtype : {Dtype::f32, Dtype::f64})
+    for (int64_t length : {int64_t{1}, chunk - 1, chunk, 3 * chunk + 1}) {
+      SCOPED_TRACE(testing::Message() << name_of(dtype) << ", " << length << " tokens");
+      auto model = random_model(dtype);
+      Runner runner(*model);
+      for (uint64_t seed : {1, 2, 3}) expect_passed(check_split_law(runner, length, seed));
+    }
+}
+
+TEST_P(Laws, SplittingChangesNothingAtEveryHeadSize) {
+  for (int64_t head_size : {8, 16, 64}) {
+    SCOPED_TRACE(testing::Message() << "head size " << head_size);
+    auto model = random_model(Dtype::f32, std::max<int64_t>(32, head_size), head_size);
+    Runner runner(*model);
+    expect_passed(check_split_law(runner, 3 * chunk + 1, 4));
+  }
+}
+
+TEST_P(Laws, GradientsAreThoseOfTheWholeModel) {
+  auto model = random_model(Dtype::f64);
+  model->parameters().set_trainable(true);
+  Runner runner(*model);
+  Sequences sequences;
+  for (int64_t rows : {5, 1, 7}) sequences.append(rows);
+  Random random(9);
+  std::vector<int32_t> tokens, targets;
+  for (int64_t i = 0; i < sequences.rows(); ++i) {
+    tokens.push_back(static_cast<int32_t>(random.below(11)));
+    targets.push_back(static_cast<int32_t>(random.below(11)));
+  }
+  State start = runner.new_state(3);
+  runner.logits(tokens, sequences, start, Runner::Rows::last);  // a state that is not the first one
+  State state = start;
+  runner.loss_and_gradients(tokens, targets, sequences, state, {});
+  for (Parameter& parameter : model->parameters()) {
+    const std::vector<double> analytic = to_host(parameter.weight.gradient());
+    double scale = 1e-4;
+    for (double value : analytic) scale = std::max(scale, std::abs(value));
+    std::vector<double> values = to_host(parameter.weight.value());
+    for (int trial = 0; trial < 3; ++trial) {
+      const auto i = static_cast<size_t>(random.below(static_cast<int64_t>(values.size())));
+      auto loss_at = [&](double value) {
+        const double old = values[i];
+        values[i] = value;
+        from_host(values, parameter.weight.value());
+        values[i] = old;
+        State now = start;
+        return runner.loss(tokens, targets, sequences, now);
+      };
+      const double step = 1e-5, numeric = (loss_at(values[i] + step) - loss_at(values[i] - step)) / (2 * step);
+      loss_at(values[i]);
+      EXPECT_NEAR(numeric, analytic[i], 1e-5 * scale + 1e-9) << parameter.spec.name << " element " << i;
+    }
+    from_host(values, parameter.weight.value());
+  }
+}
+
+TEST_P(Laws, SavingAndLoadingGivesTheSameBytesAndLogits) {
+  const TestFolder folder;
+  auto model = random_model(Dtype::f32);
+  save_checkpoint(folder.path() / "a.safetensors", *model, nullptr);
+  Checkpoint loaded = load_checkpoint(folder.path() / "a.safetensors");
+  save_checkpoint(folder.path() / "b.safetensors", *loaded.model, nullptr);
+  EXPECT_EQ(read_file(folder.path() / "a.safetensors", 1 << 24), read_file(folder.path() / "b.safetensors", 1 << 24));
+  EXPECT_EQ(loaded.model->config(), model->config());
+  Runner first(*model), second(*loaded.model);
+  State a = first.new_state(), b = second.new_state();
+  const std::vector<int32_t> tokens{1, 2, 3};
+  const Sequences one = Sequences::uniform(1, 3);
+  EXPECT_EQ(to_host(first.logits(tokens, one, a, Runner::Rows::all)),
+            to_host(second.logits(tokens, one, b, Runner::Rows::all)));
+}
+
+TEST_P(Laws, IsRecognizedByNamesAndShapesAlone) {
+  auto model = random_model(Dtype::f32);
+  ShapeMap shapes;
+  for (const Parameter& parameter : model->parameters()) shapes.emplace_back(parameter.spec.name, parameter.spec.shape);
+  int claims = 0;
+  for (const ModelVersion* version : model_versions())
+    if (auto config = version->recognize(shapes)) {
+      ++claims;
+      EXPECT_EQ(version, GetParam());
+      EXPECT_EQ(version->complete(*config), model->config());
+    }
+  EXPECT_EQ(claims, 1) << "exactly one version must claim these tensors";
+}
+
+TEST_P(Laws, IsDescribedInTheDocuments) {
+  const std::string page = read_file(std::string(AVIARY_SOURCE_DIR) + "/docs/versions.md", 1 << 20);
+  EXPECT_NE(page.find(GetParam()->title), std::string::npos) << "docs/versions.md has no section on " << GetParam()->title;
+}
+
+INSTANTIATE_TEST_SUITE_P(Registry, Laws, testing::ValuesIn(model_versions()),
+                         [](const auto& info) { return std::string(info.param->name); });
+
+}  // namespace
+}  // namespace aviary
