@@ -75,10 +75,12 @@ TEST(TextFile, KeepsItsTextWhenMoved) {
 
 TEST(SplitText, CutsAtAParagraphOrElseALineOrElseAWord) {
   std::string words = repeated("word ", 40);  // 200 bytes
-  SplitText split = split_text(words + "\nline\n\nnext " + words, 208);
-  EXPECT_TRUE(split.train.ends_with("\n\n"));
+  std::string paragraphs = words + "\nline\n\nnext " + words;
+  SplitText split = split_text(paragraphs, 208);
+  EXPECT_TRUE(split.train.ends_with("line\n\n"));
   EXPECT_TRUE(split.validation.starts_with("next word"));
-  split = split_text(words + "\nnext " + words, 206);
+  std::string lines = words + "\nnext " + words;
+  split = split_text(lines, 206);
   EXPECT_TRUE(split.train.ends_with("\n"));
   EXPECT_TRUE(split.validation.starts_with("next word"));
   split = split_text(words, 50);

@@ -10,8 +10,17 @@ State::State(const std::vector<StateSpec>& specs, int64_t sequences, Dtype dtype
     Shape shape{sequences};
     for (int i = 0; i < spec.shape.rank(); ++i) shape.append(spec.shape[i]);
     tensors_.emplace_back(shape, dtype);
-    if (spec.initial != 0)
-      from_host(std::vector<double>(static_cast<size_t>(shape.count()), spec.initial), tensors_.back().view());
+  }
+  reset(specs);
+}
+
+void State::reset(const std::vector<StateSpec>& specs) {
+  for (size_t i = 0; i < specs.size(); ++i) {
+    const Tensor& tensor = tensors_[i].view();
+    if (specs[i].initial == 0)
+      set_zero(tensor);
+    else
+      from_host(std::vector<double>(static_cast<size_t>(tensor.count()), specs[i].initial), tensor);
   }
 }
 

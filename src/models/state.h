@@ -26,6 +26,9 @@ class State {
   State(State&&) = default;
   State& operator=(State&&) = default;
 
+  // Back to before the first token, in the same memory.
+  void reset(const std::vector<StateSpec>& specs);
+
   int64_t sequences() const { return tensors_.empty() ? 0 : tensors_[0].view().shape()[0]; }
   size_t size() const { return tensors_.size(); }
   const Tensor& operator[](size_t i) const { return tensors_[i].view(); }

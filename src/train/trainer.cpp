@@ -81,7 +81,7 @@ StepReport Trainer::step() {
   const double share = 1 / static_cast<double>(config_.accumulate);
   for (int64_t pass = 0; pass < config_.accumulate; ++pass) {
     next_batch(step_ * config_.accumulate + pass);
-    if (!config_.carry_state) state_ = runner_.new_state(config_.batch);
+    if (!config_.carry_state) state_.reset(model_->state_specs());
     report.loss += share * runner_.loss_and_gradients(tokens_, targets_, sequences_, state_,
                                                       {.loss = {.scale = share, .l2wrap = config_.l2wrap},
                                                        .dropout = config_.dropout,
@@ -89,7 +89,7 @@ StepReport Trainer::step() {
   }
   report.gradient_norm = optimizer_.step(report.learning_rate);
   broken_steps_ = std::isfinite(report.gradient_norm) ? 0 : broken_steps_ + 1;
-  if (broken_steps_ > 0) state_ = runner_.new_state(config_.batch);
+  if (broken_steps_ > 0) state_.reset(model_->state_specs());
   report.step = ++step_;
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
