@@ -23,8 +23,8 @@ std::string quoted(std::string_view part) {
 int64_t parse_number(std::string_view digits, std::string_view what, int64_t line) {
   int64_t value = 0;
   auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  require(error == std::errc() && end == digits.data() + digits.size() && value >= 0,
-          "vocabulary line {}: the {} is \"{}\", expected a whole number", line, what, quoted(digits));
+  if (error != std::errc() || end != digits.data() + digits.size() || value < 0)
+    fail("vocabulary line {}: the {} is \"{}\", expected a whole number", line, what, quoted(digits));
   return value;
 }
 
@@ -36,23 +36,19 @@ class Literal {
   std::string read() {
     if (!source_.empty() && source_[0] == 'b') is_bytes_ = true, at_ = 1;
     bool opened = at_ < source_.size() && (source_[at_] == '\'' || source_[at_] == '"');
-    require(opened && source_.size() >= at_ + 2 && source_.back() == source_[at_],
-            "vocabulary line {}: the token is {}, expected a literal in quotes such as 'the' or b'\\xff'",
-            line_, quoted(source_));
+    demand(opened && source_.size() >= at_ + 2 && source_.back() == source_[at_],
+           "expected a literal in quotes such as 'the' or b'\\xff'");
     char quote = source_[at_++];
     size_t end = source_.size() - 1;
     while (at_ < end) {
       char c = source_[at_++];
-      require(c != quote, "vocabulary line {}: a quote inside the literal {} needs a backslash", line_,
-              quoted(source_));
+      demand(c != quote, "a quote inside of a literal needs a backslash");
       if (c == '\\') {
-        require(at_ < end, "vocabulary line {}: the literal {} ends inside an escape", line_,
-                quoted(source_));
+        demand(at_ < end, "the literal ends inside an escape");
         read_escape(end);
       } else {
         bool ascii = static_cast<uint8_t>(c) < 0x80;
-        require(ascii || !is_bytes_, "vocabulary line {}: bytes literals hold ASCII and escapes only, got {}",
-                line_, quoted(source_));
+        demand(ascii || !is_bytes_, "bytes literals hold ASCII and escapes only");
         token_ += c;
       }
     }
@@ -62,6 +58,10 @@ class Literal {
   }
 
  private:
+  void demand(bool condition, std::string_view reason) const {
+    if (!condition) fail("vocabulary line {}: {}, got {}", line_, reason, quoted(source_));
+  }
+
   void read_escape(size_t end) {
     char c = source_[at_++];
     constexpr std::string_view letters = "\\'\"abfnrtv0", meanings("\\'\"\a\b\f\n\r\t\v\0", 11);
@@ -71,9 +71,8 @@ class Literal {
     size_t known = letters.find(c);
     // \0 begins an octal number in Python; only the plain zero has one meaning for every reader.
     bool octal = c == '0' && at_ < end && source_[at_] >= '0' && source_[at_] <= '7';
-    require(known != std::string_view::npos && !octal,
-            "vocabulary line {}: unknown escape \\{} in {}; use \\x.. for a byte or \\u.... for a character",
-            line_, c, quoted(source_));
+    demand(known != std::string_view::npos && !octal,
+           "unknown escape; use \\x.. for a byte or \\u.... for a character");
     token_ += meanings[known];
   }
 
@@ -92,9 +91,7 @@ class Literal {
     const char* first = source_.data() + at_;
     const char* last = source_.data() + std::min(at_ + digits, end);
     auto [stop, error] = std::from_chars(first, last, value, 16);
-    require(error == std::errc() && stop == first + digits,
-            "vocabulary line {}: an escape in {} needs {} hexadecimal digits", line_, quoted(source_),
-            digits);
+    demand(error == std::errc() && stop == first + digits, "an escape has too few hexadecimal digits");
     at_ += digits;
     return value;
   }
@@ -108,8 +105,8 @@ class Literal {
 
 VocabularyEntry parse_line(std::string_view text, int64_t line) {
   size_t first = text.find(' '), last = text.rfind(' ');
-  require(first != std::string_view::npos && first < last,
-          "vocabulary line {}: \"{}\" is not of the form `id literal length`", line, quoted(text));
+  if (first == std::string_view::npos || first == last)
+    fail("vocabulary line {}: \"{}\" is not of the form `id literal length`", line, quoted(text));
   int64_t id = parse_number(text.substr(0, first), "id", line);
   require(id >= 1 && id <= max_vocabulary_id,
           "vocabulary line {}: the id is {}, expected 1 to {} (0 is the end of text)", line, id,

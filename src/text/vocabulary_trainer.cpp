@@ -29,33 +29,42 @@ class WordTable {
     Pieces pieces(text);
     for (std::string_view piece = pieces.next(); !piece.empty(); piece = pieces.next()) {
       auto [found, is_new] = index_.try_emplace(piece, words_.size());
-      if (is_new) words_.push_back({piece, 0});
+      if (is_new) {
+        words_.push_back({piece, 0});
+        bytes_ += piece.size();
+      }
       ++words_[found->second].count;
     }
   }
+  // Of the different pieces.
+  size_t bytes() const { return bytes_; }
   std::vector<Word> take() { return std::move(words_); }
 
  private:
   std::unordered_map<std::string_view, size_t> index_;
   std::vector<Word> words_;
+  size_t bytes_ = 0;
 };
 
+// Reads a large text in 64 parts, in an order that has seen something of everything whenever it stops: when
+// the words take more room than learning from them is worth the time, as those of a language without spaces
+// soon do.
 std::vector<Word> count_words(std::string_view text, int64_t sample_bytes) {
-  constexpr size_t parts = 64;
-  size_t sample = static_cast<size_t>(std::max<int64_t>(sample_bytes, parts));
+  constexpr size_t large = size_t{256} << 10, most_word_bytes = size_t{4} << 20;
   WordTable table;
-  if (text.size() <= sample) {
-    table.add(text);
-  } else {
-    size_t length = sample / parts;
-    for (size_t i = 0; i < parts; ++i) {
-      size_t begin = static_cast<size_t>(static_cast<double>(text.size() - length) * static_cast<double>(i) /
-                                         (parts - 1));
-      size_t end = std::min(begin + length, text.size());
-      auto inside_character = [&](size_t at) { return (static_cast<uint8_t>(text[at]) & 0xc0) == 0x80; };
-      while (begin < end && inside_character(begin)) ++begin;
-      table.add(text.substr(begin, end - begin));
-    }
+  size_t parts = text.size() < large ? 1 : 64;
+  size_t longest = static_cast<size_t>(std::max<int64_t>(sample_bytes, 0)) / parts + 1;
+  auto character_after = [&](size_t at) {
+    while (at < text.size() && (static_cast<uint8_t>(text[at]) & 0xc0) == 0x80) ++at;
+    return at;
+  };
+  for (size_t i = 0; i < parts && table.bytes() < most_word_bytes; ++i) {
+    size_t part = i * 37 % parts;
+    size_t begin = text.size() / parts * part;
+    size_t end = part + 1 == parts ? text.size() : text.size() / parts * (part + 1);
+    begin = character_after(begin);
+    end = character_after(std::min(begin + longest, end));
+    table.add(text.substr(begin, end - begin));
   }
   return table.take();
 }

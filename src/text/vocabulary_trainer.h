@@ -9,7 +9,8 @@
 namespace aviary {
 
 struct VocabularyOptions {
-  // A longer text is read in evenly spread parts of this many bytes in all.
+  // A longer text is read in evenly spread parts of this many bytes in all; less of a text whose pieces
+  // between spaces and punctuation hardly ever recur, once there are 4 MB of different ones.
   int64_t sample_bytes = int64_t{32} << 20;
   // How often tokens that the greedy match seldom uses are replaced by better ones; 0 is plain byte pair
   // encoding.
