@@ -22,6 +22,7 @@ function(aviary_library)
   list(REMOVE_DUPLICATES links)
 
   add_library(aviary SHARED ${objects})
+  add_library(aviary::aviary ALIAS aviary)
   target_include_directories(aviary PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated/include>
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)

@@ -1,20 +1,13 @@
 // Errors that a user can act on: one sentence that says what, where, expected, got, and what to do.
 #pragma once
 
+#include <aviary/error.h>
 #include <fmt/format.h>
 
-#include <stdexcept>
 #include <string>
 #include <utility>
 
 namespace aviary {
-
-// Thrown for everything that comes from outside: files, flags, requests, shapes given by a caller.
-// Our own bugs are assertions, never an Error.
-class Error : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
 
 template <typename... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {

@@ -1,15 +1,12 @@
 // The one pool of threads. Work is split statically, so which worker computes what never depends on timing.
 #pragma once
 
+#include <aviary/threads.h>
+
 #include <cstdint>
 #include <type_traits>
 
 namespace aviary {
-
-// Number of workers, the calling thread included; the default is the number of cores.
-int threads();
-// Throws Error unless 1 <= count <= 1024. Not while a parallel_for runs.
-void set_threads(int count);
 
 namespace detail {
 using RangeFunction = void (*)(void* context, int64_t begin, int64_t end, int worker);

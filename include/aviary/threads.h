@@ -1,0 +1,14 @@
+// How many threads the library computes with. They are one pool, shared by all models of the process.
+#pragma once
+
+#include <aviary/export.h>
+
+namespace aviary {
+
+// Number of workers, the calling thread included; the default is the number of cores.
+AVIARY_API int threads();
+// Throws Error unless 1 <= count <= 1024. Not while another thread computes. Results do not depend on it, bit
+// for bit.
+AVIARY_API void set_threads(int count);
+
+}  // namespace aviary

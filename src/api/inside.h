@@ -1,0 +1,18 @@
+// What the public classes are made of, under names of their own: <aviary/aviary.hpp>, included after this
+// header, has a Model and a State too.
+#pragma once
+
+#include "base/files.h"
+#include "formats/checkpoint.h"
+#include "infer/generate.h"
+#include "models/run.h"
+
+namespace aviary::inside {
+
+using Network = Model;
+using NetworkState = State;
+using Generated = Generation;
+using GeneratedEnd = Generation::End;
+using Request = GenerateOptions;
+
+}  // namespace aviary::inside

@@ -1,0 +1,254 @@
+// The public Model and State: checks of what a caller may get wrong, and calls into the rooms below.
+#include "api/inside.h"
+// Behind it, for the names:
+#include <aviary/aviary.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+#include <utility>
+
+namespace aviary {
+inline namespace v0 {
+namespace {
+
+constexpr int64_t chunk = 256;  // tokens read at a time
+constexpr int64_t largest_vocabulary = int64_t{64} << 20;
+constexpr char state_magic[] = {'A', 'V', 'S', 'T', 'A', 'T', 'E', '0'};
+
+// FNV-1a of all that decides what a state means: models with the same value may exchange states.
+uint64_t kind_of(const inside::Network& network) {
+  uint64_t hash = 0xcbf29ce484222325ULL;
+  auto add = [&](const std::string& text) {
+    for (char c : text + '\n') hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  };
+  add(network.config().version);
+  for (const StateSpec& spec : network.state_specs()) add(spec.name + to_string(spec.shape));
+  return hash;
+}
+
+kernels::Precision chosen(Precision precision) {
+  if (precision == Precision::fastest) return kernels::fastest_precision();
+  return precision == Precision::bf16 ? kernels::Precision::bf16 : kernels::Precision::f32;
+}
+
+std::filesystem::path file_of(const std::filesystem::path& path) {
+  return std::filesystem::is_directory(path) ? path / "model.safetensors" : path;
+}
+
+TokenizerPtr choose_tokenizer(const std::string& name, const Checkpoint& checkpoint) {
+  TokenizerPtr tokenizer = checkpoint.tokenizer;
+  const int64_t vocabulary = checkpoint.model->config().vocab_size;
+  if (name == "bytes" || (name.empty() && !tokenizer && vocabulary == 256))
+    tokenizer = make_bytes_tokenizer();
+  else if (!name.empty())
+    tokenizer = make_world_tokenizer(read_file(name, largest_vocabulary));
+  require(!tokenizer || tokenizer->vocab_size() <= vocabulary,
+          "Model::load: the tokenizer has {} tokens, but the model only {}: not the one it was trained with",
+          tokenizer ? tokenizer->vocab_size() : 0, vocabulary);
+  return tokenizer;
+}
+
+inside::Request request_of(const GenerateOptions& options) {
+  const SamplingOptions& from = options.sampling;
+  inside::Request request{.tokens = options.tokens, .stop = options.stop};
+  SamplerOptions& to = request.sampling;
+  to.temperature = from.temperature;
+  to.top_k = from.top_k;
+  to.top_p = from.top_p;
+  to.top_a = from.top_a;
+  to.top_p_x = from.top_p_x;
+  to.presence_penalty = from.presence_penalty;
+  to.frequency_penalty = from.frequency_penalty;
+  to.penalty_decay = from.penalty_decay;
+  to.seed = from.seed;
+  return request;
+}
+
+Generation::End public_end(inside::GeneratedEnd end) {
+  switch (end) {
+    case inside::GeneratedEnd::stop:
+      return Generation::End::stop;
+    case inside::GeneratedEnd::end_of_text:
+      return Generation::End::end_of_text;
+    case inside::GeneratedEnd::interrupted:
+      return Generation::End::interrupted;
+    default:
+      return Generation::End::length;
+  }
+}
+
+}  // namespace
+
+// ---- State
+
+struct State::Implementation {
+  uint64_t kind = 0;  // kind_of the models it is of
+  inside::NetworkState values;
+};
+
+State::State() = default;
+State::State(std::unique_ptr<Implementation> implementation) : implementation_(std::move(implementation)) {}
+State::State(const State& other)
+    : implementation_(other.empty() ? nullptr : std::make_unique<Implementation>(*other.implementation_)) {}
+State& State::operator=(const State& other) {
+  if (this != &other) *this = State(other);
+  return *this;
+}
+State::State(State&&) noexcept = default;
+State& State::operator=(State&&) noexcept = default;
+State::~State() = default;
+
+bool State::empty() const { return !implementation_; }
+
+double State::max_difference(const State& other) const {
+  require(!empty() && !other.empty() && implementation_->kind == other.implementation_->kind,
+          "State::max_difference: the states are of models of different versions or sizes, or empty");
+  return largest_difference(implementation_->values, other.implementation_->values);
+}
+
+std::vector<std::byte> State::to_bytes() const {
+  require(!empty(), "State::to_bytes: the state is of no model; make one with Model::new_state()");
+  std::vector<std::byte> bytes;
+  auto append = [&](const void* from, int64_t count) {
+    const auto* begin = static_cast<const std::byte*>(from);
+    bytes.insert(bytes.end(), begin, begin + count);
+  };
+  append(state_magic, sizeof(state_magic));
+  append(&implementation_->kind, sizeof(implementation_->kind));
+  const inside::NetworkState& values = implementation_->values;
+  for (size_t i = 0; i < values.size(); ++i) append(values[i].data(), values[i].bytes());
+  return bytes;
+}
+
+// ---- Model
+
+struct Model::Implementation {
+  Implementation(Checkpoint checkpoint, TokenizerPtr its_tokenizer, kernels::Precision precision)
+      : network(std::move(checkpoint.model)),
+        tokenizer(std::move(its_tokenizer)),
+        runner(*network, precision),
+        kind(kind_of(*network)) {
+    const ModelConfig& config = network->config();
+    info = {.version = config.version,
+            .layers = config.n_layer,
+            .width = config.n_embd,
+            .vocab_size = config.vocab_size,
+            .context = config.ctx_len,
+            .parameters = network->parameters().count(),
+            .precision = precision == kernels::Precision::bf16 ? Precision::bf16 : Precision::f32};
+  }
+
+  const Tokenizer& require_tokenizer(const char* function) const {
+    require(tokenizer != nullptr,
+            "Model::{}: the model came without a tokenizer; name its vocabulary in LoadOptions::tokenizer",
+            function);
+    return *tokenizer;
+  }
+
+  // The numbers of `state`, after all checks that a forward pass needs.
+  inside::NetworkState& check(const char* function, std::span<const int32_t> tokens, State& state) const {
+    require(!tokens.empty(), "Model::{}: no tokens to read", function);
+    for (size_t i = 0; i < tokens.size(); ++i)
+      require(tokens[i] >= 0 && tokens[i] < info.vocab_size,
+              "Model::{}: token {} at position {} is outside the vocabulary of {}", function, tokens[i], i,
+              info.vocab_size);
+    require(!state.empty() && state.implementation_->kind == kind,
+            "Model::{}: the state is of {}; make one with new_state()", function,
+            state.empty() ? "no model" : "a model of another version or other sizes");
+    return state.implementation_->values;
+  }
+
+  std::unique_ptr<inside::Network> network;
+  TokenizerPtr tokenizer;      // null: none
+  std::recursive_mutex mutex;  // of the runner; generate() holds it while it calls back
+  Runner runner;
+  const uint64_t kind;
+  ModelInfo info;
+};
+
+Model::Model(std::unique_ptr<Implementation> implementation) : implementation_(std::move(implementation)) {}
+Model::Model(Model&&) noexcept = default;
+Model& Model::operator=(Model&&) noexcept = default;
+Model::~Model() = default;
+
+Model Model::load(const std::filesystem::path& path, const LoadOptions& options) {
+  Checkpoint checkpoint = load_checkpoint(file_of(path));
+  TokenizerPtr tokenizer = choose_tokenizer(options.tokenizer, checkpoint);
+  return Model(std::make_unique<Implementation>(std::move(checkpoint), std::move(tokenizer),
+                                                chosen(options.precision)));
+}
+
+const ModelInfo& Model::info() const { return implementation_->info; }
+
+State Model::new_state() const {
+  return State(std::unique_ptr<State::Implementation>(
+      new State::Implementation{implementation_->kind, implementation_->runner.new_state()}));
+}
+
+State Model::state_from_bytes(std::span<const std::byte> bytes) const {
+  constexpr size_t header = sizeof(state_magic) + sizeof(uint64_t);
+  State state = new_state();
+  inside::NetworkState& values = state.implementation_->values;
+  uint64_t kind = 0;
+  require(bytes.size() >= header && std::memcmp(bytes.data(), state_magic, sizeof(state_magic)) == 0,
+          "Model::state_from_bytes: these {} bytes are not a state", bytes.size());
+  std::memcpy(&kind, bytes.data() + sizeof(state_magic), sizeof(kind));
+  require(kind == implementation_->kind,
+          "Model::state_from_bytes: the state is of a model of another version or other sizes");
+  require(bytes.size() == header + static_cast<size_t>(values.bytes()),
+          "Model::state_from_bytes: the state has {} bytes, expected {}; it is cut short or damaged",
+          bytes.size(), header + static_cast<size_t>(values.bytes()));
+  const std::byte* from = bytes.data() + header;
+  for (size_t i = 0; i < values.size(); from += values[i].bytes(), ++i)
+    std::memcpy(values[i].data(), from, static_cast<size_t>(values[i].bytes()));
+  return state;
+}
+
+std::vector<float> Model::forward(std::span<const int32_t> tokens, State& state) {
+  inside::NetworkState& values = implementation_->check("forward", tokens, state);
+  std::lock_guard lock(implementation_->mutex);
+  return read_tokens(implementation_->runner, tokens, values, chunk);
+}
+
+std::vector<float> Model::forward_all(std::span<const int32_t> tokens, State& state) {
+  inside::NetworkState& values = implementation_->check("forward_all", tokens, state);
+  std::lock_guard lock(implementation_->mutex);
+  std::vector<float> logits;
+  logits.reserve(tokens.size() * static_cast<size_t>(vocab_size()));
+  for (size_t begin = 0; begin < tokens.size(); begin += chunk) {
+    const auto part = tokens.subspan(begin, std::min<size_t>(tokens.size() - begin, chunk));
+    const Tensor rows = implementation_->runner.logits(
+        part, Sequences::uniform(1, static_cast<int64_t>(part.size())), values, Runner::Rows::all);
+    logits.insert(logits.end(), rows.as<float>(), rows.as<float>() + rows.count());
+  }
+  return logits;
+}
+
+bool Model::has_tokenizer() const { return implementation_->tokenizer != nullptr; }
+
+std::vector<int32_t> Model::encode(std::string_view text) const {
+  return implementation_->require_tokenizer("encode").encode(text);
+}
+
+std::string Model::decode(std::span<const int32_t> tokens) const {
+  return implementation_->require_tokenizer("decode").decode(tokens);
+}
+
+Generation Model::generate(std::string_view prompt, const GenerateOptions& options,
+                           const std::function<bool(std::string_view)>& show) {
+  const Tokenizer& tokenizer = implementation_->require_tokenizer("generate");
+  require(options.tokens >= 0, "Model::generate: tokens is {}, expected at least 0", options.tokens);
+  std::lock_guard lock(implementation_->mutex);
+  inside::Generated from =
+      aviary::generate(implementation_->runner, tokenizer, prompt, request_of(options), show);
+  return {.text = std::move(from.text),
+          .prompt_tokens = from.prompt_tokens,
+          .tokens = from.tokens,
+          .prompt_seconds = from.prompt_seconds,
+          .seconds = from.seconds,
+          .end = public_end(from.end)};
+}
+
+}  // namespace v0
+}  // namespace aviary
