@@ -37,7 +37,7 @@ TrainConfig plan_training(int64_t bytes, const std::string& version, const std::
   // The recipes were made for models of a hundred million parameters; small ones learn faster at higher rates.
   const double faster = std::clamp(std::sqrt(768.0 / static_cast<double>(size.width)) * 2.5, 1.0, 6.0);
   config.schedule = {.kind = ScheduleKind::cosine, .start = rules.learning_rate * faster,
-                     .end = rules.final_learning_rate * faster, .warmup = 50};
+                     .end = rules.learning_rate * faster / 30, .warmup = 50};
   config.beta1 = rules.beta1;
   config.beta2 = rules.beta2;
   config.epsilon = rules.epsilon;
@@ -49,13 +49,13 @@ TrainConfig plan_training(int64_t bytes, const std::string& version, const std::
 
 TrainConfig quickstart_config() {
   TrainConfig config = plan_training(4'000'000, "rwkv7", "");
-  config.schedule.steps = 2300;
+  config.schedule.steps = 1200;
   config.validation_bytes = 50'000;
   return config;
 }
 
 int64_t plan_steps(int64_t tokens, const TrainConfig& config) {
-  const double passes = std::clamp(4.0 * std::sqrt(1e6 / static_cast<double>(std::max<int64_t>(tokens, 1))), 1.0, 30.0);
+  const double passes = std::clamp(3.0 * std::pow(1e6 / static_cast<double>(std::max<int64_t>(tokens, 1)), 0.2), 1.0, 8.0);
   const double steps = passes * static_cast<double>(tokens) / static_cast<double>(config.tokens_per_step());
   return std::clamp(static_cast<int64_t>(steps), fewest_steps, most_steps);
 }
