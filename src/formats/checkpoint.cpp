@@ -108,15 +108,7 @@ TokenizerPtr tokenizer_of(const TensorFile& file, const std::string& where, cons
 ModelConfig config_of(const TensorFile& file, const std::string& where) {
   auto stored = file.metadata().find(config_key);
   if (stored != file.metadata().end()) return from_json(stored->second, where);
-  const ShapeMap shapes = shapes_of(file);
-  for (const ModelVersion* version : model_versions())
-    if (auto config = version->recognize(shapes)) return *config;
-  std::string seen;
-  for (size_t i = 0; i < std::min<size_t>(shapes.size(), 6); ++i) seen += (i ? ", " : "") + shapes[i].first;
-  std::string known;
-  for (const ModelVersion* version : model_versions()) known += (known.empty() ? "" : ", ") + std::string(version->name);
-  fail("{}: not a model of a version known here ({}); its {} tensors begin with: {}", where, known, shapes.size(),
-       seen);
+  return recognize_version(shapes_of(file), where);
 }
 
 void load_parameters(const TensorFile& file, const std::string& where, Model& model, bool allow_broken) {

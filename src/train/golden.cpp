@@ -338,20 +338,23 @@ double distance_from_orthogonal(const Tensor& matrix, double gain) {
 
 }  // namespace
 
-std::vector<LawCheck> check_golden_initialization(const fs::path& folder, const fs::path& init_file,
-                                                     const std::string& recipe) {
-  const fs::path pth = folder / "model.pth";
-  const fs::path path = fs::exists(pth) ? pth : folder / "model.safetensors";
-  ModelConfig config = config_of(read_tensor_file(path), path.string());
+std::vector<LawCheck> check_golden_initialization(const fs::path& file, const std::string& recipe) {
+  const Json statistics = read_json(file);
+  ShapeMap shapes;
+  for (const Json& parameter : statistics["params"]) {
+    Shape shape;
+    for (int64_t size : parameter["shape"]) shape.append(size);
+    shapes.emplace_back(parameter["name"], shape);
+  }
+  ModelConfig config = recognize_version(shapes, file.string());
   config.recipe = recipe;
   auto model = create_model(config);
   model->parameters().initialize(1);
   std::vector<LawCheck> checks;
-  const Json file = read_json(init_file);
-  for (const Json& expected : file["params"]) {
+  for (const Json& expected : statistics["params"]) {
     const std::string name = expected["name"];
     Parameter* parameter = model->parameters().find(name);
-    require(parameter != nullptr, "{}: the model has no parameter {}", init_file.string(), name);
+    require(parameter != nullptr, "{}: the model has no parameter {}", file.string(), name);
     const Tensor& value = parameter->weight.value();
     const Doubles ours = to_host(value);
     if (expected.contains("constant")) {

@@ -14,8 +14,8 @@ namespace aviary {
 // that is not supported.
 std::vector<LawCheck> check_golden(const std::filesystem::path& folder);
 
-// Compares the initialization of the config in config.json with the statistics in `init_file`, for one recipe.
-std::vector<LawCheck> check_golden_initialization(const std::filesystem::path& folder,
-                                                     const std::filesystem::path& init_file, const std::string& recipe);
+// Compares our initialization with the statistics of the original one in `file` (tests/golden/init), whose names and
+// shapes tell the version and its sizes.
+std::vector<LawCheck> check_golden_initialization(const std::filesystem::path& file, const std::string& recipe);
 
 }  // namespace aviary

@@ -35,22 +35,14 @@ TEST_P(Golden, TheFullSetAgrees) {
 
 INSTANTIATE_TEST_SUITE_P(Versions, Golden, testing::Values("rwkv-v4", "rwkv-v7"));
 
-struct Start {
-  const char *folder, *file, *recipe;
-};
-class GoldenStart : public testing::TestWithParam<Start> {};
-
-TEST_P(GoldenStart, InitializationHasTheStatisticsOfTheOriginal) {
-  const char* root = std::getenv("AVIARY_GOLDEN");
-  if (!root) GTEST_SKIP() << "set AVIARY_GOLDEN to the folder of the full reference data";
-  const fs::path folder = fs::path(root) / GetParam().folder;
-  expect_all_passed(check_golden_initialization(folder, folder / GetParam().file, GetParam().recipe));
+TEST(GoldenStart, InitializationHasTheStatisticsOfTheOriginal) {
+  const fs::path folder = fs::path(AVIARY_SOURCE_DIR) / "tests/golden/init";
+  for (auto [file, recipe] : {std::pair("rwkv-v4-neo.json", "v4neo"), std::pair("rwkv-v4-original.json", "v4-original"),
+                              std::pair("rwkv-v7.json", "v7"), std::pair("rwkv-v7-h64.json", "v7")}) {
+    SCOPED_TRACE(file);
+    expect_all_passed(check_golden_initialization(folder / file, recipe));
+  }
 }
-
-INSTANTIATE_TEST_SUITE_P(Versions, GoldenStart,
-                         testing::Values(Start{"rwkv-v4", "init_neo.json", "v4neo"},
-                                         Start{"rwkv-v4", "init.json", "v4-original"},
-                                         Start{"rwkv-v7", "init.json", ""}, Start{"rwkv-v7-h64", "init.json", ""}));
 
 }  // namespace
 }  // namespace aviary
