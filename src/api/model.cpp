@@ -109,15 +109,17 @@ double State::max_difference(const State& other) const {
 
 std::vector<std::byte> State::to_bytes() const {
   require(!empty(), "State::to_bytes: the state is of no model; make one with Model::new_state()");
-  std::vector<std::byte> bytes;
-  auto append = [&](const void* from, int64_t count) {
-    const auto* begin = static_cast<const std::byte*>(from);
-    bytes.insert(bytes.end(), begin, begin + count);
+  const inside::NetworkState& values = implementation_->values;
+  std::vector<std::byte> bytes(sizeof(state_magic) + sizeof(implementation_->kind) +
+                               static_cast<size_t>(values.bytes()));
+  std::byte* to = bytes.data();
+  auto append = [&](const void* from, size_t count) {
+    std::memcpy(to, from, count);
+    to += count;
   };
   append(state_magic, sizeof(state_magic));
   append(&implementation_->kind, sizeof(implementation_->kind));
-  const inside::NetworkState& values = implementation_->values;
-  for (size_t i = 0; i < values.size(); ++i) append(values[i].data(), values[i].bytes());
+  for (size_t i = 0; i < values.size(); ++i) append(values[i].data(), static_cast<size_t>(values[i].bytes()));
   return bytes;
 }
 
