@@ -1,4 +1,5 @@
-// Random numbers whose whole state is two integers, so that a checkpoint can hold it and a run can go on bit for bit.
+// Random numbers whose whole state is two integers, so that a checkpoint can hold it and a run can go on bit
+// for bit.
 #pragma once
 
 #include <cmath>

@@ -26,7 +26,8 @@ Evaluation evaluate(Runner& runner, std::span<const int32_t> tokens, const Token
     const auto from = static_cast<size_t>(begin), count = static_cast<size_t>(rows);
     const double loss = runner.loss(tokens.subspan(from, count), tokens.subspan(from + 1, count),
                                     Sequences::uniform(1, rows), state);
-    require(std::isfinite(loss), "evaluate: the loss is {} after {} tokens: the model is broken", loss, begin);
+    require(std::isfinite(loss), "evaluate: the loss is {} after {} tokens: the model is broken", loss,
+            begin);
     result.nats += loss * static_cast<double>(rows);
     result.tokens += rows;
     if (progress && !progress(begin + rows)) break;

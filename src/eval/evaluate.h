@@ -19,9 +19,9 @@ struct Evaluation {
   double bits_per_byte() const;  // all bits over all bytes
 };
 
-// One pass over the tokens in chunks, the state carried from chunk to chunk. The first token is given, not predicted.
-// Stops early when `progress`, called with the tokens done, returns false. Throws Error for fewer than two tokens and
-// when the loss is not finite.
+// One pass over the tokens in chunks, the state carried from chunk to chunk. The first token is given, not
+// predicted. Stops early when `progress`, called with the tokens done, returns false. Throws Error for fewer
+// than two tokens and when the loss is not finite.
 Evaluation evaluate(Runner& runner, std::span<const int32_t> tokens, const Tokenizer& tokenizer,
                     const std::function<bool(int64_t)>& progress = {}, int64_t chunk = 512);
 

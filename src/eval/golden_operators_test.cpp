@@ -16,7 +16,8 @@ using Doubles = std::vector<double>;
 class GoldenOperator {
  public:
   explicit GoldenOperator(const std::string& name, const std::string& rows_of)
-      : file_(read_tensor_file(std::string(AVIARY_SOURCE_DIR) + "/tests/golden/ops/" + name + ".safetensors")),
+      : file_(
+            read_tensor_file(std::string(AVIARY_SOURCE_DIR) + "/tests/golden/ops/" + name + ".safetensors")),
         tape_(arena_) {
     const std::vector<int64_t>& shape = file_.find(rows_of)->shape;
     const bool batched = shape.size() == 3;
@@ -29,8 +30,8 @@ class GoldenOperator {
 
   Var rows(const std::string& name) {
     Doubles all = values(name);
-    Var x = tape_.variable(arena_.tensor({sequences_.rows(), static_cast<int64_t>(all.size()) / sequences_.rows()},
-                                         Dtype::f64));
+    Var x = tape_.variable(
+        arena_.tensor({sequences_.rows(), static_cast<int64_t>(all.size()) / sequences_.rows()}, Dtype::f64));
     from_host(all, x.value);
     inputs_.emplace_back(name, x);
     return x;
@@ -52,7 +53,8 @@ class GoldenOperator {
 
   // Compares y with out.<name> and starts its gradient with gout.<name>.
   void expect(const std::string& name, const Var& y, double tolerance) {
-    EXPECT_LE(largest_difference(to_host(y.value), values("out." + name)), tolerance * scale(values("out." + name)));
+    EXPECT_LE(largest_difference(to_host(y.value), values("out." + name)),
+              tolerance * scale(values("out." + name)));
     if (!has("gout." + name)) return;
     Tensor dy = arena_.tensor(y.shape(), Dtype::f64);
     from_host(values("gout." + name), dy);
@@ -86,7 +88,7 @@ class GoldenOperator {
   std::vector<std::unique_ptr<Weight>> weights_;
 };
 
-constexpr double exact = 1e-9;   // relative
+constexpr double exact = 1e-9;          // relative
 constexpr double wkv7_constant = 1e-8;  // the original rounds e^-1/2 to ten digits
 
 TEST(GoldenOperators, LayerNorm) {
@@ -103,8 +105,10 @@ TEST_P(GoldenWkv4, OutputsStatesAndGradients) {
   Context c = golden.context();
   Var k = golden.rows("k"), v = golden.rows("v");
   const Shape shape{golden.sequences(), k.cols()};
-  Var aa = golden.state("aa", shape, 0), bb = golden.state("bb", shape, 0), pp = golden.state("pp", shape, -1e30);
-  golden.expect("y", wkv4(c, golden.weight("time_decay"), golden.weight("time_first"), k, v, {aa, bb, pp}), exact);
+  Var aa = golden.state("aa", shape, 0), bb = golden.state("bb", shape, 0),
+      pp = golden.state("pp", shape, -1e30);
+  golden.expect("y", wkv4(c, golden.weight("time_decay"), golden.weight("time_first"), k, v, {aa, bb, pp}),
+                exact);
   if (golden.has("out.state_aa")) {
     golden.expect("state_aa", aa, exact);
     golden.expect("state_bb", bb, exact);
@@ -181,8 +185,9 @@ TEST(GoldenOperators, Rwkv7Keys) {
 TEST(GoldenOperators, Rwkv7Output) {
   GoldenOperator golden("v7_lnx_rkv", "x");
   Context c = golden.context();
-  const Rwkv7Output in{golden.rows("x"), golden.rows("r"), golden.rows("k"), golden.rows("v"), golden.rows("g"),
-                       golden.weight("r_k"), golden.weight("weight"), golden.weight("bias")};
+  const Rwkv7Output in{golden.rows("x"),        golden.rows("r"),     golden.rows("k"),
+                       golden.rows("v"),        golden.rows("g"),     golden.weight("r_k"),
+                       golden.weight("weight"), golden.weight("bias")};
   golden.expect("y", rwkv7_output(c, 2, in), exact);
   golden.expect_gradients(exact);
 }

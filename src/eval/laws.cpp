@@ -18,7 +18,8 @@ struct Outcome {
 };
 
 // Feeds `tokens` in pieces of the given lengths.
-Outcome run_in_pieces(Runner& runner, const std::vector<int32_t>& tokens, const std::vector<int64_t>& lengths) {
+Outcome run_in_pieces(Runner& runner, const std::vector<int32_t>& tokens,
+                      const std::vector<int64_t>& lengths) {
   Outcome outcome{{}, runner.new_state()};
   auto begin = tokens.begin();
   for (int64_t length : lengths) {
@@ -91,13 +92,14 @@ std::vector<LawCheck> check_split_law(Runner& runner, int64_t length, uint64_t s
   std::vector<LawCheck> checks;
   auto compare = [&](const std::string& what, const Outcome& other, double tolerance) {
     checks.push_back({what + ", logits", largest_difference(whole.logits, other.logits), tolerance * scale});
-    checks.push_back({what + ", state", largest_difference(whole.state, other.state), tolerance * state_scale});
+    checks.push_back(
+        {what + ", state", largest_difference(whole.state, other.state), tolerance * state_scale});
   };
   const double tolerance = runner.model().dtype() == Dtype::f64 ? 1e-9 : 1e-4;
   const std::vector<int64_t> split = random_split(length, random);
   compare(std::to_string(split.size()) + " random chunks", run_in_pieces(runner, tokens, split), tolerance);
-  compare("token by token", run_in_pieces(runner, tokens, std::vector<int64_t>(static_cast<size_t>(length), 1)),
-          tolerance);
+  compare("token by token",
+          run_in_pieces(runner, tokens, std::vector<int64_t>(static_cast<size_t>(length), 1)), tolerance);
   compare("in a batch with others", run_in_batch(runner, tokens, random), 0);
   const int before = threads();
   set_threads(before == 1 ? 2 : before - 1);

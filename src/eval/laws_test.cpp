@@ -1,4 +1,5 @@
-// The laws that every registered version obeys. A version that is registered is tested here without another line.
+// The laws that every registered version obeys. A version that is registered is tested here without another
+// line.
 #include "eval/laws.h"
 
 #include <gtest/gtest.h>
@@ -15,8 +16,10 @@ const int64_t chunk = kernels::wkv_chunk;
 class Laws : public testing::TestWithParam<const ModelVersion*> {
  protected:
   // A small model whose every number is random, so that no gradient vanishes.
-  std::unique_ptr<Model> random_model(Dtype dtype, int64_t width = 16, int64_t head_size = 8, uint64_t seed = 1) {
-    ModelConfig config{.version = GetParam()->name, .recipe = "", .n_layer = 2, .n_embd = width, .vocab_size = 11};
+  std::unique_ptr<Model> random_model(Dtype dtype, int64_t width = 16, int64_t head_size = 8,
+                                      uint64_t seed = 1) {
+    ModelConfig config{
+        .version = GetParam()->name, .recipe = "", .n_layer = 2, .n_embd = width, .vocab_size = 11};
     try {
       config.head_size = head_size;
       GetParam()->complete(config);
@@ -91,7 +94,8 @@ TEST_P(Laws, GradientsAreThoseOfTheWholeModel) {
         State now = start;
         return runner.loss(tokens, targets, sequences, now);
       };
-      const double step = 1e-5, numeric = (loss_at(values[i] + step) - loss_at(values[i] - step)) / (2 * step);
+      const double step = 1e-5,
+                   numeric = (loss_at(values[i] + step) - loss_at(values[i] - step)) / (2 * step);
       loss_at(values[i]);
       EXPECT_NEAR(numeric, analytic[i], 1e-5 * scale + 1e-9) << parameter.spec.name << " element " << i;
     }
@@ -105,7 +109,8 @@ TEST_P(Laws, SavingAndLoadingGivesTheSameBytesAndLogits) {
   save_checkpoint(folder.path() / "a.safetensors", *model, nullptr);
   Checkpoint loaded = load_checkpoint(folder.path() / "a.safetensors");
   save_checkpoint(folder.path() / "b.safetensors", *loaded.model, nullptr);
-  EXPECT_EQ(read_file(folder.path() / "a.safetensors", 1 << 24), read_file(folder.path() / "b.safetensors", 1 << 24));
+  EXPECT_EQ(read_file(folder.path() / "a.safetensors", 1 << 24),
+            read_file(folder.path() / "b.safetensors", 1 << 24));
   EXPECT_EQ(loaded.model->config(), model->config());
   Runner first(*model), second(*loaded.model);
   State a = first.new_state(), b = second.new_state();
@@ -118,7 +123,8 @@ TEST_P(Laws, SavingAndLoadingGivesTheSameBytesAndLogits) {
 TEST_P(Laws, IsRecognizedByNamesAndShapesAlone) {
   auto model = random_model(Dtype::f32);
   ShapeMap shapes;
-  for (const Parameter& parameter : model->parameters()) shapes.emplace_back(parameter.spec.name, parameter.spec.shape);
+  for (const Parameter& parameter : model->parameters())
+    shapes.emplace_back(parameter.spec.name, parameter.spec.shape);
   int claims = 0;
   for (const ModelVersion* version : model_versions())
     if (auto config = version->recognize(shapes)) {
@@ -131,7 +137,8 @@ TEST_P(Laws, IsRecognizedByNamesAndShapesAlone) {
 
 TEST_P(Laws, IsDescribedInTheDocuments) {
   const std::string page = read_file(std::string(AVIARY_SOURCE_DIR) + "/docs/versions.md", 1 << 20);
-  EXPECT_NE(page.find(GetParam()->title), std::string::npos) << "docs/versions.md has no section on " << GetParam()->title;
+  EXPECT_NE(page.find(GetParam()->title), std::string::npos)
+      << "docs/versions.md has no section on " << GetParam()->title;
 }
 
 INSTANTIATE_TEST_SUITE_P(Registry, Laws, testing::ValuesIn(model_versions()),

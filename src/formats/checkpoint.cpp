@@ -41,13 +41,16 @@ ModelConfig from_json(const std::string& text, const std::string& where) {
   for (auto [name, member] : sizes) {
     if (!json.contains(name)) continue;
     require(json[name].is_number_integer() && json[name] >= 0 && json[name] <= int64_t{1} << 32,
-            "{}: {} in the metadata entry {} is {}, expected a size", where, name, config_key, json[name].dump());
+            "{}: {} in the metadata entry {} is {}, expected a size", where, name, config_key,
+            json[name].dump());
     config.*member = json[name];
   }
   return config;
 }
 
-std::string to_string(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+std::string to_string(const std::vector<int64_t>& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
 
 // Equal but for axes of size 1: some tools drop them.
 bool same_shape(const std::vector<int64_t>& stored, const Shape& wanted) {
@@ -70,7 +73,8 @@ ShapeMap shapes_of(const TensorFile& file) {
   return shapes;
 }
 
-void load_parameter(const TensorEntry& entry, const std::string& where, Parameter& parameter, bool allow_broken) {
+void load_parameter(const TensorEntry& entry, const std::string& where, Parameter& parameter,
+                    bool allow_broken) {
   const Tensor& value = parameter.weight.value();
   require(same_shape(entry.shape, value.shape()), "{}: {} has shape {}, expected {}", where, entry.name,
           to_string(entry.shape), to_string(value.shape()));
@@ -79,8 +83,8 @@ void load_parameter(const TensorEntry& entry, const std::string& where, Paramete
     const float* x = value.as<float>();
     const float* broken = std::find_if_not(x, x + value.count(), [](float v) { return std::isfinite(v); });
     require(allow_broken || broken == x + value.count(),
-            "{}: {} holds {} at element {}: the model is broken (training diverged, or the file is damaged)", where,
-            entry.name, broken == x + value.count() ? 0.0f : *broken, broken - x);
+            "{}: {} holds {} at element {}: the model is broken (training diverged, or the file is damaged)",
+            where, entry.name, broken == x + value.count() ? 0.0f : *broken, broken - x);
   } else {
     from_host(to_doubles(entry), value);
   }
@@ -95,11 +99,11 @@ TokenizerPtr tokenizer_of(const TensorFile& file, const std::string& where, cons
       make_tokenizer(kind->second, vocabulary == metadata.end() ? std::string_view() : vocabulary->second);
   auto hash = metadata.find(hash_key);
   require(hash == metadata.end() || hash->second == fmt::format("{:016x}", tokenizer->hash()),
-          "{}: the vocabulary in the file is damaged: its hash is {:016x}, expected {}", where, tokenizer->hash(),
-          hash == metadata.end() ? "" : hash->second);
+          "{}: the vocabulary in the file is damaged: its hash is {:016x}, expected {}", where,
+          tokenizer->hash(), hash == metadata.end() ? "" : hash->second);
   require(tokenizer->vocab_size() <= config.vocab_size,
-          "{}: the tokenizer has {} tokens, but the model only {} (another tokenizer was used to train it)", where,
-          tokenizer->vocab_size(), config.vocab_size);
+          "{}: the tokenizer has {} tokens, but the model only {} (another tokenizer was used to train it)",
+          where, tokenizer->vocab_size(), config.vocab_size);
   return tokenizer;
 }
 
@@ -116,12 +120,14 @@ void load_parameters(const TensorFile& file, const std::string& where, Model& mo
   for (Parameter& parameter : model.parameters()) {
     const TensorEntry* entry = file.find(parameter.spec.name);
     if (!entry && parameter.spec.optional) continue;
-    require(entry != nullptr, "{}: this is an {} with the tensor {} missing", where, title, parameter.spec.name);
+    require(entry != nullptr, "{}: this is an {} with the tensor {} missing", where, title,
+            parameter.spec.name);
     load_parameter(*entry, where, parameter, allow_broken);
   }
   for (const TensorEntry& tensor : file.tensors())
     require(model.parameters().find(tensor.name) != nullptr,
-            "{}: the tensor {} is not part of an {}: a variant that is not supported", where, tensor.name, title);
+            "{}: the tensor {} is not part of an {}: a variant that is not supported", where, tensor.name,
+            title);
   model.parameters().changed();
 }
 
@@ -134,8 +140,10 @@ Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype, bool 
   for (const TensorEntry& tensor : file.tensors())
     numbers += static_cast<int64_t>(tensor.data.size()) / size_of(tensor.dtype);
   const int64_t width = std::max<int64_t>(config.n_embd, 1);
-  require(config.vocab_size <= numbers / width && config.n_layer <= numbers / width && config.dim_ffn <= numbers / width,
-          "{}: the config asks for {} layers of width {} and a vocabulary of {}, but the file holds only {} numbers",
+  require(config.vocab_size <= numbers / width && config.n_layer <= numbers / width &&
+              config.dim_ffn <= numbers / width,
+          "{}: the config asks for {} layers of width {} and a vocabulary of {}, but the file holds only {} "
+          "numbers",
           where, config.n_layer, config.n_embd, config.vocab_size, numbers);
   Checkpoint checkpoint;
   checkpoint.model = create_model(config, dtype);
@@ -152,7 +160,8 @@ void save_checkpoint(const std::filesystem::path& path, const Model& model, cons
   if (tokenizer) {
     all[tokenizer_key] = tokenizer->kind();
     all[hash_key] = fmt::format("{:016x}", tokenizer->hash());
-    if (std::string vocabulary = tokenizer->serialize(); !vocabulary.empty()) all[vocabulary_key] = std::move(vocabulary);
+    if (std::string vocabulary = tokenizer->serialize(); !vocabulary.empty())
+      all[vocabulary_key] = std::move(vocabulary);
   }
   std::vector<TensorEntry> entries;
   for (const Parameter& parameter : model.parameters()) {

@@ -1,5 +1,6 @@
-// Models in files: our own checkpoints (safetensors with the original names, the config and the tokenizer in the
-// metadata), and checkpoints of the original trainers (.pth, .safetensors), whose version is recognized by content.
+// Models in files: our own checkpoints (safetensors with the original names, the config and the tokenizer in
+// the metadata), and checkpoints of the original trainers (.pth, .safetensors), whose version is recognized
+// by content.
 #pragma once
 
 #include <filesystem>
@@ -16,19 +17,21 @@ struct Checkpoint {
   std::map<std::string, std::string> metadata;
 };
 
-// The config that the metadata or, without it, names and shapes of the tensors tell. Throws Error when the version is
-// not recognized, with the names that were seen.
+// The config that the metadata or, without it, names and shapes of the tensors tell. Throws Error when the
+// version is not recognized, with the names that were seen.
 ModelConfig config_of(const TensorFile& file, const std::string& where);
 
-// Loads the values of every parameter. Throws Error when one is missing, has another shape, or holds NaN or infinity
-// (unless `allow_broken`), or when the file holds tensors that the version does not know.
-Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype = Dtype::f32, bool allow_broken = false);
+// Loads the values of every parameter. Throws Error when one is missing, has another shape, or holds NaN or
+// infinity (unless `allow_broken`), or when the file holds tensors that the version does not know.
+Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype = Dtype::f32,
+                           bool allow_broken = false);
 
 // Writes atomically. Extra metadata entries are kept as they are.
 void save_checkpoint(const std::filesystem::path& path, const Model& model, const Tokenizer* tokenizer,
                      const std::map<std::string, std::string>& metadata = {});
 
 // Copies the values of `file` into the parameters of `model`, as load_checkpoint does.
-void load_parameters(const TensorFile& file, const std::string& where, Model& model, bool allow_broken = false);
+void load_parameters(const TensorFile& file, const std::string& where, Model& model,
+                     bool allow_broken = false);
 
 }  // namespace aviary

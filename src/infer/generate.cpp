@@ -16,7 +16,8 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 std::vector<int32_t> prompt_tokens(const Tokenizer& tokenizer, std::string_view prompt) {
   std::vector<int32_t> tokens = tokenizer.encode(prompt);
-  if (tokens.empty()) tokens = tokenizer.end_of_text() ? std::vector{*tokenizer.end_of_text()} : tokenizer.encode("\n");
+  if (tokens.empty())
+    tokens = tokenizer.end_of_text() ? std::vector{*tokenizer.end_of_text()} : tokenizer.encode("\n");
   return tokens;
 }
 
@@ -29,13 +30,14 @@ std::vector<float> read_tokens(Runner& runner, std::span<const int32_t> tokens, 
     const auto part = tokens.subspan(begin, std::min(tokens.size() - begin, static_cast<size_t>(chunk)));
     Tensor last = runner.logits(part, Sequences::uniform(1, static_cast<int64_t>(part.size())), state,
                                 Runner::Rows::last);
-    if (begin + part.size() == tokens.size()) logits.assign(last.as<float>(), last.as<float>() + last.count());
+    if (begin + part.size() == tokens.size())
+      logits.assign(last.as<float>(), last.as<float>() + last.count());
   }
   return logits;
 }
 
-Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view prompt, const GenerateOptions& options,
-                    const std::function<bool(std::string_view)>& show) {
+Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view prompt,
+                    const GenerateOptions& options, const std::function<bool(std::string_view)>& show) {
   using Clock = std::chrono::steady_clock;
   require(tokenizer.vocab_size() <= runner.model().config().vocab_size,
           "generate: the tokenizer has {} tokens, but the model only {}", tokenizer.vocab_size(),

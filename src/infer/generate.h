@@ -24,13 +24,14 @@ struct Generation {
   enum class End : uint8_t { length, stop, end_of_text, interrupted } end = End::length;
 };
 
-// Reads tokens into the state in chunks of bounded memory; returns the logits after the last. Throws Error when there
-// are no tokens.
-std::vector<float> read_tokens(Runner& runner, std::span<const int32_t> tokens, State& state, int64_t chunk = 256);
+// Reads tokens into the state in chunks of bounded memory; returns the logits after the last. Throws Error
+// when there are no tokens.
+std::vector<float> read_tokens(Runner& runner, std::span<const int32_t> tokens, State& state,
+                               int64_t chunk = 256);
 
-// Continues `prompt`; an empty one begins with the end-of-text token, or with a line break where there is none. `show`
-// receives the text piece by piece, whole UTF-8 characters only; it returns false to stop.
-Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view prompt, const GenerateOptions& options,
-                    const std::function<bool(std::string_view)>& show = {});
+// Continues `prompt`; an empty one begins with the end-of-text token, or with a line break where there is
+// none. `show` receives the text piece by piece, whole UTF-8 characters only; it returns false to stop.
+Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view prompt,
+                    const GenerateOptions& options, const std::function<bool(std::string_view)>& show = {});
 
 }  // namespace aviary

@@ -1,9 +1,10 @@
-// What a backend must provide besides matrix products (matmul.h): plain functions on float32 pointers and sizes.
+// What a backend must provide besides matrix products (matmul.h): plain functions on float32 pointers and
+// sizes.
 //
-// Shapes: rows x cols, row-major, contiguous. A gradient argument (dx, dweight, ...) is added to, and may be null when
-// nobody wants it. Sums over rows are made of `row_blocks` partial sums, added in order, so that no result depends on
-// the number of threads; `scratch` has room for them. The meaning of each function is the double-precision reference
-// of the operator of the same name in ops/.
+// Shapes: rows x cols, row-major, contiguous. A gradient argument (dx, dweight, ...) is added to, and may be
+// null when nobody wants it. Sums over rows are made of `row_blocks` partial sums, added in order, so that no
+// result depends on the number of threads; `scratch` has room for them. The meaning of each function is the
+// double-precision reference of the operator of the same name in ops/.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +14,16 @@ namespace aviary::kernels {
 inline constexpr int64_t row_blocks = 16;
 
 // ---- Norms. mean, rstd [rows] are kept for the backward pass.
-void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, int64_t rows, int64_t cols,
-                float* y, float* mean, float* rstd);
+void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, int64_t rows,
+                int64_t cols, float* y, float* mean, float* rstd);
 // scratch [row_blocks, 2, cols]
-void layer_norm_backward(const float* dy, const float* x, const float* weight, const float* mean, const float* rstd,
-                         int64_t rows, int64_t cols, float* dx, float* dweight, float* dbias, float* scratch);
+void layer_norm_backward(const float* dy, const float* x, const float* weight, const float* mean,
+                         const float* rstd, int64_t rows, int64_t cols, float* dx, float* dweight,
+                         float* dbias, float* scratch);
 
-// ---- Token shift. out[o] = x + (shifted - x) * mix[o] for each of `outputs` outputs; `shifted` is the row above, or
-// the sequence's row of state [sequences, cols]. begins: sequences + 1 offsets. next_state: the last row of each.
+// ---- Token shift. out[o] = x + (shifted - x) * mix[o] for each of `outputs` outputs; `shifted` is the row
+// above, or the sequence's row of state [sequences, cols]. begins: sequences + 1 offsets. next_state: the
+// last row of each.
 struct TokenShift {
   const int64_t* begins;
   int64_t sequences;
@@ -31,9 +34,9 @@ inline constexpr int max_shift_outputs = 8;
 void token_shift_mix(const TokenShift& shape, const float* x, const float* state, const float* const* mix,
                      float* const* out, float* next_state);
 // scratch [row_blocks, outputs + 1, cols]; dout[o] and dnext_state may be null.
-void token_shift_mix_backward(const TokenShift& shape, const float* x, const float* state, const float* const* mix,
-                              const float* const* dout, const float* dnext_state, float* dx, float* dstate,
-                              float* const* dmix, float* scratch);
+void token_shift_mix_backward(const TokenShift& shape, const float* x, const float* state,
+                              const float* const* mix, const float* const* dout, const float* dnext_state,
+                              float* dx, float* dstate, float* const* dmix, float* scratch);
 
 // ---- Recurrences. All see `sequences` sequences of rows; state and next_state may be the same memory.
 struct Wkv4 {
@@ -41,14 +44,15 @@ struct Wkv4 {
   int64_t sequences;
   int64_t cols;
 };
-// state and next_state: aa, bb, pp, each [sequences, cols]. history [rows, 3, cols] (may be null) keeps the state
-// before each row. decay = -exp(time_decay), computed by the caller.
+// state and next_state: aa, bb, pp, each [sequences, cols]. history [rows, 3, cols] (may be null) keeps the
+// state before each row. decay = -exp(time_decay), computed by the caller.
 void wkv4(const Wkv4& shape, const float* decay, const float* time_first, const float* k, const float* v,
           const float* const state[3], float* y, float* const next_state[3], float* history);
 // scratch [sequences, 2, cols]; daa, dbb of next_state may be null; dstate has aa, bb, pp.
-void wkv4_backward(const Wkv4& shape, const float* decay, const float* time_first, const float* k, const float* v,
-                   const float* history, const float* dy, const float* const dnext_state[2], float* ddecay,
-                   float* dtime_first, float* dk, float* dv, float* const dstate[3], float* scratch);
+void wkv4_backward(const Wkv4& shape, const float* decay, const float* time_first, const float* k,
+                   const float* v, const float* history, const float* dy, const float* const dnext_state[2],
+                   float* ddecay, float* dtime_first, float* dk, float* dv, float* const dstate[3],
+                   float* scratch);
 
 struct Wkv7 {
   const int64_t* begins;
@@ -66,7 +70,8 @@ struct Wkv7Gradients {
 };
 // Number of states kept: one per sequence and started chunk.
 int64_t wkv_checkpoints(const int64_t* begins, int64_t sequences);
-// state, next_state [sequences, heads, key, value]. checkpoints [wkv_checkpoints, heads, key, value] (may be null).
+// state, next_state [sequences, heads, key, value]. checkpoints [wkv_checkpoints, heads, key, value] (may be
+// null).
 void wkv7(const Wkv7& shape, const Wkv7Inputs& in, const float* state, float* y, float* next_state,
           float* checkpoints);
 void wkv7_backward(const Wkv7& shape, const Wkv7Inputs& in, const float* checkpoints, const float* dy,
@@ -79,15 +84,15 @@ struct Heads {
   int64_t head_size;  // a multiple of 8
 };
 // kk = normalize(k * k_k); out: k * (1 + (a - 1) * k_a), -kk, kk * a
-void rwkv7_keys(const Heads& shape, const float* k, const float* k_k, const float* a, const float* k_a, float* out_k,
-                float* minus_kk, float* kk_a);
+void rwkv7_keys(const Heads& shape, const float* k, const float* k_k, const float* a, const float* k_a,
+                float* out_k, float* minus_kk, float* kk_a);
 // scratch [row_blocks, 2, cols]; dk and da may not be null here.
-void rwkv7_keys_backward(const Heads& shape, const float* k, const float* k_k, const float* a, const float* k_a,
-                         const float* dout_k, const float* dminus_kk, const float* dkk_a, float* dk, float* dk_k,
-                         float* da, float* dk_a, float* scratch);
+void rwkv7_keys_backward(const Heads& shape, const float* k, const float* k_k, const float* a,
+                         const float* k_a, const float* dout_k, const float* dminus_kk, const float* dkk_a,
+                         float* dk, float* dk_k, float* da, float* dk_a, float* scratch);
 struct Rwkv7OutputInputs {
-  const float *y, *r, *k, *v, *g;     // [rows, cols]
-  const float *r_k, *weight, *bias;   // [cols]
+  const float *y, *r, *k, *v, *g;    // [rows, cols]
+  const float *r_k, *weight, *bias;  // [cols]
 };
 struct Rwkv7OutputGradients {
   float *y, *r, *k, *v, *g;
@@ -100,8 +105,8 @@ void rwkv7_output_backward(const Heads& shape, const Rwkv7OutputInputs& in, floa
                            const Rwkv7OutputGradients& gradients, float* scratch);
 // out = v + (v_first - v) * gate
 void lerp(const float* v, const float* v_first, const float* gate, int64_t count, float* out);
-void lerp_backward(const float* v, const float* v_first, const float* gate, const float* dout, int64_t count, float* dv,
-                   float* dv_first, float* dgate);
+void lerp_backward(const float* v, const float* v_first, const float* gate, const float* dout, int64_t count,
+                   float* dv, float* dv_first, float* dgate);
 
 // ---- Activations.
 enum class Activation : uint8_t { none, tanh, sigmoid, relu_squared };
@@ -111,28 +116,30 @@ void activate(Activation kind, const float* x, const float* bias, int64_t rows, 
 void activate_backward(Activation kind, const float* kept, int64_t count, float* g);
 // y = sigmoid(r) * x, plus residual when not null.
 void sigmoid_gate(const float* r, const float* x, const float* residual, int64_t count, float* y);
-void sigmoid_gate_backward(const float* r, const float* x, const float* dy, int64_t count, float* dr, float* dx);
+void sigmoid_gate_backward(const float* r, const float* x, const float* dy, int64_t count, float* dr,
+                           float* dx);
 // y += x
 void add(const float* x, int64_t count, float* y);
 // y[c] += sum over rows of x[r, c]; scratch [row_blocks, cols]
 void sum_rows(const float* x, int64_t rows, int64_t cols, float* y, float* scratch);
-// y = x * mask / (1 - p), where element i is kept when hash(seed, i) >= p. The same call serves the backward pass.
+// y = x * mask / (1 - p), where element i is kept when hash(seed, i) >= p. The same call serves the backward
+// pass.
 void dropout(const float* x, double p, uint64_t seed, int64_t count, float* y);
 
 // ---- Rows of a table. table [vocabulary, cols]
 void gather_rows(const float* table, const int32_t* ids, int64_t rows, int64_t cols, float* y);
 void scatter_add_rows(const float* dy, const int32_t* ids, int64_t rows, int64_t cols, float* dtable);
 
-// ---- Loss. logits [rows, cols] become the gradient of scale * (sum of cross entropies), plus, with l2wrap, the term
-// that pulls the largest logit of each row to 0. losses [rows]. A target < 0 counts for nothing.
-void cross_entropy(float* logits, const int32_t* targets, int64_t rows, int64_t cols, float scale, bool l2wrap,
-                   double* losses);
+// ---- Loss. logits [rows, cols] become the gradient of scale * (sum of cross entropies), plus, with l2wrap,
+// the term that pulls the largest logit of each row to 0. losses [rows]. A target < 0 counts for nothing.
+void cross_entropy(float* logits, const int32_t* targets, int64_t rows, int64_t cols, float scale,
+                   bool l2wrap, double* losses);
 
 // ---- Optimizer.
 struct AdamStep {
   float learning_rate, beta1, beta2, epsilon, weight_decay;
-  float gradient_scale;           // from clipping
-  float correction1, correction2; // 1 - beta^t
+  float gradient_scale;            // from clipping
+  float correction1, correction2;  // 1 - beta^t
 };
 // Sets gradient to zero on the way.
 void adam(const AdamStep& step, float* weight, float* gradient, float* m, float* v, int64_t count);

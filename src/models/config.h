@@ -7,8 +7,9 @@
 namespace aviary {
 
 struct ModelConfig {
-  std::string version;    // a registered name: "rwkv4", "rwkv7"
-  std::string recipe;     // initialization and learning rates, where a version has several; empty: the default one
+  std::string version;  // a registered name: "rwkv4", "rwkv7"
+  std::string
+      recipe;  // initialization and learning rates, where a version has several; empty: the default one
   int64_t n_layer = 0;
   int64_t n_embd = 0;
   int64_t vocab_size = 0;

@@ -1,5 +1,5 @@
-// A model of any version: a table of parameters and a forward pass over rows of sequences. Training, prompt reading,
-// generation and batches all call the same forward.
+// A model of any version: a table of parameters and a forward pass over rows of sequences. Training, prompt
+// reading, generation and batches all call the same forward.
 #pragma once
 
 #include <memory>
@@ -18,7 +18,9 @@ namespace aviary {
 struct Norm {
   Weight &weight, &bias;
 };
-inline Var layer_norm(Context& c, const Var& x, Norm& norm) { return layer_norm(c, x, norm.weight, norm.bias); }
+inline Var layer_norm(Context& c, const Var& x, Norm& norm) {
+  return layer_norm(c, x, norm.weight, norm.bias);
+}
 
 class Model {
  public:
@@ -30,8 +32,8 @@ class Model {
   const std::vector<StateSpec>& state_specs() const { return state_specs_; }
   Dtype dtype() const { return parameters_.dtype(); }
 
-  // tokens [N] of c.sequences -> the hidden rows [N, n_embd] in front of the output matrix. state: one Var per spec,
-  // [S, ...]; becomes the state after the tokens.
+  // tokens [N] of c.sequences -> the hidden rows [N, n_embd] in front of the output matrix. state: one Var
+  // per spec, [S, ...]; becomes the state after the tokens.
   virtual Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) = 0;
   // The output matrix [vocab_size, n_embd].
   virtual Weight& head() = 0;
@@ -69,11 +71,11 @@ int64_t count_blocks(const ShapeMap& shapes);
 
 // What a version's file provides.
 struct ModelVersion {
-  const char* name;       // "rwkv7"
-  const char* title;      // "RWKV-7 Goose"
+  const char* name;   // "rwkv7"
+  const char* title;  // "RWKV-7 Goose"
   int year;
-  const char* recurrence; // one line
-  const char* source;     // paper or original
+  const char* recurrence;            // one line
+  const char* source;                // paper or original
   std::vector<std::string> recipes;  // the default first
 
   // The config of a checkpoint that is of this version, by names and shapes alone.
@@ -84,15 +86,17 @@ struct ModelVersion {
   TrainingRecipe (*training)(const std::string& recipe);
 };
 
-// A file src/models/<name>.cpp enters the registry by defining AVIARY_MODEL(<name>) { ...fields of ModelVersion... };
-#define AVIARY_MODEL(name)           \
-  extern const ModelVersion name;    \
+// A file src/models/<name>.cpp enters the registry by defining AVIARY_MODEL(<name>) { ...fields of
+// ModelVersion... };
+#define AVIARY_MODEL(name)        \
+  extern const ModelVersion name; \
   const ModelVersion name
 
 const std::vector<const ModelVersion*>& model_versions();
 // Throws Error with the known names.
 const ModelVersion& model_version(const std::string& name);
-// The config of the version that these tensors are of. Throws Error, beginning with `where`, when there is none.
+// The config of the version that these tensors are of. Throws Error, beginning with `where`, when there is
+// none.
 ModelConfig recognize_version(const ShapeMap& shapes, const std::string& where);
 // Creates a model with uninitialized (zero) parameters.
 std::unique_ptr<Model> create_model(const ModelConfig& config, Dtype dtype = Dtype::f32);

@@ -10,8 +10,9 @@ namespace aviary {
 namespace init {
 namespace {
 
-// Householder QR of a [rows, cols] matrix, rows >= cols: Q's columns are orthonormal, with R's diagonal positive, which
-// makes Q uniform over all such matrices when the entries are normal. `a` is stored by columns.
+// Householder QR of a [rows, cols] matrix, rows >= cols: Q's columns are orthonormal, with R's diagonal
+// positive, which makes Q uniform over all such matrices when the entries are normal. `a` is stored by
+// columns.
 void orthonormalize(std::vector<double>& a, int64_t rows, int64_t cols) {
   auto column = [&](int64_t c) { return a.data() + c * rows; };
   std::vector<double> sign(static_cast<size_t>(cols)), diagonal(static_cast<size_t>(cols));
@@ -25,7 +26,8 @@ void orthonormalize(std::vector<double>& a, int64_t rows, int64_t cols) {
     double norm = 0;
     for (int64_t r = c; r < rows; ++r) norm += x[r] * x[r];
     norm = std::sqrt(norm);
-    sign[static_cast<size_t>(c)] = x[c] > 0 ? -1 : 1;  // R's diagonal: the reflection sends x to sign * norm * e_c
+    sign[static_cast<size_t>(c)] =
+        x[c] > 0 ? -1 : 1;  // R's diagonal: the reflection sends x to sign * norm * e_c
     x[c] -= sign[static_cast<size_t>(c)] * norm;
     double length = 0;
     for (int64_t r = c; r < rows; ++r) length += x[r] * x[r];
@@ -71,7 +73,8 @@ Initializer orthogonal(double gain) {
     std::vector<double> values(q.size());
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t c = 0; c < cols; ++c)
-        values[static_cast<size_t>(r * cols + c)] = gain * q[static_cast<size_t>(rows >= cols ? c * rows + r : r * cols + c)];
+        values[static_cast<size_t>(r * cols + c)] =
+            gain * q[static_cast<size_t>(rows >= cols ? c * rows + r : r * cols + c)];
     from_host(values, tensor);
   };
 }

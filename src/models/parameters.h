@@ -1,5 +1,5 @@
-// The one table of a model's parameters: names, shapes, initialization, optimizer groups. Allocation, loading, saving,
-// training and inspection all go through it.
+// The one table of a model's parameters: names, shapes, initialization, optimizer groups. Allocation,
+// loading, saving, training and inspection all go through it.
 #pragma once
 
 #include <deque>
@@ -27,9 +27,9 @@ struct ParameterSpec {
   std::string name;  // the name in the original checkpoints
   Shape shape;
   Initializer initialize;
-  bool decay = false;             // weight decay applies
+  bool decay = false;  // weight decay applies
   double learning_rate_scale = 1;
-  bool optional = false;          // a file may lack it
+  bool optional = false;  // a file may lack it
 };
 
 struct Parameter {

@@ -36,8 +36,8 @@ ModelConfig recognize_version(const ShapeMap& shapes, const std::string& where) 
     known += (known.empty() ? "" : ", ") + std::string(version->name);
   }
   for (size_t i = 0; i < std::min<size_t>(shapes.size(), 6); ++i) seen += (i ? ", " : "") + shapes[i].first;
-  fail("{}: not a model of a version known here ({}); its {} tensors begin with: {}", where, known, shapes.size(),
-       seen);
+  fail("{}: not a model of a version known here ({}); its {} tensors begin with: {}", where, known,
+       shapes.size(), seen);
 }
 
 Norm Model::add_norm(const std::string& name, double weight) {
@@ -47,11 +47,12 @@ Norm Model::add_norm(const std::string& name, double weight) {
 
 std::unique_ptr<Model> create_model(const ModelConfig& config, Dtype dtype) {
   const ModelVersion& version = model_version(config.version);
-  require(std::count(version.recipes.begin(), version.recipes.end(), config.recipe) > 0 || config.recipe.empty(),
-          "{} has no recipe \"{}\"; it has {}", config.version, config.recipe, fmt::join(version.recipes, ", "));
+  require(
+      std::count(version.recipes.begin(), version.recipes.end(), config.recipe) > 0 || config.recipe.empty(),
+      "{} has no recipe \"{}\"; it has {}", config.version, config.recipe, fmt::join(version.recipes, ", "));
   require(config.n_layer > 0 && config.n_embd > 0 && config.vocab_size > 0,
-          "{}: {} layers, width {} and a vocabulary of {}: each must be at least 1", config.version, config.n_layer,
-          config.n_embd, config.vocab_size);
+          "{}: {} layers, width {} and a vocabulary of {}: each must be at least 1", config.version,
+          config.n_layer, config.n_embd, config.vocab_size);
   return version.create(version.complete(config), dtype);
 }
 

@@ -10,8 +10,8 @@ Var Runner::hidden(Context& c, std::span<const int32_t> tokens, State& state, st
           tokens.size(), rows);
   require(rows > 0, "forward: no tokens");
   require(state.size() == model_.state_specs().size() && state.sequences() == sequences,
-          "forward: the state is of {} sequences and {} parts, expected {} and {}", state.sequences(), state.size(),
-          sequences, model_.state_specs().size());
+          "forward: the state is of {} sequences and {} parts, expected {} and {}", state.sequences(),
+          state.size(), sequences, model_.state_specs().size());
   for (size_t i = 0; i < state.size(); ++i) vars.push_back({state[i]});
   return model_.hidden(c, tokens, vars);
 }
@@ -43,8 +43,8 @@ Tensor Runner::logits(std::span<const int32_t> tokens, const Sequences& sequence
   return result;
 }
 
-double Runner::loss(std::span<const int32_t> tokens, std::span<const int32_t> targets, const Sequences& sequences,
-                    State& state, std::span<double> losses) {
+double Runner::loss(std::span<const int32_t> tokens, std::span<const int32_t> targets,
+                    const Sequences& sequences, State& state, std::span<double> losses) {
   arena_.reset();
   Context c{arena_, sequences, precision_};
   std::vector<Var> vars;
@@ -57,12 +57,12 @@ double Runner::loss(std::span<const int32_t> tokens, std::span<const int32_t> ta
 double Runner::loss_and_gradients(std::span<const int32_t> tokens, std::span<const int32_t> targets,
                                   const Sequences& sequences, State& state, const Training& training) {
   arena_.reset();
-  Tape tape(arena_);
-  Context c{arena_, sequences, precision_, &tape, training.dropout, training.random};
+  tape_.clear();
+  Context c{arena_, sequences, precision_, &tape_, training.dropout, training.random};
   std::vector<Var> vars;
   Var x = hidden(c, tokens, state, vars);
   const double loss = head_loss(c, x, model_.head(), targets, training.loss);
-  tape.backward();
+  tape_.backward();
   keep(vars, state);
   return loss;
 }

@@ -10,17 +10,23 @@ class Runner {
  public:
   explicit Runner(Model& model, kernels::Precision precision = kernels::Precision::f32)
       : model_(model), precision_(precision) {}
+  Runner(const Runner&) = delete;  // the tape knows its arena
+  Runner& operator=(const Runner&) = delete;
 
   Model& model() { return model_; }
   kernels::Precision precision() const { return precision_; }
-  State new_state(int64_t sequences = 1) const { return State(model_.state_specs(), sequences, model_.dtype()); }
+  State new_state(int64_t sequences = 1) const {
+    return State(model_.state_specs(), sequences, model_.dtype());
+  }
 
   enum class Rows { all, last };
-  // Logits of every row [N, V] or of the last row of each sequence [S, V], valid until the next call. `tokens` [N] are
-  // those of the sequences, one below the other; state (of S sequences) becomes the state after them.
+  // Logits of every row [N, V] or of the last row of each sequence [S, V], valid until the next call.
+  // `tokens` [N] are those of the sequences, one below the other; state (of S sequences) becomes the state
+  // after them.
   Tensor logits(std::span<const int32_t> tokens, const Sequences& sequences, State& state, Rows rows);
 
-  // The mean cross entropy of targets [N] (< 0 counts for nothing); `losses` [N] receives each row's, where given.
+  // The mean cross entropy of targets [N] (< 0 counts for nothing); `losses` [N] receives each row's, where
+  // given.
   double loss(std::span<const int32_t> tokens, std::span<const int32_t> targets, const Sequences& sequences,
               State& state, std::span<double> losses = {});
 
@@ -39,6 +45,7 @@ class Runner {
   Model& model_;
   kernels::Precision precision_;
   Arena arena_;
+  Tape tape_{arena_};  // kept for its memory
 };
 
 }  // namespace aviary

@@ -1,5 +1,6 @@
-// RWKV-4 "Dove": Peng et al. 2023, arXiv 2305.13048, as trained by RWKV-LM (RWKV-v4neo/src/model.py; the recipe
-// "v4-original" is RWKV-v4/src/model.py). Time mixing is a weighted average whose weights decay by e^-w per token.
+// RWKV-4 "Dove": Peng et al. 2023, arXiv 2305.13048, as trained by RWKV-LM (RWKV-v4neo/src/model.py; the
+// recipe "v4-original" is RWKV-v4/src/model.py). Time mixing is a weighted average whose weights decay by
+// e^-w per token.
 #include <cmath>
 
 #include "models/model.h"
@@ -8,15 +9,15 @@ namespace aviary {
 namespace {
 
 struct Rwkv4TimeMix {
-  Weight &time_decay, &time_first;                        // [C]
-  Weight &time_mix_k, &time_mix_v, &time_mix_r;           // [1, 1, C]
-  Weight &key, &value, &receptance, &output;              // [C, C]
+  Weight &time_decay, &time_first;               // [C]
+  Weight &time_mix_k, &time_mix_v, &time_mix_r;  // [1, 1, C]
+  Weight &key, &value, &receptance, &output;     // [C, C]
   size_t x_state, aa, bb, pp;
 };
 
 struct Rwkv4ChannelMix {
-  Weight &time_mix_k, &time_mix_r;                        // [1, 1, C]
-  Weight &key, &receptance, &value;                       // [F, C], [C, C], [C, F]
+  Weight &time_mix_k, &time_mix_r;   // [1, 1, C]
+  Weight &key, &receptance, &value;  // [F, C], [C, C], [C, F]
   size_t x_state;
 };
 
@@ -31,7 +32,7 @@ class Rwkv4 final : public Model {
   Rwkv4(const ModelConfig& config, Dtype dtype);
 
   Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
-    Var x = embedding(c, *emb_, tokens);                                  // [N, C]
+    Var x = embedding(c, *emb_, tokens);  // [N, C]
     x = layer_norm(c, x, *ln0_);
     for (Rwkv4Block& block : blocks_) {
       x = time_mix(c, block.att, layer_norm(c, x, block.ln1), x, state);
@@ -54,7 +55,8 @@ class Rwkv4 final : public Model {
   }
 
   Var channel_mix(Context& c, Rwkv4ChannelMix& p, const Var& x, const Var& residual, std::span<Var> state) {
-    auto [xk, xr] = token_shift_mix<2>(c, x, state[p.x_state], MixOf::current, {&p.time_mix_k, &p.time_mix_r});
+    auto [xk, xr] =
+        token_shift_mix<2>(c, x, state[p.x_state], MixOf::current, {&p.time_mix_k, &p.time_mix_r});
     Var k = activate(c, Activation::relu_squared, linear(c, xk, p.key));  // [N, F]
     Var r = linear(c, xr, p.receptance);
     Var v = linear(c, k, p.value);
@@ -64,8 +66,8 @@ class Rwkv4 final : public Model {
 
   Rwkv4TimeMix add_time_mix(int64_t layer);
   Rwkv4ChannelMix add_channel_mix(int64_t layer);
-  // A matrix: the neo recipe starts some at 0 and others orthogonal with a gain for tall ones; the original trainer,
-  // as it was run, started all of them orthogonal with gain 1.
+  // A matrix: the neo recipe starts some at 0 and others orthogonal with a gain for tall ones; the original
+  // trainer, as it was run, started all of them orthogonal with gain 1.
   Weight& add_matrix(const std::string& name, int64_t rows, int64_t cols, bool neo_starts_at_zero);
 
   bool neo_;
@@ -82,10 +84,12 @@ double tall_gain(int64_t rows, int64_t cols) {
   return rows > cols ? std::sqrt(static_cast<double>(rows) / static_cast<double>(cols)) : 1;
 }
 
-Rwkv4::Rwkv4(const ModelConfig& config, Dtype dtype) : Model(config, dtype), neo_(config.recipe != "v4-original") {
+Rwkv4::Rwkv4(const ModelConfig& config, Dtype dtype)
+    : Model(config, dtype), neo_(config.recipe != "v4-original") {
   const int64_t C = config.n_embd, V = config.vocab_size;
   const double small = 1e-4 * std::sqrt(static_cast<double>(std::max(V, C)));
-  emb_ = &parameters_.add({"emb.weight", {V, C}, neo_ ? init::uniform(neo_learning_rate) : init::orthogonal(small)});
+  emb_ = &parameters_.add(
+      {"emb.weight", {V, C}, neo_ ? init::uniform(neo_learning_rate) : init::orthogonal(small)});
   for (int64_t layer = 0; layer < config.n_layer; ++layer) {
     const std::string block = fmt::format("blocks.{}.", layer);
     if (layer == 0) ln0_.emplace(add_norm(block + "ln0"));
@@ -99,20 +103,21 @@ Rwkv4::Rwkv4(const ModelConfig& config, Dtype dtype) : Model(config, dtype), neo
 
 Weight& Rwkv4::add_matrix(const std::string& name, int64_t rows, int64_t cols, bool neo_starts_at_zero) {
   const double gain = neo_ ? tall_gain(rows, cols) : 1;
-  return parameters_.add(
-      {name + ".weight", {rows, cols}, neo_ && neo_starts_at_zero ? init::constant(0) : init::orthogonal(gain)});
+  return parameters_.add({name + ".weight",
+                          {rows, cols},
+                          neo_ && neo_starts_at_zero ? init::constant(0) : init::orthogonal(gain)});
 }
 
 Rwkv4TimeMix Rwkv4::add_time_mix(int64_t layer) {
   const int64_t C = config_.n_embd;
-  const double depth = static_cast<double>(layer) / static_cast<double>(std::max<int64_t>(config_.n_layer - 1, 1));
+  const double depth =
+      static_cast<double>(layer) / static_cast<double>(std::max<int64_t>(config_.n_layer - 1, 1));
   const double rest = 1 - static_cast<double>(layer) / static_cast<double>(config_.n_layer);
   const std::string att = fmt::format("blocks.{}.att.", layer);
   auto channel = [C](int64_t i) { return static_cast<double>(i) / static_cast<double>(C); };
   auto mix = [&](const char* name, double power, double offset) -> Weight& {
-    return parameters_.add({att + name, {1, 1, C}, init::each([=](int64_t i) {
-                              return std::pow(channel(i), power) + offset;
-                            })});
+    return parameters_.add(
+        {att + name, {1, 1, C}, init::each([=](int64_t i) { return std::pow(channel(i), power) + offset; })});
   };
   auto decay = [=](int64_t i) {  // slow to fast over the channels, more unequal in deeper layers
     const double across = static_cast<double>(i) / static_cast<double>(std::max<int64_t>(C - 1, 1));
@@ -166,8 +171,12 @@ std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
   if (!decay || !emb || !key || emb->rank() != 2 || key->rank() != 2) return {};
   const bool of_channels = decay->rank() == 1 && (*decay)[0] == (*emb)[1];
   if (!of_channels || find_shape(shapes, "blocks.0.att.ln_x.weight")) return {};
-  return ModelConfig{.version = "rwkv4", .recipe = "", .n_layer = count_blocks(shapes), .n_embd = (*emb)[1],
-                     .vocab_size = (*emb)[0], .dim_ffn = (*key)[0]};
+  return ModelConfig{.version = "rwkv4",
+                     .recipe = "",
+                     .n_layer = count_blocks(shapes),
+                     .n_embd = (*emb)[1],
+                     .vocab_size = (*emb)[0],
+                     .dim_ffn = (*key)[0]};
 }
 
 }  // namespace
@@ -184,10 +193,12 @@ AVIARY_MODEL(rwkv4){
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
       return std::make_unique<Rwkv4>(config, dtype);
     },
-    .training = [](const std::string& recipe) {
-      if (recipe == "v4-original") return TrainingRecipe{.learning_rate = 8e-4, .final_learning_rate = 1e-5, .clip = 0};
-      return TrainingRecipe{.learning_rate = neo_learning_rate, .final_learning_rate = 1e-5};
-    },
+    .training =
+        [](const std::string& recipe) {
+          if (recipe == "v4-original")
+            return TrainingRecipe{.learning_rate = 8e-4, .final_learning_rate = 1e-5, .clip = 0};
+          return TrainingRecipe{.learning_rate = neo_learning_rate, .final_learning_rate = 1e-5};
+        },
 };
 
 }  // namespace aviary

@@ -1,5 +1,6 @@
-// RWKV-7 "Goose": Peng et al. 2025, arXiv 2503.14456, as trained by RWKV-LM (RWKV-v7/train_temp/src/model.py, x070).
-// Time mixing is a generalized delta rule: the state forgets along kk at the rate a and learns v at the key k.
+// RWKV-7 "Goose": Peng et al. 2025, arXiv 2503.14456, as trained by RWKV-LM (RWKV-v7/train_temp/src/model.py,
+// x070). Time mixing is a generalized delta rule: the state forgets along kk at the rate a and learns v at
+// the key k.
 #include <cmath>
 
 #include "models/model.h"
@@ -10,18 +11,18 @@ namespace {
 constexpr double group_norm_epsilon = 64e-5;
 
 struct Rwkv7TimeMix {
-  Weight &x_r, &x_w, &x_k, &x_v, &x_a, &x_g;   // [1, 1, C] token shift
+  Weight &x_r, &x_w, &x_k, &x_v, &x_a, &x_g;  // [1, 1, C] token shift
   Weight &w1, &w2, &w0, &a1, &a2, &a0, &v1, &v2, &v0, &g1, &g2;
-  Weight &k_k, &k_a, &r_k;                     // [1, 1, C], [1, 1, C], [H, n]
-  Weight &receptance, &key, &value, &output;   // [C, C]
-  Weight &ln_x_weight, &ln_x_bias;             // [C]
+  Weight &k_k, &k_a, &r_k;                    // [1, 1, C], [1, 1, C], [H, n]
+  Weight &receptance, &key, &value, &output;  // [C, C]
+  Weight &ln_x_weight, &ln_x_bias;            // [C]
   size_t x_state, wkv_state;
 };
 
 struct Rwkv7ChannelMix {
-  Weight &x_k;     // [1, 1, C]
-  Weight &key;     // [F, C]
-  Weight &value;   // [C, F]
+  Weight& x_k;    // [1, 1, C]
+  Weight& key;    // [F, C]
+  Weight& value;  // [C, F]
   size_t x_state;
 };
 
@@ -36,9 +37,9 @@ class Rwkv7 final : public Model {
   Rwkv7(const ModelConfig& config, Dtype dtype);
 
   Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
-    Var x = embedding(c, *emb_, tokens);                                  // [N, C]
+    Var x = embedding(c, *emb_, tokens);  // [N, C]
     x = layer_norm(c, x, *ln0_);
-    Var v_first;                                                          // the value of layer 0
+    Var v_first;  // the value of layer 0
     for (Rwkv7Block& block : blocks_) {
       x = time_mix(c, block.att, layer_norm(c, x, block.ln1), x, v_first, state);
       x = channel_mix(c, block.ffn, layer_norm(c, x, block.ln2), x, state);
@@ -48,7 +49,8 @@ class Rwkv7 final : public Model {
   Weight& head() override { return *head_; }
 
  private:
-  Var time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& residual, Var& v_first, std::span<Var> state);
+  Var time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& residual, Var& v_first,
+               std::span<Var> state);
   Var channel_mix(Context& c, Rwkv7ChannelMix& p, const Var& x, const Var& residual, std::span<Var> state);
 
   Rwkv7TimeMix add_time_mix(int64_t layer);
@@ -67,8 +69,9 @@ Var Rwkv7::time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& residu
   Var r = linear(c, xr, p.receptance);
   Var k = linear(c, xk, p.key);
   Var v = linear(c, xv, p.value);
-  Var w = lora(c, xw, {p.w1, p.w2, Activation::tanh, &p.w0, Activation::none});     // wkv7 makes a decay of it
-  Var a = lora(c, xa, {p.a1, p.a2, Activation::none, &p.a0, Activation::sigmoid});  // in-context learning rate
+  Var w = lora(c, xw, {p.w1, p.w2, Activation::tanh, &p.w0, Activation::none});  // wkv7 makes a decay of it
+  Var a =
+      lora(c, xa, {p.a1, p.a2, Activation::none, &p.a0, Activation::sigmoid});  // in-context learning rate
   Var g = lora(c, xg, {p.g1, p.g2, Activation::sigmoid, nullptr, Activation::none});
   if (v_first.empty())
     v_first = v;
@@ -81,15 +84,17 @@ Var Rwkv7::time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& residu
   return residual_linear(c, residual, y, p.output);
 }
 
-Var Rwkv7::channel_mix(Context& c, Rwkv7ChannelMix& p, const Var& x, const Var& residual, std::span<Var> state) {
+Var Rwkv7::channel_mix(Context& c, Rwkv7ChannelMix& p, const Var& x, const Var& residual,
+                       std::span<Var> state) {
   auto [xk] = token_shift_mix<1>(c, x, state[p.x_state], MixOf::previous, {&p.x_k});
-  Var k = activate(c, Activation::relu_squared, linear(c, xk, p.key));     // [N, F]
+  Var k = activate(c, Activation::relu_squared, linear(c, xk, p.key));  // [N, F]
   return residual_linear(c, residual, k, p.value);
 }
 
 // ---- The table of parameters, with the initialization of the original trainer.
 
-Rwkv7::Rwkv7(const ModelConfig& config, Dtype dtype) : Model(config, dtype), heads_(config.n_embd / config.head_size) {
+Rwkv7::Rwkv7(const ModelConfig& config, Dtype dtype)
+    : Model(config, dtype), heads_(config.n_embd / config.head_size) {
   const int64_t C = config.n_embd, V = config.vocab_size;
   emb_ = &parameters_.add({"emb.weight", {V, C}, init::uniform(1e-4), true});
   for (int64_t layer = 0; layer < config.n_layer; ++layer) {
@@ -106,12 +111,15 @@ Rwkv7::Rwkv7(const ModelConfig& config, Dtype dtype) : Model(config, dtype), hea
 
 Rwkv7TimeMix Rwkv7::add_time_mix(int64_t layer) {
   const int64_t C = config_.n_embd, n = config_.head_size;
-  const double depth = static_cast<double>(layer) / static_cast<double>(std::max<int64_t>(config_.n_layer - 1, 1));
+  const double depth =
+      static_cast<double>(layer) / static_cast<double>(std::max<int64_t>(config_.n_layer - 1, 1));
   const double rest = 1 - static_cast<double>(layer) / static_cast<double>(config_.n_layer);
   const std::string att = fmt::format("blocks.{}.att.", layer);
 
   auto channel = [C](int64_t i) { return static_cast<double>(i) / static_cast<double>(C); };
-  auto across = [C](int64_t i) { return static_cast<double>(i) / static_cast<double>(std::max<int64_t>(C - 1, 1)); };
+  auto across = [C](int64_t i) {
+    return static_cast<double>(i) / static_cast<double>(std::max<int64_t>(C - 1, 1));
+  };
   auto line = [across](int64_t i) { return across(i) - 0.5; };  // from -1/2 to 1/2 over the channels
   auto zigzag = [n](int64_t i) {                                // from -1 to 1 in every head, squared
     const double half = static_cast<double>(n - 1) / 2, z = (static_cast<double>(i % n) - half) / half;
@@ -124,14 +132,18 @@ Rwkv7TimeMix Rwkv7::add_time_mix(int64_t layer) {
   auto shift = [&](const char* name, double power) -> Weight& {
     return vector(name, [=](int64_t i) { return 1 - std::pow(channel(i), power * rest); });
   };
-  auto matrix = [&](const std::string& name, int64_t rows, int64_t cols, Initializer start, bool decay) -> Weight& {
-    const bool unused = layer == 0 && name[0] == 'v' && name.size() == 2;  // layer 0 has no v_first to mix with
+  auto matrix = [&](const std::string& name, int64_t rows, int64_t cols, Initializer start,
+                    bool decay) -> Weight& {
+    const bool unused =
+        layer == 0 && name[0] == 'v' && name.size() == 2;  // layer 0 has no v_first to mix with
     return parameters_.add({att + name, {rows, cols}, std::move(start), decay, 1, unused});
   };
   auto square = [&](const std::string& name, Initializer start) -> Weight& {
     return matrix(name + ".weight", C, C, std::move(start), true);
   };
-  auto down = [&](const char* name, int64_t rank) -> Weight& { return matrix(name, C, rank, init::constant(0), false); };
+  auto down = [&](const char* name, int64_t rank) -> Weight& {
+    return matrix(name, C, rank, init::constant(0), false);
+  };
   auto up = [&](const char* name, int64_t rank) -> Weight& {
     const double tall = rank > C ? std::sqrt(static_cast<double>(rank) / static_cast<double>(C)) : 1;
     return matrix(name, rank, C, init::orthogonal(0.1 * tall), false);
@@ -141,25 +153,39 @@ Rwkv7TimeMix Rwkv7::add_time_mix(int64_t layer) {
   const int64_t state = static_cast<int64_t>(add_state({att + "x", {C}}));
   add_state({att + "wkv", {heads_, n, n}});
   return {
-      .x_r = shift("x_r", 0.2), .x_w = shift("x_w", 0.9), .x_k = shift("x_k", 0.7),
-      .x_v = shift("x_v", 0.7), .x_a = shift("x_a", 0.9), .x_g = shift("x_g", 0.2),
-      .w1 = down("w1", config_.rank_decay), .w2 = up("w2", config_.rank_decay),
-      .w0 = vector("w0", [=](int64_t i) {
-        return -5.5 + 6 * std::pow(across(i), 1 + std::pow(depth, 0.3)) + 2.5 * zigzag(i);
-      }, 2),
-      .a1 = down("a1", config_.rank_a), .a2 = up("a2", config_.rank_a),
+      .x_r = shift("x_r", 0.2),
+      .x_w = shift("x_w", 0.9),
+      .x_k = shift("x_k", 0.7),
+      .x_v = shift("x_v", 0.7),
+      .x_a = shift("x_a", 0.9),
+      .x_g = shift("x_g", 0.2),
+      .w1 = down("w1", config_.rank_decay),
+      .w2 = up("w2", config_.rank_decay),
+      .w0 = vector(
+          "w0",
+          [=](int64_t i) {
+            return -5.5 + 6 * std::pow(across(i), 1 + std::pow(depth, 0.3)) + 2.5 * zigzag(i);
+          },
+          2),
+      .a1 = down("a1", config_.rank_a),
+      .a2 = up("a2", config_.rank_a),
       .a0 = vector("a0", [=](int64_t i) { return -0.19 + 0.3 * zigzag(i) + 0.4 * line(i); }),
-      .v1 = down("v1", config_.rank_v), .v2 = up("v2", config_.rank_v),
+      .v1 = down("v1", config_.rank_v),
+      .v2 = up("v2", config_.rank_v),
       .v0 = vector("v0", [=](int64_t i) { return 0.73 - 0.4 * line(i); }),
-      .g1 = down("g1", config_.rank_gate), .g2 = up("g2", config_.rank_gate),
+      .g1 = down("g1", config_.rank_gate),
+      .g2 = up("g2", config_.rank_gate),
       .k_k = vector("k_k", [=](int64_t i) { return 0.71 - 0.1 * line(i); }),
       .k_a = vector("k_a", [](int64_t) { return 1.02; }),
       .r_k = matrix("r_k", heads_, n, init::constant(-0.04), false),
-      .receptance = square("receptance", init::orthogonal(1)), .key = square("key", init::orthogonal(0.1)),
-      .value = square("value", init::orthogonal(1)), .output = square("output", init::constant(0)),
+      .receptance = square("receptance", init::orthogonal(1)),
+      .key = square("key", init::orthogonal(0.1)),
+      .value = square("value", init::orthogonal(1)),
+      .output = square("output", init::constant(0)),
       .ln_x_weight = parameters_.add({att + "ln_x.weight", {C}, init::constant(norm)}),
       .ln_x_bias = parameters_.add({att + "ln_x.bias", {C}, init::constant(0)}),
-      .x_state = static_cast<size_t>(state), .wkv_state = static_cast<size_t>(state) + 1,
+      .x_state = static_cast<size_t>(state),
+      .wkv_state = static_cast<size_t>(state) + 1,
   };
 }
 
@@ -180,7 +206,8 @@ Rwkv7ChannelMix Rwkv7::add_channel_mix(int64_t layer) {
 
 // ---- Sizes
 
-// max(32, factor * sqrt(C) rounded to a multiple of 32, halves to even), as the original trainer chooses ranks.
+// max(32, factor * sqrt(C) rounded to a multiple of 32, halves to even), as the original trainer chooses
+// ranks.
 int64_t rank_rule(double factor, int64_t n_embd) {
   const double steps = std::nearbyint(factor * std::sqrt(static_cast<double>(n_embd)) / 32);
   return std::max<int64_t>(32, static_cast<int64_t>(steps) * 32);
@@ -210,8 +237,13 @@ std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
   if (!r_k || !emb || !key || r_k->rank() != 2 || emb->rank() != 2 || key->rank() != 2) return {};
   for (const Shape* rank : {ranks[0], ranks[1], ranks[2]})
     if (!rank || rank->rank() != 2) return {};
-  ModelConfig config{.version = "rwkv7", .recipe = "", .n_layer = count_blocks(shapes), .n_embd = (*emb)[1],
-                     .vocab_size = (*emb)[0], .head_size = (*r_k)[1], .dim_ffn = (*key)[0]};
+  ModelConfig config{.version = "rwkv7",
+                     .recipe = "",
+                     .n_layer = count_blocks(shapes),
+                     .n_embd = (*emb)[1],
+                     .vocab_size = (*emb)[0],
+                     .head_size = (*r_k)[1],
+                     .dim_ffn = (*key)[0]};
   config.rank_decay = (*ranks[0])[1];
   config.rank_a = (*ranks[1])[1];
   config.rank_gate = (*ranks[2])[1];
@@ -233,9 +265,11 @@ AVIARY_MODEL(rwkv7){
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
       return std::make_unique<Rwkv7>(config, dtype);
     },
-    .training = [](const std::string&) {
-      return TrainingRecipe{.learning_rate = 6e-4, .final_learning_rate = 6e-5, .epsilon = 1e-18, .weight_decay = 1e-3};
-    },
+    .training =
+        [](const std::string&) {
+          return TrainingRecipe{
+              .learning_rate = 6e-4, .final_learning_rate = 6e-5, .epsilon = 1e-18, .weight_decay = 1e-3};
+        },
 };
 
 }  // namespace aviary

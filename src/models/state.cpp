@@ -44,8 +44,8 @@ void State::assign(int64_t to, const State& from, int64_t index) {
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const Tensor &target = tensors_[i].view(), &source = from[i];
     const int64_t bytes = target.bytes() / target.shape()[0];
-    std::memcpy(static_cast<char*>(target.data()) + to * bytes, static_cast<const char*>(source.data()) + index * bytes,
-                static_cast<size_t>(bytes));
+    std::memcpy(static_cast<char*>(target.data()) + to * bytes,
+                static_cast<const char*>(source.data()) + index * bytes, static_cast<size_t>(bytes));
   }
 }
 

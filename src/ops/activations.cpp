@@ -1,7 +1,7 @@
 // Activations, gates and other operators that work element by element, and the LoRA made of them.
-//   tanh: dx = dy (1 - y^2);  sigmoid: dx = dy y (1 - y);  relu(x)^2: dx = dy 2 relu(x);  dbias = sum over rows of dx
-//   gate: y = s x with s = sigmoid(r):  dx = dy s,  dr = dy x s (1 - s)
-//   lerp: y = v + (f - v) g:  dv = dy (1 - g),  df = dy g,  dg = dy (f - v)
+//   tanh: dx = dy (1 - y^2);  sigmoid: dx = dy y (1 - y);  relu(x)^2: dx = dy 2 relu(x);  dbias = sum over
+//   rows of dx gate: y = s x with s = sigmoid(r):  dx = dy s,  dr = dy x s (1 - s) lerp: y = v + (f - v) g:
+//   dv = dy (1 - g),  df = dy g,  dg = dy (f - v)
 #include <algorithm>
 #include <cmath>
 
@@ -15,10 +15,14 @@ double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
 double reference(Activation kind, double x) {
   switch (kind) {
-    case Activation::tanh: return std::tanh(x);
-    case Activation::sigmoid: return sigmoid(x);
-    case Activation::relu_squared: return x > 0 ? x * x : 0;
-    case Activation::none: return x;
+    case Activation::tanh:
+      return std::tanh(x);
+    case Activation::sigmoid:
+      return sigmoid(x);
+    case Activation::relu_squared:
+      return x > 0 ? x * x : 0;
+    case Activation::none:
+      return x;
   }
   return x;
 }
@@ -26,10 +30,14 @@ double reference(Activation kind, double x) {
 // The derivative from what the backward pass keeps: y, or x for relu_squared.
 double reference_slope(Activation kind, double kept) {
   switch (kind) {
-    case Activation::tanh: return 1 - kept * kept;
-    case Activation::sigmoid: return kept * (1 - kept);
-    case Activation::relu_squared: return 2 * std::max(kept, 0.0);
-    case Activation::none: return 1;
+    case Activation::tanh:
+      return 1 - kept * kept;
+    case Activation::sigmoid:
+      return kept * (1 - kept);
+    case Activation::relu_squared:
+      return 2 * std::max(kept, 0.0);
+    case Activation::none:
+      return 1;
   }
   return 1;
 }
@@ -37,14 +45,17 @@ double reference_slope(Activation kind, double kept) {
 void activate_values(Activation kind, const Tensor& x, const Weight* bias, const Tensor& y) {
   const int64_t rows = x.rows(), cols = x.cols();
   if (x.dtype() == Dtype::f32) {
-    kernels::activate(kind, x.as<float>(), bias ? bias->value().as<float>() : nullptr, rows, cols, y.as<float>());
+    kernels::activate(kind, x.as<float>(), bias ? bias->value().as<float>() : nullptr, rows, cols,
+                      y.as<float>());
     return;
   }
   for (int64_t i = 0; i < x.count(); ++i)
-    y.as<double>()[i] = reference(kind, x.as<double>()[i] + (bias ? bias->value().as<double>()[i % cols] : 0.0));
+    y.as<double>()[i] =
+        reference(kind, x.as<double>()[i] + (bias ? bias->value().as<double>()[i % cols] : 0.0));
 }
 
-void activate_backward(Tape& tape, Activation kind, const Var& x, const Var& y, const Tensor& kept, Weight* bias) {
+void activate_backward(Tape& tape, Activation kind, const Var& x, const Var& y, const Tensor& kept,
+                       Weight* bias) {
   Tensor g = tape.gradient(y);  // of no use afterwards, so it becomes the gradient of x where it stands
   const int64_t cols = x.cols();
   const bool want_bias = bias && bias->trainable();
@@ -146,8 +157,8 @@ Var sigmoid_gate(Context& c, const Var& r, const Var& x, const Var& residual) {
         if (!dx.empty()) dx.as<double>()[i] += g * s;
       }
     } else {
-      kernels::sigmoid_gate_backward(r.value.as<float>(), x.value.as<float>(), dy.as<float>(), count, dr.as<float>(),
-                                     dx.as<float>());
+      kernels::sigmoid_gate_backward(r.value.as<float>(), x.value.as<float>(), dy.as<float>(), count,
+                                     dr.as<float>(), dx.as<float>());
     }
     pass_gradient(tape, y, residual);
   });
@@ -165,13 +176,15 @@ Var lerp(Context& c, const Var& v, const Var& v_first, const Var& gate) {
       y.value.as<double>()[i] = from + (v_first.value.as<double>()[i] - from) * gate.value.as<double>()[i];
     }
   else
-    kernels::lerp(v.value.as<float>(), v_first.value.as<float>(), gate.value.as<float>(), count, y.value.as<float>());
+    kernels::lerp(v.value.as<float>(), v_first.value.as<float>(), gate.value.as<float>(), count,
+                  y.value.as<float>());
   if (!c.tape) return y;
   c.tape->record({y}, [=](Tape& tape) {
-    Tensor dy = tape.gradient(y), dv = tape.gradient(v), df = tape.gradient(v_first), dg = tape.gradient(gate);
+    Tensor dy = tape.gradient(y), dv = tape.gradient(v), df = tape.gradient(v_first),
+           dg = tape.gradient(gate);
     if (v.dtype() == Dtype::f32) {
-      kernels::lerp_backward(v.value.as<float>(), v_first.value.as<float>(), gate.value.as<float>(), dy.as<float>(),
-                             count, dv.as<float>(), df.as<float>(), dg.as<float>());
+      kernels::lerp_backward(v.value.as<float>(), v_first.value.as<float>(), gate.value.as<float>(),
+                             dy.as<float>(), count, dv.as<float>(), df.as<float>(), dg.as<float>());
       return;
     }
     for (int64_t i = 0; i < count; ++i) {

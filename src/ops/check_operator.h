@@ -1,5 +1,5 @@
-// The one helper that tests every operator: its gradients in double against central differences, its float32 kernels
-// (values and gradients) against its double-precision reference. For tests only.
+// The one helper that tests every operator: its gradients in double against central differences, its float32
+// kernels (values and gradients) against its double-precision reference. For tests only.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -17,8 +17,8 @@ struct OperatorCase {
   std::vector<Shape> inputs, weights;
   // Returns every output, states that were replaced included.
   std::function<std::vector<Var>(Context&, std::vector<Var>&, std::vector<Weight>&)> run;
-  double spread = 1;             // of the random values
-  double float_tolerance = 2e-5; // relative to the largest element
+  double spread = 1;              // of the random values
+  double float_tolerance = 2e-5;  // relative to the largest element
 };
 
 namespace check {
@@ -74,7 +74,8 @@ inline Outcome evaluate(const OperatorCase& op, Dtype dtype, const std::vector<D
   return outcome;
 }
 
-inline void expect_close(const Doubles& ours, const Doubles& expected, double tolerance, const std::string& what) {
+inline void expect_close(const Doubles& ours, const Doubles& expected, double tolerance,
+                         const std::string& what) {
   ASSERT_EQ(ours.size(), expected.size()) << what;
   double scale = 1e-3;
   for (double value : expected) scale = std::max(scale, std::abs(value));
@@ -84,8 +85,9 @@ inline void expect_close(const Doubles& ours, const Doubles& expected, double to
 }
 
 // A few random elements of one argument by central differences.
-inline void expect_differences(const OperatorCase& op, std::vector<Doubles> inputs, std::vector<Doubles> weights,
-                               bool of_weight, size_t which, const Doubles& analytic, uint64_t seed) {
+inline void expect_differences(const OperatorCase& op, std::vector<Doubles> inputs,
+                               std::vector<Doubles> weights, bool of_weight, size_t which,
+                               const Doubles& analytic, uint64_t seed) {
   Doubles& argument = of_weight ? weights[which] : inputs[which];
   Random random(seed ^ (which * 2 + of_weight + 77));
   double scale = 1e-6;
@@ -109,8 +111,10 @@ inline void check_operator(const OperatorCase& op, uint64_t seed = 1) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   Random random(seed);
   std::vector<check::Doubles> inputs, weights;
-  for (const Shape& shape : op.inputs) inputs.push_back(check::random_values(shape.count(), op.spread, random));
-  for (const Shape& shape : op.weights) weights.push_back(check::random_values(shape.count(), op.spread, random));
+  for (const Shape& shape : op.inputs)
+    inputs.push_back(check::random_values(shape.count(), op.spread, random));
+  for (const Shape& shape : op.weights)
+    weights.push_back(check::random_values(shape.count(), op.spread, random));
   for (auto* list : {&inputs, &weights})  // the same numbers in both arithmetics
     for (check::Doubles& values : *list)
       for (double& value : values) value = static_cast<double>(static_cast<float>(value));

@@ -1,4 +1,5 @@
-// What an operator needs besides its arguments: memory, the tape if gradients are wanted, and the rows' sequences.
+// What an operator needs besides its arguments: memory, the tape if gradients are wanted, and the rows'
+// sequences.
 #pragma once
 
 #include "base/error.h"

@@ -1,6 +1,7 @@
 // The output matrix and the cross entropy behind it, fused, so that [N, V] logits never exist as a whole.
-//   loss = mean over rows of (log sum_j e^{l_j} - l_target),  l = x head^T;  dl = (softmax(l) - onehot(target)) / N
-//   l2wrap adds 1e-4 max(l) / N to dl at the largest logit (L2Wrap of the original trainers; the loss itself stays).
+//   loss = mean over rows of (log sum_j e^{l_j} - l_target),  l = x head^T;  dl = (softmax(l) -
+//   onehot(target)) / N l2wrap adds 1e-4 max(l) / N to dl at the largest logit (L2Wrap of the original
+//   trainers; the loss itself stays).
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -44,7 +45,8 @@ void push_back(Context& c, const Tensor& x, const Tensor& dlogits, Weight& head,
   if (x.dtype() == Dtype::f32) {
     const float* g = dlogits.as<float>();
     if (!dx.empty())
-      kernels::matmul(g, rows, vocabulary, head.backward(Layout::out_in, c.precision), dx.as<float>(), cols, false);
+      kernels::matmul(g, rows, vocabulary, head.backward(Layout::out_in, c.precision), dx.as<float>(), cols,
+                      false);
     if (head.trainable())
       kernels::matmul_transposed(g, vocabulary, x.as<float>(), cols, rows, vocabulary, cols,
                                  head.gradient().as<float>(), cols, c.precision);
@@ -56,22 +58,25 @@ void push_back(Context& c, const Tensor& x, const Tensor& dlogits, Weight& head,
       const double g = dlogits.as<double>()[row * vocabulary + j];
       for (int64_t i = 0; i < cols; ++i) {
         if (!dx.empty()) dx.as<double>()[row * cols + i] += g * head.value().as<double>()[j * cols + i];
-        if (head.trainable()) head.gradient().as<double>()[j * cols + i] += g * x.as<double>()[row * cols + i];
+        if (head.trainable())
+          head.gradient().as<double>()[j * cols + i] += g * x.as<double>()[row * cols + i];
       }
     }
 }
 
 }  // namespace
 
-double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t> targets, const LossOptions& options,
-                 std::span<double> losses) {
+double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t> targets,
+                 const LossOptions& options, std::span<double> losses) {
   const int64_t rows = x.rows(), vocabulary = head.value().rows();
-  require(static_cast<int64_t>(targets.size()) == rows, "head_loss: {} targets for {} rows", targets.size(), rows);
+  require(static_cast<int64_t>(targets.size()) == rows, "head_loss: {} targets for {} rows", targets.size(),
+          rows);
   require(losses.empty() || losses.size() == targets.size(), "head_loss: room for {} losses, expected {}",
           losses.size(), targets.size());
   for (int32_t target : targets)
     require(target < vocabulary, "head_loss: target {} is outside the vocabulary of {}", target, vocabulary);
-  const int64_t counted = std::count_if(targets.begin(), targets.end(), [](int32_t target) { return target >= 0; });
+  const int64_t counted =
+      std::count_if(targets.begin(), targets.end(), [](int32_t target) { return target >= 0; });
   require(counted > 0, "head_loss: no row has a target");
   const double scale = options.scale / static_cast<double>(counted);
   bool fresh = false;
@@ -94,10 +99,10 @@ double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t
       copy(linear(plain, {part}, head).value, out);
       reference(out.as<double>(), wanted, some, vocabulary, scale, options.l2wrap, loss);
     } else {
-      kernels::matmul(part.as<float>(), some, x.cols(), head.forward(Layout::out_in, c.precision), out.as<float>(),
-                      vocabulary, false);
-      kernels::cross_entropy(out.as<float>(), wanted, some, vocabulary, static_cast<float>(scale), options.l2wrap,
-                             loss);
+      kernels::matmul(part.as<float>(), some, x.cols(), head.forward(Layout::out_in, c.precision),
+                      out.as<float>(), vocabulary, false);
+      kernels::cross_entropy(out.as<float>(), wanted, some, vocabulary, static_cast<float>(scale),
+                             options.l2wrap, loss);
     }
     for (int64_t row = 0; row < some; ++row) total += loss[row];
     if (!losses.empty()) std::copy(loss, loss + some, losses.begin() + begin);

@@ -20,8 +20,8 @@ RowStatistics statistics(const double* x, int64_t cols, double epsilon) {
   return {mean, 1 / std::sqrt(variance / static_cast<double>(cols) + epsilon)};
 }
 
-void reference(const double* x, const double* weight, const double* bias, double epsilon, int64_t rows, int64_t cols,
-               double* y) {
+void reference(const double* x, const double* weight, const double* bias, double epsilon, int64_t rows,
+               int64_t cols, double* y) {
   for (int64_t row = 0; row < rows; ++row, x += cols, y += cols) {
     auto [mean, rstd] = statistics(x, cols, epsilon);
     for (int64_t i = 0; i < cols; ++i) y[i] = (x[i] - mean) * rstd * weight[i] + bias[i];
@@ -58,8 +58,8 @@ Var layer_norm(Context& c, const Var& x, Weight& weight, Weight& bias, double ep
   Var y = c.result_like(x);
   Tensor mean, rstd;
   if (x.dtype() == Dtype::f64) {
-    reference(x.value.as<double>(), weight.value().as<double>(), bias.value().as<double>(), epsilon, rows, cols,
-              y.value.as<double>());
+    reference(x.value.as<double>(), weight.value().as<double>(), bias.value().as<double>(), epsilon, rows,
+              cols, y.value.as<double>());
   } else {
     mean = c.arena.tensor({rows}, Dtype::f32);
     rstd = c.arena.tensor({rows}, Dtype::f32);
@@ -71,14 +71,15 @@ Var layer_norm(Context& c, const Var& x, Weight& weight, Weight& bias, double ep
   c.tape->record({y}, [=, &weight, &bias](Tape& tape) {
     Tensor dy = tape.gradient(y), dx = tape.gradient(x);
     if (x.dtype() == Dtype::f64) {
-      reference_backward(dy.as<double>(), x.value.as<double>(), weight.value().as<double>(), epsilon, rows, cols,
-                         dx.as<double>(), weight.gradient().as<double>(), bias.gradient().as<double>());
+      reference_backward(dy.as<double>(), x.value.as<double>(), weight.value().as<double>(), epsilon, rows,
+                         cols, dx.as<double>(), weight.gradient().as<double>(), bias.gradient().as<double>());
       return;
     }
     Tensor scratch = tape.scratch({kernels::row_blocks, 2, cols}, Dtype::f32);
-    kernels::layer_norm_backward(dy.as<float>(), x.value.as<float>(), weight.value().as<float>(), mean.as<float>(),
-                                 rstd.as<float>(), rows, cols, dx.as<float>(), weight.gradient().as<float>(),
-                                 bias.gradient().as<float>(), scratch.as<float>());
+    kernels::layer_norm_backward(dy.as<float>(), x.value.as<float>(), weight.value().as<float>(),
+                                 mean.as<float>(), rstd.as<float>(), rows, cols, dx.as<float>(),
+                                 weight.gradient().as<float>(), bias.gradient().as<float>(),
+                                 scratch.as<float>());
     tape.release(scratch);
   });
   return y;

@@ -1,5 +1,6 @@
 // Matrix products with a weight.
-//   y = x W^T + residual;  dx = dy W,  dW = dy^T x,  dresidual = dy   (out_in; for in_out W is transposed throughout)
+//   y = x W^T + residual;  dx = dy W,  dW = dy^T x,  dresidual = dy   (out_in; for in_out W is transposed
+//   throughout)
 #include "ops/accumulate.h"
 #include "ops/ops.h"
 
@@ -26,8 +27,8 @@ void reference(const double* x, const double* w, const Matrix& b, int64_t rows, 
     }
 }
 
-void reference_backward(const double* dy, const double* x, const double* w, const Matrix& b, int64_t rows, double* dx,
-                        double* dw) {
+void reference_backward(const double* dy, const double* x, const double* w, const Matrix& b, int64_t rows,
+                        double* dx, double* dw) {
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t k = 0; k < b.k; ++k)
       for (int64_t n = 0; n < b.n; ++n) {
@@ -49,14 +50,17 @@ void backward(Tape& tape, const Var& x, const Var& y, Weight& weight, Layout lay
   if (x.gradient) {
     bool fresh = false;
     Tensor dx = tape.gradient(x, fresh);
-    kernels::matmul(dy.as<float>(), rows, b.n, weight.backward(layout, precision), dx.as<float>(), b.k, !fresh);
+    kernels::matmul(dy.as<float>(), rows, b.n, weight.backward(layout, precision), dx.as<float>(), b.k,
+                    !fresh);
   }
   if (!weight.trainable()) return;
   float* dw = weight.gradient().as<float>();
   if (layout == Layout::out_in)
-    kernels::matmul_transposed(dy.as<float>(), b.n, x.value.as<float>(), b.k, rows, b.n, b.k, dw, b.k, precision);
+    kernels::matmul_transposed(dy.as<float>(), b.n, x.value.as<float>(), b.k, rows, b.n, b.k, dw, b.k,
+                               precision);
   else
-    kernels::matmul_transposed(x.value.as<float>(), b.k, dy.as<float>(), b.n, rows, b.k, b.n, dw, b.n, precision);
+    kernels::matmul_transposed(x.value.as<float>(), b.k, dy.as<float>(), b.n, rows, b.k, b.n, dw, b.n,
+                               precision);
 }
 
 }  // namespace
@@ -76,8 +80,8 @@ Var linear(Context& c, const Var& x, Weight& weight, Layout layout, const Var& r
     if (residual.empty()) set_zero(y.value);
     reference(x.value.as<double>(), weight.value().as<double>(), b, rows, y.value.as<double>());
   } else {
-    kernels::matmul(x.value.as<float>(), rows, b.k, weight.forward(layout, c.precision), y.value.as<float>(), b.n,
-                    !residual.empty());
+    kernels::matmul(x.value.as<float>(), rows, b.k, weight.forward(layout, c.precision), y.value.as<float>(),
+                    b.n, !residual.empty());
   }
   if (!c.tape) return y;
   c.tape->record({y}, [=, precision = c.precision, &weight](Tape& tape) {

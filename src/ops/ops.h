@@ -1,8 +1,8 @@
-// The differentiable operators. Each is one file: checks, forward, backward with its formula, and a plain reference in
-// double precision that defines what it means and that runs whenever the values are f64.
+// The differentiable operators. Each is one file: checks, forward, backward with its formula, and a plain
+// reference in double precision that defines what it means and that runs whenever the values are f64.
 //
-// Activations are [N, C]: the rows of all sequences of the step, one below the other. S is the number of sequences,
-// H the number of heads, V the size of the vocabulary.
+// Activations are [N, C]: the rows of all sequences of the step, one below the other. S is the number of
+// sequences, H the number of heads, V the size of the vocabulary.
 #pragma once
 
 #include <array>
@@ -20,11 +20,13 @@ using kernels::Activation;
 // Rows of `table` [V, C] chosen by tokens [N]. Throws Error for a token outside the vocabulary.
 Var embedding(Context& c, Weight& table, std::span<const int32_t> tokens);
 
-// (x - mean) / sqrt(variance + epsilon) * weight + bias over the columns of each row; the variance is the biased one.
+// (x - mean) / sqrt(variance + epsilon) * weight + bias over the columns of each row; the variance is the
+// biased one.
 Var layer_norm(Context& c, const Var& x, Weight& weight, Weight& bias, double epsilon = 1e-5);
 
 // y = x W^T (out_in) or x W (in_out), plus residual where given.
-Var linear(Context& c, const Var& x, Weight& weight, Layout layout = Layout::out_in, const Var& residual = {});
+Var linear(Context& c, const Var& x, Weight& weight, Layout layout = Layout::out_in,
+           const Var& residual = {});
 
 // activation(x + bias); bias [C] is optional. relu_squared takes no bias.
 Var activate(Context& c, Activation kind, const Var& x, Weight* bias = nullptr);
@@ -42,7 +44,8 @@ Var lora(Context& c, const Var& x, const Lora& weights);
 // a + b
 Var add(Context& c, const Var& a, const Var& b);
 
-// x with elements set to zero at random (and the others scaled up) when training with dropout; otherwise x itself.
+// x with elements set to zero at random (and the others scaled up) when training with dropout; otherwise x
+// itself.
 Var dropout(Context& c, const Var& x);
 
 // residual + dropout(x W^T): how every layer ends.
@@ -56,12 +59,13 @@ Var lerp(Context& c, const Var& v, const Var& v_first, const Var& gate);
 
 // Which of the two a mix of 1 means: the row itself (RWKV-2 to 5) or the row above (RWKV-6 and 7).
 enum class MixOf : uint8_t { current, previous };
-// out[o] = the mixture of every row with the row above it in its sequence (state [S, C] above the first), one output per
-// weight [C]. state becomes the last row of each sequence.
+// out[o] = the mixture of every row with the row above it in its sequence (state [S, C] above the first), one
+// output per weight [C]. state becomes the last row of each sequence.
 template <size_t outputs>
 std::array<Var, outputs> token_shift_mix(Context& c, const Var& x, Var& state, MixOf of,
                                          const std::array<Weight*, outputs>& mix);
-void token_shift_mix(Context& c, const Var& x, Var& state, MixOf of, std::span<Weight* const> mix, std::span<Var> out);
+void token_shift_mix(Context& c, const Var& x, Var& state, MixOf of, std::span<Weight* const> mix,
+                     std::span<Var> out);
 
 template <size_t outputs>
 std::array<Var, outputs> token_shift_mix(Context& c, const Var& x, Var& state, MixOf of,
@@ -71,16 +75,16 @@ std::array<Var, outputs> token_shift_mix(Context& c, const Var& x, Var& state, M
   return out;
 }
 
-// RWKV-4: y_t = (sum_{i<t} e^{(t-1-i)w + k_i} v_i + e^{u + k_t} v_t) / (the same without v), w = -exp(time_decay),
-// u = time_first. state: aa, bb, pp [S, C], meaning numerator aa e^pp and denominator bb e^pp; becomes the last one.
-// The gradient of a state is that of aa and bb; pp only rescales them.
+// RWKV-4: y_t = (sum_{i<t} e^{(t-1-i)w + k_i} v_i + e^{u + k_t} v_t) / (the same without v), w =
+// -exp(time_decay), u = time_first. state: aa, bb, pp [S, C], meaning numerator aa e^pp and denominator bb
+// e^pp; becomes the last one. The gradient of a state is that of aa and bb; pp only rescales them.
 struct Wkv4State {
   Var &aa, &bb, &pp;
 };
 Var wkv4(Context& c, Weight& time_decay, Weight& time_first, const Var& k, const Var& v, Wkv4State state);
 
-// RWKV-7: S = S diag(decay) + (S a) b^T + v k^T, y = S r, decay = exp(-e^{-1/2} sigmoid(w)); all arguments [N, H * n].
-// state [S, H, key, value] becomes the last one.
+// RWKV-7: S = S diag(decay) + (S a) b^T + v k^T, y = S r, decay = exp(-e^{-1/2} sigmoid(w)); all arguments
+// [N, H * n]. state [S, H, key, value] becomes the last one.
 struct Wkv7Arguments {
   Var r, w, k, v, a, b;
 };
@@ -99,15 +103,15 @@ struct Rwkv7Output {
 };
 Var rwkv7_output(Context& c, int64_t heads, const Rwkv7Output& arguments, double epsilon = 64e-5);
 
-// The mean cross entropy of softmax(x head^T) against targets [N] (a target < 0 counts for nothing). The logits are
-// made in chunks of rows and never kept. With a tape, the gradients of loss * scale go to x and head at once; call
-// tape->backward() next. l2wrap adds the term of the original trainers that pulls each row's largest logit to 0.
-// `losses` [N], where given, receives the loss of every row.
+// The mean cross entropy of softmax(x head^T) against targets [N] (a target < 0 counts for nothing). The
+// logits are made in chunks of rows and never kept. With a tape, the gradients of loss * scale go to x and
+// head at once; call tape->backward() next. l2wrap adds the term of the original trainers that pulls each
+// row's largest logit to 0. `losses` [N], where given, receives the loss of every row.
 struct LossOptions {
   double scale = 1;
   bool l2wrap = false;
 };
-double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t> targets, const LossOptions& options,
-                 std::span<double> losses = {});
+double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t> targets,
+                 const LossOptions& options, std::span<double> losses = {});
 
 }  // namespace aviary

@@ -9,11 +9,15 @@ class Pointwise : public testing::TestWithParam<int64_t> {};
 TEST_P(Pointwise, ActivationsAgreeWithTheirDerivatives) {
   const int64_t C = GetParam();
   for (Activation kind : {Activation::none, Activation::tanh, Activation::sigmoid})
-    check_operator({.sequences = Sequences::uniform(1, 5), .inputs = {{5, C}}, .weights = {{C}},
+    check_operator({.sequences = Sequences::uniform(1, 5),
+                    .inputs = {{5, C}},
+                    .weights = {{C}},
                     .run = [=](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
                       return std::vector{activate(c, kind, x[0], &w[0])};
                     }});
-  check_operator({.sequences = Sequences::uniform(1, 5), .inputs = {{5, C}}, .weights = {},
+  check_operator({.sequences = Sequences::uniform(1, 5),
+                  .inputs = {{5, C}},
+                  .weights = {},
                   .run = [](Context& c, std::vector<Var>& x, std::vector<Weight>&) {
                     return std::vector{activate(c, Activation::relu_squared, x[0])};
                   }});
@@ -21,7 +25,9 @@ TEST_P(Pointwise, ActivationsAgreeWithTheirDerivatives) {
 
 TEST_P(Pointwise, GateWithResidual) {
   const int64_t C = GetParam();
-  check_operator({.sequences = Sequences::uniform(1, 4), .inputs = {{4, C}, {4, C}, {4, C}}, .weights = {},
+  check_operator({.sequences = Sequences::uniform(1, 4),
+                  .inputs = {{4, C}, {4, C}, {4, C}},
+                  .weights = {},
                   .run = [](Context& c, std::vector<Var>& x, std::vector<Weight>&) {
                     return std::vector{sigmoid_gate(c, x[0], x[1], x[2]), sigmoid_gate(c, x[1], x[0])};
                   }});
@@ -29,7 +35,9 @@ TEST_P(Pointwise, GateWithResidual) {
 
 TEST_P(Pointwise, LerpAndAdd) {
   const int64_t C = GetParam();
-  check_operator({.sequences = Sequences::uniform(1, 4), .inputs = {{4, C}, {4, C}, {4, C}}, .weights = {},
+  check_operator({.sequences = Sequences::uniform(1, 4),
+                  .inputs = {{4, C}, {4, C}, {4, C}},
+                  .weights = {},
                   .run = [](Context& c, std::vector<Var>& x, std::vector<Weight>&) {
                     return std::vector{lerp(c, x[0], x[1], x[2]), add(c, x[0], x[2])};
                   }});
@@ -37,7 +45,9 @@ TEST_P(Pointwise, LerpAndAdd) {
 
 TEST_P(Pointwise, LayerNorm) {
   const int64_t C = GetParam();
-  check_operator({.sequences = Sequences::uniform(1, 19), .inputs = {{19, C}}, .weights = {{C}, {C}},
+  check_operator({.sequences = Sequences::uniform(1, 19),
+                  .inputs = {{19, C}},
+                  .weights = {{C}, {C}},
                   .run = [](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
                     return std::vector{layer_norm(c, x[0], w[0], w[1])};
                   }});
@@ -45,7 +55,9 @@ TEST_P(Pointwise, LayerNorm) {
 
 TEST_P(Pointwise, LinearInBothLayoutsWithAndWithoutResidual) {
   const int64_t C = GetParam();
-  check_operator({.sequences = Sequences::uniform(1, 7), .inputs = {{7, C}, {7, 12}}, .weights = {{12, C}, {C, 12}},
+  check_operator({.sequences = Sequences::uniform(1, 7),
+                  .inputs = {{7, C}, {7, 12}},
+                  .weights = {{12, C}, {C, 12}},
                   .run = [](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
                     return std::vector{linear(c, x[0], w[0]), linear(c, x[0], w[1], Layout::in_out),
                                        linear(c, x[0], w[0], Layout::out_in, x[1])};
@@ -56,11 +68,14 @@ TEST_P(Pointwise, LoraWithEveryActivation) {
   const int64_t C = GetParam();
   for (Activation hidden : {Activation::none, Activation::tanh, Activation::sigmoid})
     for (Activation output : {Activation::none, Activation::sigmoid})
-      check_operator({.sequences = Sequences::uniform(1, 6), .inputs = {{6, C}}, .weights = {{C, 8}, {8, C}, {C}},
-                      .run = [=](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
-                        return std::vector{lora(c, x[0], {w[0], w[1], hidden, &w[2], output}),
-                                           lora(c, x[0], {w[0], w[1], hidden, nullptr, output})};
-                      },
+      check_operator({.sequences = Sequences::uniform(1, 6),
+                      .inputs = {{6, C}},
+                      .weights = {{C, 8}, {8, C}, {C}},
+                      .run =
+                          [=](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
+                            return std::vector{lora(c, x[0], {w[0], w[1], hidden, &w[2], output}),
+                                               lora(c, x[0], {w[0], w[1], hidden, nullptr, output})};
+                          },
                       .spread = 0.5});
 }
 
@@ -69,7 +84,9 @@ INSTANTIATE_TEST_SUITE_P(Widths, Pointwise, testing::Values(1, 13, 64));
 TEST(TokenShift, MixesWithTheRowAboveInBothConventions) {
   for (int64_t rows : {1, 2, 15, 16, 49})
     for (MixOf of : {MixOf::current, MixOf::previous})
-      check_operator({.sequences = ragged(rows), .inputs = {{rows + 4, 13}, {3, 13}}, .weights = {{13}, {1, 1, 13}},
+      check_operator({.sequences = ragged(rows),
+                      .inputs = {{rows + 4, 13}, {3, 13}},
+                      .weights = {{13}, {1, 1, 13}},
                       .run = [=](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
                         Var state = x[1];
                         auto [a, b] = token_shift_mix<2>(c, x[0], state, of, {&w[0], &w[1]});

@@ -13,11 +13,12 @@ OperatorCase wkv7_case(const Sequences& sequences, int64_t head_size, int64_t he
   return {.sequences = sequences,
           .inputs = {rows, rows, rows, rows, rows, rows, {sequences.count(), heads, head_size, head_size}},
           .weights = {},
-          .run = [=](Context& c, std::vector<Var>& x, std::vector<Weight>&) {
-            Var state = x[6];
-            Var y = wkv7(c, heads, {x[0], x[1], x[2], x[3], x[4], x[5]}, state);
-            return std::vector{y, state};
-          },
+          .run =
+              [=](Context& c, std::vector<Var>& x, std::vector<Weight>&) {
+                Var state = x[6];
+                Var y = wkv7(c, heads, {x[0], x[1], x[2], x[3], x[4], x[5]}, state);
+                return std::vector{y, state};
+              },
           .spread = 0.5 / std::sqrt(static_cast<double>(head_size)),
           .float_tolerance = 5e-5};
 }
@@ -34,24 +35,25 @@ TEST(Wkv7, AgreesWithItsReferenceForOddHeadSizes) {
   for (int64_t head_size : {24, 40}) check_operator(wkv7_case(ragged(5), head_size, 1));
 }
 
-// Three calls in a row, so that the gradient passes through the states: as numbers, aa, bb and pp depend on which
-// maximum was taken out, but what the next call makes of them does not.
+// Three calls in a row, so that the gradient passes through the states: as numbers, aa, bb and pp depend on
+// which maximum was taken out, but what the next call makes of them does not.
 OperatorCase wkv4_case(const Sequences& sequences, int64_t C, double spread) {
   const int64_t N = sequences.rows(), S = sequences.count();
   const Shape rows{N, C};
   return {.sequences = sequences,
           .inputs = {rows, rows, rows, rows, rows, rows},
           .weights = {{C}, {C}},
-          .run = [=](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
-            Var aa = c.result({S, C}, x[0].dtype()), bb = c.result_like(aa), pp = c.result_like(aa);
-            set_zero(aa.value);
-            set_zero(bb.value);
-            from_host(std::vector<double>(static_cast<size_t>(S * C), -1e30), pp.value);
-            std::vector<Var> out;
-            for (size_t call = 0; call < 3; ++call)
-              out.push_back(wkv4(c, w[0], w[1], x[2 * call], x[2 * call + 1], {aa, bb, pp}));
-            return out;
-          },
+          .run =
+              [=](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
+                Var aa = c.result({S, C}, x[0].dtype()), bb = c.result_like(aa), pp = c.result_like(aa);
+                set_zero(aa.value);
+                set_zero(bb.value);
+                from_host(std::vector<double>(static_cast<size_t>(S * C), -1e30), pp.value);
+                std::vector<Var> out;
+                for (size_t call = 0; call < 3; ++call)
+                  out.push_back(wkv4(c, w[0], w[1], x[2 * call], x[2 * call + 1], {aa, bb, pp}));
+                return out;
+              },
           .spread = spread,
           .float_tolerance = 5e-5};
 }
@@ -70,18 +72,22 @@ TEST(Wkv4, SurvivesHugeKeys) {
     Var k = c.result({40, 8}, Dtype::f32), v = c.result({40, 8}, Dtype::f32);
     from_host(std::vector<double>(320, key), k.value);
     from_host(std::vector<double>(320, 0.5), v.value);
-    Var aa = c.result({1, 8}, Dtype::f32), bb = c.result({1, 8}, Dtype::f32), pp = c.result({1, 8}, Dtype::f32);
+    Var aa = c.result({1, 8}, Dtype::f32), bb = c.result({1, 8}, Dtype::f32),
+        pp = c.result({1, 8}, Dtype::f32);
     set_zero(aa.value);
     set_zero(bb.value);
     from_host(std::vector<double>(8, -1e30), pp.value);
-    for (double y : to_host(wkv4(c, decay, first, k, v, {aa, bb, pp}).value)) EXPECT_NEAR(y, 0.5, 1e-6) << key;
+    for (double y : to_host(wkv4(c, decay, first, k, v, {aa, bb, pp}).value))
+      EXPECT_NEAR(y, 0.5, 1e-6) << key;
   }
 }
 
 TEST(Rwkv7Keys, AgreeWithTheirReference) {
   for (int64_t head_size : {8, 16, 64}) {
     const int64_t C = 2 * head_size;
-    check_operator({.sequences = Sequences::uniform(1, 19), .inputs = {{19, C}, {19, C}}, .weights = {{C}, {C}},
+    check_operator({.sequences = Sequences::uniform(1, 19),
+                    .inputs = {{19, C}, {19, C}},
+                    .weights = {{C}, {C}},
                     .run = [](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
                       auto [key, remove, replace] = rwkv7_keys(c, 2, x[0], w[0], x[1], w[1]);
                       return std::vector{key, remove, replace};
@@ -93,12 +99,15 @@ TEST(Rwkv7Output, AgreesWithItsReference) {
   for (int64_t head_size : {8, 16, 64}) {
     const int64_t C = 2 * head_size;
     const Shape rows{19, C};
-    check_operator({.sequences = Sequences::uniform(1, 19), .inputs = {rows, rows, rows, rows, rows},
-                    .weights = {{2, head_size}, {C}, {C}},
-                    .run = [](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
-                      return std::vector{rwkv7_output(c, 2, {x[0], x[1], x[2], x[3], x[4], w[0], w[1], w[2]})};
-                    },
-                    .float_tolerance = 1e-4});
+    check_operator(
+        {.sequences = Sequences::uniform(1, 19),
+         .inputs = {rows, rows, rows, rows, rows},
+         .weights = {{2, head_size}, {C}, {C}},
+         .run =
+             [](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
+               return std::vector{rwkv7_output(c, 2, {x[0], x[1], x[2], x[3], x[4], w[0], w[1], w[2]})};
+             },
+         .float_tolerance = 1e-4});
   }
 }
 
@@ -106,9 +115,11 @@ TEST(Rwkv7Output, AgreesWithItsReference) {
 TEST(HeadLoss, GradientsAgreeWithDifferencesAndL2WrapOnlyAddsItsTerm) {
   const Sequences sequences = Sequences::uniform(1, 5);
   Random random(5);
-  const check::Doubles x_values = check::random_values(5 * 6, 1, random), head_values = check::random_values(11 * 6, 1, random);
+  const check::Doubles x_values = check::random_values(5 * 6, 1, random),
+                       head_values = check::random_values(11 * 6, 1, random);
   const std::vector<int32_t> targets{3, 0, -1, 10, 3};
-  auto run = [&](Dtype dtype, const check::Doubles& x_now, bool l2wrap, check::Doubles* dx, check::Doubles* dhead) {
+  auto run = [&](Dtype dtype, const check::Doubles& x_now, bool l2wrap, check::Doubles* dx,
+                 check::Doubles* dhead) {
     Arena arena;
     Tape tape(arena);
     Context c{arena, sequences, kernels::Precision::f32, dx ? &tape : nullptr};

@@ -2,7 +2,8 @@
 //
 // Keys:  z = k k_k, kk = z / |z|;  key = k (1 + (a - 1) k_a), remove = -kk, replace = kk a
 //   dkk = dreplace a - dremove;  dz = (dkk - kk (kk . dkk)) / |z|
-//   dk = dz k_k + dkey (1 + (a - 1) k_a),  dk_k = dz k,  da = dreplace kk + dkey k k_a,  dk_a = dkey k (a - 1)
+//   dk = dz k_k + dkey (1 + (a - 1) k_a),  dk_k = dz k,  da = dreplace kk + dkey k k_a,  dk_a = dkey k (a -
+//   1)
 //
 // Output:  out = (n weight + bias + s v) g,  n = group norm of y,  s = sum over the head of r k r_k
 //   h = dout g,  dy = rstd (h weight - mean(h weight) - n mean(h weight n)),  ds = sum h v
@@ -16,7 +17,8 @@ namespace aviary {
 namespace {
 
 kernels::Heads heads_of(const char* op, int64_t heads, const Var& x) {
-  require(heads > 0 && x.cols() % heads == 0, "{}: {} columns cannot be divided into {} heads", op, x.cols(), heads);
+  require(heads > 0 && x.cols() % heads == 0, "{}: {} columns cannot be divided into {} heads", op, x.cols(),
+          heads);
   return {x.rows(), heads, x.cols() / heads};
 }
 
@@ -57,7 +59,8 @@ void reference(const KeysCall& call) {
 
 void backward(Tape& tape, const KeysCall& call) {
   const Tensor dkey = tape.gradient(call.out.key), dremove = tape.gradient(call.out.remove);
-  const Tensor dreplace = tape.gradient(call.out.replace), dk = tape.gradient(call.k), da = tape.gradient(call.a);
+  const Tensor dreplace = tape.gradient(call.out.replace), dk = tape.gradient(call.k),
+               da = tape.gradient(call.a);
   const Tensor dk_k = call.k_k->gradient(), dk_a = call.k_a->gradient();
   const Tensor k = call.k.value, a = call.a.value, k_k = call.k_k->value(), k_a = call.k_a->value();
   if (dkey.dtype() == Dtype::f32) {
@@ -129,7 +132,8 @@ void reference(const OutputCall& call) {
 void reference_backward(Tape& tape, const OutputCall& call) {
   const Rwkv7Output& in = call.in;
   auto gradient = [&](const Var& x) { return tape.gradient(x).as<double>(); };
-  double *dy = gradient(in.y), *dr = gradient(in.r), *dk = gradient(in.k), *dv = gradient(in.v), *dg = gradient(in.g);
+  double *dy = gradient(in.y), *dr = gradient(in.r), *dk = gradient(in.k), *dv = gradient(in.v),
+         *dg = gradient(in.g);
   double *dr_k = in.r_k.gradient().as<double>(), *dweight = in.weight.gradient().as<double>();
   double *dbias = in.bias.gradient().as<double>(), *dout = gradient(call.out);
   const double *y = in.y.value.as<double>(), *r = in.r.value.as<double>(), *k = in.k.value.as<double>();
@@ -160,8 +164,8 @@ void reference_backward(Tape& tape, const OutputCall& call) {
 }
 
 kernels::Rwkv7OutputInputs inputs(const Rwkv7Output& in) {
-  return {in.y.value.as<float>(),     in.r.value.as<float>(),     in.k.value.as<float>(),
-          in.v.value.as<float>(),     in.g.value.as<float>(),     in.r_k.value().as<float>(),
+  return {in.y.value.as<float>(),        in.r.value.as<float>(),     in.k.value.as<float>(),
+          in.v.value.as<float>(),        in.g.value.as<float>(),     in.r_k.value().as<float>(),
           in.weight.value().as<float>(), in.bias.value().as<float>()};
 }
 
@@ -169,12 +173,17 @@ void backward(Tape& tape, const OutputCall& call) {
   if (call.out.dtype() == Dtype::f64) return reference_backward(tape, call);
   const Rwkv7Output& in = call.in;
   auto gradient = [&](const Var& x) { return tape.gradient(x).as<float>(); };
-  const kernels::Rwkv7OutputGradients to{
-      gradient(in.y), gradient(in.r), gradient(in.k), gradient(in.v), gradient(in.g), in.r_k.gradient().as<float>(),
-      in.weight.gradient().as<float>(), in.bias.gradient().as<float>()};
+  const kernels::Rwkv7OutputGradients to{gradient(in.y),
+                                         gradient(in.r),
+                                         gradient(in.k),
+                                         gradient(in.v),
+                                         gradient(in.g),
+                                         in.r_k.gradient().as<float>(),
+                                         in.weight.gradient().as<float>(),
+                                         in.bias.gradient().as<float>()};
   Tensor scratch = tape.scratch({kernels::row_blocks, 3, in.y.cols()}, Dtype::f32);
-  kernels::rwkv7_output_backward(call.shape, inputs(in), static_cast<float>(call.epsilon), gradient(call.out), to,
-                                 scratch.as<float>());
+  kernels::rwkv7_output_backward(call.shape, inputs(in), static_cast<float>(call.epsilon), gradient(call.out),
+                                 to, scratch.as<float>());
   tape.release(scratch);
 }
 
@@ -184,22 +193,29 @@ Rwkv7Keys rwkv7_keys(Context& c, int64_t heads, const Var& k, Weight& k_k, const
   require_shape("rwkv7_keys", "a", a.shape(), k.shape());
   require_count("rwkv7_keys", "k_k", k_k.value(), k.cols());
   require_count("rwkv7_keys", "k_a", k_a.value(), k.cols());
-  KeysCall call{heads_of("rwkv7_keys", heads, k), k, a, &k_k, &k_a,
+  KeysCall call{heads_of("rwkv7_keys", heads, k),
+                k,
+                a,
+                &k_k,
+                &k_a,
                 {c.result_like(k), c.result_like(k), c.result_like(k)}};
   if (k.dtype() == Dtype::f64)
     reference(call);
   else
     kernels::rwkv7_keys(call.shape, k.value.as<float>(), k_k.value().as<float>(), a.value.as<float>(),
-                        k_a.value().as<float>(), call.out.key.value.as<float>(), call.out.remove.value.as<float>(),
-                        call.out.replace.value.as<float>());
+                        k_a.value().as<float>(), call.out.key.value.as<float>(),
+                        call.out.remove.value.as<float>(), call.out.replace.value.as<float>());
   if (c.tape)
-    c.tape->record({call.out.key, call.out.remove, call.out.replace}, [call](Tape& tape) { backward(tape, call); });
+    c.tape->record({call.out.key, call.out.remove, call.out.replace},
+                   [call](Tape& tape) { backward(tape, call); });
   return call.out;
 }
 
 Var rwkv7_output(Context& c, int64_t heads, const Rwkv7Output& in, double epsilon) {
-  const std::pair<const char*, const Var*> arguments[] = {{"r", &in.r}, {"k", &in.k}, {"v", &in.v}, {"g", &in.g}};
-  for (const auto& [name, argument] : arguments) require_shape("rwkv7_output", name, argument->shape(), in.y.shape());
+  const std::pair<const char*, const Var*> arguments[] = {
+      {"r", &in.r}, {"k", &in.k}, {"v", &in.v}, {"g", &in.g}};
+  for (const auto& [name, argument] : arguments)
+    require_shape("rwkv7_output", name, argument->shape(), in.y.shape());
   require_count("rwkv7_output", "r_k", in.r_k.value(), in.y.cols());
   require_count("rwkv7_output", "weight", in.weight.value(), in.y.cols());
   require_count("rwkv7_output", "bias", in.bias.value(), in.y.cols());

@@ -92,8 +92,9 @@ void run_backward(Tape& tape, const Shift& s) {
     }
     Tensor scratch = tape.scratch({kernels::row_blocks, s.outputs + 1, cols}, Dtype::f32);
     kernels::token_shift_mix_backward(s.shape, s.x.value.as<float>(), s.state.value.as<float>(), mix, dout,
-                                      s.next_state.gradient->tensor.as<float>(), tape.gradient(s.x).as<float>(),
-                                      tape.gradient(s.state).as<float>(), dmix, scratch.as<float>());
+                                      s.next_state.gradient->tensor.as<float>(),
+                                      tape.gradient(s.x).as<float>(), tape.gradient(s.state).as<float>(),
+                                      dmix, scratch.as<float>());
     tape.release(scratch);
   }
   const double sign = s.of == MixOf::previous ? 1 : -1;
@@ -109,14 +110,21 @@ void run_backward(Tape& tape, const Shift& s) {
 
 }  // namespace
 
-void token_shift_mix(Context& c, const Var& x, Var& state, MixOf of, std::span<Weight* const> mix, std::span<Var> out) {
+void token_shift_mix(Context& c, const Var& x, Var& state, MixOf of, std::span<Weight* const> mix,
+                     std::span<Var> out) {
   const int64_t cols = x.cols(), sequences = c.sequences.count();
   require(mix.size() <= max_shift_outputs, "token_shift_mix: {} outputs, at most {} are possible", mix.size(),
           max_shift_outputs);
   require_shape("token_shift_mix", "x", x.shape(), {c.sequences.rows(), cols});
   require_shape("token_shift_mix", "state", state.shape(), {sequences, cols});
-  Shift s{.x = x, .state = state, .next_state = c.result_like(state), .out = {}, .mix = {}, .share = {},
-          .outputs = static_cast<int>(mix.size()), .of = of,
+  Shift s{.x = x,
+          .state = state,
+          .next_state = c.result_like(state),
+          .out = {},
+          .mix = {},
+          .share = {},
+          .outputs = static_cast<int>(mix.size()),
+          .of = of,
           .shape = {c.sequences.begins(), sequences, cols, static_cast<int>(mix.size())}};
   for (size_t o = 0; o < mix.size(); ++o) {
     require_count("token_shift_mix", "mix", mix[o]->value(), cols);

@@ -1,9 +1,11 @@
-// The recurrence of RWKV-4 (arXiv 2305.13048, equation 16 and appendix D), w = -exp(time_decay), u = time_first.
+// The recurrence of RWKV-4 (arXiv 2305.13048, equation 16 and appendix D), w = -exp(time_decay), u =
+// time_first.
 //   y = (e^{p-q} A + e^{u+k-q} v) / (e^{p-q} B + e^{u+k-q}),  q = max(p, u + k)
 //   p' = max(p + w, k),  A' = e^{p+w-p'} A + e^{k-p'} v,  B' = e^{p+w-p'} B + e^{k-p'}
 // Backward: gA, gB are the gradients of A, B at constant p; with dn = dy / den and dd = -dn y
-//   dk = e^{u+k-q} (v dn + dd) + e^{k-p'} (v gA' + gB'),  dv = e^{u+k-q} dn + e^{k-p'} gA',  du = e^{u+k-q} (v dn + dd)
-//   dw = e^{p+w-p'} (A gA' + B gB'),  gA = e^{p+w-p'} gA' + e^{p-q} dn,  gB = e^{p+w-p'} gB' + e^{p-q} dd
+//   dk = e^{u+k-q} (v dn + dd) + e^{k-p'} (v gA' + gB'),  dv = e^{u+k-q} dn + e^{k-p'} gA',  du = e^{u+k-q}
+//   (v dn + dd) dw = e^{p+w-p'} (A gA' + B gB'),  gA = e^{p+w-p'} gA' + e^{p-q} dn,  gB = e^{p+w-p'} gB' +
+//   e^{p-q} dd
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -64,8 +66,8 @@ void reference(const Call& call) {
   });
 }
 
-void reference_backward(const Call& call, const double* dy, const double* const dnext[2], double* dw, double* du,
-                        double* dk, double* dv, double* const dstate[3]) {
+void reference_backward(const Call& call, const double* dy, const double* const dnext[2], double* dw,
+                        double* du, double* dk, double* dv, double* const dstate[3]) {
   const int64_t cols = call.shape.cols;
   for_channels(call.shape, [&](int64_t s, int64_t i) {
     double ga = dnext[0] ? dnext[0][s * cols + i] : 0, gb = dnext[1] ? dnext[1][s * cols + i] : 0;
@@ -87,7 +89,9 @@ void reference_backward(const Call& call, const double* dy, const double* const 
     }
     if (dstate[0]) dstate[0][s * cols + i] += ga;
     if (dstate[1]) dstate[1][s * cols + i] += gb;
-    if (dstate[2]) dstate[2][s * cols + i] += history[begin * 3 * cols + i] * ga + history[(begin * 3 + 1) * cols + i] * gb;
+    if (dstate[2])
+      dstate[2][s * cols + i] +=
+          history[begin * 3 * cols + i] * ga + history[(begin * 3 + 1) * cols + i] * gb;
   });
 }
 
@@ -105,21 +109,23 @@ void backward(Tape& tape, const Call& call) {
   if (dy.dtype() == Dtype::f64) {
     const double* const next[] = {dnext[0].as<double>(), dnext[1].as<double>()};
     double* const to[] = {dstate[0].as<double>(), dstate[1].as<double>(), dstate[2].as<double>()};
-    reference_backward(call, dy.as<double>(), next, dw.as<double>(), du.as<double>(), dk.as<double>(), dv.as<double>(),
-                       to);
+    reference_backward(call, dy.as<double>(), next, dw.as<double>(), du.as<double>(), dk.as<double>(),
+                       dv.as<double>(), to);
   } else {
     const float* const next[] = {dnext[0].as<float>(), dnext[1].as<float>()};
     float* const to[] = {dstate[0].as<float>(), dstate[1].as<float>(), dstate[2].as<float>()};
     Tensor scratch = tape.scratch({call.shape.sequences, 2, cols}, Dtype::f32);
     kernels::wkv4_backward(call.shape, call.decay.as<float>(), call.time_first->value().as<float>(),
                            call.k.value.as<float>(), call.v.value.as<float>(), call.history.as<float>(),
-                           dy.as<float>(), next, dw.as<float>(), du.as<float>(), dk.as<float>(), dv.as<float>(), to,
-                           scratch.as<float>());
+                           dy.as<float>(), next, dw.as<float>(), du.as<float>(), dk.as<float>(),
+                           dv.as<float>(), to, scratch.as<float>());
     tape.release(scratch);
   }
   if (dw.empty()) return;
-  std::vector<double> total = to_host(call.time_decay->gradient()), part = to_host(dw), w = to_host(call.decay);
-  for (size_t i = 0; i < total.size(); ++i) total[i] += part[i] * w[i];  // w = -exp(time_decay) is its own derivative
+  std::vector<double> total = to_host(call.time_decay->gradient()), part = to_host(dw),
+                      w = to_host(call.decay);
+  for (size_t i = 0; i < total.size(); ++i)
+    total[i] += part[i] * w[i];  // w = -exp(time_decay) is its own derivative
   from_host(total, call.time_decay->gradient());
   tape.release(dw);
 }
@@ -135,8 +141,14 @@ Var wkv4(Context& c, Weight& time_decay, Weight& time_first, const Var& k, const
   Var* const parts[] = {&state.aa, &state.bb, &state.pp};
   for (Var* part : parts) require_shape("wkv4", "state", part->shape(), {sequences, cols});
 
-  Call call{.k = k, .v = v, .y = c.result_like(k), .state = {state.aa, state.bb, state.pp}, .next_state = {},
-            .time_decay = &time_decay, .time_first = &time_first, .decay = c.arena.tensor({cols}, k.dtype()),
+  Call call{.k = k,
+            .v = v,
+            .y = c.result_like(k),
+            .state = {state.aa, state.bb, state.pp},
+            .next_state = {},
+            .time_decay = &time_decay,
+            .time_first = &time_first,
+            .decay = c.arena.tensor({cols}, k.dtype()),
             .history = c.tape ? c.arena.tensor({rows, 3, cols}, k.dtype()) : Tensor(),
             .shape = {c.sequences.begins(), sequences, cols}};
   for (Var& next : call.next_state) next = c.result_like(state.aa);
@@ -146,7 +158,8 @@ Var wkv4(Context& c, Weight& time_decay, Weight& time_first, const Var& k, const
   if (k.dtype() == Dtype::f64) {
     reference(call);
   } else {
-    const float* const from[] = {state.aa.value.as<float>(), state.bb.value.as<float>(), state.pp.value.as<float>()};
+    const float* const from[] = {state.aa.value.as<float>(), state.bb.value.as<float>(),
+                                 state.pp.value.as<float>()};
     float* const to[] = {call.next_state[0].value.as<float>(), call.next_state[1].value.as<float>(),
                          call.next_state[2].value.as<float>()};
     kernels::wkv4(call.shape, call.decay.as<float>(), time_first.value().as<float>(), k.value.as<float>(),

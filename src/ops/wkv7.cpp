@@ -1,5 +1,7 @@
-// The recurrence of RWKV-7 (arXiv 2503.14456, section 4.1; the state is stored [key j, value i] like that of RWKV-5).
-//   sa_i = sum_j S_ji a_j;  S'_ji = S_ji d_j + sa_i b_j + v_i k_j;  y_i = sum_j S'_ji r_j;  d = exp(-e^-1/2 sigmoid(w))
+// The recurrence of RWKV-7 (arXiv 2503.14456, section 4.1; the state is stored [key j, value i] like that of
+// RWKV-5).
+//   sa_i = sum_j S_ji a_j;  S'_ji = S_ji d_j + sa_i b_j + v_i k_j;  y_i = sum_j S'_ji r_j;  d = exp(-e^-1/2
+//   sigmoid(w))
 // Backward, with G the gradient of S' (from y and from the next row) and H_i = sum_j G_ji b_j that of sa:
 //   dr_j = sum_i S'_ji dy_i,  dv_i = sum_j G_ji k_j,  dk_j = sum_i G_ji v_i,  db_j = sum_i G_ji sa_i,
 //   dd_j = sum_i G_ji S_ji,  da_j = sum_i H_i S_ji,  dS_ji = G_ji d_j + H_i a_j
@@ -55,7 +57,8 @@ void reference(const Call& call) {
     double* S = call.next_state.value.as<double>() + own;
     std::copy_n(call.state.value.as<double>() + own, n * n, S);
     for (int64_t t = call.shape.begins[s]; t < call.shape.begins[s + 1]; ++t)
-      reference_step(call.in, t * cols + head * n, n, S, sa.data(), call.y.value.as<double>() + t * cols + head * n);
+      reference_step(call.in, t * cols + head * n, n, S, sa.data(),
+                     call.y.value.as<double>() + t * cols + head * n);
   });
 }
 
@@ -64,8 +67,9 @@ struct Gradients {
 };
 
 // G [n, n]: gradient of the state after the row on entry, before it on return.
-void reference_step_backward(const Wkv7Arguments& in, int64_t at, int64_t n, const double* before, const double* after,
-                             const double* sa, const double* dy, double* G, const Gradients& g) {
+void reference_step_backward(const Wkv7Arguments& in, int64_t at, int64_t n, const double* before,
+                             const double* after, const double* sa, const double* dy, double* G,
+                             const Gradients& g) {
   const double *r = in.r.value.as<double>() + at, *w = in.w.value.as<double>() + at;
   const double *k = in.k.value.as<double>() + at, *v = in.v.value.as<double>() + at;
   const double *a = in.a.value.as<double>() + at, *b = in.b.value.as<double>() + at;
@@ -89,7 +93,8 @@ void reference_step_backward(const Wkv7Arguments& in, int64_t at, int64_t n, con
   }
 }
 
-void reference_backward(const Call& call, const double* dy, const double* dnext, const Gradients& g, double* dstate) {
+void reference_backward(const Call& call, const double* dy, const double* dnext, const Gradients& g,
+                        double* dstate) {
   const int64_t n = call.shape.head_size, cols = call.shape.heads * n, square = n * n;
   for_heads(call.shape, [&](int64_t s, int64_t head) {
     const int64_t own = (s * call.shape.heads + head) * square;
@@ -106,7 +111,8 @@ void reference_backward(const Call& call, const double* dy, const double* dnext,
     for (int64_t t = rows - 1; t >= 0; --t) {
       const int64_t at = (begin + t) * cols + head * n;
       const double* before = states.data() + t * square;
-      reference_step_backward(call.in, at, n, before, before + square, sa.data() + t * n, dy + at, G.data(), g);
+      reference_step_backward(call.in, at, n, before, before + square, sa.data() + t * n, dy + at, G.data(),
+                              g);
     }
     if (dstate)
       for (int64_t i = 0; i < square; ++i) dstate[own + i] += G[static_cast<size_t>(i)];
@@ -115,21 +121,23 @@ void reference_backward(const Call& call, const double* dy, const double* dnext,
 
 void backward(Tape& tape, const Call& call) {
   const Wkv7Arguments& in = call.in;
-  const Tensor dy = tape.gradient(call.y), dnext = call.next_state.gradient->tensor, dstate = tape.gradient(call.state);
-  const Tensor dr = tape.gradient(in.r), dw = tape.gradient(in.w), dk = tape.gradient(in.k), dv = tape.gradient(in.v);
+  const Tensor dy = tape.gradient(call.y), dnext = call.next_state.gradient->tensor,
+               dstate = tape.gradient(call.state);
+  const Tensor dr = tape.gradient(in.r), dw = tape.gradient(in.w), dk = tape.gradient(in.k),
+               dv = tape.gradient(in.v);
   const Tensor da = tape.gradient(in.a), db = tape.gradient(in.b);
   if (dy.dtype() == Dtype::f64) {
-    const Gradients g{dr.as<double>(), dw.as<double>(), dk.as<double>(), dv.as<double>(), da.as<double>(),
-                      db.as<double>()};
+    const Gradients g{dr.as<double>(), dw.as<double>(), dk.as<double>(),
+                      dv.as<double>(), da.as<double>(), db.as<double>()};
     reference_backward(call, dy.as<double>(), dnext.as<double>(), g, dstate.as<double>());
     return;
   }
-  const kernels::Wkv7Gradients g{dr.as<float>(), dw.as<float>(), dk.as<float>(), dv.as<float>(), da.as<float>(),
-                                 db.as<float>()};
+  const kernels::Wkv7Gradients g{dr.as<float>(), dw.as<float>(), dk.as<float>(),
+                                 dv.as<float>(), da.as<float>(), db.as<float>()};
   const kernels::Wkv7Inputs inputs{in.r.value.as<float>(), in.w.value.as<float>(), in.k.value.as<float>(),
                                    in.v.value.as<float>(), in.a.value.as<float>(), in.b.value.as<float>()};
-  kernels::wkv7_backward(call.shape, inputs, call.checkpoints.as<float>(), dy.as<float>(), dnext.as<float>(), g,
-                         dstate.as<float>());
+  kernels::wkv7_backward(call.shape, inputs, call.checkpoints.as<float>(), dy.as<float>(), dnext.as<float>(),
+                         g, dstate.as<float>());
 }
 
 }  // namespace
@@ -138,14 +146,15 @@ Var wkv7(Context& c, int64_t heads, const Wkv7Arguments& in, Var& state) {
   const int64_t rows = c.sequences.rows(), cols = in.r.cols(), sequences = c.sequences.count();
   require(heads > 0 && cols % heads == 0, "wkv7: {} columns cannot be divided into {} heads", cols, heads);
   const int64_t n = cols / heads;
-  require(n % 8 == 0 && n <= kernels::wkv_max_head_size, "wkv7: head size {}, expected a multiple of 8 up to {}", n,
-          kernels::wkv_max_head_size);
+  require(n % 8 == 0 && n <= kernels::wkv_max_head_size,
+          "wkv7: head size {}, expected a multiple of 8 up to {}", n, kernels::wkv_max_head_size);
   const std::pair<const char*, const Var*> arguments[] = {{"r", &in.r}, {"w", &in.w}, {"k", &in.k},
                                                           {"v", &in.v}, {"a", &in.a}, {"b", &in.b}};
   for (const auto& [name, argument] : arguments) require_shape("wkv7", name, argument->shape(), {rows, cols});
   require_shape("wkv7", "state", state.shape(), {sequences, heads, n, n});
 
-  Call call{in, state, c.result_like(in.r), c.result_like(state), {}, {c.sequences.begins(), sequences, heads, n}};
+  Call call{
+      in, state, c.result_like(in.r), c.result_like(state), {}, {c.sequences.begins(), sequences, heads, n}};
   if (in.r.dtype() == Dtype::f64) {
     reference(call);
   } else {

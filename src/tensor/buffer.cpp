@@ -17,7 +17,8 @@ constexpr int64_t map_from = 1 << 16;  // smaller buffers come from the heap
 Buffer::Buffer(int64_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
   if (bytes >= map_from) {
-    void* pages = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* pages =
+        mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages != MAP_FAILED) {
       madvise(pages, static_cast<size_t>(bytes), MADV_HUGEPAGE);
       data_ = pages;
@@ -26,7 +27,8 @@ Buffer::Buffer(int64_t bytes) : bytes_(bytes) {
     data_ = std::aligned_alloc(64, static_cast<size_t>((bytes + 63) / 64 * 64));
     if (data_) std::memset(data_, 0, static_cast<size_t>(bytes));
   }
-  require(data_ != nullptr, "out of memory: {:.1f} MB could not be allocated; use a smaller model, batch or context",
+  require(data_ != nullptr,
+          "out of memory: {:.1f} MB could not be allocated; use a smaller model, batch or context",
           static_cast<double>(bytes) / 1e6);
 }
 

@@ -14,13 +14,17 @@ enum class Dtype : uint8_t { f32, f64, f16, bf16, i8, u8, i16, i32, i64, boolean
 constexpr int64_t size_of(Dtype type) {
   switch (type) {
     case Dtype::f64:
-    case Dtype::i64: return 8;
+    case Dtype::i64:
+      return 8;
     case Dtype::f32:
-    case Dtype::i32: return 4;
+    case Dtype::i32:
+      return 4;
     case Dtype::f16:
     case Dtype::bf16:
-    case Dtype::i16: return 2;
-    default: return 1;
+    case Dtype::i16:
+      return 2;
+    default:
+      return 1;
   }
 }
 
@@ -56,7 +60,8 @@ inline float to_float(f16 x) {
     float magnitude = static_cast<float>(mantissa) * 0x1.0p-24f;
     return std::bit_cast<float>(std::bit_cast<uint32_t>(magnitude) | sign);
   }
-  uint32_t bits = exponent == 31 ? 0x7f800000u | (mantissa << 13) : ((exponent + 112) << 23) | (mantissa << 13);
+  uint32_t bits =
+      exponent == 31 ? 0x7f800000u | (mantissa << 13) : ((exponent + 112) << 23) | (mantissa << 13);
   return std::bit_cast<float>(sign | bits);
 }
 

@@ -1,5 +1,6 @@
-// Ragged rows: which rows of an activation [N, C] belong to which sequence. Training is B sequences of T rows,
-// reading a prompt is one sequence of many rows, decoding is many sequences of one row; a serving step mixes these.
+// Ragged rows: which rows of an activation [N, C] belong to which sequence. Training is B sequences of T
+// rows, reading a prompt is one sequence of many rows, decoding is many sequences of one row; a serving step
+// mixes these.
 #pragma once
 
 #include <cassert>

@@ -33,7 +33,8 @@ void Tape::seed(const Var& y, const Tensor& dy) { copy(dy, gradient(y)); }
 void Tape::backward() {
   for (auto record = records_.rbegin(); record != records_.rend(); ++record) {
     Gradient** end = record->outputs + record->output_count;
-    bool reached = std::any_of(record->outputs, end, [](Gradient* output) { return !output->tensor.empty(); });
+    bool reached =
+        std::any_of(record->outputs, end, [](Gradient* output) { return !output->tensor.empty(); });
     if (!reached) continue;
     record->call(record->function, *this);
     for (Gradient** output = record->outputs; output != end; ++output) {

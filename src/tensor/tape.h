@@ -1,4 +1,5 @@
-// Reverse-mode differentiation: operators record how to push a gradient back; backward() runs the records in reverse.
+// Reverse-mode differentiation: operators record how to push a gradient back; backward() runs the records in
+// reverse.
 #pragma once
 
 #include <initializer_list>
@@ -16,7 +17,8 @@ struct Gradient {
   Tensor tensor;
 };
 
-// A value of the computation. Without a tape, or when nothing it depends on is differentiated, `gradient` is null.
+// A value of the computation. Without a tape, or when nothing it depends on is differentiated, `gradient` is
+// null.
 struct Var {
   Tensor value;
   Gradient* gradient = nullptr;
@@ -35,8 +37,8 @@ class Tape {
   // A value that asks for its gradient.
   Var variable(Tensor value) { return {value, new (arena_.allocate(sizeof(Gradient))) Gradient}; }
 
-  // `backward(tape)` is called when at least one of `outputs` has a gradient. What it captures must be trivially
-  // destructible: tensors, Vars, numbers, references.
+  // `backward(tape)` is called when at least one of `outputs` has a gradient. What it captures must be
+  // trivially destructible: tensors, Vars, numbers, references.
   template <typename Backward>
   void record(std::initializer_list<Var> outputs, Backward backward) {
     record(std::span<const Var>(outputs.begin(), outputs.size()), backward);
@@ -45,7 +47,8 @@ class Tape {
   void record(std::span<const Var> outputs, Backward backward) {
     static_assert(std::is_trivially_destructible_v<Backward>);
     auto* copy = new (arena_.allocate(sizeof(Backward))) Backward(backward);
-    auto* slots = static_cast<Gradient**>(arena_.allocate(static_cast<int64_t>(outputs.size() * sizeof(Gradient*))));
+    auto* slots =
+        static_cast<Gradient**>(arena_.allocate(static_cast<int64_t>(outputs.size() * sizeof(Gradient*))));
     int count = 0;
     for (const Var& output : outputs)
       if (output.gradient) slots[count++] = output.gradient;
@@ -55,9 +58,11 @@ class Tape {
 
   // The gradient of x to add to: zeroed at the first contribution. Empty when x wants none.
   Tensor gradient(const Var& x);
-  // The same for operators that can overwrite: not zeroed, and `fresh` says that nothing was contributed before.
+  // The same for operators that can overwrite: not zeroed, and `fresh` says that nothing was contributed
+  // before.
   Tensor gradient(const Var& x, bool& fresh);
-  // Makes the gradient of y the gradient of x, memory and all, if x has none yet; y then has none. Says whether it did.
+  // Makes the gradient of y the gradient of x, memory and all, if x has none yet; y then has none. Says
+  // whether it did.
   bool take_over(const Var& y, const Var& x);
   // Sets the gradient from which the backward pass starts.
   void seed(const Var& y, const Tensor& dy);

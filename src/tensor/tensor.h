@@ -68,11 +68,13 @@ class OwnedTensor {
   Tensor view_;
 };
 
-// The values of an f32 or f64 tensor on the host, as doubles. The one way to look at an activation above kernels/.
+// The values of an f32 or f64 tensor on the host, as doubles. The one way to look at an activation above
+// kernels/.
 inline std::vector<double> to_host(const Tensor& tensor) {
   std::vector<double> values(static_cast<size_t>(tensor.count()));
   for (size_t i = 0; i < values.size(); ++i)
-    values[i] = tensor.dtype() == Dtype::f64 ? tensor.as<double>()[i] : static_cast<double>(tensor.as<float>()[i]);
+    values[i] =
+        tensor.dtype() == Dtype::f64 ? tensor.as<double>()[i] : static_cast<double>(tensor.as<float>()[i]);
   return values;
 }
 

@@ -59,7 +59,9 @@ Batch batch_of(const TensorFile& file, const std::string& where) {
 class Checker {
  public:
   Checker(const fs::path& folder, Dtype dtype, std::vector<LawCheck>& checks)
-      : folder_(folder), dtype_(dtype), tolerances_(dtype == Dtype::f64 ? double_tolerances : float_tolerances),
+      : folder_(folder),
+        dtype_(dtype),
+        tolerances_(dtype == Dtype::f64 ? double_tolerances : float_tolerances),
         checks_(checks) {
     model_ = load("model");
   }
@@ -124,7 +126,8 @@ class Checker {
     model_->parameters().set_trainable(true);
     Runner runner(*model_);
     State state = runner.new_state(batch.sequences.count());
-    runner.loss_and_gradients(batch.tokens, batch.targets, batch.sequences, state, {.loss = {.l2wrap = l2wrap}});
+    runner.loss_and_gradients(batch.tokens, batch.targets, batch.sequences, state,
+                              {.loss = {.l2wrap = l2wrap}});
     double worst = -1;
     std::string worst_name;
     for (const Parameter& parameter : model_->parameters()) {
@@ -140,7 +143,8 @@ class Checker {
       }
     }
     model_->parameters().set_trainable(false);
-    if (worst >= 0) add(fmt::format("{}gradients (worst: {})", label, worst_name), worst, tolerances_.gradient);
+    if (worst >= 0)
+      add(fmt::format("{}gradients (worst: {})", label, worst_name), worst, tolerances_.gradient);
   }
 
   void check_first_token(const TensorFile& golden, const Batch& batch) {
@@ -172,8 +176,9 @@ class Checker {
       layer = name.substr(last + 1);
     }
     const std::map<std::string, std::string> ours = {
-        {"att_xx", "att.x"}, {"ffn_xx", "ffn.x"}, {"kv", "att.wkv"},    {"aa", "att.aa"},    {"bb", "att.bb"},
-        {"pp", "att.pp"},    {"att_aa", "att.aa"}, {"att_bb", "att.bb"}, {"att_pp", "att.pp"}};
+        {"att_xx", "att.x"},  {"ffn_xx", "ffn.x"},  {"kv", "att.wkv"},
+        {"aa", "att.aa"},     {"bb", "att.bb"},     {"pp", "att.pp"},
+        {"att_aa", "att.aa"}, {"att_bb", "att.bb"}, {"att_pp", "att.pp"}};
     auto found = ours.find(part);
     if (found == ours.end()) return {};
     const std::string wanted = "blocks." + layer + "." + found->second;
@@ -191,7 +196,8 @@ class Checker {
     for (int64_t block = 0; block < tensor.count() / (n * n); ++block)
       for (int64_t j = 0; j < n; ++j)
         for (int64_t i = 0; i < n; ++i)
-          turned[static_cast<size_t>(block * n * n + i * n + j)] = values[static_cast<size_t>(block * n * n + j * n + i)];
+          turned[static_cast<size_t>(block * n * n + i * n + j)] =
+              values[static_cast<size_t>(block * n * n + j * n + i)];
     return turned;
   }
 
@@ -208,7 +214,8 @@ class Checker {
       double& value = worst[at == 0 ? "" : entry.name.substr(0, at - 1) + " "];
       value = std::max(value, largest_difference(ours, to_doubles(entry)));
     }
-    for (const auto& [implementation, difference] : worst) add(implementation + "state", difference, tolerances_.state);
+    for (const auto& [implementation, difference] : worst)
+      add(implementation + "state", difference, tolerances_.state);
   }
 
   // Token by token through the state, against the recurrent implementations.
@@ -221,8 +228,7 @@ class Checker {
       std::vector<int32_t> tokens;
       for (int64_t s = 0; s < B; ++s) tokens.push_back(batch.tokens[static_cast<size_t>(s * T + t)]);
       const Doubles row = to_host(runner.logits(tokens, Sequences::uniform(B, 1), state, Runner::Rows::all));
-      for (int64_t s = 0; s < B; ++s)
-        std::copy_n(row.begin() + s * V, V, ours.begin() + (s * T + t) * V);
+      for (int64_t s = 0; s < B; ++s) std::copy_n(row.begin() + s * V, V, ours.begin() + (s * T + t) * V);
     }
     for (const TensorEntry& entry : golden.tensors()) {
       const bool other = entry.name.starts_with("t1.") || entry.name.starts_with("bf16params.");
@@ -239,7 +245,8 @@ class Checker {
     Runner runner(*model);
     State state = runner.new_state(batch.sequences.count());
     Tensor ours = runner.logits(batch.tokens, batch.sequences, state, Runner::Rows::all);
-    add("bf16 parameters, logits", largest_difference(to_host(ours), to_doubles(*logits)), tolerances_.logits);
+    add("bf16 parameters, logits", largest_difference(to_host(ours), to_doubles(*logits)),
+        tolerances_.logits);
   }
 
   void check_training(const std::string& file, const std::string& after, const std::string& suffix);
@@ -259,7 +266,8 @@ double group_difference(const Json& train, const Model& model, double weight_dec
       for (const Parameter& parameter : model.parameters())
         if (parameter.spec.name == name) {
           const double decay = parameter.spec.decay ? weight_decay : 0;
-          worst = std::max(worst, std::abs(parameter.spec.learning_rate_scale - double(group["my_lr_scale"])));
+          worst =
+              std::max(worst, std::abs(parameter.spec.learning_rate_scale - double(group["my_lr_scale"])));
           worst = std::max(worst, std::abs(decay - double(group["weight_decay"])));
         }
   return worst;
@@ -277,18 +285,22 @@ void Checker::check_training(const std::string& file, const std::string& after, 
   const std::vector<int32_t> tokens = tokens_of(*idx), wanted = tokens_of(*targets);
   const std::string label = "training" + suffix + " ";
 
-  Optimizer optimizer(*model, {.beta1 = train["betas"][0], .beta2 = train["betas"][1], .epsilon = train["eps"],
-                               .weight_decay = recipe.weight_decay, .clip = train["grad_clip_norm"]});
+  Optimizer optimizer(*model, {.beta1 = train["betas"][0],
+                               .beta2 = train["betas"][1],
+                               .epsilon = train["eps"],
+                               .weight_decay = recipe.weight_decay,
+                               .clip = train["grad_clip_norm"]});
   Runner runner(*model);
   double loss_difference = 0, norm_difference = 0;
   for (int64_t step = 0; step < steps; ++step) {
     State state = runner.new_state(B);
     const auto from = static_cast<size_t>(step * B * T), count = static_cast<size_t>(B * T);
-    const double loss = runner.loss_and_gradients(std::span(tokens).subspan(from, count),
-                                                  std::span(wanted).subspan(from, count), Sequences::uniform(B, T), state,
-                                                  {.loss = {.l2wrap = train["l2wrap"]}});
+    const double loss = runner.loss_and_gradients(
+        std::span(tokens).subspan(from, count), std::span(wanted).subspan(from, count),
+        Sequences::uniform(B, T), state, {.loss = {.l2wrap = train["l2wrap"]}});
     const double norm = optimizer.step(train["lr"][static_cast<size_t>(step)]);
-    loss_difference = std::max(loss_difference, std::abs(loss - double(train["loss_f64"][static_cast<size_t>(step)])));
+    loss_difference =
+        std::max(loss_difference, std::abs(loss - double(train["loss_f64"][static_cast<size_t>(step)])));
     const double wanted_norm = train["grad_norm_before_clip_f64"][static_cast<size_t>(step)];
     norm_difference = std::max(norm_difference, std::abs(norm - wanted_norm) / wanted_norm);
   }
@@ -317,15 +329,19 @@ namespace {
 std::pair<double, double> moments(const Doubles& values) {
   double mean = 0, variance = 0;
   for (double value : values) mean += value / static_cast<double>(values.size());
-  for (double value : values) variance += (value - mean) * (value - mean) / static_cast<double>(values.size());
+  for (double value : values)
+    variance += (value - mean) * (value - mean) / static_cast<double>(values.size());
   return {mean, std::sqrt(variance)};
 }
 
 // How far M M^T (of the thinner side) is from gain^2 I: 0 when all singular values equal the gain.
 double distance_from_orthogonal(const Tensor& matrix, double gain) {
   const Doubles values = to_host(matrix);
-  const int64_t rows = matrix.rows(), cols = matrix.cols(), thin = std::min(rows, cols), tall = std::max(rows, cols);
-  auto at = [&](int64_t t, int64_t k) { return values[static_cast<size_t>(rows <= cols ? t * cols + k : k * cols + t)]; };
+  const int64_t rows = matrix.rows(), cols = matrix.cols(), thin = std::min(rows, cols),
+                tall = std::max(rows, cols);
+  auto at = [&](int64_t t, int64_t k) {
+    return values[static_cast<size_t>(rows <= cols ? t * cols + k : k * cols + t)];
+  };
   double worst = 0;
   for (int64_t a = 0; a < thin; ++a)
     for (int64_t b = 0; b <= a; ++b) {
@@ -368,11 +384,14 @@ std::vector<LawCheck> check_golden_initialization(const fs::path& file, const st
       checks.push_back({name + " mean", std::abs(mean - double(expected["mean"])), spread * 1.5 * error});
       checks.push_back({name + " deviation", std::abs(deviation - spread), spread * error});
       if (!expected.contains("singular_values_min_max")) continue;
-      const double low = expected["singular_values_min_max"][0], high = expected["singular_values_min_max"][1];
+      const double low = expected["singular_values_min_max"][0],
+                   high = expected["singular_values_min_max"][1];
       if (high - low < 1e-3 * high)
-        checks.push_back({name + " orthogonality", distance_from_orthogonal(value, high), 1e-5 * high * high + 1e-9});
+        checks.push_back(
+            {name + " orthogonality", distance_from_orthogonal(value, high), 1e-5 * high * high + 1e-9});
       else
-        checks.push_back({name + " bound", std::abs(largest_magnitude(ours) - double(expected["max"])), 0.05 * spread});
+        checks.push_back(
+            {name + " bound", std::abs(largest_magnitude(ours) - double(expected["max"])), 0.05 * spread});
     }
   }
   return checks;

@@ -37,8 +37,9 @@ INSTANTIATE_TEST_SUITE_P(Versions, Golden, testing::Values("rwkv-v4", "rwkv-v7")
 
 TEST(GoldenStart, InitializationHasTheStatisticsOfTheOriginal) {
   const fs::path folder = fs::path(AVIARY_SOURCE_DIR) / "tests/golden/init";
-  for (auto [file, recipe] : {std::pair("rwkv-v4-neo.json", "v4neo"), std::pair("rwkv-v4-original.json", "v4-original"),
-                              std::pair("rwkv-v7.json", "v7"), std::pair("rwkv-v7-h64.json", "v7")}) {
+  for (auto [file, recipe] :
+       {std::pair("rwkv-v4-neo.json", "v4neo"), std::pair("rwkv-v4-original.json", "v4-original"),
+        std::pair("rwkv-v7.json", "v7"), std::pair("rwkv-v7-h64.json", "v7")}) {
     SCOPED_TRACE(file);
     expect_all_passed(check_golden_initialization(folder / file, recipe));
   }

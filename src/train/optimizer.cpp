@@ -19,12 +19,14 @@ struct Update {
 void update(const Update& u, const Tensor& weight, const Tensor& gradient, const Tensor& m, const Tensor& v) {
   if (weight.dtype() == Dtype::f32) {
     auto f = [](double x) { return static_cast<float>(x); };
-    const kernels::AdamStep step{f(u.learning_rate), f(u.beta1), f(u.beta2), f(u.epsilon), f(u.weight_decay),
-                                 f(u.gradient_scale), f(u.correction1), f(u.correction2)};
-    kernels::adam(step, weight.as<float>(), gradient.as<float>(), m.as<float>(), v.as<float>(), weight.count());
+    const kernels::AdamStep step{f(u.learning_rate), f(u.beta1),          f(u.beta2),       f(u.epsilon),
+                                 f(u.weight_decay),  f(u.gradient_scale), f(u.correction1), f(u.correction2)};
+    kernels::adam(step, weight.as<float>(), gradient.as<float>(), m.as<float>(), v.as<float>(),
+                  weight.count());
     return;
   }
-  double *p = weight.as<double>(), *grad = gradient.as<double>(), *first = m.as<double>(), *second = v.as<double>();
+  double *p = weight.as<double>(), *grad = gradient.as<double>(), *first = m.as<double>(),
+         *second = v.as<double>();
   for (int64_t i = 0; i < weight.count(); ++i) {
     const double g = grad[i] * u.gradient_scale;
     first[i] = u.beta1 * first[i] + (1 - u.beta1) * g;
@@ -47,7 +49,8 @@ Optimizer::Optimizer(Model& model, const OptimizerOptions& options) : model_(mod
 
 double Optimizer::step(double learning_rate) {
   double squares = 0;
-  for (const Parameter& parameter : model_.parameters()) squares += sum_of_squares(parameter.weight.gradient());
+  for (const Parameter& parameter : model_.parameters())
+    squares += sum_of_squares(parameter.weight.gradient());
   const double norm = std::sqrt(squares);
   if (!std::isfinite(norm)) {
     for (const Parameter& parameter : model_.parameters()) set_zero(parameter.weight.gradient());
@@ -55,9 +58,14 @@ double Optimizer::step(double learning_rate) {
   }
   ++steps_;
   const double t = static_cast<double>(steps_);
-  Update u{.learning_rate = 0, .beta1 = options_.beta1, .beta2 = options_.beta2, .epsilon = options_.epsilon,
-           .weight_decay = 0, .gradient_scale = options_.clip > 0 ? std::min(1.0, options_.clip / (norm + 1e-6)) : 1,
-           .correction1 = 1 - std::pow(options_.beta1, t), .correction2 = 1 - std::pow(options_.beta2, t)};
+  Update u{.learning_rate = 0,
+           .beta1 = options_.beta1,
+           .beta2 = options_.beta2,
+           .epsilon = options_.epsilon,
+           .weight_decay = 0,
+           .gradient_scale = options_.clip > 0 ? std::min(1.0, options_.clip / (norm + 1e-6)) : 1,
+           .correction1 = 1 - std::pow(options_.beta1, t),
+           .correction2 = 1 - std::pow(options_.beta2, t)};
   size_t index = 0;
   for (Parameter& parameter : model_.parameters()) {
     u.learning_rate = learning_rate * parameter.spec.learning_rate_scale;

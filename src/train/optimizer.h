@@ -18,8 +18,9 @@ class Optimizer {
   // Makes the model's parameters trainable.
   Optimizer(Model& model, const OptimizerOptions& options);
 
-  // One update from the gathered gradients, which become zero. Each parameter moves at learning_rate times its own
-  // scale. Returns the norm of the gradient before clipping. Without a finite norm nothing changes but the gradients.
+  // One update from the gathered gradients, which become zero. Each parameter moves at learning_rate times
+  // its own scale. Returns the norm of the gradient before clipping. Without a finite norm nothing changes
+  // but the gradients.
   double step(double learning_rate);
 
   int64_t steps() const { return steps_; }

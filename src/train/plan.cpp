@@ -13,7 +13,8 @@ struct Size {
   int64_t vocabulary, layers, width, context, batch;
 };
 
-// Measured on novels and on parts of them: more layers or words than these do not pay within some minutes on a desk.
+// Measured on novels and on parts of them: more layers or words than these do not pay within some minutes on
+// a desk.
 constexpr Size sizes[] = {
     {30'000, 256, 3, 64, 64, 8},
     {300'000, 512, 4, 128, 64, 16},
@@ -26,18 +27,26 @@ constexpr int64_t fewest_steps = 100, most_steps = 1'000'000;
 }  // namespace
 
 TrainConfig plan_training(int64_t bytes, const std::string& version, const std::string& recipe) {
-  const Size& size = *std::find_if(std::begin(sizes), std::end(sizes), [&](const Size& s) { return bytes <= s.bytes; });
+  const Size& size =
+      *std::find_if(std::begin(sizes), std::end(sizes), [&](const Size& s) { return bytes <= s.bytes; });
   const TrainingRecipe rules = model_version(version).training(recipe);
   TrainConfig config;
-  config.model = {.version = version, .recipe = recipe, .n_layer = size.layers, .n_embd = size.width,
-                  .vocab_size = size.vocabulary, .ctx_len = size.context};
+  config.model = {.version = version,
+                  .recipe = recipe,
+                  .n_layer = size.layers,
+                  .n_embd = size.width,
+                  .vocab_size = size.vocabulary,
+                  .ctx_len = size.context};
   config.tokenizer = size.vocabulary == 256 ? "bytes" : "world";
   config.context = size.context;
   config.batch = size.batch;
-  // The recipes were made for models of a hundred million parameters; small ones learn faster at higher rates.
+  // The recipes were made for models of a hundred million parameters; small ones learn faster at higher
+  // rates.
   const double faster = std::clamp(std::sqrt(768.0 / static_cast<double>(size.width)) * 2.5, 1.0, 6.0);
-  config.schedule = {.kind = ScheduleKind::cosine, .start = rules.learning_rate * faster,
-                     .end = rules.learning_rate * faster / 30, .warmup = 50};
+  config.schedule = {.kind = ScheduleKind::cosine,
+                     .start = rules.learning_rate * faster,
+                     .end = rules.learning_rate * faster / 30,
+                     .warmup = 50};
   config.beta1 = rules.beta1;
   config.beta2 = rules.beta2;
   config.epsilon = rules.epsilon;
@@ -55,7 +64,8 @@ TrainConfig quickstart_config() {
 }
 
 int64_t plan_steps(int64_t tokens, const TrainConfig& config) {
-  const double passes = std::clamp(3.0 * std::pow(1e6 / static_cast<double>(std::max<int64_t>(tokens, 1)), 0.2), 1.0, 8.0);
+  const double passes =
+      std::clamp(3.0 * std::pow(1e6 / static_cast<double>(std::max<int64_t>(tokens, 1)), 0.2), 1.0, 8.0);
   const double steps = passes * static_cast<double>(tokens) / static_cast<double>(config.tokens_per_step());
   return std::clamp(static_cast<int64_t>(steps), fewest_steps, most_steps);
 }

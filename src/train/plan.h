@@ -5,8 +5,8 @@
 
 namespace aviary {
 
-// A config for a text of so many bytes: model, vocabulary (0: bytes), batch and learning rates. The steps follow from
-// plan_steps once the text is tokenized.
+// A config for a text of so many bytes: model, vocabulary (0: bytes), batch and learning rates. The steps
+// follow from plan_steps once the text is tokenized.
 TrainConfig plan_training(int64_t bytes, const std::string& version, const std::string& recipe);
 
 // The settings of ./quickstart: a fixed number of steps on five novels.

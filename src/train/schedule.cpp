@@ -33,7 +33,8 @@ double Schedule::rate(int64_t step) const {
   const double progress = std::clamp(static_cast<double>(step - warmup) / span, 0.0, 1.0);
   double value = start;
   if (kind == ScheduleKind::linear) value = start + (end - start) * progress;
-  if (kind == ScheduleKind::cosine) value = end + (start - end) * (0.5 + 0.5 * std::cos(std::numbers::pi * progress));
+  if (kind == ScheduleKind::cosine)
+    value = end + (start - end) * (0.5 + 0.5 * std::cos(std::numbers::pi * progress));
   if (kind == ScheduleKind::exponential) value = start * std::pow(end / start, progress);
   if (step < warmup)
     value *= warmup_from + (1 - warmup_from) * static_cast<double>(step) / static_cast<double>(warmup);

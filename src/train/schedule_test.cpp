@@ -21,11 +21,13 @@ void expect_rates(const char* name, const Schedule& schedule, int64_t shift) {
   for (const auto& step : file[name]["steps"]) {
     const int64_t at = step["step"];
     Schedule ahead = schedule;
-    const double warm = at < schedule.warmup ? schedule.rate(at) / [&] {
-      Schedule cold = schedule;
-      cold.warmup_from = 1;
-      return cold.rate(at);
-    }() : 1;
+    const double warm = at < schedule.warmup ? schedule.rate(at) /
+                                                   [&] {
+                                                     Schedule cold = schedule;
+                                                     cold.warmup_from = 1;
+                                                     return cold.rate(at);
+                                                   }()
+                                             : 1;
     ahead.warmup_from = 1;
     const double ours = ahead.rate(at + shift) * warm;
     EXPECT_NEAR(ours, double(step["lr"]), 1e-12) << name << " step " << at;
@@ -34,13 +36,23 @@ void expect_rates(const char* name, const Schedule& schedule, int64_t shift) {
 
 TEST(Schedule, CosineWithWarmupIsThatOfTheRwkv7Trainer) {
   expect_rates("v7_basic",
-               {.kind = ScheduleKind::cosine, .start = 6e-4, .end = 6e-5, .steps = 60, .warmup = 10, .warmup_from = 0.01},
+               {.kind = ScheduleKind::cosine,
+                .start = 6e-4,
+                .end = 6e-5,
+                .steps = 60,
+                .warmup = 10,
+                .warmup_from = 0.01},
                0);
 }
 
 TEST(Schedule, ExponentialWithWarmupIsThatOfTheRwkv4NeoTrainer) {
-  expect_rates("v4neo_exp", {.kind = ScheduleKind::exponential, .start = 6e-4, .end = 1e-5, .steps = 60, .warmup = 10,
-                             .warmup_from = 0.2},
+  expect_rates("v4neo_exp",
+               {.kind = ScheduleKind::exponential,
+                .start = 6e-4,
+                .end = 1e-5,
+                .steps = 60,
+                .warmup = 10,
+                .warmup_from = 0.2},
                1);
 }
 
@@ -53,8 +65,8 @@ TEST(Schedule, LinearEndsAtTheEndAndStaysThere) {
 }
 
 TEST(Schedule, ConstantIsConstantAfterTheWarmup) {
-  const Schedule schedule{.kind = ScheduleKind::constant, .start = 2, .end = 0, .steps = 10, .warmup = 4,
-                          .warmup_from = 0.5};
+  const Schedule schedule{
+      .kind = ScheduleKind::constant, .start = 2, .end = 0, .steps = 10, .warmup = 4, .warmup_from = 0.5};
   EXPECT_DOUBLE_EQ(schedule.rate(0), 1);
   EXPECT_DOUBLE_EQ(schedule.rate(2), 1.5);
   EXPECT_DOUBLE_EQ(schedule.rate(4), 2);

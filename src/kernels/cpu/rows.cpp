@@ -80,8 +80,8 @@ void scatter_add_rows(const float* dy, const int32_t* ids, int64_t rows, int64_t
   });
 }
 
-void cross_entropy(float* logits, const int32_t* targets, int64_t rows, int64_t cols, float scale, bool l2wrap,
-                   double* losses) {
+void cross_entropy(float* logits, const int32_t* targets, int64_t rows, int64_t cols, float scale,
+                   bool l2wrap, double* losses) {
   parallel_for(rows, std::max<int64_t>(1, 2048 / cols), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       float* x = logits + row * cols;
@@ -95,7 +95,8 @@ void cross_entropy(float* logits, const int32_t* targets, int64_t rows, int64_t 
       const int64_t top_at = l2wrap ? std::find(x, x + cols, top) - x : 0;
       const float wanted = x[target];
       const float sum = HWY_DYNAMIC_DISPATCH(exponentials)(x, top, cols);
-      losses[row] = std::log(static_cast<double>(sum)) + static_cast<double>(top) - static_cast<double>(wanted);
+      losses[row] =
+          std::log(static_cast<double>(sum)) + static_cast<double>(top) - static_cast<double>(wanted);
       HWY_DYNAMIC_DISPATCH(scale_range)(x, scale / sum, cols);
       x[target] -= scale;
       if (l2wrap && top_at < cols) x[top_at] += top * l2wrap_factor * scale;

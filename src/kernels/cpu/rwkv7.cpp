@@ -37,8 +37,8 @@ void keys_head(int64_t n, const float* k, const float* k_k, const float* a, cons
 
 // With z = k k_k, kk = z / |z| and dkk = dkk_a a - dminus_kk: dz = (dkk - kk (kk . dkk)) / |z|.
 void keys_head_backward(int64_t n, const float* k, const float* k_k, const float* a, const float* k_a,
-                        const float* dout_k, const float* dminus_kk, const float* dkk_a, float* dk, float* dk_k,
-                        float* da, float* dk_a) {
+                        const float* dout_k, const float* dminus_kk, const float* dkk_a, float* dk,
+                        float* dk_k, float* da, float* dk_a) {
   const float norm = norm_of_keys(n, k, k_k);
   const float inverse = 1.0f / std::max(norm, smallest_norm);
   const float dot = sum_vectors(n, [&](auto d, int64_t i) HWY_ATTR {
@@ -67,14 +67,16 @@ struct HeadStatistics {
   float mean, rstd, bonus;  // bonus = sum of r k r_k
 };
 
-HWY_INLINE HeadStatistics statistics(int64_t n, const float* y, const float* r, const float* k, const float* r_k,
-                                     float epsilon) {
+HWY_INLINE HeadStatistics statistics(int64_t n, const float* y, const float* r, const float* k,
+                                     const float* r_k, float epsilon) {
   const float mean =
       sum_vectors(n, [&](auto d, int64_t i) HWY_ATTR { return hn::LoadU(d, y + i); }) / static_cast<float>(n);
-  const float variance = sum_vectors(n, [&](auto d, int64_t i) HWY_ATTR {
-    const auto centered = hn::Sub(hn::LoadU(d, y + i), hn::Set(d, mean));
-    return hn::Mul(centered, centered);
-  }) / static_cast<float>(n);
+  const float variance = sum_vectors(n,
+                                     [&](auto d, int64_t i) HWY_ATTR {
+                                       const auto centered = hn::Sub(hn::LoadU(d, y + i), hn::Set(d, mean));
+                                       return hn::Mul(centered, centered);
+                                     }) /
+                         static_cast<float>(n);
   const float bonus = sum_vectors(n, [&](auto d, int64_t i) HWY_ATTR {
     return hn::Mul(hn::Mul(hn::LoadU(d, r + i), hn::LoadU(d, k + i)), hn::LoadU(d, r_k + i));
   });
@@ -95,29 +97,35 @@ void output_head(int64_t n, const Rwkv7OutputInputs& in, float epsilon, float* o
 void output_head_backward(int64_t n, const Rwkv7OutputInputs& in, float epsilon, const float* dout,
                           const Rwkv7OutputGradients& g) {
   const HeadStatistics s = statistics(n, in.y, in.r, in.k, in.r_k, epsilon);
-  auto before_gate = [&](auto d, int64_t i) HWY_ATTR {
-    return hn::Mul(hn::LoadU(d, dout + i), hn::LoadU(d, in.g + i));
-  };
+  auto before_gate = [&](auto d, int64_t i)
+                         HWY_ATTR { return hn::Mul(hn::LoadU(d, dout + i), hn::LoadU(d, in.g + i)); };
   auto normed_at = [&](auto d, int64_t i) HWY_ATTR {
     return hn::Mul(hn::Sub(hn::LoadU(d, in.y + i), hn::Set(d, s.mean)), hn::Set(d, s.rstd));
   };
   const float count = static_cast<float>(n);
-  const float mean_h = sum_vectors(n, [&](auto d, int64_t i) HWY_ATTR {
-    return hn::Mul(before_gate(d, i), hn::LoadU(d, in.weight + i));
-  }) / count;
-  const float mean_hn = sum_vectors(n, [&](auto d, int64_t i) HWY_ATTR {
-    return hn::Mul(hn::Mul(before_gate(d, i), hn::LoadU(d, in.weight + i)), normed_at(d, i));
-  }) / count;
+  const float mean_h =
+      sum_vectors(n, [&](auto d, int64_t i)
+                         HWY_ATTR { return hn::Mul(before_gate(d, i), hn::LoadU(d, in.weight + i)); }) /
+      count;
+  const float mean_hn =
+      sum_vectors(n,
+                  [&](auto d, int64_t i) HWY_ATTR {
+                    return hn::Mul(hn::Mul(before_gate(d, i), hn::LoadU(d, in.weight + i)), normed_at(d, i));
+                  }) /
+      count;
   const float dbonus = sum_vectors(
       n, [&](auto d, int64_t i) HWY_ATTR { return hn::Mul(before_gate(d, i), hn::LoadU(d, in.v + i)); });
-  auto add_to = [&](auto d, float* to, auto value) HWY_ATTR { hn::StoreU(hn::Add(hn::LoadU(d, to), value), d, to); };
+  auto add_to = [&](auto d, float* to, auto value)
+                    HWY_ATTR { hn::StoreU(hn::Add(hn::LoadU(d, to), value), d, to); };
   for_vectors(n, [&](auto d, int64_t i) HWY_ATTR {
     const auto h = before_gate(d, i), normed = normed_at(d, i);
     const auto weight = hn::LoadU(d, in.weight + i), value = hn::LoadU(d, in.v + i);
     const auto r = hn::LoadU(d, in.r + i), k = hn::LoadU(d, in.k + i), r_k = hn::LoadU(d, in.r_k + i);
-    const auto whole = hn::MulAdd(hn::Set(d, s.bonus), value, hn::MulAdd(normed, weight, hn::LoadU(d, in.bias + i)));
+    const auto whole =
+        hn::MulAdd(hn::Set(d, s.bonus), value, hn::MulAdd(normed, weight, hn::LoadU(d, in.bias + i)));
     add_to(d, g.g + i, hn::Mul(hn::LoadU(d, dout + i), whole));
-    const auto centered = hn::NegMulAdd(normed, hn::Set(d, mean_hn), hn::MulSub(h, weight, hn::Set(d, mean_h)));
+    const auto centered =
+        hn::NegMulAdd(normed, hn::Set(d, mean_hn), hn::MulSub(h, weight, hn::Set(d, mean_h)));
     add_to(d, g.y + i, hn::Mul(centered, hn::Set(d, s.rstd)));
     add_to(d, g.v + i, hn::Mul(h, hn::Set(d, s.bonus)));
     const auto db = hn::Set(d, dbonus);
@@ -143,8 +151,8 @@ HWY_EXPORT(output_head_backward);
 
 int64_t row_grain(int64_t cols) { return std::max<int64_t>(1, 4096 / cols); }
 
-// body(row, head, first column, offset) for every head of every row, with one scratch of `width` columns per block of
-// rows; then the partial sums are added to `sums`.
+// body(row, head, first column, offset) for every head of every row, with one scratch of `width` columns per
+// block of rows; then the partial sums are added to `sums`.
 template <typename Body>
 void for_heads_in_blocks(const Heads& shape, int sums_count, float* const* sums, float* scratch, Body body) {
   const int64_t cols = shape.heads * shape.head_size, width = sums_count * cols;
@@ -164,8 +172,8 @@ void for_heads_in_blocks(const Heads& shape, int sums_count, float* const* sums,
 
 }  // namespace
 
-void rwkv7_keys(const Heads& shape, const float* k, const float* k_k, const float* a, const float* k_a, float* out_k,
-                float* minus_kk, float* kk_a) {
+void rwkv7_keys(const Heads& shape, const float* k, const float* k_k, const float* a, const float* k_a,
+                float* out_k, float* minus_kk, float* kk_a) {
   const int64_t cols = shape.heads * shape.head_size;
   parallel_for(shape.rows, row_grain(cols), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row)
@@ -177,15 +185,15 @@ void rwkv7_keys(const Heads& shape, const float* k, const float* k_k, const floa
   });
 }
 
-void rwkv7_keys_backward(const Heads& shape, const float* k, const float* k_k, const float* a, const float* k_a,
-                         const float* dout_k, const float* dminus_kk, const float* dkk_a, float* dk, float* dk_k,
-                         float* da, float* dk_a, float* scratch) {
+void rwkv7_keys_backward(const Heads& shape, const float* k, const float* k_k, const float* a,
+                         const float* k_a, const float* dout_k, const float* dminus_kk, const float* dkk_a,
+                         float* dk, float* dk_k, float* da, float* dk_a, float* scratch) {
   const int64_t cols = shape.heads * shape.head_size;
   float* const sums[] = {dk_k, dk_a};
   for_heads_in_blocks(shape, 2, sums, scratch, [&](int64_t c, int64_t at, float* partial) {
     HWY_DYNAMIC_DISPATCH(keys_head_backward)
-    (shape.head_size, k + at, k_k + c, a + at, k_a + c, dout_k + at, dminus_kk + at, dkk_a + at, dk + at, partial + c,
-     da + at, partial + cols + c);
+    (shape.head_size, k + at, k_k + c, a + at, k_a + c, dout_k + at, dminus_kk + at, dkk_a + at, dk + at,
+     partial + c, da + at, partial + cols + c);
   });
 }
 
@@ -195,7 +203,7 @@ void rwkv7_output(const Heads& shape, const Rwkv7OutputInputs& in, float epsilon
     for (int64_t row = begin; row < end; ++row)
       for (int64_t c = 0; c < cols; c += shape.head_size) {
         const int64_t at = row * cols + c;
-        const Rwkv7OutputInputs head = {in.y + at,  in.r + at,   in.k + at,     in.v + at,
+        const Rwkv7OutputInputs head = {in.y + at, in.r + at,  in.k + at,     in.v + at,
                                         in.g + at, in.r_k + c, in.weight + c, in.bias + c};
         HWY_DYNAMIC_DISPATCH(output_head)(shape.head_size, head, epsilon, out + at);
       }
@@ -207,7 +215,7 @@ void rwkv7_output_backward(const Heads& shape, const Rwkv7OutputInputs& in, floa
   const int64_t cols = shape.heads * shape.head_size;
   float* const sums[] = {g.r_k, g.weight, g.bias};
   for_heads_in_blocks(shape, 3, sums, scratch, [&](int64_t c, int64_t at, float* partial) {
-    const Rwkv7OutputInputs head = {in.y + at,  in.r + at,   in.k + at,     in.v + at,
+    const Rwkv7OutputInputs head = {in.y + at, in.r + at,  in.k + at,     in.v + at,
                                     in.g + at, in.r_k + c, in.weight + c, in.bias + c};
     const Rwkv7OutputGradients to = {g.y + at, g.r + at,    g.k + at,           g.v + at,
                                      g.g + at, partial + c, partial + cols + c, partial + 2 * cols + c};

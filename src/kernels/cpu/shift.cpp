@@ -1,4 +1,5 @@
-// Token shift: every row is mixed with the row above it in its sequence, for all users of the mixture at once.
+// Token shift: every row is mixed with the row above it in its sequence, for all users of the mixture at
+// once.
 #include <algorithm>
 #include <cstring>
 
@@ -18,14 +19,16 @@ void shift_row(int outputs, int64_t cols, const float* x, const float* above, co
   for_vectors(cols, [&](auto d, int64_t i) HWY_ATTR {
     const auto here = hn::LoadU(d, x + i);
     const auto step = hn::Sub(hn::LoadU(d, above + i), here);
-    for (int o = 0; o < outputs; ++o) hn::StoreU(hn::MulAdd(step, hn::LoadU(d, mix[o] + i), here), d, out[o] + i);
+    for (int o = 0; o < outputs; ++o)
+      hn::StoreU(hn::MulAdd(step, hn::LoadU(d, mix[o] + i), here), d, out[o] + i);
   });
 }
 
-// One row, from below: `from_below` holds the sum of dout * mix of the row below (its share for this row), and
-// receives this row's share for the row above.
-void shift_row_backward(int outputs, int64_t cols, const float* x, const float* above, const float* const* mix,
-                        const float* const* dout, float* dx, float* from_below, float* const* dmix) {
+// One row, from below: `from_below` holds the sum of dout * mix of the row below (its share for this row),
+// and receives this row's share for the row above.
+void shift_row_backward(int outputs, int64_t cols, const float* x, const float* above,
+                        const float* const* mix, const float* const* dout, float* dx, float* from_below,
+                        float* const* dmix) {
   for_vectors(cols, [&](auto d, int64_t i) HWY_ATTR {
     const auto step = hn::Sub(hn::LoadU(d, above + i), hn::LoadU(d, x + i));
     auto total = hn::Zero(d), shifted = hn::Zero(d);
@@ -45,7 +48,8 @@ void shift_row_backward(int outputs, int64_t cols, const float* x, const float* 
 }
 
 // from_below = sum over outputs of dout * mix of one row.
-void shifted_share(int outputs, int64_t cols, const float* const* mix, const float* const* dout, float* from_below) {
+void shifted_share(int outputs, int64_t cols, const float* const* mix, const float* const* dout,
+                   float* from_below) {
   for_vectors(cols, [&](auto d, int64_t i) HWY_ATTR {
     auto shifted = hn::Zero(d);
     for (int o = 0; o < outputs; ++o)
@@ -91,7 +95,8 @@ void backward_block(const TokenShift& shape, int64_t begin, int64_t end, const f
     const bool first = row == shape.begins[s];
     const float* above = first ? state + s * cols : x + (row - 1) * cols;
     HWY_DYNAMIC_DISPATCH(shift_row_backward)
-    (shape.outputs, cols, x + row * cols, above, mix, row_dout, dx ? dx + row * cols : nullptr, from_below, dmix);
+    (shape.outputs, cols, x + row * cols, above, mix, row_dout, dx ? dx + row * cols : nullptr, from_below,
+     dmix);
     if (first && dstate)
       for (int64_t i = 0; i < cols; ++i) dstate[s * cols + i] += from_below[i];
   }
@@ -118,9 +123,9 @@ void token_shift_mix(const TokenShift& shape, const float* x, const float* state
                 static_cast<size_t>(cols) * sizeof(float));
 }
 
-void token_shift_mix_backward(const TokenShift& shape, const float* x, const float* state, const float* const* mix,
-                              const float* const* dout, const float* dnext_state, float* dx, float* dstate,
-                              float* const* dmix, float* scratch) {
+void token_shift_mix_backward(const TokenShift& shape, const float* x, const float* state,
+                              const float* const* mix, const float* const* dout, const float* dnext_state,
+                              float* dx, float* dstate, float* const* dmix, float* scratch) {
   const int64_t cols = shape.cols;
   const int64_t rows = shape.begins[shape.sequences];
   const int64_t width = (shape.outputs + 1) * cols;  // partial sums of dmix, then one row of `from_below`

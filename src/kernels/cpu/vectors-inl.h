@@ -13,7 +13,8 @@ HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// body(d, i) for i = 0, lanes, 2 * lanes ...; what is left is done one element at a time with the same arithmetic.
+// body(d, i) for i = 0, lanes, 2 * lanes ...; what is left is done one element at a time with the same
+// arithmetic.
 template <class Body>
 HWY_INLINE void for_vectors(int64_t count, Body body) {
   const hn::ScalableTag<float> d;

@@ -1,5 +1,6 @@
-// The recurrence of RWKV-4, per channel: a weighted average whose numerator and denominator are kept as aa e^pp and
-// bb e^pp, so that nothing overflows whatever k is (RWKV paper, arXiv 2305.13048, appendix on numerical stability).
+// The recurrence of RWKV-4, per channel: a weighted average whose numerator and denominator are kept as aa
+// e^pp and bb e^pp, so that nothing overflows whatever k is (RWKV paper, arXiv 2305.13048, appendix on
+// numerical stability).
 #include <algorithm>
 #include <cstring>
 
@@ -16,7 +17,8 @@ namespace aviary::kernels::HWY_NAMESPACE {
 
 // Channels [0, count) of one sequence; rows are `stride` apart, the three parts of a history row too.
 void wkv4_channels(int64_t rows, int64_t count, int64_t stride, const float* decay, const float* time_first,
-                   const float* k, const float* v, float* aa, float* bb, float* pp, float* y, float* history) {
+                   const float* k, const float* v, float* aa, float* bb, float* pp, float* y,
+                   float* history) {
   for_vectors(count, [&](auto d, int64_t i) HWY_ATTR {
     const auto w = hn::LoadU(d, decay + i), u = hn::LoadU(d, time_first + i);
     auto a = hn::LoadU(d, aa + i), b = hn::LoadU(d, bb + i), p = hn::LoadU(d, pp + i);
@@ -47,9 +49,10 @@ void wkv4_channels(int64_t rows, int64_t count, int64_t stride, const float* dec
 }
 
 // ga, gb: gradient of aa, bb of the last state on entry, of the first on return. All exponents are <= 0.
-void wkv4_channels_backward(int64_t rows, int64_t count, int64_t stride, const float* decay, const float* time_first,
-                            const float* k, const float* v, const float* history, const float* dy, float* ga_row,
-                            float* gb_row, float* ddecay, float* dtime_first, float* dk, float* dv) {
+void wkv4_channels_backward(int64_t rows, int64_t count, int64_t stride, const float* decay,
+                            const float* time_first, const float* k, const float* v, const float* history,
+                            const float* dy, float* ga_row, float* gb_row, float* ddecay, float* dtime_first,
+                            float* dk, float* dv) {
   for_vectors(count, [&](auto d, int64_t i) HWY_ATTR {
     const auto w = hn::LoadU(d, decay + i), u = hn::LoadU(d, time_first + i);
     auto ga = hn::LoadU(d, ga_row + i), gb = hn::LoadU(d, gb_row + i);
@@ -130,9 +133,10 @@ void wkv4(const Wkv4& shape, const float* decay, const float* time_first, const 
   });
 }
 
-void wkv4_backward(const Wkv4& shape, const float* decay, const float* time_first, const float* k, const float* v,
-                   const float* history, const float* dy, const float* const dnext_state[2], float* ddecay,
-                   float* dtime_first, float* dk, float* dv, float* const dstate[3], float* scratch) {
+void wkv4_backward(const Wkv4& shape, const float* decay, const float* time_first, const float* k,
+                   const float* v, const float* history, const float* dy, const float* const dnext_state[2],
+                   float* ddecay, float* dtime_first, float* dk, float* dv, float* const dstate[3],
+                   float* scratch) {
   const int64_t cols = shape.cols;
   for_channel_blocks(shape, [&](int64_t s, int64_t c, int64_t count) {
     const int64_t begin = shape.begins[s], at = begin * cols + c, own = s * cols + c;
@@ -142,8 +146,9 @@ void wkv4_backward(const Wkv4& shape, const float* decay, const float* time_firs
     if (dnext_state[1]) std::memcpy(gb, dnext_state[1] + own, bytes);
     const float* kept = history + begin * 3 * cols + c;
     HWY_DYNAMIC_DISPATCH(wkv4_channels_backward)
-    (shape.begins[s + 1] - begin, count, cols, decay + c, time_first + c, k + at, v + at, kept, dy + at, ga, gb,
-     scratch + s * 2 * cols + c, scratch + (s * 2 + 1) * cols + c, dk ? dk + at : nullptr, dv ? dv + at : nullptr);
+    (shape.begins[s + 1] - begin, count, cols, decay + c, time_first + c, k + at, v + at, kept, dy + at, ga,
+     gb, scratch + s * 2 * cols + c, scratch + (s * 2 + 1) * cols + c, dk ? dk + at : nullptr,
+     dv ? dv + at : nullptr);
     for (int64_t i = 0; i < count; ++i) {
       if (dstate[0]) dstate[0][own + i] += ga[i];
       if (dstate[1]) dstate[1][own + i] += gb[i];

@@ -1,7 +1,10 @@
-// The recurrence of RWKV-7: a state per head, S [key j, value i], changed by a generalized delta rule at every token.
-//   sa_i = sum_j S_ji a_j;  S_ji = S_ji decay_j + sa_i b_j + v_i k_j;  y_i = sum_j S_ji r_j;  decay = exp(-e^-1/2 sigmoid(w))
-// Vectors run along i, so no sum crosses lanes on the way forward. The backward pass keeps the state every wkv_chunk
-// rows, recomputes the states between, and walks back (RWKV-7 "Goose", arXiv 2503.14456, appendix on the kernels).
+// The recurrence of RWKV-7: a state per head, S [key j, value i], changed by a generalized delta rule at
+// every token.
+//   sa_i = sum_j S_ji a_j;  S_ji = S_ji decay_j + sa_i b_j + v_i k_j;  y_i = sum_j S_ji r_j;  decay =
+//   exp(-e^-1/2 sigmoid(w))
+// Vectors run along i, so no sum crosses lanes on the way forward. The backward pass keeps the state every
+// wkv_chunk rows, recomputes the states between, and walks back (RWKV-7 "Goose", arXiv 2503.14456, appendix
+// on the kernels).
 #include <algorithm>
 #include <cstring>
 
@@ -26,11 +29,12 @@ HWY_INLINE void decays(const float* w, int64_t n, float* decay) {
   });
 }
 
-// One token: from -> to (which may be the same memory), y, and, when wanted, sa. `blocks` vectors of i at a time.
+// One token: from -> to (which may be the same memory), y, and, when wanted, sa. `blocks` vectors of i at a
+// time.
 template <int blocks, class D>
 HWY_INLINE void step_columns(D d, int64_t n, int64_t i, const float* decay, const float* r, const float* k,
-                             const float* v, const float* a, const float* b, const float* from, float* to, float* y,
-                             float* sa_out) {
+                             const float* v, const float* a, const float* b, const float* from, float* to,
+                             float* y, float* sa_out) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   using V = hn::Vec<D>;
   V sa[blocks], out[blocks], value[blocks];
@@ -40,10 +44,12 @@ HWY_INLINE void step_columns(D d, int64_t n, int64_t i, const float* decay, cons
   }
   for (int64_t j = 0; j < n; ++j) {
     const V aj = hn::Set(d, a[j]);
-    for (int c = 0; c < blocks; ++c) sa[c] = hn::MulAdd(hn::LoadU(d, from + j * n + i + c * lanes), aj, sa[c]);
+    for (int c = 0; c < blocks; ++c)
+      sa[c] = hn::MulAdd(hn::LoadU(d, from + j * n + i + c * lanes), aj, sa[c]);
   }
   for (int64_t j = 0; j < n; ++j) {
-    const V decay_j = hn::Set(d, decay[j]), bj = hn::Set(d, b[j]), kj = hn::Set(d, k[j]), rj = hn::Set(d, r[j]);
+    const V decay_j = hn::Set(d, decay[j]), bj = hn::Set(d, b[j]), kj = hn::Set(d, k[j]),
+            rj = hn::Set(d, r[j]);
     for (int c = 0; c < blocks; ++c) {
       V s = hn::Mul(hn::LoadU(d, from + j * n + i + c * lanes), decay_j);
       s = hn::MulAdd(value[c], kj, hn::MulAdd(sa[c], bj, s));
@@ -57,22 +63,23 @@ HWY_INLINE void step_columns(D d, int64_t n, int64_t i, const float* decay, cons
   }
 }
 
-HWY_INLINE void step(int64_t n, const float* decay, const float* r, const float* k, const float* v, const float* a,
-                     const float* b, const float* from, float* to, float* y, float* sa) {
+HWY_INLINE void step(int64_t n, const float* decay, const float* r, const float* k, const float* v,
+                     const float* a, const float* b, const float* from, float* to, float* y, float* sa) {
   const hn::CappedTag<float, 16> wide;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(wide));
   int64_t i = 0;
-  for (; i + 2 * lanes <= n; i += 2 * lanes) step_columns<2>(wide, n, i, decay, r, k, v, a, b, from, to, y, sa);
+  for (; i + 2 * lanes <= n; i += 2 * lanes)
+    step_columns<2>(wide, n, i, decay, r, k, v, a, b, from, to, y, sa);
   for (; i + lanes <= n; i += lanes) step_columns<1>(wide, n, i, decay, r, k, v, a, b, from, to, y, sa);
   const hn::CappedTag<float, 8> narrow;
   const int64_t few = static_cast<int64_t>(hn::Lanes(narrow));
   for (; i < n; i += few) step_columns<1>(narrow, n, i, decay, r, k, v, a, b, from, to, y, sa);
 }
 
-// Rows [0, rows) of one head; pointers are at its first element, rows are `stride` apart. state changes in place;
-// kept gets the state before every wkv_chunk-th row, `kept_stride` apart.
-void wkv7_head(int64_t rows, int64_t n, int64_t stride, const Wkv7Inputs& in, float* state, float* y, float* kept,
-               int64_t kept_stride) {
+// Rows [0, rows) of one head; pointers are at its first element, rows are `stride` apart. state changes in
+// place; kept gets the state before every wkv_chunk-th row, `kept_stride` apart.
+void wkv7_head(int64_t rows, int64_t n, int64_t stride, const Wkv7Inputs& in, float* state, float* y,
+               float* kept, int64_t kept_stride) {
   HWY_ALIGN float decay[wkv_max_head_size];
   for (int64_t t = 0; t < rows; ++t) {
     if (kept && t % wkv_chunk == 0)
@@ -85,10 +92,10 @@ void wkv7_head(int64_t rows, int64_t n, int64_t stride, const Wkv7Inputs& in, fl
 
 // One token backward. dstate: gradient of the state after it on entry, before it on return.
 template <class D>
-HWY_INLINE void step_backward(D d, int64_t n, const float* decay, const float* r, const float* k, const float* v,
-                              const float* a, const float* b, const float* before, const float* after, const float* sa,
-                              const float* dy, float* dstate, float* dr, float* ddecay, float* dk, float* dv,
-                              float* da, float* db) {
+HWY_INLINE void step_backward(D d, int64_t n, const float* decay, const float* r, const float* k,
+                              const float* v, const float* a, const float* b, const float* before,
+                              const float* after, const float* sa, const float* dy, float* dstate, float* dr,
+                              float* ddecay, float* dk, float* dv, float* da, float* db) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   HWY_ALIGN float dsa[wkv_max_head_size];
   HWY_ALIGN float dvalue[wkv_max_head_size];
@@ -132,7 +139,8 @@ HWY_INLINE void step_backward(D d, int64_t n, const float* decay, const float* r
 // One head of one sequence. dstate [n, n]: gradient of the last state on entry, of the first on return.
 // history [wkv_chunk + 1, n, n] is working memory.
 void wkv7_head_backward(int64_t rows, int64_t n, int64_t stride, const Wkv7Inputs& in, const float* kept,
-                        int64_t kept_stride, const float* dy, const Wkv7Gradients& g, float* dstate, float* history) {
+                        int64_t kept_stride, const float* dy, const Wkv7Gradients& g, float* dstate,
+                        float* history) {
   HWY_ALIGN float decay[wkv_chunk * wkv_max_head_size];
   HWY_ALIGN float sa[wkv_chunk * wkv_max_head_size];
   HWY_ALIGN float ddecay[wkv_max_head_size];
@@ -142,16 +150,17 @@ void wkv7_head_backward(int64_t rows, int64_t n, int64_t stride, const Wkv7Input
     for (int64_t t = begin; t < end; ++t) {
       const int64_t at = t * stride, local = t - begin;
       decays(in.w + at, n, decay + local * n);
-      step(n, decay + local * n, in.r + at, in.k + at, in.v + at, in.a + at, in.b + at, history + local * n * n,
-           history + (local + 1) * n * n, nullptr, sa + local * n);
+      step(n, decay + local * n, in.r + at, in.k + at, in.v + at, in.a + at, in.b + at,
+           history + local * n * n, history + (local + 1) * n * n, nullptr, sa + local * n);
     }
     for (int64_t t = end - 1; t >= begin; --t) {
       const int64_t at = t * stride, local = t - begin;
       const float* decay_t = decay + local * n;
       const float* before = history + local * n * n;
       auto run = [&](auto d) HWY_ATTR {
-        step_backward(d, n, decay_t, in.r + at, in.k + at, in.v + at, in.a + at, in.b + at, before, before + n * n,
-                      sa + local * n, dy + at, dstate, g.r + at, ddecay, g.k + at, g.v + at, g.a + at, g.b + at);
+        step_backward(d, n, decay_t, in.r + at, in.k + at, in.v + at, in.a + at, in.b + at, before,
+                      before + n * n, sa + local * n, dy + at, dstate, g.r + at, ddecay, g.k + at, g.v + at,
+                      g.a + at, g.b + at);
       };
       if (n % 16 == 0)
         run(hn::CappedTag<float, 16>());
@@ -204,9 +213,11 @@ void wkv7(const Wkv7& shape, const Wkv7Inputs& in, const float* state, float* y,
     for (int64_t task = first; task < last; ++task) {
       const int64_t s = task / shape.heads, head = task % shape.heads;
       const int64_t begin = shape.begins[s], offset = begin * stride + head * n;
-      float* kept = checkpoints ? checkpoints + wkv_checkpoints(shape.begins, s) * whole + head * n * n : nullptr;
+      float* kept =
+          checkpoints ? checkpoints + wkv_checkpoints(shape.begins, s) * whole + head * n * n : nullptr;
       HWY_DYNAMIC_DISPATCH(wkv7_head)
-      (shape.begins[s + 1] - begin, n, stride, at(in, offset), next_state + task * n * n, y + offset, kept, whole);
+      (shape.begins[s + 1] - begin, n, stride, at(in, offset), next_state + task * n * n, y + offset, kept,
+       whole);
     }
   });
 }
