@@ -184,8 +184,8 @@ Model Model::load(const std::filesystem::path& path, const LoadOptions& options)
 const ModelInfo& Model::info() const { return implementation_->info; }
 
 State Model::new_state() const {
-  return State(std::unique_ptr<State::Implementation>(
-      new State::Implementation{implementation_->kind, implementation_->runner.new_state()}));
+  return State(std::make_unique<State::Implementation>(
+      State::Implementation{implementation_->kind, implementation_->runner.new_state()}));
 }
 
 State Model::state_from_bytes(std::span<const std::byte> bytes) const {

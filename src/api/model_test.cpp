@@ -142,7 +142,7 @@ TEST(Api, WithoutATokenizerTextIsAnError) {
                "256 tokens, but the model only 23");
 }
 
-TEST(Api, Bfloat16ProductsComeCloseAndKeepTheSplitLaw) {
+TEST(Api, Bfloat16ProductsComeClose) {
   Model exact = Model::load(golden), model = Model::load(golden, {.precision = aviary::Precision::bf16});
   EXPECT_EQ(model.info().precision, aviary::Precision::bf16);
   const std::vector<int32_t> tokens = random_tokens(model, 20);
