@@ -115,8 +115,8 @@ void train(const Size& size, kernels::Precision precision, int64_t steps) {
   std::fflush(stdout);
   step();
   step();  // the arena is one block from here on
-  const Memory before = Memory::now();
   std::vector<double> seconds(static_cast<size_t>(steps));
+  const Memory before = Memory::now();
   for (double& one : seconds) {
     const auto start = std::chrono::steady_clock::now();
     step();
@@ -129,7 +129,7 @@ void train(const Size& size, kernels::Precision precision, int64_t steps) {
   const double typical = median(seconds), rows = static_cast<double>(sequences.rows());
   const double gflops = 6e-9 * static_cast<double>(products) * rows / typical;
   fmt::print("  {}, {:.1f} GFLOP/s = {:.1f} % of the peak of {:.1f}; {} a step (median of {}, fastest {})\n",
-             human_rate(rows / typical, "tokens/s"), gflops, 100 * gflops / limit, limit,
+             human_rate(rows / typical, "tokens"), gflops, 100 * gflops / limit, limit,
              human_duration(typical), steps,
              human_duration(*std::min_element(seconds.begin(), seconds.end())));
   fmt::print(

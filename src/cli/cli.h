@@ -23,8 +23,8 @@ Action add_data(CLI::App& app);
 
 // ---- What several commands share.
 
-// The file of a model: a file itself, a run's folder, or, for "", the newest run below runs/. Throws Error that says
-// what to do when there is none.
+// The file of a model: a file itself, a run's folder, or, for "", the newest run below runs/. Throws Error
+// that says what to do when there is none.
 std::filesystem::path find_model(const std::string& path);
 
 // A model ready to run, with its tokenizer: the one in the file, else the one that `--tokenizer` names.

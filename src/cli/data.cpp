@@ -20,7 +20,8 @@ struct Flags {
 // Five novels to train on and the sixth, Persuasion, to be measured with.
 int write_novels(const Flags& flags) {
   std::string train, test;
-  for (const Novel& novel : read_novels(flags.rdb)) (novel.name == held_out ? test : train) += unwrap(novel.lines);
+  for (const Novel& novel : read_novels(flags.rdb))
+    (novel.name == held_out ? test : train) += unwrap(novel.lines);
   make_folders(flags.out);
   write_file_atomically(fs::path(flags.out) / "train.txt", train);
   write_file_atomically(fs::path(flags.out) / "persuasion.txt", test);
@@ -34,7 +35,8 @@ int write_novels(const Flags& flags) {
 Action add_data(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   command.require_subcommand(1);
-  CLI::App* austen = command.add_subcommand("austen", "Jane Austen's novels from Debian's package r-cran-janeaustenr");
+  CLI::App* austen =
+      command.add_subcommand("austen", "Jane Austen's novels from Debian's package r-cran-janeaustenr");
   austen->add_option("rdb", flags->rdb, "Its file data/Rdata.rdb")->required();
   austen->add_option("--out", flags->out, "The folder to write to")->capture_default_str();
   return [flags] { return write_novels(*flags); };

@@ -38,14 +38,17 @@ int evaluate_text(const Flags& flags) {
   progress.finish();
   if (guard.interrupted()) return 130;
   if (flags.json) {
-    const nlohmann::ordered_json json{{"model", loaded.path.string()}, {"text", flags.text},
-                                      {"bytes", result.bytes},         {"tokens", result.tokens},
-                                      {"loss", result.loss()},         {"perplexity", result.perplexity()},
+    const nlohmann::ordered_json json{{"model", loaded.path.string()},
+                                      {"text", flags.text},
+                                      {"bytes", result.bytes},
+                                      {"tokens", result.tokens},
+                                      {"loss", result.loss()},
+                                      {"perplexity", result.perplexity()},
                                       {"bits_per_byte", result.bits_per_byte()}};
-    fmt::print("{}\n", json.dump(2));
+    fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   } else {
-    fmt::print("{}\n{} bytes, {} tokens predicted, the state carried from the first to the last\n", flags.text,
-               with_commas(result.bytes), with_commas(result.tokens));
+    fmt::print("{}\n{} bytes, {} tokens predicted, the state carried from the first to the last\n",
+               flags.text, with_commas(result.bytes), with_commas(result.tokens));
     fmt::print("loss {:.4f} nats per token   perplexity {:.3f}   {:.4f} bits per byte\n", result.loss(),
                result.perplexity(), result.bits_per_byte());
   }
@@ -58,7 +61,8 @@ Action add_evaluate(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   command.add_option("model", flags->model.path, "A model file or the folder of a run")->required();
   command.add_option("text", flags->text, "The text to predict")->required();
-  command.add_option("--tokenizer", flags->model.tokenizer, "For files without one: bytes, or a vocabulary file");
+  command.add_option("--tokenizer", flags->model.tokenizer,
+                     "For files without one: bytes, or a vocabulary file");
   command.add_option("--precision", flags->model.precision, "Of matrix products: f32 or bf16")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str();

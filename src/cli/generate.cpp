@@ -3,10 +3,12 @@
 
 #include <random>
 
+#include "base/error.h"
 #include "base/human.h"
 #include "base/interrupt.h"
 #include "cli/cli.h"
 #include "infer/generate.h"
+#include "text/utf8.h"
 
 namespace aviary::cli {
 namespace {
@@ -19,14 +21,24 @@ struct Flags {
   bool quiet = false;
 };
 
+// As it can be shown: what is no UTF-8 becomes U+FFFD; the model reads the bytes as they are.
+std::string printable(std::string_view text) {
+  Utf8Stream characters;
+  const std::string whole = characters.push(text);
+  return whole + characters.flush();
+}
+
 int generate_text(const Flags& flags) {
+  const Sampler checked(flags.options.sampling);  // refuses what cannot be before anything is read or shown
+  for (const std::string& stop : flags.options.stop)
+    require(is_utf8(stop) && !stop.empty(), "--stop is \"{}\", expected some text in UTF-8", printable(stop));
   LoadedModel loaded = flags.model.load();
   const Tokenizer& tokenizer = require_tokenizer(loaded);
   Runner runner(*loaded.model, flags.model.chosen_precision());
   GenerateOptions options = flags.options;
   options.sampling.seed = flags.seed.value_or(std::random_device{}());
   InterruptGuard guard;
-  fmt::print("{}", flags.prompt);
+  fmt::print("{}", printable(flags.prompt));
   std::fflush(stdout);
   const Generation result = generate(runner, tokenizer, flags.prompt, options, [&](std::string_view text) {
     fmt::print("{}", text);
@@ -36,11 +48,11 @@ int generate_text(const Flags& flags) {
   fmt::print("\n");
   if (flags.quiet) return 0;
   auto rate = [](int64_t tokens, double seconds) {
-    return human_rate(seconds > 0 ? static_cast<double>(tokens) / seconds : 0, "tokens/s");
+    return human_rate(seconds > 0 ? static_cast<double>(tokens) / seconds : 0, "tokens");
   };
-  fmt::print(stderr, "[prompt: {} tokens, {}; text: {} tokens, {}; seed {}]\n", with_commas(result.prompt_tokens),
-             rate(result.prompt_tokens, result.prompt_seconds), with_commas(result.tokens),
-             rate(result.tokens, result.seconds), options.sampling.seed);
+  fmt::print(stderr, "[prompt: {} tokens, {}; text: {} tokens, {}; seed {}]\n",
+             with_commas(result.prompt_tokens), rate(result.prompt_tokens, result.prompt_seconds),
+             with_commas(result.tokens), rate(result.tokens, result.seconds), options.sampling.seed);
   return guard.interrupted() ? 130 : 0;
 }
 
@@ -55,16 +67,20 @@ Action add_generate(CLI::App& command) {
   command.add_option("--tokens,-n", flags->options.tokens, "Write at most so many tokens")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
       ->capture_default_str();
-  command.add_option("--temperature", sampling.temperature, "0: always the most probable token")->capture_default_str();
+  command.add_option("--temperature", sampling.temperature, "0: always the most probable token")
+      ->capture_default_str();
   command.add_option("--top-p", sampling.top_p, "Only the most probable tokens whose sum reaches P")
       ->capture_default_str();
-  command.add_option("--top-k", sampling.top_k, "Only the K most probable tokens (0: all)")->capture_default_str();
-  command.add_option("--top-a", sampling.top_a, "Only tokens with p >= A * max(p)^2 (0: all)")->capture_default_str();
+  command.add_option("--top-k", sampling.top_k, "Only the K most probable tokens (0: all)")
+      ->capture_default_str();
+  command.add_option("--top-a", sampling.top_a, "Only tokens with p >= A * max(p)^2 (0: all)")
+      ->capture_default_str();
   command.add_option("--top-p-x", sampling.top_p_x, "Beside top-p, every token with p >= X (0: none)")
       ->capture_default_str();
   command.add_option("--presence-penalty", sampling.presence_penalty)->capture_default_str();
   command.add_option("--frequency-penalty", sampling.frequency_penalty)->capture_default_str();
-  command.add_option("--penalty-decay", sampling.penalty_decay, "How penalties fade per token")->capture_default_str();
+  command.add_option("--penalty-decay", sampling.penalty_decay, "How penalties fade per token")
+      ->capture_default_str();
   command.add_option("--stop", flags->options.stop, "End before this text (may be repeated)");
   command.add_option("--seed", flags->seed, "Same seed, same text");
   command.add_flag("--quiet,-q", flags->quiet, "Only the text");

@@ -20,7 +20,7 @@ struct Flags {
 };
 
 struct Health {
-  int64_t broken = 0;     // NaN or infinite
+  int64_t broken = 0;  // NaN or infinite
   double smallest = INFINITY, largest = -INFINITY, mean = 0, deviation = 0;
   bool constant() const { return smallest == largest; }
 };
@@ -42,7 +42,8 @@ Health health_of(const TensorEntry& tensor) {
   }
   if (good == 0) return health;
   health.mean /= static_cast<double>(good);
-  health.deviation = std::sqrt(std::max(0.0, squares / static_cast<double>(good) - health.mean * health.mean));
+  health.deviation =
+      std::sqrt(std::max(0.0, squares / static_cast<double>(good) - health.mean * health.mean));
   return health;
 }
 
@@ -51,8 +52,8 @@ std::string shape_of(const TensorEntry& tensor) { return fmt::format("[{}]", fmt
 int list_versions() {
   fmt::print("{:<8} {:<16} {:>4}  {:<52} {}\n", "name", "title", "year", "recurrence", "source");
   for (const ModelVersion* version : model_versions())
-    fmt::print("{:<8} {:<16} {:>4}  {:<52} {}\n", version->name, version->title, version->year, version->recurrence,
-               version->source);
+    fmt::print("{:<8} {:<16} {:>4}  {:<52} {}\n", version->name, version->title, version->year,
+               version->recurrence, version->source);
   return 0;
 }
 
@@ -98,14 +99,24 @@ int inspect(const Flags& flags) {
   const std::string tokenizer = metadata("aviary.tokenizer"), hash = metadata("aviary.tokenizer_hash");
 
   if (flags.json) {
-    Json json{{"path", path.string()},          {"format", file.format()},       {"version", config.version},
-              {"title", version.title},         {"layers", config.n_layer},      {"width", config.n_embd},
-              {"vocabulary", config.vocab_size}, {"head_size", config.head_size}, {"feed_forward", config.dim_ffn},
-              {"parameters", parameters},       {"tokenizer", tokenizer},        {"tokenizer_hash", hash},
-              {"state_bytes", state_numbers * 4}, {"problems", problems}};
+    Json json{{"path", path.string()},
+              {"format", file.format()},
+              {"version", config.version},
+              {"title", version.title},
+              {"layers", config.n_layer},
+              {"width", config.n_embd},
+              {"vocabulary", config.vocab_size},
+              {"head_size", config.head_size},
+              {"feed_forward", config.dim_ffn},
+              {"parameters", parameters},
+              {"tokenizer", tokenizer},
+              {"tokenizer_hash", hash},
+              {"state_bytes", state_numbers * 4},
+              {"problems", problems}};
     for (const TensorEntry& tensor : file.tensors())
-      json["tensors"].push_back({{"name", tensor.name}, {"dtype", name_of(tensor.dtype)}, {"shape", tensor.shape}});
-    fmt::print("{}\n", json.dump(2));
+      json["tensors"].push_back(
+          {{"name", tensor.name}, {"dtype", name_of(tensor.dtype)}, {"shape", tensor.shape}});
+    fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
     return problems.empty() ? 0 : 1;
   }
   fmt::print("{}\n  {} ({}), {} file, {}\n", path.string(), version.title, version.source, file.format(),
@@ -113,22 +124,24 @@ int inspect(const Flags& flags) {
   print_sizes(config);
   fmt::print("  {} parameters: {} in f32, {} in bf16\n", with_commas(parameters), human_bytes(parameters * 4),
              human_bytes(parameters * 2));
-  fmt::print("  state of one sequence: {} numbers, {}, whatever the length of the text\n", with_commas(state_numbers),
-             human_bytes(state_numbers * 4));
-  fmt::print("  tokenizer: {}\n", tokenizer.empty() ? "none in the file" : fmt::format("{} (hash {})", tokenizer, hash));
+  fmt::print("  state of one sequence: {} numbers, {}, whatever the length of the text\n",
+             with_commas(state_numbers), human_bytes(state_numbers * 4));
+  fmt::print("  tokenizer: {}\n",
+             tokenizer.empty() ? "none in the file" : fmt::format("{} (hash {})", tokenizer, hash));
   if (!metadata("aviary.step").empty()) fmt::print("  trained for {} steps\n", metadata("aviary.step"));
   if (problems.empty()) fmt::print("  health: all numbers are finite, every matrix is trained\n");
   for (const std::string& problem : problems) fmt::print("  health: {}\n", problem);
   if (flags.tensors) {
-    fmt::print("\n{:<36} {:<5} {:<16} {:>10} {:>10} {:>10} {:>10}\n", "tensor", "type", "shape", "min", "max", "mean",
-               "deviation");
+    fmt::print("\n{:<36} {:<5} {:<16} {:>10} {:>10} {:>10} {:>10}\n", "tensor", "type", "shape", "min", "max",
+               "mean", "deviation");
     for (const TensorEntry& tensor : file.tensors()) {
       const Health health = health_of(tensor);
-      fmt::print("{:<36} {:<5} {:<16} {:>10.4f} {:>10.4f} {:>10.4f} {:>10.4f}\n", tensor.name, name_of(tensor.dtype),
-                 shape_of(tensor), health.smallest, health.largest, health.mean, health.deviation);
+      fmt::print("{:<36} {:<5} {:<16} {:>10.4f} {:>10.4f} {:>10.4f} {:>10.4f}\n", tensor.name,
+                 name_of(tensor.dtype), shape_of(tensor), health.smallest, health.largest, health.mean,
+                 health.deviation);
     }
   }
-  return 0;
+  return problems.empty() ? 0 : 1;
 }
 
 }  // namespace

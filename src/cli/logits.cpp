@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "cli/cli.h"
 #include "infer/generate.h"
+#include "text/utf8.h"
 
 namespace aviary::cli {
 namespace {
@@ -23,14 +24,17 @@ struct Flags {
 // Readable in one line: control characters as escapes, what is no UTF-8 as bytes.
 std::string quoted(std::string_view bytes) {
   std::string text = "\"";
-  for (char c : bytes) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '\n')
+  while (!bytes.empty()) {
+    const auto step = utf8_step(bytes);
+    const std::string_view piece = bytes.substr(0, static_cast<size_t>(step.length));
+    const auto first = static_cast<unsigned char>(piece[0]);
+    bytes.remove_prefix(piece.size());
+    if (piece == "\n")
       text += "\\n";
-    else if (byte < 32 || byte == 127)
-      text += fmt::format("\\x{:02x}", byte);
+    else if (step.kind == Utf8Kind::character && first >= 32 && first != 127)
+      text += piece;
     else
-      text += c;
+      for (char c : piece) text += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
   }
   return text + "\"";
 }
@@ -40,11 +44,13 @@ void print_top(const std::vector<float>& logits, const Tokenizer* tokenizer, int
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return logits[a] > logits[b]; });
   double sum = 0;
-  for (float logit : logits) sum += std::exp(static_cast<double>(logit) - static_cast<double>(logits[order[0]]));
+  for (float logit : logits)
+    sum += std::exp(static_cast<double>(logit) - static_cast<double>(logits[order[0]]));
   fmt::print("{:>7} {:>12} {:>12}  text\n", "token", "logit", "probability");
   for (size_t i = 0; i < std::min(order.size(), static_cast<size_t>(top)); ++i) {
     const size_t token = order[i];
-    const double p = std::exp(static_cast<double>(logits[token]) - static_cast<double>(logits[order[0]])) / sum;
+    const double p =
+        std::exp(static_cast<double>(logits[token]) - static_cast<double>(logits[order[0]])) / sum;
     fmt::print("{:>7} {:>12.6f} {:>12.8f}  {}\n", token, logits[token], p,
                tokenizer ? quoted(tokenizer->bytes_of(static_cast<int32_t>(token))) : "");
   }
@@ -55,7 +61,8 @@ int print_logits(const Flags& flags) {
   Runner runner(*loaded.model, flags.model.chosen_precision());
   std::vector<int32_t> tokens = flags.tokens;
   if (tokens.empty()) tokens = require_tokenizer(loaded).encode(flags.prompt);
-  require(!tokens.empty(), "logits: name the tokens (--tokens 1,2,3) or the text (--prompt TEXT) before the one asked for");
+  require(!tokens.empty(),
+          "logits: name the tokens (--tokens 1,2,3) or the text (--prompt TEXT) before the one asked for");
   State state = runner.new_state();
   const std::vector<float> logits = read_tokens(runner, tokens, state);
   if (!flags.raw.empty()) write_file_atomically(flags.raw, std::as_bytes(std::span(logits)));

@@ -13,9 +13,30 @@ namespace {
 
 using namespace aviary;
 
+// One sentence for a command line that cannot be.
+int refuse(const CLI::App& app, const CLI::ParseError& error) {
+  const auto chosen = app.get_subcommands();
+  const std::vector<std::string> extra = app.remaining();
+  std::string program = "aviary", what = error.what();
+  if (!chosen.empty()) program += " " + chosen.front()->get_name();
+  if (chosen.empty() && !extra.empty() && !extra.front().starts_with("-"))
+    what = fmt::format("there is no command \"{}\"", extra.front());
+  for (char& c : what)
+    if (c == '\n') c = ' ';
+  fmt::print(stderr, "{}: {}; {} --help lists what there is\n", program, what, program);
+  return 2;
+}
+
+// What was printed may still be on its way to a disk that is full.
+void flush_output() {
+  require(std::fflush(stdout) == 0 && !std::ferror(stdout),
+          "the output cannot be written (is the disk full, or its reader gone?)");
+}
+
 int run(int argc, char** argv) {
-  CLI::App app{"Train, evaluate and use RWKV language models.\n"
-               "Start with:  aviary train book.txt   and then:  aviary generate"};
+  CLI::App app{
+      "Train, evaluate and use RWKV language models.\n"
+      "Start with:  aviary train book.txt   and then:  aviary generate"};
   app.set_version_flag("--version", std::string("aviary ") + version());
   app.require_subcommand(1);
   app.fallthrough();
@@ -34,7 +55,8 @@ int run(int argc, char** argv) {
   add("evaluate", "Loss, perplexity and bits per byte of a model on a text", cli::add_evaluate);
   add("generate", "Write text with a model", cli::add_generate);
   add("inspect", "Say what a model file is", cli::add_inspect);
-  add("verify", "Check that a model computes the same however its input is cut; or compare with reference data",
+  add("verify",
+      "Check that a model computes the same however its input is cut; or compare with reference data",
       cli::add_verify);
   add("logits", "The distribution of the next token", cli::add_logits);
   add("data", "Prepare texts", cli::add_data);
@@ -42,13 +64,17 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    return error.get_exit_code() == 0 ? app.exit(error) : refuse(app, error);
   }
   set_threads(thread_count);
   if (isa == "avx2") kernels::set_isa(kernels::Isa::avx2);
   if (isa == "baseline") kernels::set_isa(kernels::Isa::baseline);
   for (auto& [command, action] : commands)
-    if (command->parsed()) return action();
+    if (command->parsed()) {
+      const int code = action();
+      flush_output();
+      return code;
+    }
   return 2;
 }
 

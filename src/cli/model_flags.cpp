@@ -25,8 +25,10 @@ fs::path newest_run() {
       time = written;
     }
   }
-  require(!newest.empty(), "no model was named and there is no run below {}/ to take; train one first "
-                           "(aviary train book.txt) or name a file", runs_folder);
+  require(!newest.empty(),
+          "no model was named and there is no run below {}/ to take; train one first "
+          "(aviary train book.txt) or name a file",
+          runs_folder);
   return newest;
 }
 
@@ -66,7 +68,12 @@ kernels::Precision ModelFlags::chosen_precision() const { return parse_precision
 
 TokenizerPtr open_tokenizer(const std::string& name) {
   if (name == "bytes") return make_bytes_tokenizer();
-  return make_world_tokenizer(read_file(name, largest_vocabulary));
+  const std::string lines = read_file(name, largest_vocabulary);
+  try {
+    return make_world_tokenizer(lines);
+  } catch (const Error& error) {
+    fail("{}: {}", name, error.what());
+  }
 }
 
 const Tokenizer& require_tokenizer(const LoadedModel& loaded) {

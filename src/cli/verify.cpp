@@ -32,7 +32,8 @@ int verify(const Flags& flags) {
   if (flags.golden.empty()) {
     LoadedModel loaded = flags.model.load();
     Runner runner(*loaded.model, flags.model.chosen_precision());
-    fmt::print("{}: largest difference to one pass over {} random tokens\n", loaded.path.string(), flags.length);
+    fmt::print("{}: largest difference to one pass over {} random tokens\n", loaded.path.string(),
+               flags.length);
     good = report(check_split_law(runner, flags.length, flags.seed));
   }
   for (const std::string& folder : flags.golden) {
@@ -49,7 +50,9 @@ Action add_verify(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   flags->model.add_to(command);
   command.add_option("--golden", flags->golden, "Folders of reference data (tests/golden/README.md)");
-  command.add_option("--length", flags->length, "Tokens to run")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  command.add_option("--length", flags->length, "Tokens to run")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
   command.add_option("--seed", flags->seed, "Of the tokens and the splits")->capture_default_str();
   return [flags] { return verify(*flags); };
 }

@@ -107,6 +107,14 @@ TokenizerPtr tokenizer_of(const TensorFile& file, const std::string& where, cons
   return tokenizer;
 }
 
+std::unique_ptr<Model> create_model_of(const std::string& where, const ModelConfig& config, Dtype dtype) {
+  try {
+    return create_model(config, dtype);
+  } catch (const Error& error) {
+    fail("{}: {}", where, error.what());
+  }
+}
+
 }  // namespace
 
 ModelConfig config_of(const TensorFile& file, const std::string& where) {
@@ -140,13 +148,12 @@ Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype, bool 
   for (const TensorEntry& tensor : file.tensors())
     numbers += static_cast<int64_t>(tensor.data.size()) / size_of(tensor.dtype);
   const int64_t width = std::max<int64_t>(config.n_embd, 1);
-  require(config.vocab_size <= numbers / width && config.n_layer <= numbers / width &&
-              config.dim_ffn <= numbers / width,
-          "{}: the config asks for {} layers of width {} and a vocabulary of {}, but the file holds only {} "
-          "numbers",
-          where, config.n_layer, config.n_embd, config.vocab_size, numbers);
+  for (int64_t rows : {config.vocab_size, config.n_layer, config.dim_ffn, config.rank_decay, config.rank_a,
+                       config.rank_v, config.rank_gate})
+    require(rows <= numbers / width, "{}: the config asks for a matrix of {} x {}, but the file holds only {} numbers",
+            where, rows, config.n_embd, numbers);
   Checkpoint checkpoint;
-  checkpoint.model = create_model(config, dtype);
+  checkpoint.model = create_model_of(where, config, dtype);
   load_parameters(file, where, *checkpoint.model, allow_broken);
   checkpoint.tokenizer = tokenizer_of(file, where, config);
   checkpoint.metadata = file.metadata();

@@ -1,5 +1,7 @@
 #include "train/config.h"
 
+#include <unistd.h>
+
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -35,6 +37,7 @@ void visit_fields(Config& c, Visit visit) {
   visit("accumulate", c.accumulate);
   visit("carry_state", c.carry_state);
   visit("steps", c.schedule.steps);
+  visit("minutes", c.minutes);
   visit("learning_rate", c.schedule.start);
   visit("final_learning_rate", c.schedule.end);
   visit("warmup", c.schedule.warmup);
@@ -78,7 +81,8 @@ TrainConfig train_config_from_json(const std::string& text, const std::string& w
   read("schedule", schedule);
   read("precision", precision);
   config.schedule.kind = schedule_kind(schedule);
-  require(precision == "f32" || precision == "bf16", "{}: precision \"{}\", expected f32 or bf16", where, precision);
+  require(precision == "f32" || precision == "bf16", "{}: precision \"{}\", expected f32 or bf16", where,
+          precision);
   config.precision = precision == "bf16" ? kernels::Precision::bf16 : kernels::Precision::f32;
   check(config);
   return config;
@@ -86,14 +90,15 @@ TrainConfig train_config_from_json(const std::string& text, const std::string& w
 
 void check(const TrainConfig& config) {
   auto between = [](const char* what, double value, double low, double high) {
-    require(std::isfinite(value) && value >= low && value <= high, "--{} is {}, expected {} to {}", what, value, low,
-            high);
+    require(std::isfinite(value) && value >= low && value <= high, "--{} is {}, expected {} to {}", what,
+            value, low, high);
   };
   const double many = 1e12;
   between("context", static_cast<double>(config.context), 1, 1 << 20);
   between("batch", static_cast<double>(config.batch), 1, 1 << 16);
   between("accumulate", static_cast<double>(config.accumulate), 1, 1 << 16);
   between("steps", static_cast<double>(config.schedule.steps), 1, many);
+  between("minutes", config.minutes, 0, 1e6);
   between("warmup", static_cast<double>(config.schedule.warmup), 0, many);
   between("learning-rate", config.schedule.start, 0, 10);
   between("final-learning-rate", config.schedule.end, 0, 10);
@@ -102,16 +107,30 @@ void check(const TrainConfig& config) {
   between("weight-decay", config.weight_decay, 0, 100);
   between("clip", config.clip, 0, 1e9);
   between("dropout", config.dropout, 0, 0.95);
+  between("checkpoint-every", static_cast<double>(config.checkpoint_every), 0, many);
+  between("validate-every", static_cast<double>(config.validate_every), -1, many);
+  between("sample-every", static_cast<double>(config.sample_every), -1, many);
+  between("validation-bytes", static_cast<double>(config.validation_bytes), -1, 1e15);
   between("layers", static_cast<double>(config.model.n_layer), 1, 1024);
   between("width", static_cast<double>(config.model.n_embd), 8, 1 << 16);
-  require(config.schedule.kind != ScheduleKind::exponential || (config.schedule.start > 0 && config.schedule.end > 0),
+  between("head-size", static_cast<double>(config.model.head_size), 0, 1 << 16);
+  require(config.schedule.kind != ScheduleKind::exponential ||
+              (config.schedule.start > 0 && config.schedule.end > 0),
           "--schedule exponential needs learning rates above 0, got {} and {}", config.schedule.start,
           config.schedule.end);
-  // Activations of a step, roughly: what would never fit is refused before anything is allocated.
-  const double floats = static_cast<double>(config.context) * static_cast<double>(config.batch) *
-                        static_cast<double>(config.model.n_embd) * static_cast<double>(config.model.n_layer) * 40;
-  require(floats * 4 < 1e12, "--context {} --batch {} with {} layers of width {} would need about {:.0f} GB of memory",
-          config.context, config.batch, config.model.n_layer, config.model.n_embd, floats * 4 / 1e9);
+  // Activations of a step, parameters, their gradients and moments, counted low: what cannot fit is refused
+  // before anything is allocated.
+  const double C = static_cast<double>(config.model.n_embd),
+               layers = static_cast<double>(config.model.n_layer);
+  const double rows = static_cast<double>(config.context) * static_cast<double>(config.batch);
+  const double gigabytes = 4 * (rows * C * layers * 20 + 4 * 12 * C * C * layers) / 1e9;
+  const double here =
+      static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE)) / 1e9;
+  require(here <= 0 || gigabytes < here,
+          "--context {} --batch {} with {} layers of width {} need more than {:.0f} GB of memory, but this "
+          "machine has "
+          "{:.1f}",
+          config.context, config.batch, config.model.n_layer, config.model.n_embd, gigabytes, here);
 }
 
 }  // namespace aviary

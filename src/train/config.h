@@ -1,4 +1,5 @@
-// Everything that decides what a training run computes; kept in the run's folder so that it can go on bit for bit.
+// Everything that decides what a training run computes; kept in the run's folder so that it can go on bit for
+// bit.
 #pragma once
 
 #include <string>
@@ -11,21 +12,24 @@ namespace aviary {
 
 struct TrainConfig {
   ModelConfig model;
-  std::string text;             // the file
-  std::string text_hash;        // xxh64 of its bytes
+  std::string text;       // the file
+  std::string text_hash;  // xxh64 of its bytes
   std::string tokenizer = "world";
   int64_t validation_bytes = -1;  // the end of the text; -1: the corpus decides
-  int64_t context = 128;        // tokens of a sequence in a step
-  int64_t batch = 16;           // sequences of a step
-  int64_t accumulate = 1;       // passes whose gradients make one step
-  bool carry_state = false;     // sequences go on where they stopped, with their state
+  int64_t context = 128;          // tokens of a sequence in a step
+  int64_t batch = 16;             // sequences of a step
+  int64_t accumulate = 1;         // passes whose gradients make one step
+  bool carry_state = false;       // sequences go on where they stopped, with their state
   Schedule schedule;
+  double minutes = 0;  // > 0: the steps follow from the speed of the first ones, so that they last so long
   double beta1 = 0.9, beta2 = 0.99, epsilon = 1e-18, weight_decay = 0, clip = 1;
   double dropout = 0;
   bool l2wrap = true;
   kernels::Precision precision = kernels::Precision::f32;
   uint64_t seed = 1;
-  int64_t validate_every = 0, checkpoint_every = 0, sample_every = 0;  // steps; 0: never but at the end
+  int64_t checkpoint_every = 0;  // steps; 0: by the clock and at the end
+  int64_t validate_every = -1,
+          sample_every = -1;  // steps; 0: never but at the end; -1: some times in the run
 
   int64_t tokens_per_step() const { return context * batch * accumulate; }
 };

@@ -41,12 +41,16 @@ RunLog::RunLog(const std::filesystem::path& folder, int64_t steps_done) : folder
     if (!json.is_object() || !json.value("step", Json()).is_number_integer()) continue;  // cut off by a kill
     const int64_t step = json["step"];
     if (step > steps_done) continue;
+    auto number = [&](const char* name, double otherwise) {
+      const Json value = json.value(name, Json());
+      return value.is_number() ? value.get<double>() : otherwise;
+    };
     StepReport report{.step = step};
-    report.loss = json.value("loss", std::nan(""));
-    report.learning_rate = json.value("learning_rate", 0.0);
-    report.gradient_norm = json.value("gradient_norm", std::nan(""));
-    report.seconds = json.value("seconds", 0.0);
-    report.validation_bits_per_byte = json.value("validation_bits_per_byte", -1.0);
+    report.loss = number("loss", std::nan(""));
+    report.learning_rate = number("learning_rate", 0);
+    report.gradient_norm = number("gradient_norm", std::nan(""));
+    report.seconds = number("seconds", 0);
+    report.validation_bits_per_byte = number("validation_bits_per_byte", -1);
     reports_.push_back(report);
     kept += line + "\n";
   }
@@ -60,14 +64,17 @@ void RunLog::add(const StepReport& report, int64_t tokens_per_step) {
   std::ofstream file(path, std::ios::app);
   file << line_of(report, report.step * tokens_per_step);
   file.flush();
-  require(file.good(), "{}: cannot be written (is the disk full?); the last checkpoint is whole", path.string());
+  require(file.good(), "{}: cannot be written (is the disk full?); the last checkpoint is whole",
+          path.string());
 }
 
 void RunLog::draw(double bits_per_byte_of_a_nat) const {
-  Series train{.name = "training (smoothed)", .x = {}, .y = {}}, validation{.name = "validation", .x = {}, .y = {}};
+  Series train{.name = "training (smoothed)", .x = {}, .y = {}},
+      validation{.name = "validation", .x = {}, .y = {}};
   double smooth = std::nan("");
   for (const StepReport& report : reports_) {
-    if (std::isfinite(report.loss)) smooth = std::isfinite(smooth) ? fade * smooth + (1 - fade) * report.loss : report.loss;
+    if (std::isfinite(report.loss))
+      smooth = std::isfinite(smooth) ? fade * smooth + (1 - fade) * report.loss : report.loss;
     train.x.push_back(static_cast<double>(report.step));
     train.y.push_back(smooth * bits_per_byte_of_a_nat);
     if (report.validation_bits_per_byte < 0) continue;

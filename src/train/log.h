@@ -10,7 +10,8 @@ namespace aviary {
 
 class RunLog {
  public:
-  // Reads the log of the folder, if any, and forgets what lies behind `steps_done`: those steps will be done again.
+  // Reads the log of the folder, if any, and forgets what lies behind `steps_done`: those steps will be done
+  // again.
   RunLog(const std::filesystem::path& folder, int64_t steps_done);
 
   // Appends one line to the file.

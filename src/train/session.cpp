@@ -17,12 +17,16 @@ namespace {
 constexpr int64_t validation_tokens = 20000;  // looked at during training; the end looks at all
 constexpr int64_t broken_steps_allowed = 10;
 constexpr int64_t sample_tokens = 40;
+constexpr int64_t validations = 20, samples = 5;  // in a run, unless the config says how often
 
 class Session {
  public:
   Session(Trainer& trainer, const SessionOptions& options)
-      : trainer_(trainer), options_(options), log_(options.folder, trainer.steps_done()),
-        started_(now()), saved_(started_) {}
+      : trainer_(trainer),
+        options_(options),
+        log_(options.folder, trainer.steps_done()),
+        started_(now()),
+        saved_(started_) {}
 
   SessionEnd run() {
     InterruptGuard guard;
@@ -31,17 +35,20 @@ class Session {
     while (!trainer_.finished() && !guard.interrupted()) {
       StepReport report = trainer_.step();
       if (trainer_.broken_steps() > broken_steps_allowed)
-        fail("training diverged: the gradient has not been finite since step {}; the last good checkpoint is in {}: "
-             "resume it, or start again with a smaller --learning-rate",
-             report.step - trainer_.broken_steps(), options_.folder.string());
-      smooth_ = std::isfinite(report.loss) ? (smooth_ > 0 ? 0.95 * smooth_ + 0.05 * report.loss : report.loss) : smooth_;
-      if (every(config.validate_every) && !trainer_.finished())
+        fail(
+            "training diverged: the gradient has not been finite since step {}; the last good checkpoint is "
+            "in {}: "
+            "resume it, or start again with a smaller --learning-rate",
+            report.step - trainer_.broken_steps(), options_.folder.string());
+      choose_steps();
+      smooth_ = std::isfinite(report.loss) ? (smooth_ > 0 ? 0.95 * smooth_ + 0.05 * report.loss : report.loss)
+                                           : smooth_;
+      if (every(config.validate_every, validations) && !trainer_.finished())
         report.validation_bits_per_byte = trainer_.validate(validation_tokens);
       if (trainer_.finished()) report.validation_bits_per_byte = trainer_.validate();
       log_.add(report, config.tokens_per_step());
-      choose_steps();
       show(report);
-      if (every(config.sample_every) && !trainer_.finished()) sample();
+      if (every(config.sample_every, samples) && !trainer_.finished()) sample();
       if (every(config.checkpoint_every) || now() - saved_ > options_.checkpoint_seconds) save();
     }
     save();
@@ -54,13 +61,19 @@ class Session {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
   }
   bool every(int64_t steps) const { return steps > 0 && trainer_.steps_done() % steps == 0; }
+  // The same where a negative number stands for `times` in the whole run.
+  bool every(int64_t steps, int64_t times) const {
+    const TrainConfig& config = trainer_.config();
+    if (steps >= 0) return every(steps);
+    return config.minutes <= 0 && every(std::max<int64_t>(1, config.schedule.steps / times));
+  }
 
-  // The number of steps for --minutes, from the speed of the first ones; until then the rate does not depend on it.
+  // The number of steps for --minutes, from the speed of the first ones; until then the rate does not depend
+  // on it.
   void choose_steps() {
     const int64_t done = trainer_.steps_done() - first_step_;
-    const double spent = now() - started_, wanted = options_.minutes * 60;
-    if (options_.minutes <= 0 || chosen_ || (done < 10 && spent < wanted / 20)) return;
-    chosen_ = true;
+    const double spent = now() - started_, wanted = trainer_.config().minutes * 60;
+    if (wanted <= 0 || (done < 10 && spent < wanted / 20)) return;
     const double left = std::max(0.0, wanted - spent) / (spent / static_cast<double>(done));
     const int64_t steps = trainer_.steps_done() + static_cast<int64_t>(left);
     trainer_.set_steps(std::min(steps, trainer_.config().schedule.steps));
@@ -70,30 +83,33 @@ class Session {
   void show(const StepReport& report) {
     const TrainConfig& config = trainer_.config();
     const int64_t per_step = config.tokens_per_step();
-    if (!progress_ || (chosen_ && !drawn_with_chosen_)) {
-      drawn_with_chosen_ = chosen_;
+    const int64_t total = config.minutes > 0 ? 0 : config.schedule.steps * per_step;  // 0: not chosen yet
+    if (!progress_ || total != total_) {
+      total_ = total;
       progress_.reset();
-      progress_ = std::make_unique<Progress>(ProgressOptions{.label = "train", .total = config.schedule.steps * per_step,
-                                                             .start = first_step_ * per_step, .out = options_.out});
+      progress_ = std::make_unique<Progress>(ProgressOptions{
+          .label = "train", .total = total, .start = first_step_ * per_step, .out = options_.out});
     }
-    std::string fields = fmt::format("step {} | loss {:.3f} | {:.2f} bits/byte", with_commas(report.step), smooth_,
-                                     smooth_ * bits_per_byte_of_a_nat());
+    std::string fields = fmt::format("step {} | loss {:.3f} | {:.2f} bits/byte", with_commas(report.step),
+                                     smooth_, smooth_ * bits_per_byte_of_a_nat());
     progress_->update(report.step * per_step, fields);
     if (report.validation_bits_per_byte >= 0)
-      progress_->print(fmt::format("step {}: {:.3f} bits per byte on the validation text", with_commas(report.step),
-                                   report.validation_bits_per_byte));
+      progress_->print(fmt::format("step {}: {:.3f} bits per byte on the validation text",
+                                   with_commas(report.step), report.validation_bits_per_byte));
     if (trainer_.broken_steps() > 0)
       progress_->print(fmt::format("step {}: the gradient is not finite; the step was skipped", report.step));
   }
 
   double bits_per_byte_of_a_nat() const {
-    return static_cast<double>(trainer_.data().train.size()) / static_cast<double>(trainer_.data().train_bytes) / std::log(2.0);
+    return static_cast<double>(trainer_.data().train.size()) /
+           static_cast<double>(trainer_.data().train_bytes) / std::log(2.0);
   }
 
   void sample() {
     GenerateOptions options{.tokens = sample_tokens};
     options.sampling.seed = trainer_.config().seed;
-    std::string text = generate(trainer_.runner(), trainer_.tokenizer(), options_.sample_prompt, options).text;
+    std::string text =
+        generate(trainer_.runner(), trainer_.tokenizer(), options_.sample_prompt, options).text;
     std::replace(text.begin(), text.end(), '\n', ' ');
     progress_->print(fmt::format("  \"{}{} ...\"", options_.sample_prompt, text));
   }
@@ -111,11 +127,13 @@ class Session {
   std::unique_ptr<Progress> progress_;
   int64_t first_step_ = 0;
   double smooth_ = 0;
-  bool chosen_ = false, drawn_with_chosen_ = false;
+  int64_t total_ = 0;
 };
 
 }  // namespace
 
-SessionEnd run_session(Trainer& trainer, const SessionOptions& options) { return Session(trainer, options).run(); }
+SessionEnd run_session(Trainer& trainer, const SessionOptions& options) {
+  return Session(trainer, options).run();
+}
 
 }  // namespace aviary

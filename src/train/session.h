@@ -11,7 +11,6 @@ namespace aviary {
 
 struct SessionOptions {
   std::filesystem::path folder;
-  double minutes = 0;  // > 0: the number of steps is chosen after the first ones so that the run lasts so long
   double checkpoint_seconds = 60;  // besides config.checkpoint_every
   std::string sample_prompt;
   std::FILE* out = stdout;
@@ -19,8 +18,8 @@ struct SessionOptions {
 
 enum class SessionEnd : uint8_t { finished, interrupted };
 
-// Trains until the last step or Ctrl-C; both end with a checkpoint. Throws Error when the loss stays not finite, with
-// the last good checkpoint left in place.
+// Trains until the last step or Ctrl-C; both end with a checkpoint. Throws Error when the loss stays not
+// finite, with the last good checkpoint left in place.
 SessionEnd run_session(Trainer& trainer, const SessionOptions& options);
 
 }  // namespace aviary

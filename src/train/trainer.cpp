@@ -1,7 +1,11 @@
 #include "train/trainer.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <chrono>
 #include <cmath>
+#include <span>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -17,6 +21,7 @@ namespace fs = std::filesystem;
 constexpr const char* checkpoint_file = "checkpoint.safetensors";
 constexpr const char* model_file = "model.safetensors";
 constexpr const char* config_file = "config.json";
+constexpr const char* fingerprint_key = "aviary.fingerprint";
 constexpr int64_t validation_chunk = 512;
 
 TensorEntry entry_of(const std::string& name, const Tensor& tensor) {
@@ -26,7 +31,16 @@ TensorEntry entry_of(const std::string& name, const Tensor& tensor) {
   return entry;
 }
 
-void read_tensor(const TensorFile& file, const std::string& where, const std::string& name, const Tensor& to) {
+// Of all data in the order of the file, so that a damaged checkpoint is noticed wherever the damage is.
+std::string fingerprint_of(std::span<const TensorEntry> entries) {
+  XXH3_state_t state;
+  XXH3_64bits_reset(&state);
+  for (const TensorEntry& entry : entries) XXH3_64bits_update(&state, entry.data.data(), entry.data.size());
+  return fmt::format("{:016x}", XXH3_64bits_digest(&state));
+}
+
+void read_tensor(const TensorFile& file, const std::string& where, const std::string& name,
+                 const Tensor& to) {
   const TensorEntry* entry = file.find(name);
   require(entry && entry->dtype == to.dtype() && static_cast<int64_t>(entry->data.size()) == to.bytes(),
           "{}: {} is missing or of another size: not a checkpoint of this run", where, name);
@@ -50,10 +64,15 @@ std::unique_ptr<Model> initialized_model(const TrainConfig& config) {
 }  // namespace
 
 Trainer::Trainer(TrainConfig config, TokenizerPtr tokenizer, Corpus data)
-    : config_(std::move(config)), tokenizer_(std::move(tokenizer)), data_(std::move(data)),
-      model_(initialized_model(config_)), runner_(*model_, config_.precision),
-      optimizer_(*model_, {config_.beta1, config_.beta2, config_.epsilon, config_.weight_decay, config_.clip}),
-      state_(runner_.new_state(config_.batch)), dropout_random_(Random(config_.seed).split(2)),
+    : config_(std::move(config)),
+      tokenizer_(std::move(tokenizer)),
+      data_(std::move(data)),
+      model_(initialized_model(config_)),
+      runner_(*model_, config_.precision),
+      optimizer_(*model_,
+                 {config_.beta1, config_.beta2, config_.epsilon, config_.weight_decay, config_.clip}),
+      state_(runner_.new_state(config_.batch)),
+      dropout_random_(Random(config_.seed).split(2)),
       sampler_(static_cast<int64_t>(data_.train.size()), config_.context, config_.batch, config_.seed),
       sequences_(Sequences::uniform(config_.batch, config_.context)) {
   config_.model = model_->config();
@@ -97,7 +116,8 @@ StepReport Trainer::step() {
 
 double Trainer::validate(int64_t tokens) {
   std::span<const int32_t> text = data_.validation;
-  if (tokens > 0 && tokens < static_cast<int64_t>(text.size())) text = text.first(static_cast<size_t>(tokens));
+  if (tokens > 0 && tokens < static_cast<int64_t>(text.size()))
+    text = text.first(static_cast<size_t>(tokens));
   if (text.size() < 2) return -1;
   return evaluate(runner_, text, *tokenizer_, {}, validation_chunk).bits_per_byte();
 }
@@ -111,13 +131,16 @@ void Trainer::save(const fs::path& folder) const {
   std::vector<TensorEntry> entries;
   for (const Parameter& parameter : model_->parameters())
     entries.push_back(entry_of(parameter.spec.name, parameter.weight.value()));
-  for (const Optimizer::Moment& moment : optimizer_.moments()) entries.push_back(entry_of(moment.name, moment.values));
+  for (const Optimizer::Moment& moment : optimizer_.moments())
+    entries.push_back(entry_of(moment.name, moment.values));
   if (config_.carry_state)
     for (size_t i = 0; i < state_.size(); ++i)
       entries.push_back(entry_of("state." + model_->state_specs()[i].name, state_[i]));
   auto metadata = position;
   metadata["aviary.tokenizer"] = tokenizer_->kind();
-  if (std::string vocabulary = tokenizer_->serialize(); !vocabulary.empty()) metadata["aviary.vocabulary"] = vocabulary;
+  if (std::string vocabulary = tokenizer_->serialize(); !vocabulary.empty())
+    metadata["aviary.vocabulary"] = vocabulary;
+  metadata[fingerprint_key] = fingerprint_of(entries);
   write_safetensors(folder / checkpoint_file, entries, metadata);
   save_checkpoint(folder / model_file, *model_, tokenizer_.get(), {{"aviary.step", std::to_string(step_)}});
 }
@@ -126,22 +149,30 @@ void Trainer::load(const fs::path& folder) {
   const fs::path path = folder / checkpoint_file;
   const TensorFile file = read_tensor_file(path);
   const std::string where = path.string();
+  auto fingerprint = file.metadata().find(fingerprint_key);
+  require(fingerprint != file.metadata().end() && fingerprint->second == fingerprint_of(file.tensors()),
+          "{}: the file is damaged: its content does not have the fingerprint that was written with it; "
+          "start the run "
+          "again in another folder",
+          where);
   for (Parameter& parameter : model_->parameters())
     read_tensor(file, where, parameter.spec.name, parameter.weight.value());
   model_->parameters().changed();
-  for (const Optimizer::Moment& moment : optimizer_.moments()) read_tensor(file, where, moment.name, moment.values);
+  for (const Optimizer::Moment& moment : optimizer_.moments())
+    read_tensor(file, where, moment.name, moment.values);
   if (config_.carry_state)
     for (size_t i = 0; i < state_.size(); ++i)
       read_tensor(file, where, "state." + model_->state_specs()[i].name, state_[i]);
   step_ = read_number(file, where, "aviary.step");
   optimizer_.set_steps(read_number(file, where, "aviary.optimizer_steps"));
-  dropout_random_ =
-      Random(dropout_random_.seed(), static_cast<uint64_t>(read_number(file, where, "aviary.dropout_counter")));
+  dropout_random_ = Random(dropout_random_.seed(),
+                           static_cast<uint64_t>(read_number(file, where, "aviary.dropout_counter")));
 }
 
 TrainConfig read_run_config(const fs::path& folder) {
   const fs::path path = folder / config_file;
-  require(fs::exists(path), "{}: not the folder of a training run (there is no {})", folder.string(), config_file);
+  require(fs::exists(path), "{}: not the folder of a training run (there is no {})", folder.string(),
+          config_file);
   return train_config_from_json(read_file(path, 1 << 20), path.string());
 }
 
@@ -151,9 +182,12 @@ void write_run_config(const fs::path& folder, const TrainConfig& config) {
 
 TokenizerPtr read_run_tokenizer(const fs::path& folder) {
   const TensorFile file = read_tensor_file(folder / checkpoint_file);
-  auto kind = file.metadata().find("aviary.tokenizer"), vocabulary = file.metadata().find("aviary.vocabulary");
-  require(kind != file.metadata().end(), "{}: the checkpoint names no tokenizer", (folder / checkpoint_file).string());
-  return make_tokenizer(kind->second, vocabulary == file.metadata().end() ? std::string_view() : vocabulary->second);
+  auto kind = file.metadata().find("aviary.tokenizer"),
+       vocabulary = file.metadata().find("aviary.vocabulary");
+  require(kind != file.metadata().end(), "{}: the checkpoint names no tokenizer",
+          (folder / checkpoint_file).string());
+  return make_tokenizer(kind->second,
+                        vocabulary == file.metadata().end() ? std::string_view() : vocabulary->second);
 }
 
 }  // namespace aviary

@@ -19,10 +19,10 @@ namespace aviary {
 
 // One line of the log.
 struct StepReport {
-  int64_t step = 0;   // steps done
-  double loss = 0;    // nats per token, before the step's update
+  int64_t step = 0;  // steps done
+  double loss = 0;   // nats per token, before the step's update
   double learning_rate = 0, gradient_norm = 0;
-  double seconds = 0; // of this step
+  double seconds = 0;                    // of this step
   double validation_bits_per_byte = -1;  // when measured after this step
 };
 
@@ -46,8 +46,11 @@ class Trainer {
   double validate(int64_t tokens = 0);
 
   int64_t steps_done() const { return step_; }
-  // Another length of the run, not before what is done.
-  void set_steps(int64_t steps) { config_.schedule.steps = std::max(steps, step_); }
+  // Another length of the run, not before what is done, whatever the time it takes.
+  void set_steps(int64_t steps) {
+    config_.schedule.steps = std::max(steps, step_);
+    config_.minutes = 0;
+  }
   bool finished() const { return step_ >= config_.schedule.steps; }
   const TrainConfig& config() const { return config_; }
   Runner& runner() { return runner_; }

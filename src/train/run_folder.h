@@ -1,0 +1,34 @@
+// The folder of a run on disk: who may write into it, and when a new run may begin there.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+namespace aviary {
+
+// Holds a folder for this process, so that no other one trains in it. The system lets go of it when the
+// process ends, however it ends.
+class RunFolder {
+ public:
+  // Nothing when another process holds the folder. What killed writers left half written in it is removed.
+  static std::optional<RunFolder> try_hold(const std::filesystem::path& path);
+  // Throws Error when another process holds the folder.
+  static RunFolder hold(const std::filesystem::path& path);
+  RunFolder(RunFolder&& other) noexcept;
+  RunFolder& operator=(RunFolder&&) = delete;
+  ~RunFolder();
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  RunFolder(const std::filesystem::path& path, int descriptor) : path_(path), descriptor_(descriptor) {}
+
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+};
+
+// May a new run begin in this folder without writing over anything? In one without files of a run, or with a
+// run that was stopped before its first checkpoint.
+bool can_begin(const std::filesystem::path& folder);
+
+}  // namespace aviary

@@ -1,0 +1,166 @@
+// Absurd flags and places: one sentence, exit code not 0, nothing written.
+#include <gtest/gtest.h>
+
+#include "program.h"
+
+namespace aviary::program {
+namespace {
+
+struct BadFlag {
+  const char* name;  // of the test
+  Arguments arguments;
+  std::vector<std::string> words;
+  int code = 1;  // 2: the command line itself
+};
+void PrintTo(const BadFlag& flag, std::ostream* out) { *out << flag.name; }
+
+class BadFlags : public testing::TestWithParam<BadFlag> {};
+
+TEST_P(BadFlags, AreRefusedWithOneSentence) {
+  const TestFolder folder;
+  Arguments arguments = GetParam().arguments;
+  if (!arguments.empty() &&
+      (arguments[0] == "generate" || arguments[0] == "logits" || arguments[0] == "verify"))
+    train_tiny(folder.path(), 1);
+  else
+    write(folder / "text.txt", prose(4000));
+  const auto before = files_below(folder.path());
+  expect_refusal(run(folder.path(), arguments), GetParam().words, GetParam().code);
+  EXPECT_EQ(files_below(folder.path()), before);
+}
+
+Arguments train(const std::string& flag, const std::string& value) {
+  return {"train", "text.txt", "--out", "run2", flag, value};
+}
+Arguments generate(const std::string& flag, const std::string& value) {
+  return {"generate", "run", "--threads", "1", flag, value};
+}
+
+std::string name_of(const testing::TestParamInfo<BadFlag>& info) { return info.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(
+    OfTrain, BadFlags,
+    testing::Values(
+        BadFlag{"StepsZero", train("--steps", "0"), {"--steps is 0"}},
+        BadFlag{"StepsBelowZero", train("--steps", "-1"), {"--steps is -1"}},
+        BadFlag{"ContextZero", train("--context", "0"), {"--context is 0"}},
+        BadFlag{"BatchOfMillions", train("--batch", "99999999"), {"--batch is 99999999"}},
+        BadFlag{"BatchBeyondAnyMemory",
+                {"train", "text.txt", "--out", "run2", "--batch", "65536", "--context", "1048576"},
+                {"memory"}},
+        BadFlag{"WidthSeven", train("--width", "7"), {"--width is 7"}},
+        BadFlag{"WidthBeyondAnyMemory",
+                {"train", "text.txt", "--out", "run2", "--width", "65536", "--layers", "1024"},
+                {"memory"}},
+        BadFlag{"HeadSizeFive", train("--head-size", "5"), {"head", "5", "width"}},
+        BadFlag{"HeadSizeBelowZero", train("--head-size", "-8"), {"-8"}},
+        BadFlag{"LayersZero", train("--layers", "0"), {"--layers is 0"}},
+        BadFlag{"LearningRateNan", train("--learning-rate", "nan"), {"--learning-rate is nan"}},
+        BadFlag{"DropoutTwo", train("--dropout", "2"), {"--dropout is 2"}},
+        BadFlag{"MinutesNan", train("--minutes", "nan"), {"--minutes is nan"}},
+        BadFlag{"MinutesZero", train("--minutes", "0"), {"--minutes is 0"}},
+        BadFlag{"VocabularyThree", train("--vocabulary", "3"), {"--vocabulary", "3"}, 2},
+        BadFlag{"CheckpointEveryBelowZero", train("--checkpoint-every", "-1"), {"--checkpoint-every is -1"}},
+        BadFlag{"SampleEveryBelowZero", train("--sample-every", "-5"), {"--sample-every is -5"}},
+        BadFlag{"ValidationLongerThanTheText", train("--validation-bytes", "5000"), {"5000", "validation"}},
+        BadFlag{"UnknownVersion", train("--model", "rwkv99"), {"rwkv99", "rwkv7"}},
+        BadFlag{"UnknownRecipe", train("--recipe", "cake"), {"cake"}},
+        BadFlag{"UnknownSchedule", train("--schedule", "square"), {"square", "cosine"}},
+        BadFlag{"MissingVocabulary", train("--tokenizer", "none.txt"), {"none.txt", "No such file"}},
+        BadFlag{"TextAsVocabulary", train("--tokenizer", "text.txt"), {"text.txt"}},
+        BadFlag{"NoText", {"train"}, {"book.txt", "--resume"}}),
+    name_of);
+
+INSTANTIATE_TEST_SUITE_P(
+    OfUse, BadFlags,
+    testing::Values(
+        BadFlag{"TemperatureBelowZero", generate("--temperature", "-1"), {"temperature is -1"}},
+        BadFlag{"TemperatureNan", generate("--temperature", "nan"), {"temperature is nan"}},
+        BadFlag{"TopPZero", generate("--top-p", "0"), {"top_p is 0"}},
+        BadFlag{"TopPTwo", generate("--top-p", "2"), {"top_p is 2"}},
+        BadFlag{"TopKBelowZero", generate("--top-k", "-5"), {"top_k is -5"}},
+        BadFlag{"TokensBelowZero", generate("--tokens", "-3"), {"--tokens", "-3"}, 2},
+        BadFlag{"SeedOfLetters", generate("--seed", "abc"), {"--seed", "abc"}, 2},
+        BadFlag{"StopOfHalfACharacter", generate("--stop", "\xc3"), {"--stop", "UTF-8"}},
+        BadFlag{"TokenBeyondTheVocabulary", {"logits", "run", "--tokens", "999"}, {"999", "256"}},
+        BadFlag{"TokenBelowZero", {"logits", "run", "--tokens=-1"}, {"-1", "256"}},
+        BadFlag{"NoTokens", {"logits", "run"}, {"--tokens", "--prompt"}},
+        BadFlag{"RawIntoNoFolder", {"logits", "run", "--tokens", "1", "--raw", "no/file"}, {"no/file"}},
+        BadFlag{"VerifyLengthZero", {"verify", "run", "--length", "0"}, {"--length", "0"}, 2},
+        BadFlag{"GoldenOfNothing", {"verify", "--golden", "nowhere"}, {"nowhere"}}),
+    name_of);
+
+INSTANTIATE_TEST_SUITE_P(
+    OfTheProgram, BadFlags,
+    testing::Values(
+        BadFlag{"NoThreads", {"train", "text.txt", "--threads", "0"}, {"threads", "0"}},
+        BadFlag{"ThreadsWithoutNumber", {"train", "text.txt", "--threads", "100000"}, {"100000", "1024"}},
+        BadFlag{"UnknownCommand", {"fly"}, {"no command \"fly\"", "--help"}, 2},
+        BadFlag{"NoCommand", {}, {"--help"}, 2},
+        BadFlag{"UnknownFlag", {"train", "text.txt", "--fly"}, {"--fly", "train --help"}, 2},
+        BadFlag{"TwoTexts", {"train", "text.txt", "more.txt"}, {"more.txt"}, 2},
+        BadFlag{"UnknownInstructions", {"--isa", "mmx", "train", "text.txt"}, {"mmx"}, 2},
+        BadFlag{"StepsAndMinutes",
+                {"train", "text.txt", "--steps", "3", "--minutes", "1"},
+                {"--steps", "--minutes"},
+                2}),
+    name_of);
+
+TEST(BadPlace, AFileInPlaceOfTheRunFolderIsRefused) {
+  const TestFolder folder;
+  write(folder / "text.txt", prose(4000));
+  write(folder / "run", "mine");
+  const auto before = files_below(folder.path());
+  expect_refusal(run(folder.path(), Arguments{"train", "text.txt", "--out", "run", "--steps", "2"} + tiny),
+                 {"run"});
+  expect_refusal(
+      run(folder.path(), Arguments{"train", "text.txt", "--out", "run/below", "--steps", "2"} + tiny),
+      {"run/below"});
+  EXPECT_EQ(files_below(folder.path()), before);
+}
+
+TEST(BadPlace, FilesOfSomethingElseAreNotWrittenOver) {
+  for (const char* name :
+       {"config.json", "model.safetensors", "checkpoint.safetensors", "log.jsonl", "loss.svg"}) {
+    const TestFolder folder;
+    write(folder / "text.txt", prose(4000));
+    write(folder / name, "{\"mine\": true}");
+    const auto before = files_below(folder.path());
+    expect_refusal(run(folder.path(), Arguments{"train", "text.txt", "--out", ".", "--steps", "2"} + tiny),
+                   {"--out"});
+    EXPECT_EQ(files_below(folder.path()), before);
+  }
+}
+
+TEST(BadPlace, AFinishedRunIsNotWrittenOver) {
+  const TestFolder folder;
+  train_tiny(folder.path(), 1);
+  const auto before = files_below(folder.path());
+  expect_refusal(run(folder.path(), Arguments{"train", "text.txt", "--out", "run", "--steps", "2"} + tiny),
+                 {"run", "--resume", "--out"});
+  fs::remove(folder / "run/checkpoint.safetensors");  // whoever keeps only the model keeps it
+  expect_refusal(run(folder.path(), Arguments{"train", "text.txt", "--out", "run", "--steps", "2"} + tiny),
+                 {"--out"});
+  EXPECT_EQ(read(folder / "run/model.safetensors"), before.at("run/model.safetensors"));
+}
+
+TEST(BadPlace, GenerateWithoutAnyModelSaysHowToGetOne) {
+  const TestFolder folder;
+  expect_refusal(run(folder.path(), {"generate"}), {"aviary train"});
+  expect_refusal(run(folder.path(), {"generate", "nowhere"}), {"nowhere", "No such file"});
+  expect_refusal(run(folder.path(), {"generate", "."}), {"model.safetensors"});
+}
+
+TEST(BadPlace, TextThatCannotBeMeasuredIsRefused) {
+  const TestFolder folder;
+  train_tiny(folder.path(), 1);
+  write(folder / "empty.txt", "");
+  write(folder / "one.txt", "a");
+  expect_refusal(run(folder.path(), {"evaluate", "run", "nowhere.txt"}), {"nowhere.txt", "No such file"});
+  expect_refusal(run(folder.path(), {"evaluate", "run", "empty.txt"}), {"empty.txt", "empty"});
+  expect_refusal(run(folder.path(), {"evaluate", "run", "one.txt"}), {"at least 2"});
+  expect_refusal(run(folder.path(), {"evaluate", "run", "run"}), {"run", "folder"});
+}
+
+}  // namespace
+}  // namespace aviary::program

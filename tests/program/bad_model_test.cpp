@@ -1,0 +1,164 @@
+// Damaged and foreign model files: refused with a sentence, left as they are.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "program.h"
+
+namespace aviary::program {
+namespace {
+
+const fs::path golden = fs::path(AVIARY_SOURCE_DIR) / "tests" / "golden";
+
+class BadModel : public testing::Test {
+ protected:
+  BadModel() { train_tiny(folder_.path(), 2); }
+
+  void expect_refused(const std::vector<std::string>& words) {
+    const auto before = files_below(folder_.path());
+    expect_refusal(run(folder_.path(), generate_), words);
+    expect_refusal(run(folder_.path(), {"inspect", "run", "--json"}), words);
+    expect_refusal(run(folder_.path(), {"evaluate", "run", "text.txt", "--threads", "1"}), words);
+    EXPECT_EQ(files_below(folder_.path()), before);
+  }
+  void change_config(const std::string& from, const std::string& to) {
+    rewrite_tensors(model_, [&](auto&, auto& metadata) {
+      std::string& config = metadata.at("aviary.config");
+      const size_t at = config.find(from);
+      ASSERT_NE(at, std::string::npos) << config;
+      config.replace(at, from.size(), to);
+    });
+  }
+
+  const TestFolder folder_;
+  const fs::path model_ = folder_ / "run/model.safetensors",
+                 checkpoint_ = folder_ / "run/checkpoint.safetensors";
+  const Arguments generate_ = {"generate", "run", "--tokens", "3", "--seed", "1", "--threads", "1"};
+};
+
+TEST_F(BadModel, ATruncatedModelIsRefused) {
+  const std::string whole = read(model_);
+  for (size_t size : {whole.size() - 1, whole.size() / 2, size_t{1000}, size_t{9}, size_t{3}}) {
+    write(model_, whole.substr(0, size));
+    expect_refused({"model.safetensors"});
+  }
+}
+
+TEST_F(BadModel, AnEmptyModelIsRefused) {
+  write(model_, "");
+  expect_refused({"model.safetensors", "empty"});
+}
+
+TEST_F(BadModel, AFlippedBitInTheHeaderIsRefusedOrHarmless) {
+  const std::string whole = read(model_);
+  size_t header = 0;
+  std::memcpy(&header, whole.data(), sizeof header);
+  int refused = 0;
+  for (size_t i = 0; i < 40; ++i) {
+    std::string damaged = whole;
+    const size_t at = i < 8 ? i : 8 + i * 997 % header;
+    damaged[at] = static_cast<char>(damaged[at] ^ (1 << (i % 8)));
+    write(model_, damaged);
+    const Outcome outcome = run(folder_.path(), generate_);
+    if (outcome.code == 0) continue;  // the step in the metadata, for example
+    ++refused;
+    expect_refusal(outcome, {"model.safetensors"});
+  }
+  EXPECT_GE(refused, 25);
+}
+
+TEST_F(BadModel, ATruncatedCheckpointIsNotResumed) {
+  const std::string whole = read(checkpoint_);
+  write(checkpoint_, whole.substr(0, whole.size() / 2));
+  const auto before = files_below(folder_.path());
+  expect_refusal(run(folder_.path(), {"train", "--resume", "run"}), {"checkpoint.safetensors", "cut short"});
+  EXPECT_EQ(files_below(folder_.path()), before);
+}
+
+TEST_F(BadModel, AFlippedBitAnywhereInACheckpointIsNotResumed) {
+  const std::string whole = read(checkpoint_);
+  for (size_t part = 0; part < 10; ++part) {
+    std::string damaged = whole;
+    const size_t at = part * (whole.size() - 1) / 9;
+    damaged[at] = static_cast<char>(damaged[at] ^ 1);
+    write(checkpoint_, damaged);
+    expect_refusal(run(folder_.path(), {"train", "--resume", "run", "--steps", "4", "--threads", "1"}),
+                   {"checkpoint.safetensors"});
+    EXPECT_EQ(read(checkpoint_), damaged);
+  }
+}
+
+TEST_F(BadModel, TensorsOfSomethingElseAreRefused) {
+  fs::copy_file(golden / "pth-formats/expected.safetensors", model_, fs::copy_options::overwrite_existing);
+  expect_refused({"model.safetensors", "not a model of a version known here"});
+}
+
+TEST_F(BadModel, APthFileOfSomethingElseIsRefused) {
+  fs::copy_file(golden / "pth-formats/zip.pth", model_, fs::copy_options::overwrite_existing);
+  expect_refused({"not a model of a version known here"});
+}
+
+TEST_F(BadModel, TheTensorsOfAnotherVersionAreRefused) {
+  // A config that says RWKV-7 over tensors of RWKV-4.
+  std::string config;
+  rewrite_tensors(model_, [&](auto&, auto& metadata) { config = metadata.at("aviary.config"); });
+  fs::copy_file(golden / "rwkv-v4/model.safetensors", model_, fs::copy_options::overwrite_existing);
+  rewrite_tensors(model_, [&](auto&, auto& metadata) { metadata["aviary.config"] = config; });
+  expect_refused({"model.safetensors"});
+}
+
+TEST_F(BadModel, AModelOfAVersionFromTheFutureIsRefused) {
+  change_config("rwkv7", "rwkv9");
+  expect_refused({"rwkv9", "rwkv7"});
+}
+
+TEST_F(BadModel, AConfigWithOtherSizesThanTheTensorsIsRefused) {
+  change_config("\"n_embd\":16", "\"n_embd\":32");
+  expect_refused({"model.safetensors"});
+}
+
+TEST_F(BadModel, AConfigThatAsksForEndlessMemoryIsRefused) {
+  change_config("\"dim_ffn\":64", "\"dim_ffn\":4000000000");
+  expect_refused({"model.safetensors", "4000000000"});
+}
+
+TEST_F(BadModel, WeightsThatAreNoNumbersAreRefusedAndInspected) {
+  rewrite_tensors(model_, [](auto& tensors, auto&) {
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    for (EditableTensor& tensor : tensors)
+      if (tensor.name == "blocks.1.att.key.weight") std::memcpy(tensor.data.data() + 8, &nan, sizeof nan);
+  });
+  const auto before = files_below(folder_.path());
+  expect_refusal(run(folder_.path(), generate_), {"blocks.1.att.key.weight", "nan", "element 2"});
+  const Outcome inspected = run(folder_.path(), {"inspect", "run"});
+  EXPECT_EQ(inspected.code, 1);
+  EXPECT_NE(inspected.out.find("blocks.1.att.key.weight holds 1 numbers that are NaN"), std::string::npos)
+      << inspected.out;
+  EXPECT_EQ(files_below(folder_.path()), before);
+}
+
+TEST_F(BadModel, AVocabularyOfAnotherModelIsRefused) {
+  std::string vocabulary;
+  for (int i = 0; i < 256; ++i)
+    vocabulary +=
+        std::to_string(i + 1) + " b'\\x" + "0123456789abcdef"[i / 16] + "0123456789abcdef"[i % 16] + "' 1\n";
+  for (int i = 0; i < 40; ++i)
+    vocabulary += std::to_string(257 + i) + " 'word" + std::to_string(10 + i) + "' 6\n";
+  write(folder_ / "vocabulary.txt", vocabulary);
+  expect_refusal(run(folder_.path(), generate_ + Arguments{"--tokenizer", "vocabulary.txt"}),
+                 {"tokens", "256"});
+}
+
+TEST_F(BadModel, AModelWithoutATokenizerAsksForOne) {
+  expect_refusal(run(folder_.path(), {"generate", (golden / "rwkv-v7/model.pth").string()}), {"--tokenizer"});
+}
+
+TEST_F(BadModel, ACheckpointIsNoModel) {
+  expect_refusal(run(folder_.path(), {"generate", "run/checkpoint.safetensors"}),
+                 {"run/checkpoint.safetensors"});
+}
+
+}  // namespace
+}  // namespace aviary::program

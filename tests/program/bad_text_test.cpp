@@ -1,0 +1,105 @@
+// Texts that nobody can train on are refused with a sentence; strange ones that somebody has are not.
+#include <gtest/gtest.h>
+
+#include "program.h"
+#include "text/utf8.h"
+
+namespace aviary::program {
+namespace {
+
+class BadText : public testing::Test {
+ protected:
+  // Trains on folder/text.txt with this content; nothing but the text may be left behind when it is refused.
+  void expect_refused(const std::string& content, const std::vector<std::string>& words) {
+    write(folder_ / "text.txt", content);
+    const auto before = files_below(folder_.path());
+    expect_refusal(run(folder_.path(), train_), words);
+    EXPECT_EQ(files_below(folder_.path()), before);
+  }
+  void expect_trained(const std::string& content, const Arguments& flags) {
+    write(folder_ / "text.txt", content);
+    expect_success(
+        run(folder_.path(), Arguments{"train", "text.txt", "--out", "run", "--sample-every", "1"} + flags));
+    const Outcome text =
+        run(folder_.path(), {"generate", "run", "--tokens", "20", "--seed", "1", "--threads", "1"});
+    expect_success(text);
+    EXPECT_TRUE(is_utf8(text.out)) << text.out;
+  }
+
+  const TestFolder folder_;
+  const Arguments train_ = Arguments{"train", "text.txt", "--out", "run", "--steps", "2"} + tiny;
+};
+
+TEST_F(BadText, AMissingFileIsRefused) {
+  expect_refusal(run(folder_.path(), train_), {"text.txt", "No such file"});
+  EXPECT_TRUE(files_below(folder_.path()).empty());
+}
+
+TEST_F(BadText, AnEmptyFileIsRefused) { expect_refused("", {"text.txt", "empty"}); }
+
+TEST_F(BadText, OnlySpacesAreRefused) { expect_refused("  \n\t \r\n  ", {"text.txt", "only spaces"}); }
+
+TEST_F(BadText, ABinaryFileIsRefused) {
+  std::string bytes;
+  for (int i = 0; i < 4096; ++i) bytes += static_cast<char>(i * 7 % 256);
+  expect_refused(bytes, {"text.txt", "binary"});
+}
+
+TEST_F(BadText, Utf16IsRefusedWithTheCommandThatConvertsIt) {
+  std::string bytes = "\xff\xfe";
+  for (char c : prose(1000)) bytes += std::string{c, '\0'};
+  expect_refused(bytes, {"text.txt", "UTF-16", "iconv"});
+}
+
+TEST_F(BadText, AFolderInPlaceOfATextIsRefused) {
+  fs::create_directory(folder_ / "text.txt");
+  expect_refusal(run(folder_.path(), train_), {"text.txt", "folder"});
+}
+
+TEST_F(BadText, ATextOfAWordIsRefusedAsTooShort) {
+  expect_refused("hello", {"text.txt", "tokens", "longer text"});
+}
+
+TEST_F(BadText, AFileNameThatIsNoUtf8IsRefused) {
+  write(folder_ / "\xff.txt", prose(4000));
+  expect_refusal(run(folder_.path(), Arguments{"train", "\xff.txt", "--steps", "2"} + tiny),
+                 {"UTF-8", "rename"});
+}
+
+TEST_F(BadText, TenKilobytesAreTrainedOnWithoutFlags) {
+  expect_trained(prose(10'000), {"--steps", "3", "--threads", "1"});
+}
+
+TEST_F(BadText, ChineseTextIsTrainedOnInWords) {
+  static const char* const words[] = {"我们", "今天", "在", "河边", "看见", "一只",
+                                      "鸟",   "，",   "它", "唱歌", "。",   "\n"};
+  std::string text;
+  for (size_t i = 0; text.size() < 20'000; ++i) text += words[i * i * 31 % 97 % std::size(words)];
+  expect_trained(text,
+                 {"--steps", "2", "--vocabulary", "300", "--layers", "1", "--width", "32", "--threads", "1"});
+}
+
+TEST_F(BadText, OneHugeLineIsTrainedOn) {
+  std::string text = prose(2'000'000);
+  for (char& c : text)
+    if (c == '\n') c = ' ';
+  expect_trained(text, {"--steps", "1", "--vocabulary", "300", "--layers", "1", "--width", "16", "--context",
+                        "16", "--batch", "1", "--validation-bytes", "1000", "--threads", "1"});
+}
+
+TEST_F(BadText, AHugeLineWithoutAnySpaceIsTrainedOn) {
+  std::string text = prose(2'000'000);
+  for (char& c : text)
+    if (c == '\n' || c == ' ' || c == '.') c = 'x';
+  expect_trained(text, {"--steps", "1", "--vocabulary", "300", "--layers", "1", "--width", "16", "--context",
+                        "16", "--batch", "1", "--validation-bytes", "1000", "--threads", "1"});
+}
+
+TEST_F(BadText, SomeBytesThatAreNoUtf8AreTrainedOn) {
+  std::string text = prose(8000);
+  for (size_t i = 0; i < text.size(); i += 50) text[i] = static_cast<char>(0xe4);
+  expect_trained(text, {"--steps", "2", "--threads", "1"});
+}
+
+}  // namespace
+}  // namespace aviary::program

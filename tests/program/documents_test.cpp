@@ -1,0 +1,122 @@
+// Every command line in the documents names commands and flags that exist.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "program.h"
+
+namespace aviary::program {
+namespace {
+
+const fs::path repository = AVIARY_SOURCE_DIR;
+
+bool is_flag_letter(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '-'; }
+
+// The words of a shell line, up to a comment, a pipe or a redirection; quotes are taken off.
+std::vector<std::string> words_of(const std::string& line) {
+  std::vector<std::string> words;
+  std::string word;
+  char quote = 0;
+  bool begun = false;
+  for (char c : line + " ") {
+    if (quote) {
+      if (c == quote)
+        quote = 0;
+      else
+        word += c;
+    } else if (c == '"' || c == '\'') {
+      quote = c;
+      begun = true;
+    } else if (c == ' ' || c == '\t') {
+      if (begun) words.push_back(word);
+      word.clear();
+      begun = false;
+    } else if (std::string("#|>;&").find(c) != std::string::npos && !begun) {
+      break;
+    } else {
+      word += c;
+      begun = true;
+    }
+  }
+  return words;
+}
+
+// Command lines of the program in the ```sh blocks of a Markdown file, a continued line as one.
+std::vector<std::string> commands_in(const std::string& markdown) {
+  std::vector<std::string> commands;
+  std::istringstream lines(markdown);
+  bool shell = false;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("```")) {
+      shell = !shell && line.starts_with("```sh");
+      continue;
+    }
+    for (std::string next; line.ends_with("\\") && std::getline(lines, next);)
+      line = line.substr(0, line.size() - 1) + next;
+    for (const char* program : {"aviary ", "build/release/aviary "})
+      if (shell && line.starts_with(program)) commands.push_back(line.substr(std::string(program).size()));
+  }
+  return commands;
+}
+
+bool names_flag(const std::string& help, const std::string& flag) {
+  for (size_t at = help.find(flag); at != std::string::npos; at = help.find(flag, at + 1)) {
+    const size_t end = at + flag.size();
+    if ((at == 0 || !is_flag_letter(help[at - 1])) && (end == help.size() || !is_flag_letter(help[end])))
+      return true;
+  }
+  return false;
+}
+
+// What is wrong with a command line; empty when it would be understood.
+std::string complaint_about(const std::string& line, const fs::path& folder) {
+  const std::vector<std::string> words = words_of(line);
+  Arguments command;
+  std::string last = run(folder, {"--help"}).out, help = last;
+  for (const std::string& word : words) {  // commands, and commands below them
+    if (last.find("\n  " + word + " ") == std::string::npos) break;
+    command.push_back(word);
+    last = run(folder, command + Arguments{"--help"}).out;
+    help += last;
+  }
+  if (command.empty() && !words.empty() && !words[0].starts_with("-"))
+    return "there is no command " + words[0];
+  for (const std::string& word : words)
+    if (word.starts_with("-") && word.size() > 1 && !names_flag(help, word.substr(0, word.find('='))))
+      return "there is no flag " + word;
+  return "";
+}
+
+TEST(Documents, EveryCommandLineNamesFlagsThatExist) {
+  const TestFolder folder;
+  int commands = 0;
+  for (const fs::path& place : {repository, repository / "docs"})
+    for (const auto& entry : fs::directory_iterator(place)) {
+      if (entry.path().extension() != ".md") continue;
+      for (const std::string& line : commands_in(read(entry.path()))) {
+        ++commands;
+        EXPECT_EQ(complaint_about(line, folder.path()), "") << entry.path().filename() << ": aviary " << line;
+      }
+    }
+  if (!fs::exists(repository / "README.md")) GTEST_SKIP() << "there is no README.md yet";
+  EXPECT_GE(commands, 3);
+}
+
+TEST(Documents, AFlagOrCommandThatDoesNotExistIsNoticed) {
+  const TestFolder folder;
+  const std::string markdown =
+      "aviary outside\n```sh\naviary train my.txt --steps 3 \\\n  --fly=1  # --comment\nbuild/release/aviary "
+      "fly | less\n"
+      "aviary generate -p \"a --b\" --top-k 5 > out.txt\naviary data austen x.rdb --out y --threads "
+      "2\n```\naviary outside\n";
+  const std::vector<std::string> commands = commands_in(markdown);
+  ASSERT_EQ(commands.size(), 4u);
+  EXPECT_EQ(complaint_about(commands[0], folder.path()), "there is no flag --fly=1");
+  EXPECT_EQ(complaint_about(commands[1], folder.path()), "there is no command fly");
+  EXPECT_EQ(complaint_about(commands[2], folder.path()), "");
+  EXPECT_EQ(complaint_about(commands[3], folder.path()), "");
+}
+
+}  // namespace
+}  // namespace aviary::program

@@ -1,0 +1,91 @@
+// A disk that is full or read-only: one sentence, and the last whole checkpoint stays.
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+
+#include "program.h"
+
+namespace aviary::program {
+namespace {
+
+// A disk of two megabytes, in a name space of mounts of its own, so that it goes away with the process.
+class FullDisk : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount("tmpfs", disk_.path().c_str(), "tmpfs", 0, "size=2m") != 0)
+      GTEST_SKIP() << "mounting a small disk needs root";
+    mounted_ = true;
+    write(folder_ / "text.txt", prose(4000));
+  }
+  ~FullDisk() override {
+    if (mounted_) ::umount2(disk_.path().c_str(), MNT_DETACH);
+  }
+
+  std::string place() const { return (disk_ / "run").string(); }
+  // Fills the disk until so many bytes are left.
+  void leave(size_t bytes) const {
+    struct statvfs status {};
+    ASSERT_EQ(::statvfs(disk_.path().c_str(), &status), 0);
+    const size_t free = status.f_bfree * status.f_frsize;
+    ASSERT_GE(free, bytes);
+    write(disk_ / "filler", std::string(free - bytes, 'x'));
+  }
+
+  const TestFolder folder_, disk_;
+  bool mounted_ = false;
+};
+
+TEST_F(FullDisk, ANewRunIsRefused) {
+  for (size_t left : {0, 4096, 16384, 100'000}) {
+    leave(left);
+    expect_refusal(
+        run(folder_.path(), Arguments{"train", "text.txt", "--out", place(), "--steps", "2"} + tiny),
+        {place()});
+    fs::remove_all(place());
+    fs::remove(disk_ / "filler");
+  }
+}
+
+TEST_F(FullDisk, TheLastWholeCheckpointStaysAndGoesOn) {
+  int refused = 0;
+  for (size_t left : {0, 8192, 100'000, 250'000, 330'000, 400'000}) {
+    expect_success(
+        run(folder_.path(), Arguments{"train", "text.txt", "--out", place(), "--steps", "3"} + tiny));
+    const std::string checkpoint = read(place() + "/checkpoint.safetensors");
+    leave(left);
+    const Outcome outcome =
+        run(folder_.path(), {"train", "--resume", place(), "--steps", "6", "--threads", "1"});
+    if (outcome.code != 0) {
+      ++refused;
+      expect_refusal(outcome, {place()});
+    }
+    if (left == 0) {
+      EXPECT_TRUE(read(place() + "/checkpoint.safetensors") == checkpoint);
+    }
+    // Whatever could be written, what is there is whole: the old files or the new ones.
+    expect_success(run(folder_.path(), {"generate", place(), "--tokens", "3", "--threads", "1"}));
+    fs::remove(disk_ / "filler");
+    expect_success(run(folder_.path(), {"train", "--resume", place(), "--steps", "6", "--threads", "1"}));
+    fs::remove_all(place());
+  }
+  EXPECT_GE(refused, 3);
+}
+
+TEST_F(FullDisk, AFileOfLogitsIsRefused) {
+  train_tiny(folder_.path(), 1);
+  leave(0);
+  expect_refusal(run(folder_.path(), {"logits", "run", "--tokens", "1", "--raw", (disk_ / "raw").string()}),
+                 {"raw"});
+  EXPECT_FALSE(fs::exists(disk_ / "raw"));
+}
+
+TEST_F(FullDisk, AReadOnlyFolderIsRefused) {
+  ASSERT_EQ(::mount(nullptr, disk_.path().c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr), 0);
+  expect_refusal(run(folder_.path(), Arguments{"train", "text.txt", "--out", place(), "--steps", "2"} + tiny),
+                 {place(), "Read-only"});
+}
+
+}  // namespace
+}  // namespace aviary::program

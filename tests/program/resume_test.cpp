@@ -1,0 +1,235 @@
+// A run that was interrupted or killed ends with the same bits as one that nobody disturbed.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "base/random.h"
+#include "program.h"
+
+namespace aviary::program {
+namespace {
+
+constexpr int steps = 60;
+
+void sleep_for(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
+
+class Resume : public testing::Test {
+ protected:
+  // Trains without disturbance in a folder of its own, and once for the shortest time that a run takes.
+  void train_undisturbed(const Arguments& flags) {
+    const Arguments train =
+        Arguments{"train", "text.txt", "--out", "run", "--validate-every", "0"} + tiny + flags;
+    command_ = train + Arguments{"--steps", std::to_string(steps)};
+    for (const TestFolder* folder : {&undisturbed_, &folder_}) write(*folder / "text.txt", prose(20'000));
+    const Outcome whole = run(undisturbed_.path(), command_);
+    expect_success(whole);
+    const TestFolder brief;
+    write(brief / "text.txt", prose(20'000));
+    const Outcome short_one = run(brief.path(), train + Arguments{"--steps", "1"});
+    start_up_ = short_one.seconds;
+    training_ = std::max(whole.seconds - short_one.seconds, 0.01);
+  }
+
+  // The command that goes on: --resume once there is a checkpoint, until then the one that started the run.
+  Arguments next_command() const {
+    if (!fs::exists(folder_ / "run/checkpoint.safetensors")) return command_;
+    return {"train", "--resume", "run", "--threads", "1"};
+  }
+
+  void expect_same_file(const char* name) const {
+    ASSERT_TRUE(fs::exists(undisturbed_ / name)) << name;
+    EXPECT_TRUE(read(undisturbed_ / name) == read(folder_ / name)) << name << " differs";
+  }
+
+  void expect_same_run() const {
+    for (const char* file : {"run/model.safetensors", "run/checkpoint.safetensors"}) expect_same_file(file);
+    std::istringstream log(read(folder_ / "run/log.jsonl"));
+    std::string line;
+    for (int step = 1; step <= steps; ++step) {
+      ASSERT_TRUE(std::getline(log, line)) << "the log ends before step " << step;
+      EXPECT_EQ(nlohmann::json::parse(line)["step"], step);
+    }
+    EXPECT_FALSE(std::getline(log, line)) << line;
+    for (const auto& [name, content] : files_below(folder_.path()))
+      EXPECT_EQ(name.find(".tmp"), std::string::npos) << name << " was left behind";
+  }
+
+  // Ctrl-C at random moments until the run is through.
+  void interrupt_and_compare(const Arguments& flags, uint64_t seed) {
+    train_undisturbed(flags);
+    Random random(seed);
+    int interruptions = 0;
+    for (int attempt = 0; attempt < 200; ++attempt) {
+      Process process(folder_.path(), next_command());
+      if (interruptions < 3) {
+        sleep_for(random.uniform(0, start_up_ + training_ / 2));
+        process.signal(SIGINT);
+      }
+      const Outcome outcome = process.wait();
+      if (outcome.code == 0) break;
+      ++interruptions;
+      if (outcome.code == -SIGINT) continue;  // before the training began
+      ASSERT_EQ(outcome.code, 130) << outcome.err;
+      EXPECT_NE(outcome.out.find("aviary train --resume run"), std::string::npos) << outcome.out;
+    }
+    expect_same_run();
+  }
+
+  // kill -9 at random moments, start-up included, with a checkpoint after every step.
+  void kill_and_compare(int kills, uint64_t seed) {
+    train_undisturbed({"--checkpoint-every", "1"});
+    Random random(seed);
+    int killed = 0;
+    for (int i = 0; i < kills; ++i) {
+      Process process(folder_.path(), next_command());
+      sleep_for(random.uniform(0, 2 * (start_up_ + training_ / kills)));
+      process.signal(SIGKILL);
+      const Outcome outcome = process.wait();
+      ASSERT_TRUE(outcome.code == -SIGKILL || outcome.code == 0) << outcome.code << "\n" << outcome.err;
+      killed += outcome.code == -SIGKILL;
+    }
+    EXPECT_GE(killed, kills / 2) << "most came too late: the run was through";
+    expect_success(run(folder_.path(), next_command()));
+    expect_same_run();
+  }
+
+  const TestFolder undisturbed_, folder_;
+  Arguments command_;
+  double start_up_ = 0, training_ = 0;  // seconds
+};
+
+TEST_F(Resume, AnInterruptedRunEndsWithTheSameBits) { interrupt_and_compare({}, 1); }
+
+TEST_F(Resume, AnInterruptedRunThatAccumulatesWithDropoutEndsWithTheSameBits) {
+  interrupt_and_compare({"--accumulate", "2", "--dropout", "0.1"}, 2);
+}
+
+TEST_F(Resume, AnInterruptedRunThatCarriesItsStateEndsWithTheSameBits) {
+  interrupt_and_compare({"--carry-state"}, 3);
+}
+
+TEST_F(Resume, AnInterruptedRunOfRwkv4EndsWithTheSameBits) { interrupt_and_compare({"--model", "rwkv4"}, 4); }
+
+TEST_F(Resume, TwoThreadsTrainTheSameBitsAsOne) {
+  train_undisturbed({"--accumulate", "2", "--dropout", "0.1"});
+  Arguments two = command_;
+  *(std::find(two.begin(), two.end(), "--threads") + 1) = "2";
+  expect_success(run(folder_.path(), two));
+  for (const char* file : {"run/model.safetensors", "run/checkpoint.safetensors"}) expect_same_file(file);
+}
+
+TEST_F(Resume, ARunKilledAtRandomMomentsEndsWithTheSameBits) { kill_and_compare(8, 5); }
+
+class ResumeLong : public Resume {};
+
+TEST_F(ResumeLong, ARunKilledFiftyTimesEndsWithTheSameBits) { kill_and_compare(50, 6); }
+
+TEST_F(Resume, ARunKilledBeforeItsFirstCheckpointStartsAgainWithTheSameCommand) {
+  train_undisturbed({});
+  expect_success(run(folder_.path(), command_));
+  // What a kill after the settings and some steps leaves behind.
+  fs::remove(folder_ / "run/checkpoint.safetensors");
+  fs::remove(folder_ / "run/model.safetensors");
+  write(folder_ / "run/.aviary-12345-0.tmp", "half a checkpoint");
+  expect_refusal(run(folder_.path(), {"train", "--resume", "run"}), {"run", "start it again"});
+  expect_success(run(folder_.path(), command_));
+  expect_same_run();
+}
+
+TEST_F(Resume, WithoutAFolderTheSameRunIsTakenUpAgainUntilItHasACheckpoint) {
+  write(folder_ / "text.txt", prose(4000));
+  const Arguments train = Arguments{"train", "text.txt", "--steps", "2"} + tiny;
+  expect_success(run(folder_.path(), train));
+  fs::remove(folder_ / "runs/text/checkpoint.safetensors");
+  fs::remove(folder_ / "runs/text/model.safetensors");
+  expect_success(run(folder_.path(), train));
+  EXPECT_TRUE(fs::exists(folder_ / "runs/text/model.safetensors"));
+  EXPECT_FALSE(fs::exists(folder_ / "runs/text-2"));
+  expect_success(run(folder_.path(), train));
+  EXPECT_TRUE(fs::exists(folder_ / "runs/text-2/model.safetensors"));
+}
+
+TEST_F(Resume, OnlyOneProcessTrainsInAFolder) {
+  write(folder_ / "text.txt", prose(4000));
+  const Arguments endless = Arguments{"train", "text.txt", "--steps", "100000000"} + tiny;
+  Process first(folder_.path(), endless + Arguments{"--out", "run", "--checkpoint-every", "1"});
+  for (int i = 0; i < 10'000 && !fs::exists(folder_ / "run/model.safetensors"); ++i) sleep_for(0.005);
+  expect_refusal(run(folder_.path(), {"train", "--resume", "run"}), {"run", "another process"});
+  first.signal(SIGINT);
+  EXPECT_EQ(first.wait().code, 130);
+
+  // Of two that start at the same time without a folder, each takes its own.
+  Process second(folder_.path(), endless), third(folder_.path(), endless);
+  for (int i = 0; i < 10'000 && !fs::exists(folder_ / "runs/text-2/config.json"); ++i) sleep_for(0.005);
+  EXPECT_TRUE(fs::exists(folder_ / "runs/text/config.json"));
+  EXPECT_TRUE(fs::exists(folder_ / "runs/text-2/config.json"));
+}
+
+TEST_F(Resume, AChangedTextIsRefused) {
+  train_tiny(folder_.path(), 2);
+  const auto before = files_below(folder_ / "run");
+  write(folder_ / "text.txt", prose(4000, 2));
+  expect_refusal(run(folder_.path(), {"train", "--resume", "run"}), {"text.txt", "changed"});
+  fs::remove(folder_ / "text.txt");
+  expect_refusal(run(folder_.path(), {"train", "--resume", "run"}), {"text.txt", "No such file"});
+  EXPECT_EQ(files_below(folder_ / "run"), before);
+}
+
+TEST_F(Resume, AFolderThatIsNoRunIsRefused) {
+  write(folder_ / "file", "x");
+  for (const char* place : {"nowhere", ".", "file"})
+    expect_refusal(run(folder_.path(), {"train", "--resume", place}),
+                   {place, "not the folder of a training run"});
+  write(folder_ / "config.json", "{\"version\": 3}");
+  expect_refusal(run(folder_.path(), {"train", "--resume", "."}), {"config.json", "version"});
+  EXPECT_FALSE(fs::exists(folder_ / "nowhere"));
+}
+
+TEST_F(Resume, OtherSettingsThanThoseOfTheRunAreRefused) {
+  train_tiny(folder_.path(), 2);
+  const auto before = files_below(folder_.path());
+  expect_refusal(run(folder_.path(), {"train", "--resume", "run", "--learning-rate", "1e-3"}),
+                 {"--learning-rate"});
+  expect_refusal(run(folder_.path(), {"train", "text.txt", "--resume", "run"}), {"text"});
+  expect_refusal(run(folder_.path(), {"train", "--resume", "run", "--steps", "-4"}), {"--steps"});
+  EXPECT_EQ(files_below(folder_.path()), before);
+}
+
+TEST_F(Resume, AFinishedRunGoesOnForMoreSteps) {
+  train_tiny(folder_.path(), 2);
+  const Outcome outcome = run(folder_.path(), {"train", "--resume", "run", "--steps", "5", "--threads", "1"});
+  expect_success(outcome);
+  EXPECT_NE(outcome.out.find("after step 2 of 5"), std::string::npos) << outcome.out;
+  EXPECT_NE(run(folder_.path(), {"inspect", "run"}).out.find("trained for 5 steps"), std::string::npos);
+}
+
+TEST_F(Resume, ARunWhoseOutputNobodyReadsIsSaved) {
+  write(folder_ / "text.txt", prose(4000));
+  std::string command =
+      "cd '" + folder_.path().string() + "' && '" AVIARY_PROGRAM "' train text.txt --out run --steps 30";
+  for (const std::string& flag : tiny) command += " " + flag;
+  EXPECT_EQ(std::system((command + " 2>&1 | true").c_str()), 0);
+  EXPECT_NE(run(folder_.path(), {"inspect", "run"}).out.find("trained for 30 steps"), std::string::npos);
+}
+
+TEST_F(Resume, ARunByMinutesStillEndsInTimeWhenItWasInterrupted) {
+  write(folder_ / "text.txt", prose(4000));
+  Process process(folder_.path(), Arguments{"train", "text.txt", "--out", "run", "--minutes", "0.02"} + tiny);
+  for (int i = 0; i < 10'000 && !fs::exists(folder_ / "run/config.json"); ++i) sleep_for(0.001);
+  process.signal(SIGINT);
+  const Outcome first = process.wait();
+  if (first.code == 130)
+    expect_success(run(folder_.path(), {"train", "--resume", "run", "--threads", "1"}));
+  else
+    expect_success(
+        run(folder_.path(), Arguments{"train", "text.txt", "--out", "run", "--minutes", "0.02"} + tiny));
+}
+
+}  // namespace
+}  // namespace aviary::program

@@ -1,0 +1,181 @@
+// What a trained model is used for: generate, evaluate, inspect, logits, verify.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "program.h"
+#include "text/utf8.h"
+
+namespace aviary::program {
+namespace {
+
+using Json = nlohmann::json;
+
+class Use : public testing::Test {
+ protected:
+  Use() { train_tiny(folder_.path(), 10); }
+
+  Outcome generate(const Arguments& flags) {
+    const Outcome outcome = run(folder_.path(), Arguments{"generate", "run", "--threads", "1"} + flags);
+    expect_success(outcome);
+    EXPECT_TRUE(is_utf8(outcome.out)) << outcome.out;
+    return outcome;
+  }
+
+  const TestFolder folder_;
+};
+
+TEST_F(Use, TheSameSeedWritesTheSameText) {
+  const Arguments flags = {"--prompt", "the bird", "--tokens", "50", "--seed"};
+  const std::string text = generate(flags + Arguments{"7"}).out;
+  EXPECT_EQ(text.substr(0, 8), "the bird");
+  EXPECT_GT(text.size(), 40u);
+  EXPECT_EQ(generate(flags + Arguments{"7"}).out, text);
+  EXPECT_NE(generate(flags + Arguments{"8"}).out, text);
+}
+
+TEST_F(Use, QuietMeansOnlyTheText) {
+  EXPECT_EQ(generate({"--tokens", "3", "--quiet"}).err, "");
+  EXPECT_NE(generate({"--tokens", "3", "--seed", "12"}).err.find("seed 12"), std::string::npos);
+}
+
+TEST_F(Use, AStopStringEndsTheText) {
+  const Arguments flags = {"--tokens", "60", "--seed", "3", "--top-k", "40", "--quiet"};
+  const std::string text = generate(flags).out;
+  size_t at = 20;  // two characters that the terminal shows as they are
+  while (at + 2 < text.size() &&
+         !(text[at] >= 'a' && text[at + 1] >= 'a' && text[at] <= 'z' && text[at + 1] <= 'z'))
+    ++at;
+  ASSERT_LT(at + 2, text.size()) << text;
+  const std::string stop = text.substr(at, 2);
+  EXPECT_EQ(generate(flags + Arguments{"--stop", "never in any text", "--stop", stop}).out,
+            text.substr(0, text.find(stop)) + "\n");
+}
+
+TEST_F(Use, CharactersAreNeverBroken) {
+  for (const char* prompt : {"", "é", "\xe4\xb8", "a\xff\xc3", "\xf0\x9f\x98\x80"})
+    for (const char* seed : {"1", "2", "3"})
+      generate({"--prompt", prompt, "--temperature", "2", "--top-p", "1", "--tokens", "100", "--seed", seed});
+}
+
+TEST_F(Use, NoTokensWriteOnlyThePrompt) {
+  EXPECT_EQ(generate({"--prompt", "so", "--tokens", "0"}).out, "so\n");
+  EXPECT_EQ(generate({"--tokens", "0"}).out, "\n");
+}
+
+TEST_F(Use, ALongPromptIsReadInBoundedMemory) {
+  const Outcome brief = generate({"--prompt", prose(1000), "--tokens", "1"});
+  const Outcome whole = generate({"--prompt", prose(20'000), "--tokens", "1"});
+  EXPECT_NE(whole.err.find("prompt: 20,000 tokens"), std::string::npos) << whole.err;
+  if (sanitized) return;  // they keep freed memory
+  EXPECT_LT(whole.peak_bytes, brief.peak_bytes + (8 << 20));
+}
+
+TEST_F(Use, WithoutAPathTheNewestRunWrites) {
+  const Arguments flags = {"--prompt", "the", "--tokens", "40", "--seed", "1", "--threads", "1", "--quiet"};
+  const Arguments train = Arguments{"train", "text.txt", "--steps", "5"} + tiny;
+  expect_success(run(folder_.path(), train + Arguments{"--seed", "1"}));
+  expect_success(run(folder_.path(), train + Arguments{"--seed", "2"}));
+  fs::create_directories(folder_ / "runs/unfinished");
+  const std::string second = run(folder_.path(), Arguments{"generate", "runs/text-2"} + flags).out;
+  EXPECT_NE(run(folder_.path(), Arguments{"generate", "runs/text"} + flags).out, second);
+  EXPECT_EQ(run(folder_.path(), Arguments{"generate"} + flags).out, second);
+}
+
+TEST_F(Use, EvaluateWritesJson) {
+  const Outcome outcome = run(folder_.path(), {"evaluate", "run", "text.txt", "--json", "--threads", "1"});
+  expect_success(outcome);
+  const Json json = Json::parse(outcome.out);
+  EXPECT_EQ(json["bytes"], 4000);
+  EXPECT_EQ(json["tokens"], 3999);
+  EXPECT_NEAR(json["bits_per_byte"], json["loss"].get<double>() * 3999 / 4000 / std::log(2.0), 1e-9);
+  EXPECT_GT(json["bits_per_byte"], 0.5);
+  EXPECT_LT(json["bits_per_byte"], 8.5);
+}
+
+TEST_F(Use, InspectWritesJson) {
+  const Outcome outcome = run(folder_.path(), {"inspect", "run", "--json"});
+  expect_success(outcome);
+  const Json json = Json::parse(outcome.out);
+  EXPECT_EQ(json["version"], "rwkv7");
+  EXPECT_EQ(json["layers"], 2);
+  EXPECT_EQ(json["vocabulary"], 256);
+  EXPECT_EQ(json["problems"].size(), 0u);
+  int64_t numbers = 0;
+  for (const Json& tensor : json["tensors"]) {
+    int64_t count = 1;
+    for (int64_t size : tensor["shape"]) count *= size;
+    numbers += count;
+  }
+  EXPECT_EQ(json["parameters"], numbers);
+}
+
+TEST_F(Use, InspectWritesJsonOfAFileWhoseNameIsNoUtf8) {
+  fs::copy_file(folder_ / "run/model.safetensors", folder_ / "\xff.safetensors");
+  const Outcome outcome = run(folder_.path(), {"inspect", "\xff.safetensors", "--json"});
+  expect_success(outcome);
+  EXPECT_EQ(Json::parse(outcome.out)["path"], "\xef\xbf\xbd.safetensors");
+}
+
+TEST_F(Use, LogitsWritesWhatItPrints) {
+  const Outcome outcome = run(folder_.path(), {"logits", "run", "--prompt", "the bird", "--top", "256",
+                                               "--raw", "raw", "--threads", "1"});
+  expect_success(outcome);
+  const std::string raw = read(folder_ / "raw");
+  ASSERT_EQ(raw.size(), 256 * sizeof(float));
+  std::vector<float> logits(256);
+  std::memcpy(logits.data(), raw.data(), raw.size());
+  std::istringstream lines(outcome.out);
+  std::string line;
+  std::getline(lines, line);
+  double sum = 0;
+  int count = 0;
+  for (; std::getline(lines, line); ++count) {
+    size_t token = 0;
+    double logit = 0, probability = 0;
+    std::istringstream(line) >> token >> logit >> probability;
+    ASSERT_LT(token, logits.size()) << line;
+    EXPECT_NEAR(logit, logits[token], 1e-6) << line;
+    sum += probability;
+  }
+  EXPECT_EQ(count, 256);
+  EXPECT_NEAR(sum, 1, 1e-4);
+  EXPECT_TRUE(is_utf8(outcome.out));
+}
+
+TEST_F(Use, LogitsOfTokensAndOfTheirTextAreTheSame) {
+  EXPECT_EQ(run(folder_.path(), {"logits", "run", "--tokens", "116,104,101", "--threads", "1"}).out,
+            run(folder_.path(), {"logits", "run", "--prompt", "the", "--threads", "1"}).out);
+}
+
+TEST_F(Use, VerifyPassesOnATrainedModel) {
+  const Outcome outcome = run(folder_.path(), {"verify", "run", "--length", "40"});
+  expect_success(outcome);
+  EXPECT_NE(outcome.out.find("All agree."), std::string::npos) << outcome.out;
+}
+
+TEST(Verify, ReferenceDataPassesUntilItIsAltered) {
+  const TestFolder folder;
+  const fs::path golden = fs::path(AVIARY_SOURCE_DIR) / "tests/golden/rwkv-v7";
+  for (const char* name : {"model.safetensors", "golden.safetensors", "config.json"})
+    fs::copy_file(golden / name, folder / name);
+  expect_success(run(folder.path(), {"verify", "--golden", "."}));
+  rewrite_tensors(folder / "golden.safetensors", [](auto& tensors, auto&) {
+    for (EditableTensor& tensor : tensors)
+      if (tensor.name == "grad.blocks.1.att.w2") {
+        float value = 0;
+        std::memcpy(&value, tensor.data.data(), sizeof value);
+        value += 1;
+        std::memcpy(tensor.data.data(), &value, sizeof value);
+      }
+  });
+  const Outcome altered = run(folder.path(), {"verify", "--golden", "."});
+  EXPECT_EQ(altered.code, 1);
+  EXPECT_NE(altered.out.find("FAIL"), std::string::npos) << altered.out;
+}
+
+}  // namespace
+}  // namespace aviary::program
