@@ -150,8 +150,9 @@ Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype, bool 
   const int64_t width = std::max<int64_t>(config.n_embd, 1);
   for (int64_t rows : {config.vocab_size, config.n_layer, config.dim_ffn, config.rank_decay, config.rank_a,
                        config.rank_v, config.rank_gate})
-    require(rows <= numbers / width, "{}: the config asks for a matrix of {} x {}, but the file holds only {} numbers",
-            where, rows, config.n_embd, numbers);
+    require(rows <= numbers / width,
+            "{}: the config asks for a matrix of {} x {}, but the file holds only {} numbers", where, rows,
+            config.n_embd, numbers);
   Checkpoint checkpoint;
   checkpoint.model = create_model_of(where, config, dtype);
   load_parameters(file, where, *checkpoint.model, allow_broken);
