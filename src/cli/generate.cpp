@@ -46,6 +46,7 @@ int generate_text(const Flags& flags) {
     return !guard.interrupted();
   });
   fmt::print("\n");
+  std::fflush(stdout);  // before the figures on stderr
   if (flags.quiet) return 0;
   auto rate = [](int64_t tokens, double seconds) {
     return human_rate(seconds > 0 ? static_cast<double>(tokens) / seconds : 0, "tokens");
