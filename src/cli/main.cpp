@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <new>
+#include <system_error>
 
 #include "base/error.h"
 #include "base/threads.h"
@@ -78,17 +79,22 @@ int run(int argc, char** argv) {
   return 2;
 }
 
+// Does not throw when nobody reads stderr any more.
+void complain(const std::string& sentence) { std::fputs(("aviary: " + sentence + "\n").c_str(), stderr); }
+
 }  // namespace
 
 int main(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const aviary::Error& error) {
-    fmt::print(stderr, "aviary: {}\n", error.what());
+    complain(error.what());
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "aviary: out of memory; use a smaller model, batch or context\n");
+    complain("out of memory; use a smaller model, batch or context");
+  } catch (const std::system_error& error) {  // of the file system, or of an output that is closed
+    complain(error.what());
   } catch (const std::exception& error) {
-    fmt::print(stderr, "aviary: unexpected error: {}\n", error.what());
+    complain(std::string("unexpected error: ") + error.what());
   }
   return 1;
 }

@@ -67,7 +67,11 @@ void Process::signal(int number) const {
   if (pid_ > 0) ::kill(pid_, number);
 }
 
-std::string Process::output() const { return read(captured_ / "out"); }
+bool Process::ended() const {
+  siginfo_t info{};
+  return ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         info.si_pid == pid_;
+}
 
 Outcome Process::wait(double limit) {
   Outcome outcome;

@@ -35,8 +35,7 @@ class Process {
   ~Process();
 
   void signal(int number) const;
-  // The standard output so far.
-  std::string output() const;
+  bool ended() const;
   // Waits until the process has ended. One that takes longer than `limit` seconds is a failure of the test.
   Outcome wait(double limit = 120);
 

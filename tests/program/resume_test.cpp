@@ -87,8 +87,13 @@ class Resume : public testing::Test {
     Random random(seed);
     int killed = 0;
     for (int i = 0; i < kills; ++i) {
+      const int64_t done = steps_logged();
       Process process(folder_.path(), next_command());
-      sleep_for(random.uniform(0, 2 * (start_up_ + training_ / kills)));
+      if (random.below(3) == 0)
+        sleep_for(random.uniform(0, start_up_));
+      else
+        wait_for_steps(process, done + random.below(std::max(2, steps / kills)));
+      sleep_for(random.uniform(0, training_ / steps));
       process.signal(SIGKILL);
       const Outcome outcome = process.wait();
       ASSERT_TRUE(outcome.code == -SIGKILL || outcome.code == 0) << outcome.code << "\n" << outcome.err;
@@ -97,6 +102,14 @@ class Resume : public testing::Test {
     EXPECT_GE(killed, kills / 2) << "most came too late: the run was through";
     expect_success(run(folder_.path(), next_command()));
     expect_same_run();
+  }
+
+  int64_t steps_logged() const {
+    const std::string log = read(folder_ / "run/log.jsonl");
+    return std::count(log.begin(), log.end(), '\n');
+  }
+  void wait_for_steps(const Process& process, int64_t wanted) const {
+    while (!process.ended() && steps_logged() <= wanted) sleep_for(0.0005);
   }
 
   const TestFolder undisturbed_, folder_;
@@ -214,7 +227,10 @@ TEST_F(Resume, ARunWhoseOutputNobodyReadsIsSaved) {
   std::string command =
       "cd '" + folder_.path().string() + "' && '" AVIARY_PROGRAM "' train text.txt --out run --steps 30";
   for (const std::string& flag : tiny) command += " " + flag;
-  EXPECT_EQ(std::system((command + " 2>&1 | true").c_str()), 0);
+  EXPECT_EQ(std::system(("(" + command + " 2>&1; echo $? > code) | true").c_str()), 0);
+  const std::string code = read(folder_ / "code");
+  EXPECT_TRUE(code == "1\n" || code == "0\n")
+      << code;  // 0: the output went into the pipe before its end was closed
   EXPECT_NE(run(folder_.path(), {"inspect", "run"}).out.find("trained for 30 steps"), std::string::npos);
 }
 
