@@ -91,11 +91,12 @@ std::shared_ptr<const Plan> plan_for(const PlanKey& key) {
     std::shared_lock lock(mutex);
     if (auto found = plans.find(key); found != plans.end()) return found->second;
   }
-  auto plan = make_plan(key);
+  // One thread at a time: oneDNN shares what it makes between threads in ways ThreadSanitizer cannot follow.
   std::unique_lock lock(mutex);
+  if (auto found = plans.find(key); found != plans.end()) return found->second;
   constexpr size_t most = 4096;  // far more than the shapes of a model; a bound against endlessly new ones
   if (plans.size() >= most) plans.clear();
-  return plans.try_emplace(key, std::move(plan)).first->second;
+  return plans.emplace(key, make_plan(key)).first->second;
 }
 
 memory::desc packed_weights(int64_t k, int64_t n, Precision precision) {
