@@ -12,6 +12,7 @@ Var Runner::hidden(Context& c, std::span<const int32_t> tokens, State& state, st
   require(state.size() == model_.state_specs().size() && state.sequences() == sequences,
           "forward: the state is of {} sequences and {} parts, expected {} and {}", state.sequences(),
           state.size(), sequences, model_.state_specs().size());
+  vars.reserve(state.size());
   for (size_t i = 0; i < state.size(); ++i) vars.push_back({state[i]});
   return model_.hidden(c, tokens, vars);
 }

@@ -74,11 +74,12 @@ void run(const Shift& s) {
 
 void run_backward(Tape& tape, const Shift& s) {
   const int64_t cols = s.shape.cols;
+  const bool direct = s.of == MixOf::previous;  // the share is the weight itself, not one minus it
   Tensor dshare[max_shift_outputs];
   for (int o = 0; o < s.outputs; ++o) {
     if (!s.mix[o]->trainable()) continue;
-    dshare[o] = tape.scratch({cols}, s.x.dtype());
-    set_zero(dshare[o]);
+    dshare[o] = direct ? s.mix[o]->gradient() : tape.scratch({cols}, s.x.dtype());
+    if (!direct) set_zero(dshare[o]);
   }
   if (s.x.dtype() == Dtype::f64) {
     reference_backward(tape, s, dshare);
@@ -97,12 +98,11 @@ void run_backward(Tape& tape, const Shift& s) {
                                       dmix, scratch.as<float>());
     tape.release(scratch);
   }
-  const double sign = s.of == MixOf::previous ? 1 : -1;
-  for (int o = 0; o < s.outputs; ++o) {
+  for (int o = 0; o < s.outputs && !direct; ++o) {
     if (dshare[o].empty()) continue;
     const Tensor& gradient = s.mix[o]->gradient();
     std::vector<double> total = to_host(gradient), part = to_host(dshare[o]);
-    for (size_t i = 0; i < total.size(); ++i) total[i] += sign * part[i];
+    for (size_t i = 0; i < total.size(); ++i) total[i] -= part[i];
     from_host(total, gradient);
     tape.release(dshare[o]);
   }
