@@ -179,9 +179,10 @@ TEST_F(Resume, OnlyOneProcessTrainsInAFolder) {
 
   // Of two that start at the same time without a folder, each takes its own.
   Process second(folder_.path(), endless), third(folder_.path(), endless);
-  for (int i = 0; i < 10'000 && !fs::exists(folder_ / "runs/text-2/config.json"); ++i) sleep_for(0.005);
-  EXPECT_TRUE(fs::exists(folder_ / "runs/text/config.json"));
-  EXPECT_TRUE(fs::exists(folder_ / "runs/text-2/config.json"));
+  auto begun = [&](const char* name) { return fs::exists(folder_ / "runs" / name / "config.json"); };
+  for (int i = 0; i < 10'000 && !(begun("text") && begun("text-2")); ++i) sleep_for(0.005);
+  EXPECT_TRUE(begun("text"));
+  EXPECT_TRUE(begun("text-2"));
 }
 
 TEST_F(Resume, AChangedTextIsRefused) {
