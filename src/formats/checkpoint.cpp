@@ -145,8 +145,7 @@ Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype, bool 
   const ModelConfig config = config_of(file, where);
   // A file can ask for no more memory than its own tensors have numbers.
   int64_t numbers = 0;
-  for (const TensorEntry& tensor : file.tensors())
-    numbers += static_cast<int64_t>(tensor.data.size()) / size_of(tensor.dtype);
+  for (const TensorEntry& tensor : file.tensors()) numbers += count_of(tensor);
   const int64_t width = std::max<int64_t>(config.n_embd, 1);
   for (int64_t rows : {config.vocab_size, config.n_layer, config.dim_ffn, config.rank_decay, config.rank_a,
                        config.rank_v, config.rank_gate})
@@ -179,7 +178,7 @@ void save_checkpoint(const std::filesystem::path& path, const Model& model, cons
     entry.data = {static_cast<const std::byte*>(value.data()), static_cast<size_t>(value.bytes())};
     entries.push_back(std::move(entry));
   }
-  write_safetensors(path, entries, all);
+  write_safetensors(path, unchanged(entries), all);
 }
 
 }  // namespace aviary

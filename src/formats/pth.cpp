@@ -109,7 +109,7 @@ class PthReader {
   // anything.
   TensorTable read(const Storages& storages, size_t file_size) const {
     size_t budget = max_expansion * file_size;
-    TensorTable table{.format = "pth", .tensors = {}, .metadata = {}, .buffers = {}};
+    TensorTable table{.format = "pth", .dialect = {}, .tensors = {}, .metadata = {}, .buffers = {}};
     const PickleValue& root = pickle_[pickle_.root];
     require(root.kind == Kind::dict,
             "{}: the file holds something other than a dict; expected a dict of tensors, as "

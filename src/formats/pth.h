@@ -3,6 +3,8 @@
 // caffe2/serialize/inline_container.h.
 #pragma once
 
+#include <filesystem>
+#include <span>
 #include <string>
 
 #include "formats/bytes.h"
@@ -18,5 +20,9 @@ bool looks_like_pth(Bytes bytes);
 // contiguous are copied. Together the tensors have at most four times the bytes of the file. Throws Error
 // when the file holds anything else or is damaged.
 TensorTable parse_pth(Bytes bytes, const std::string& where);
+
+// Writes a state_dict that torch.load opens, in the zip form. Metadata has no place in it. Throws Error when
+// two tensors have the same name or a type is one that torch does not have.
+void write_pth(const std::filesystem::path& path, std::span<const StoredTensor> tensors);
 
 }  // namespace aviary

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "base/test_folder.h"
 #include "formats/test_bytes.h"
 
 namespace aviary {
@@ -205,6 +206,52 @@ TEST(Pth, RefusesADamagedOlderFile) {
   other = good;
   other[endian + 15] = '\x89';
   expect_refused(other, "big-endian");
+}
+
+TEST(PthWriter, WhatItWritesIsReadBackAsItWas) {
+  TestFolder folder;
+  const TensorFile file = read_tensor_file(golden("pth-formats/zip.pth"));
+  write_pth(folder / "a.pth", unchanged(file.tensors()));
+  const TensorFile again = read_tensor_file(folder / "a.pth");
+  ASSERT_EQ(again.tensors().size(), file.tensors().size());
+  for (size_t i = 0; i < file.tensors().size(); ++i) {
+    EXPECT_EQ(again.tensors()[i].name, file.tensors()[i].name);
+    expect_same_tensor(again.tensors()[i], file.tensors()[i]);
+  }
+}
+
+TEST(PthWriter, SameTensorsGiveTheSameBytesAndDataIsAligned) {
+  TestFolder folder;
+  const TensorFile file = read_tensor_file(golden("rwkv-v7/model.pth"));
+  write_pth(folder / "a.pth", unchanged(file.tensors()));
+  write_pth(folder / "b.pth", unchanged(file.tensors()));
+  const std::string bytes = read_file(folder / "a.pth", 1 << 20);
+  EXPECT_EQ(bytes, read_file(folder / "b.pth", 1 << 20));
+  const TensorTable table = parse_pth(std::as_bytes(std::span(bytes)), "a");
+  for (const TensorEntry& tensor : table.tensors)
+    EXPECT_EQ((reinterpret_cast<const char*>(tensor.data.data()) - bytes.data()) % 64, 0) << tensor.name;
+}
+
+TEST(PthWriter, StoresNumbersInTheTypeThatIsAskedFor) {
+  TestFolder folder;
+  const TensorFile file = read_tensor_file(golden("rwkv-v5.2/model.safetensors"));
+  std::vector<StoredTensor> tensors = unchanged(file.tensors());
+  for (StoredTensor& tensor : tensors) tensor.type = Dtype::bf16;
+  write_pth(folder / "a.pth", tensors);
+  const TensorFile rounded = read_tensor_file(folder / "a.pth");
+  const TensorFile expected = read_tensor_file(golden("rwkv-v5.2/model.bf16.pth"));
+  for (const TensorEntry& tensor : expected.tensors()) {
+    ASSERT_NE(rounded.find(tensor.name), nullptr) << tensor.name;
+    EXPECT_EQ(as_text(rounded.find(tensor.name)->data), as_text(tensor.data)) << tensor.name;
+  }
+}
+
+TEST(PthWriter, RefusesWhatTorchDoesNotHave) {
+  TestFolder folder;
+  const std::vector<std::byte> data(34);
+  const TensorEntry tensor{.name = "x", .dtype = Dtype::q8_0, .shape = {1, 32}, .data = data};
+  EXPECT_THROW(write_pth(folder / "a.pth", unchanged({{tensor}})), Error);
+  EXPECT_FALSE(std::filesystem::exists(folder / "a.pth"));
 }
 
 }  // namespace

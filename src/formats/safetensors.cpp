@@ -220,19 +220,22 @@ std::string as_json(const std::string& text, const std::filesystem::path& path) 
   }
 }
 
-std::string make_header(const std::filesystem::path& path, std::span<const TensorEntry> tensors,
+std::string make_header(const std::filesystem::path& path, std::span<const StoredTensor> tensors,
                         const std::map<std::string, std::string>& metadata) {
   std::string header;
   for (const auto& [key, value] : metadata)
     header += fmt::format("{}{}:{}", header.empty() ? "" : ",", as_json(key, path), as_json(value, path));
   if (!header.empty()) header = fmt::format("\"{}\":{{{}}}", metadata_name, header);
   int64_t begin = 0;
-  for (const TensorEntry& tensor : tensors) {
+  for (const StoredTensor& stored : tensors) {
+    const TensorEntry& tensor = stored.source;
     int64_t end = 0;
-    bool fits = !__builtin_add_overflow(begin, static_cast<int64_t>(tensor.data.size()), &end);
+    bool fits = !__builtin_add_overflow(begin, stored.bytes(), &end);
     require(fits, "{}: the tensors are more than a file can hold", path.string());
     auto dtype = std::find_if(std::begin(dtypes), std::end(dtypes),
-                              [&](auto& row) { return row.second == tensor.dtype; });
+                              [&](auto& row) { return row.second == stored.type; });
+    require(dtype != std::end(dtypes), "{}: tensor {} would be stored as {}, which safetensors does not have",
+            path.string(), in_quotes(tensor.name), name_of(stored.type));
     header += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
                           header.empty() ? "" : ",", as_json(tensor.name, path), dtype->first,
                           fmt::join(tensor.shape, ","), begin, end);
@@ -271,17 +274,21 @@ TensorTable parse_safetensors(Bytes bytes, const std::string& where) {
                      return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
                    });
   place_data(header.entries, reader.rest(), where);
-  TensorTable table{
-      .format = "safetensors", .tensors = {}, .metadata = std::move(header.metadata), .buffers = {}};
+  TensorTable table{.format = "safetensors",
+                    .dialect = {},
+                    .tensors = {},
+                    .metadata = std::move(header.metadata),
+                    .buffers = {}};
   table.tensors.reserve(header.entries.size());
   for (HeaderEntry& entry : header.entries) table.tensors.push_back(std::move(entry.tensor));
   return table;
 }
 
-void write_safetensors(const std::filesystem::path& path, std::span<const TensorEntry> tensors,
+void write_safetensors(const std::filesystem::path& path, std::span<const StoredTensor> tensors,
                        const std::map<std::string, std::string>& metadata) {
   std::unordered_set<std::string_view> names{metadata_name};
-  for (const TensorEntry& tensor : tensors) {
+  for (const StoredTensor& stored : tensors) {
+    const TensorEntry& tensor = stored.source;
     require(names.insert(tensor.name).second, "{}: two tensors, or a tensor and the metadata, are named {}",
             path.string(), in_quotes(tensor.name));
     int64_t size = expected_bytes(tensor, path.string());
@@ -294,7 +301,7 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
   AtomicFile file(path);
   file.write(std::as_bytes(std::span(&header_bytes, 1)));
   file.write(header);
-  for (const TensorEntry& tensor : tensors) file.write(tensor.data);
+  for (const StoredTensor& tensor : tensors) write_stored(tensor, [&](Bytes bytes) { file.write(bytes); });
   file.commit();
 }
 

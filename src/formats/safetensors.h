@@ -21,9 +21,9 @@ TensorTable parse_safetensors(Bytes bytes, const std::string& where);
 
 // Writes the tensors in the given order through an AtomicFile. The data begins at a multiple of 8 bytes;
 // tensors stay aligned when those with large elements come first. Same tensors and metadata, same bytes.
-// Throws Error when two tensors have the same name, a name is not UTF-8, or data does not fit dtype and
-// shape.
-void write_safetensors(const std::filesystem::path& path, std::span<const TensorEntry> tensors,
+// Throws Error when two tensors have the same name, a name is not UTF-8, data does not fit dtype and shape,
+// or a type is one that the format does not have.
+void write_safetensors(const std::filesystem::path& path, std::span<const StoredTensor> tensors,
                        const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace aviary

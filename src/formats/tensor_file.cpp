@@ -3,13 +3,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstring>
-#include <type_traits>
 #include <utility>
 
 #include "formats/bytes.h"
+#include "formats/dialects.h"
 #include "formats/pth.h"
 #include "formats/safetensors.h"
+#include "tensor/encoding.h"
 
 namespace aviary {
 namespace {
@@ -37,58 +37,10 @@ std::string_view guess(std::string_view text) {
   return "of an unknown kind";
 }
 
-template <typename T>
-T load(const std::byte* address) {
-  T value;
-  std::memcpy(&value, address, sizeof(T));
-  return value;
-}
-
-template <typename Stored, typename Number>
-void convert_as(std::span<const std::byte> data, std::span<Number> out) {
-  for (size_t i = 0; i < out.size(); ++i) {
-    Stored value = load<Stored>(data.data() + i * sizeof(Stored));
-    if constexpr (std::is_arithmetic_v<Stored>)
-      out[i] = static_cast<Number>(value);
-    else
-      out[i] = static_cast<Number>(to_float(value));
-  }
-}
-
-template <typename Number>
-void convert(const TensorEntry& tensor, std::span<Number> out) {
-  switch (tensor.dtype) {
-    case Dtype::f32:
-      return convert_as<float>(tensor.data, out);
-    case Dtype::f64:
-      return convert_as<double>(tensor.data, out);
-    case Dtype::f16:
-      return convert_as<f16>(tensor.data, out);
-    case Dtype::bf16:
-      return convert_as<bf16>(tensor.data, out);
-    case Dtype::i8:
-      return convert_as<int8_t>(tensor.data, out);
-    case Dtype::u8:
-      return convert_as<uint8_t>(tensor.data, out);
-    case Dtype::i16:
-      return convert_as<int16_t>(tensor.data, out);
-    case Dtype::i32:
-      return convert_as<int32_t>(tensor.data, out);
-    case Dtype::i64:
-      return convert_as<int64_t>(tensor.data, out);
-    case Dtype::boolean:
-      for (size_t i = 0; i < out.size(); ++i) out[i] = tensor.data[i] == std::byte{0} ? Number{0} : Number{1};
-  }
-}
-
-size_t count_of(const TensorEntry& tensor) {
-  return tensor.data.size() / static_cast<size_t>(size_of(tensor.dtype));
-}
-
 }  // namespace
 
-TensorFile::TensorFile(MappedFile file, TensorTable table)
-    : file_(std::move(file)), table_(std::move(table)) {
+TensorFile::TensorFile(std::vector<MappedFile> files, TensorTable table)
+    : files_(std::move(files)), table_(std::move(table)) {
   index_.reserve(table_.tensors.size());
   for (size_t i = 0; i < table_.tensors.size(); ++i) index_.emplace(table_.tensors[i].name, i);
 }
@@ -99,14 +51,15 @@ const TensorEntry* TensorFile::find(std::string_view name) const {
 }
 
 TensorFile read_tensor_file(const std::filesystem::path& path) {
-  MappedFile file(path);
-  TensorTable table = parse_tensors(file.bytes(), path.string());
-  return {std::move(file), std::move(table)};
+  std::vector<MappedFile> files(1);
+  files[0] = MappedFile(path);
+  TensorTable table = parse_tensors(files[0].bytes(), path.string());
+  return {std::move(files), std::move(table)};
 }
 
 TensorTable parse_tensors(std::span<const std::byte> bytes, const std::string& where) {
-  if (looks_like_pth(bytes)) return parse_pth(bytes, where);
-  if (looks_like_safetensors(bytes)) return parse_safetensors(bytes, where);
+  if (looks_like_pth(bytes)) return to_original_names(parse_pth(bytes, where), where);
+  if (looks_like_safetensors(bytes)) return to_original_names(parse_safetensors(bytes, where), where);
   fail("{}: the file is {}; expected a .safetensors file or a .pth file of torch.save", where,
        guess(as_text(bytes)));
 }
@@ -114,10 +67,15 @@ TensorTable parse_tensors(std::span<const std::byte> bytes, const std::string& w
 int64_t expected_bytes(const TensorEntry& tensor, std::string_view where) {
   require(tensor.shape.size() <= max_tensor_rank, "{}: tensor {} has {} dimensions, expected at most {}",
           where, in_quotes(tensor.name), tensor.shape.size(), max_tensor_rank);
+  const Block block = block_of(tensor.dtype);
+  const int64_t row = tensor.shape.empty() ? 1 : tensor.shape.back();
+  require(row % block.elements == 0, "{}: tensor {} has rows of {} numbers, expected a multiple of {} for {}",
+          where, in_quotes(tensor.name), row, block.elements, name_of(tensor.dtype));
   // Without the zeros, so that no product of some of the sizes can overflow either.
-  int64_t bytes = size_of(tensor.dtype);
+  int64_t bytes = block.bytes;
   bool empty = false;
-  for (int64_t size : tensor.shape) {
+  for (size_t i = 0; i < tensor.shape.size(); ++i) {
+    const int64_t size = i + 1 < tensor.shape.size() ? tensor.shape[i] : tensor.shape[i] / block.elements;
     empty = empty || size == 0;
     if (size < 0 || (size > 0 && !multiply(bytes, size, bytes)))
       fail("{}: tensor {} has the impossible shape [{}]", where, in_quotes(tensor.name),
@@ -126,16 +84,44 @@ int64_t expected_bytes(const TensorEntry& tensor, std::string_view where) {
   return empty ? 0 : bytes;
 }
 
+int64_t count_of(const TensorEntry& tensor) {
+  const Block block = block_of(tensor.dtype);
+  return static_cast<int64_t>(tensor.data.size()) / block.bytes * block.elements;
+}
+
 std::vector<double> to_doubles(const TensorEntry& tensor) {
-  std::vector<double> numbers(count_of(tensor));
-  convert(tensor, std::span(numbers));
+  std::vector<double> numbers(static_cast<size_t>(count_of(tensor)));
+  decode(tensor.dtype, tensor.data.data(), std::span(numbers));
   return numbers;
 }
 
 void to_floats(const TensorEntry& tensor, std::span<float> out) {
-  require(out.size() == count_of(tensor), "tensor {} has {} elements, expected {}", in_quotes(tensor.name),
-          count_of(tensor), out.size());
-  convert(tensor, out);
+  require(out.size() == static_cast<size_t>(count_of(tensor)), "tensor {} has {} elements, expected {}",
+          in_quotes(tensor.name), count_of(tensor), out.size());
+  decode(tensor.dtype, tensor.data.data(), out);
+}
+
+std::vector<StoredTensor> unchanged(std::span<const TensorEntry> tensors) {
+  std::vector<StoredTensor> all;
+  all.reserve(tensors.size());
+  for (const TensorEntry& tensor : tensors) all.push_back({tensor, tensor.dtype});
+  return all;
+}
+
+void write_stored(const StoredTensor& tensor, const std::function<void(std::span<const std::byte>)>& write) {
+  const TensorEntry& source = tensor.source;
+  if (source.dtype == tensor.type) return write(source.data);
+  constexpr int64_t piece = 1 << 20;  // numbers; whole blocks of every type
+  const int64_t count = count_of(source);
+  std::vector<float> numbers(static_cast<size_t>(std::min(piece, count)));
+  std::vector<std::byte> bytes(static_cast<size_t>(bytes_of(tensor.type, std::ssize(numbers))));
+  for (int64_t begin = 0; begin < count; begin += piece) {
+    const size_t size = static_cast<size_t>(std::min(piece, count - begin));
+    const std::span<float> part = std::span(numbers).first(size);
+    decode(source.dtype, source.data.data() + bytes_of(source.dtype, begin), part);
+    encode(part, tensor.type, bytes.data());
+    write(std::span(bytes).first(static_cast<size_t>(bytes_of(tensor.type, std::ssize(part)))));
+  }
 }
 
 }  // namespace aviary

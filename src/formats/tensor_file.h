@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -30,16 +31,19 @@ struct TensorEntry {
 
 // What the bytes of a file say. `data` of the tensors points into those bytes or into `buffers`.
 struct TensorTable {
-  std::string format;  // "safetensors" or "pth"
+  std::string format;  // "safetensors", "pth", ...
+  std::string
+      dialect;  // whose names the file has (formats/dialects.h); empty: those of the original trainers
   std::vector<TensorEntry> tensors;
   std::map<std::string, std::string> metadata;
-  std::vector<std::vector<std::byte>> buffers;  // tensors that had to be made contiguous
+  std::vector<std::vector<std::byte>> buffers;  // tensors that do not lie in the file as they are used
 };
 
-// An open file of tensors; the data lives as long as this does.
+// An open file of tensors, or several that belong together; the data lives as long as this does. The tensors
+// have the names, shapes and meaning of the original checkpoints, whoever wrote the file.
 class TensorFile {
  public:
-  TensorFile(MappedFile file, TensorTable table);
+  TensorFile(std::vector<MappedFile> files, TensorTable table);
   TensorFile(TensorFile&&) = default;
   TensorFile& operator=(TensorFile&&) = default;
 
@@ -47,32 +51,47 @@ class TensorFile {
   const std::vector<TensorEntry>& tensors() const { return table_.tensors; }
   // Null when there is none.
   const TensorEntry* find(std::string_view name) const;
-  // `__metadata__` of safetensors; empty for pth.
+  // `__metadata__` of safetensors, the keys and values of GGUF; empty for pth.
   const std::map<std::string, std::string>& metadata() const { return table_.metadata; }
   const std::string& format() const { return table_.format; }
+  const std::string& dialect() const { return table_.dialect; }
 
  private:
-  MappedFile file_;
+  std::vector<MappedFile> files_;
   TensorTable table_;
   std::unordered_map<std::string_view, size_t> index_;  // the names live in table_
 };
 
-// Opens a safetensors file or a file of torch.save (zip, or the older form without zip). The format is
-// recognized from the content, never from the name. Tensors are used where they lie in the file: nothing is
-// copied but tensors that are stored transposed. Throws Error when the file is anything else or damaged.
+// Opens a file of tensors, or a folder as Hugging Face lays them out. The format is recognized from the
+// content, never from the name. Tensors are used where they lie in the file: nothing is copied but tensors
+// that are stored transposed. Throws Error when the file is anything else or damaged.
 TensorFile read_tensor_file(const std::filesystem::path& path);
 
 // The same for bytes in memory; errors begin with `where`.
 TensorTable parse_tensors(std::span<const std::byte> bytes, const std::string& where);
 
 // Bytes that the dtype and the shape of `tensor` ask for; `data` is not looked at. Throws Error when a size
-// is negative, the product is beyond 2^63, or there are more than
-// max_tensor_rank dimensions.
+// is negative, the product is beyond 2^63, there are more than max_tensor_rank dimensions, or a row is not
+// made of whole blocks.
 int64_t expected_bytes(const TensorEntry& tensor, std::string_view where);
 
+int64_t count_of(const TensorEntry& tensor);
 // The elements as numbers; a boolean becomes 0 or 1.
 std::vector<double> to_doubles(const TensorEntry& tensor);
 // `out` has as many elements as the tensor; throws Error otherwise.
 void to_floats(const TensorEntry& tensor, std::span<float> out);
+
+// A tensor to be written: the numbers of `source`, stored as `type`.
+struct StoredTensor {
+  TensorEntry source;
+  Dtype type = Dtype::f32;
+
+  int64_t bytes() const { return bytes_of(type, count_of(source)); }
+};
+std::vector<StoredTensor> unchanged(std::span<const TensorEntry> tensors);
+
+// Calls `write` with the bytes of the tensor, piece by piece: memory stays bounded whatever the tensor's
+// size.
+void write_stored(const StoredTensor& tensor, const std::function<void(std::span<const std::byte>)>& write);
 
 }  // namespace aviary

@@ -1,4 +1,4 @@
-// Element types.
+// Element types, and the block formats of ggml for weights at rest.
 #pragma once
 
 #include <bit>
@@ -8,28 +8,53 @@
 
 namespace aviary {
 
-enum class Dtype : uint8_t { f32, f64, f16, bf16, i8, u8, i16, i32, i64, boolean };
+// q8_0 to q6_k: so many bits per number, in blocks that share a scale (tensor/encoding.h).
+enum class Dtype : uint8_t {
+  f32,
+  f64,
+  f16,
+  bf16,
+  i8,
+  u8,
+  i16,
+  i32,
+  i64,
+  boolean,
+  q8_0,
+  q5_1,
+  q5_0,
+  q4_1,
+  q4_0,
+  q4_k,
+  q5_k,
+  q6_k
+};
+inline constexpr int dtype_count = 18;
 
-// Bytes of one element.
-constexpr int64_t size_of(Dtype type) {
-  switch (type) {
-    case Dtype::f64:
-    case Dtype::i64:
-      return 8;
-    case Dtype::f32:
-    case Dtype::i32:
-      return 4;
-    case Dtype::f16:
-    case Dtype::bf16:
-    case Dtype::i16:
-      return 2;
-    default:
-      return 1;
-  }
+// Numbers are stored in blocks of so many, each of so many bytes; outside the block formats one number is a
+// block.
+struct Block {
+  int64_t elements, bytes;
+};
+constexpr Block block_of(Dtype type) {
+  constexpr Block blocks[dtype_count] = {{1, 4},   {1, 8},   {1, 2},   {1, 2},     {1, 1},     {1, 1},
+                                         {1, 2},   {1, 4},   {1, 8},   {1, 1},     {32, 34},   {32, 24},
+                                         {32, 22}, {32, 20}, {32, 18}, {256, 144}, {256, 176}, {256, 210}};
+  return blocks[static_cast<int>(type)];
+}
+constexpr bool is_quantized(Dtype type) { return block_of(type).elements > 1; }
+
+// Bytes of one element of a type outside the block formats.
+constexpr int64_t size_of(Dtype type) { return block_of(type).bytes; }
+// Bytes of `count` numbers, whole blocks.
+constexpr int64_t bytes_of(Dtype type, int64_t count) {
+  return count / block_of(type).elements * block_of(type).bytes;
 }
 
 constexpr std::string_view name_of(Dtype type) {
-  constexpr std::string_view names[] = {"f32", "f64", "f16", "bf16", "i8", "u8", "i16", "i32", "i64", "bool"};
+  constexpr std::string_view names[dtype_count] = {"f32",  "f64",  "f16",  "bf16", "i8",   "u8",
+                                                   "i16",  "i32",  "i64",  "bool", "q8_0", "q5_1",
+                                                   "q5_0", "q4_1", "q4_0", "q4_k", "q5_k", "q6_k"};
   return names[static_cast<int>(type)];
 }
 
@@ -63,6 +88,20 @@ inline float to_float(f16 x) {
   uint32_t bits =
       exponent == 31 ? 0x7f800000u | (mantissa << 13) : ((exponent + 112) << 23) | (mantissa << 13);
   return std::bit_cast<float>(sign | bits);
+}
+
+// Round to nearest, ties to even; beyond the range it is infinite; NaN stays NaN.
+inline f16 to_f16(float x) {
+  const uint32_t bits = std::bit_cast<uint32_t>(x);
+  const uint32_t sign = (bits >> 16) & 0x8000u, magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return {static_cast<uint16_t>(sign | 0x7e00u)};
+  if (magnitude >= 0x477ff000u) return {static_cast<uint16_t>(sign | 0x7c00u)};  // 65520 and more
+  if (magnitude < 0x38800000u) {  // below 2^-14: a multiple of 2^-24, found by the rounding of an addition
+    const float sum = std::bit_cast<float>(magnitude) + 0.5f;
+    return {static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(sum) - 0x3f000000u))};
+  }
+  const uint32_t odd = (magnitude >> 13) & 1;
+  return {static_cast<uint16_t>(sign | ((magnitude - 0x38000000u + 0xfffu + odd) >> 13))};
 }
 
 }  // namespace aviary

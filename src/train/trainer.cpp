@@ -141,7 +141,7 @@ void Trainer::save(const fs::path& folder) const {
   if (std::string vocabulary = tokenizer_->serialize(); !vocabulary.empty())
     metadata["aviary.vocabulary"] = vocabulary;
   metadata[fingerprint_key] = fingerprint_of(entries);
-  write_safetensors(folder / checkpoint_file, entries, metadata);
+  write_safetensors(folder / checkpoint_file, unchanged(entries), metadata);
   save_checkpoint(folder / model_file, *model_, tokenizer_.get(), {{"aviary.step", std::to_string(step_)}});
 }
 

@@ -173,7 +173,7 @@ void rewrite_tensors(const fs::path& path, const Change& change) {
   std::vector<TensorEntry> entries;
   for (const EditableTensor& tensor : tensors)
     entries.push_back({tensor.name, tensor.dtype, tensor.shape, std::as_bytes(std::span(tensor.data))});
-  write_safetensors(path, entries, metadata);
+  write_safetensors(path, unchanged(entries), metadata);
 }
 
 }  // namespace aviary::program

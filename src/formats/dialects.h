@@ -1,0 +1,34 @@
+// Other programs give the tensors of a model other names, and store some of them transposed, joined or
+// changed. A dialect is one such convention; here each is translated into that of the original trainers,
+// once, when a file is opened.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "formats/tensor_file.h"
+
+namespace aviary {
+
+struct Dialect {
+  std::string_view name;  // "llama.cpp"
+  bool (*recognize)(const TensorTable& table);
+  // Throws Error, beginning with `where`, when a tensor is missing or has an impossible shape.
+  TensorTable (*translate)(TensorTable table, const std::string& where);
+};
+
+// The table itself when its names are the original ones or nobody's that we know.
+TensorTable to_original_names(TensorTable table, const std::string& where);
+
+// ---- For the dialects.
+
+// A tensor of f32 numbers that no file holds; its data lives in table.buffers.
+TensorEntry made_tensor(TensorTable& table, std::string name, std::vector<int64_t> shape,
+                        std::span<const float> numbers);
+// A matrix with rows and columns exchanged; of a plain type.
+TensorEntry transposed(TensorTable& table, const TensorEntry& matrix, std::string name);
+// The same numbers with another name and shape. Throws Error when the sizes do not fit.
+TensorEntry renamed(const TensorEntry& tensor, std::string name, std::vector<int64_t> shape,
+                    const std::string& where);
+
+}  // namespace aviary

@@ -1,0 +1,20 @@
+// Numbers as files and weights at rest hold them: the plain types, and the block formats of ggml.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "tensor/dtype.h"
+
+namespace aviary {
+
+// Reads values.size() numbers of `type` from `data`, which may be unaligned; whole blocks only. A boolean
+// becomes 0 or 1.
+void decode(Dtype type, const std::byte* data, std::span<float> values);
+void decode(Dtype type, const std::byte* data, std::span<double> values);
+
+// Stores numbers as f32, f64, f16, bf16 or a block format, rounded to nearest; `data` has
+// bytes_of(type, values.size()) bytes. Throws Error for the integer types.
+void encode(std::span<const float> values, Dtype type, std::byte* data);
+
+}  // namespace aviary
