@@ -176,6 +176,7 @@ Model::~Model() = default;
 
 Model Model::load(const std::filesystem::path& path, const LoadOptions& options) {
   Checkpoint checkpoint = load_checkpoint(file_of(path));
+  checkpoint.model->parameters().freeze();
   TokenizerPtr tokenizer = choose_tokenizer(options.tokenizer, checkpoint);
   return Model(std::make_unique<Implementation>(std::move(checkpoint), std::move(tokenizer),
                                                 chosen(options.precision)));

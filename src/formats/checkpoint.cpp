@@ -173,6 +173,7 @@ void save_checkpoint(const std::filesystem::path& path, const Model& model, cons
   std::vector<TensorEntry> entries;
   for (const Parameter& parameter : model.parameters()) {
     const Tensor& value = parameter.weight.value();
+    require(!value.empty(), "{}: {} was frozen for use and cannot be saved", path.string(), parameter.spec.name);
     TensorEntry entry{.name = parameter.spec.name, .dtype = value.dtype(), .shape = {}, .data = {}};
     for (int i = 0; i < value.shape().rank(); ++i) entry.shape.push_back(value.shape()[i]);
     entry.data = {static_cast<const std::byte*>(value.data()), static_cast<size_t>(value.bytes())};

@@ -119,6 +119,10 @@ void ParameterTable::set_trainable(bool trainable) {
   for (Parameter& parameter : parameters_) parameter.weight.set_trainable(trainable);
 }
 
+void ParameterTable::freeze() {
+  for (Parameter& parameter : parameters_) parameter.weight.freeze();
+}
+
 void ParameterTable::changed() {
   for (Parameter& parameter : parameters_) parameter.weight.changed();
 }

@@ -55,6 +55,8 @@ class ParameterTable {
   // Values for the start of training: parameter i draws from its own stream of `seed`.
   void initialize(uint64_t seed);
   void set_trainable(bool trainable);
+  // The values change no more: matrices are kept packed for products only. For models that are only used.
+  void freeze();
   // To be called after values have been written from outside.
   void changed();
 

@@ -68,7 +68,7 @@ void push_back(Context& c, const Tensor& x, const Tensor& dlogits, Weight& head,
 
 double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t> targets,
                  const LossOptions& options, std::span<double> losses) {
-  const int64_t rows = x.rows(), vocabulary = head.value().rows();
+  const int64_t rows = x.rows(), vocabulary = head.shape()[0];
   require(static_cast<int64_t>(targets.size()) == rows, "head_loss: {} targets for {} rows", targets.size(),
           rows);
   require(losses.empty() || losses.size() == targets.size(), "head_loss: room for {} losses, expected {}",

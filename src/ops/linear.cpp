@@ -13,7 +13,7 @@ struct Matrix {
 };
 
 Matrix matrix_of(const Weight& weight, Layout layout) {
-  const int64_t rows = weight.value().rows(), cols = weight.value().cols();
+  const int64_t rows = weight.shape()[0], cols = weight.shape()[1];
   if (layout == Layout::out_in) return {cols, rows, 1, cols};
   return {rows, cols, cols, 1};
 }

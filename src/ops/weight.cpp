@@ -1,5 +1,7 @@
 #include "ops/weight.h"
 
+#include "base/error.h"
+
 namespace aviary {
 namespace {
 
@@ -14,16 +16,23 @@ void pack(const Tensor& value, bool rows_are_k, kernels::Precision precision, ke
 
 }  // namespace
 
+void Weight::require_value() const {
+  require(!value_.empty(), "weight {}: it is frozen and packed for products of another kind", name_);
+}
+
 const kernels::PackedMatrix& Weight::forward(Layout layout, kernels::Precision precision) {
   if (forward_stale_ || forward_.precision() != precision) {
+    require_value();
     pack(value(), layout == Layout::in_out, precision, forward_);
     forward_stale_ = false;
+    if (frozen_) value_ = OwnedTensor();
   }
   return forward_;
 }
 
 const kernels::PackedMatrix& Weight::backward(Layout layout, kernels::Precision precision) {
   if (backward_stale_ || backward_.precision() != precision) {
+    require_value();
     pack(value(), layout == Layout::out_in, precision, backward_);
     backward_stale_ = false;
   }

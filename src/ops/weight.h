@@ -15,11 +15,13 @@ enum class Layout : uint8_t { out_in, in_out };
 class Weight {
  public:
   Weight() = default;
-  Weight(std::string name, Shape shape, Dtype dtype) : name_(std::move(name)), value_(shape, dtype) {}
+  Weight(std::string name, Shape shape, Dtype dtype)
+      : name_(std::move(name)), shape_(shape), value_(shape, dtype) {}
 
   const std::string& name() const { return name_; }
+  // Empty when the weight is frozen and only its packed copy is left.
   const Tensor& value() const { return value_.view(); }
-  const Shape& shape() const { return value().shape(); }
+  const Shape& shape() const { return shape_; }
   // Empty unless the weight is being trained; operators add to it.
   const Tensor& gradient() const { return gradient_.view(); }
   // Allocates a zero gradient, or gives it back.
@@ -32,15 +34,22 @@ class Weight {
   // To be called after the value has changed: the packed copies are made anew when next needed.
   void changed() { forward_stale_ = backward_stale_ = true; }
 
-  // The matrix B of y = x B, and of dx = dy B, for f32 values.
+  // The value changes no more: when it is packed for products, the packed copy is all that is kept.
+  void freeze() { frozen_ = true; }
+
+  // The matrix B of y = x B, and of dx = dy B, for f32 values. Throws Error when a frozen weight is packed as
+  // something else than before.
   const kernels::PackedMatrix& forward(Layout layout, kernels::Precision precision);
   const kernels::PackedMatrix& backward(Layout layout, kernels::Precision precision);
 
  private:
+  void require_value() const;
+
   std::string name_;
+  Shape shape_;
   OwnedTensor value_, gradient_;
   kernels::PackedMatrix forward_, backward_;
-  bool forward_stale_ = true, backward_stale_ = true;
+  bool forward_stale_ = true, backward_stale_ = true, frozen_ = false;
 };
 
 }  // namespace aviary
