@@ -1,0 +1,81 @@
+// Which type for which tensor: every tensor is tried and measured, and what a small type would spoil goes up
+// to a better one. Then both models read a text, and the difference of their predictions is measured.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "formats/tensor_file.h"
+#include "models/run.h"
+
+namespace aviary {
+
+// What storing a tensor costs; infinite when a stored number is not finite.
+struct StorageError {
+  double rms = 0;      // ||stored - w|| / ||w||
+  double largest = 0;  // largest |stored - w| / largest |w|
+};
+// Reads the tensor piece by piece: memory stays bounded whatever its size.
+StorageError measure_error(const StoredTensor& tensor);
+
+// The largest rms that a tensor may cost when `type` is wished; it goes up to better types until it costs
+// less.
+double error_limit(Dtype type);
+
+struct PlannedTensor {
+  StoredTensor stored;
+  StorageError error;
+  std::string reason;  // why a matrix has another type than the wished one; else empty
+};
+
+struct QuantizationPlan {
+  Dtype wished = Dtype::f32;
+  std::vector<PlannedTensor> tensors;  // in the order of the file
+
+  std::vector<StoredTensor> stored() const;  // for the writers of formats/
+  int64_t bytes() const;
+};
+
+// The type of each tensor of `file`, whose data must outlive the plan, when `wished` (f32, f16, bf16 or a
+// block format) is asked for:
+// - Matrices (two axes of more than one number, a name that ends in ".weight") get `wished`, but emb.weight
+//   at least q8_0 and head.weight at least q6_k, or the next better type that their rows are whole blocks of
+//   and that costs no more than error_limit(wished).
+// - Everything else (vectors, low-rank factors) is small and sensitive: f32, or the 16-bit type that it has.
+// `progress` is called with the count of numbers done; when it returns false, the plan ends there.
+QuantizationPlan plan_types(const TensorFile& file, Dtype wished,
+                            const std::function<bool(int64_t)>& progress = {});
+
+// Gives the parameters of `model`, which are f32, the values that the planned file will hold.
+void apply_plan(const QuantizationPlan& plan, Model& model);
+
+// Two models on one text, token by token; p is the original's distribution, q the quantized one's.
+struct ModelComparison {
+  int64_t tokens = 0;                                  // predicted ones
+  double original_loss = 0, quantized_loss = 0;        // nats per token
+  double mean_divergence = 0, largest_divergence = 0;  // KL(p || q) in nats
+  double same_choice = 0;  // share of tokens for which both find the same one likeliest
+  bool finite = true;      // false: the quantized model's logits are not, nothing above counts
+
+  double original_perplexity() const;
+  double quantized_perplexity() const;
+};
+
+// Both models read the tokens once, in chunks that carry the state. Stops early when `progress`, called with
+// the tokens done, returns false. Throws Error for fewer than two tokens, models of different vocabularies,
+// and an original whose logits are not finite.
+ModelComparison compare_quantized(Runner& original, Runner& quantized, std::span<const int32_t> tokens,
+                                  const std::function<bool(int64_t)>& progress = {});
+
+// A sentence when the plan or the comparison (null: not made) shows that the quantized model is useless:
+// numbers that are not finite, a tensor whose numbers all became zero, or a mean divergence beyond
+// `largest_useful_divergence`. Empty when it is fine.
+inline constexpr double largest_useful_divergence = 0.5;
+std::string why_broken(const QuantizationPlan& plan, const ModelComparison* comparison = nullptr);
+
+// Type, error and reason of every tensor, and the comparison: for the metadata of the file.
+std::string to_json(const QuantizationPlan& plan, const ModelComparison* comparison = nullptr);
+
+}  // namespace aviary
