@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <cstring>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "formats/bytes.h"
@@ -12,7 +13,7 @@ namespace {
 
 // One line for each dialect, a file of its own.
 const std::vector<const Dialect*>& dialects() {
-  static const std::vector<const Dialect*> all = {};
+  static const std::vector<const Dialect*> all = {&rwkv_cpp_dialect};
   return all;
 }
 
@@ -27,7 +28,13 @@ TensorTable to_original_names(TensorTable table, const std::string& where) {
   for (const Dialect* dialect : dialects())
     if (dialect->recognize(table)) {
       table.dialect = dialect->name;
-      return dialect->translate(std::move(table), where);
+      table = dialect->translate(std::move(table), where);
+      std::unordered_set<std::string_view> names;
+      for (const TensorEntry& tensor : table.tensors)
+        require(names.insert(tensor.name).second,
+                "{}: two tensors become {} when their names of {} are translated", where,
+                in_quotes(tensor.name), dialect->name);
+      break;
     }
   return table;
 }
@@ -39,20 +46,29 @@ TensorEntry made_tensor(TensorTable& table, std::string name, std::vector<int64_
   return {.name = std::move(name), .dtype = Dtype::f32, .shape = std::move(shape), .data = buffer};
 }
 
-TensorEntry transposed(TensorTable& table, const TensorEntry& matrix, std::string name) {
-  require(matrix.shape.size() == 2 && !is_quantized(matrix.dtype),
-          "tensor {} has the shape [{}] of {}, expected a matrix of plain numbers", in_quotes(matrix.name),
-          fmt::join(matrix.shape, ", "), name_of(matrix.dtype));
-  const size_t rows = static_cast<size_t>(matrix.shape[0]), cols = static_cast<size_t>(matrix.shape[1]);
-  const size_t size = static_cast<size_t>(size_of(matrix.dtype));
-  const std::span<std::byte> buffer = new_buffer(table, matrix.data.size());
-  for (size_t row = 0; row < rows; ++row)
-    for (size_t col = 0; col < cols; ++col)
-      std::memcpy(&buffer[(col * rows + row) * size], &matrix.data[(row * cols + col) * size], size);
-  return {.name = std::move(name),
-          .dtype = matrix.dtype,
-          .shape = {matrix.shape[1], matrix.shape[0]},
-          .data = buffer};
+TensorEntry transposed(TensorTable& table, const TensorEntry& tensor, std::string name,
+                       const std::string& where) {
+  require(tensor.shape.size() >= 2, "{}: tensor {} has the shape [{}], expected a matrix", where,
+          in_quotes(tensor.name), fmt::join(tensor.shape, ", "));
+  TensorEntry source = tensor;
+  if (is_quantized(tensor.dtype)) {
+    std::vector<float> numbers(static_cast<size_t>(count_of(tensor)));
+    to_floats(tensor, numbers);
+    source = made_tensor(table, tensor.name, tensor.shape, numbers);
+  }
+  TensorEntry result{.name = std::move(name), .dtype = source.dtype, .shape = source.shape, .data = {}};
+  std::swap(result.shape.back(), result.shape[result.shape.size() - 2]);
+  const std::span<std::byte> buffer = new_buffer(table, source.data.size());
+  result.data = buffer;
+  const size_t rows = static_cast<size_t>(result.shape.back()),
+               cols = static_cast<size_t>(result.shape[result.shape.size() - 2]);
+  const size_t size = static_cast<size_t>(size_of(source.dtype)), matrix = rows * cols * size;
+  for (size_t begin = 0; begin < buffer.size(); begin += matrix)
+    for (size_t row = 0; row < rows; ++row)
+      for (size_t col = 0; col < cols; ++col)
+        std::memcpy(&buffer[begin + (col * rows + row) * size],
+                    &source.data[begin + (row * cols + col) * size], size);
+  return result;
 }
 
 TensorEntry renamed(const TensorEntry& tensor, std::string name, std::vector<int64_t> shape,

@@ -17,7 +17,11 @@ struct Dialect {
   TensorTable (*translate)(TensorTable table, const std::string& where);
 };
 
-// The table itself when its names are the original ones or nobody's that we know.
+// One file each, dialect_<name>.cpp.
+extern const Dialect rwkv_cpp_dialect;
+
+// The table itself when its names are the original ones or nobody's that we know. Throws Error when the
+// translation gives two tensors the same name.
 TensorTable to_original_names(TensorTable table, const std::string& where);
 
 // ---- For the dialects.
@@ -25,8 +29,10 @@ TensorTable to_original_names(TensorTable table, const std::string& where);
 // A tensor of f32 numbers that no file holds; its data lives in table.buffers.
 TensorEntry made_tensor(TensorTable& table, std::string name, std::vector<int64_t> shape,
                         std::span<const float> numbers);
-// A matrix with rows and columns exchanged; of a plain type.
-TensorEntry transposed(TensorTable& table, const TensorEntry& matrix, std::string name);
+// The last two axes exchanged. A block type becomes f32, for its blocks would run across the new rows. Throws
+// Error when there are fewer than two axes.
+TensorEntry transposed(TensorTable& table, const TensorEntry& tensor, std::string name,
+                       const std::string& where);
 // The same numbers with another name and shape. Throws Error when the sizes do not fit.
 TensorEntry renamed(const TensorEntry& tensor, std::string name, std::vector<int64_t> shape,
                     const std::string& where);

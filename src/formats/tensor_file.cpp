@@ -8,6 +8,7 @@
 #include "formats/bytes.h"
 #include "formats/dialects.h"
 #include "formats/pth.h"
+#include "formats/rwkv_cpp.h"
 #include "formats/safetensors.h"
 #include "tensor/encoding.h"
 
@@ -24,8 +25,8 @@ bool looks_like_text(std::string_view text) {
 // What a file that is neither safetensors nor pth seems to be.
 std::string_view guess(std::string_view text) {
   if (text.starts_with("GGUF")) return "a GGUF file, a format that is not read yet";
-  if (text.starts_with("fmgg") || text.starts_with("lmgg") || text.starts_with("tjgg"))
-    return "a ggml file of rwkv.cpp or an old llama.cpp, a format that is not read yet";
+  if (text.starts_with("lmgg") || text.starts_with("tjgg"))
+    return "a ggml file of an old llama.cpp, a format that is not read";
   if (text.starts_with("version https://git-lfs"))
     return "a Git LFS pointer, not the file itself; fetch it with `git lfs pull`";
   if (text.starts_with("\x1f\x8b")) return "compressed with gzip; unpack it first";
@@ -60,8 +61,11 @@ TensorFile read_tensor_file(const std::filesystem::path& path) {
 TensorTable parse_tensors(std::span<const std::byte> bytes, const std::string& where) {
   if (looks_like_pth(bytes)) return to_original_names(parse_pth(bytes, where), where);
   if (looks_like_safetensors(bytes)) return to_original_names(parse_safetensors(bytes, where), where);
-  fail("{}: the file is {}; expected a .safetensors file or a .pth file of torch.save", where,
-       guess(as_text(bytes)));
+  if (looks_like_rwkv_cpp(bytes)) return to_original_names(parse_rwkv_cpp(bytes, where), where);
+  fail(
+      "{}: the file is {}; expected a .safetensors file, a .pth file of torch.save or a .bin file of "
+      "rwkv.cpp",
+      where, guess(as_text(bytes)));
 }
 
 int64_t expected_bytes(const TensorEntry& tensor, std::string_view where) {

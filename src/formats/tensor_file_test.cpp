@@ -68,10 +68,10 @@ TEST(TensorFile, SaysWhatAnUnknownFileLooksLike) {
   auto expect = [](const std::string& text, std::string_view part) {
     std::string answer = verdict(text);
     EXPECT_NE(answer.find(part), std::string::npos) << answer;
-    EXPECT_NE(answer.find("expected a .safetensors file or a .pth file"), std::string::npos) << answer;
+    EXPECT_NE(answer.find("expected a .safetensors file, a .pth file"), std::string::npos) << answer;
   };
   expect("GGUF\x03", "a GGUF file, a format that is not read yet");
-  expect("fmgg....", "a ggml file of rwkv.cpp");
+  expect("lmgg....", "a ggml file of an old llama.cpp");
   expect("[{\"id\": {\"a\": 1}}]\n", "the file is text");
   expect("<!DOCTYPE html>", "a web page");
   expect("version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer");

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <string>
@@ -20,6 +21,14 @@ using namespace std::string_literals;
 
 inline std::filesystem::path golden(const std::string& name) {
   return std::filesystem::path(AVIARY_SOURCE_DIR) / "tests/golden" / name;
+}
+
+// A file of the folder that AVIARY_SHARED names, with models that are too large for the repository; empty
+// when it is not there.
+inline std::filesystem::path shared_file(const std::string& name) {
+  const char* folder = std::getenv("AVIARY_SHARED");
+  const std::filesystem::path path = std::filesystem::path(folder ? folder : "") / name;
+  return folder && std::filesystem::exists(path) ? path : std::filesystem::path();
 }
 
 // Little-endian bytes of a number.
@@ -46,6 +55,41 @@ inline std::string verdict(std::string_view text) {
     return error.what();
   }
   return "read";
+}
+
+inline std::string floats(const std::vector<double>& values) {
+  std::string text;
+  for (double value : values) text += le(static_cast<float>(value));
+  return text;
+}
+
+// A .bin file of rwkv.cpp; the header's sizes are those of emb.weight and of the names of the blocks.
+struct TestBinTensor {
+  std::string name;
+  std::vector<int64_t> shape;
+  std::string data;
+  uint32_t type = 0;
+};
+inline std::string bin_tensor(const TestBinTensor& tensor) {
+  std::string text = le(static_cast<uint32_t>(tensor.shape.size())) +
+                     le(static_cast<uint32_t>(tensor.name.size())) + le(tensor.type);
+  for (size_t i = tensor.shape.size(); i > 0; --i) text += le(static_cast<uint32_t>(tensor.shape[i - 1]));
+  return text + tensor.name + tensor.data;
+}
+inline std::string bin_of(const std::vector<TestBinTensor>& tensors, uint32_t version = 101,
+                          uint32_t type = 0) {
+  uint32_t vocabulary = 0, width = 0, layers = 0;
+  std::string text;
+  for (const TestBinTensor& tensor : tensors) {
+    text += bin_tensor(tensor);
+    if (tensor.name == "emb.weight") {
+      vocabulary = static_cast<uint32_t>(tensor.shape[0]);
+      width = static_cast<uint32_t>(tensor.shape[1]);
+    }
+    if (tensor.name.starts_with("blocks."))
+      layers = std::max(layers, static_cast<uint32_t>(std::stoi(tensor.name.substr(7))) + 1);
+  }
+  return le(uint32_t{0x67676d66}) + le(version) + le(vocabulary) + le(width) + le(layers) + le(type) + text;
 }
 
 struct TestZipEntry {
