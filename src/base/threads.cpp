@@ -1,5 +1,6 @@
 // The pool behind parallel_for: workers that spin for some tens of microseconds after their last part, then
-// sleep. Each worker has its own mailbox, so a call wakes only the workers it needs.
+// sleep. Each worker has its own mailbox, so a call wakes only the workers it needs. The caller does the
+// parts that no worker has begun when its own is done: on a busy machine a worker may wait long for a core.
 #include "base/threads.h"
 
 #include <algorithm>
@@ -72,16 +73,23 @@ class WaitingPlace {
   std::condition_variable condition_;
 };
 
-// The worker that this thread is, and whether it is inside a part.
+// The worker whose part this thread does, and whether it is inside a part.
 thread_local int current_worker = 0;
 thread_local bool inside_part = false;
 
 struct InsidePart {
-  InsidePart() : before(inside_part) { inside_part = true; }
-  ~InsidePart() { inside_part = before; }
+  explicit InsidePart(int part) : part_before(current_worker), inside_before(inside_part) {
+    current_worker = part;
+    inside_part = true;
+  }
+  ~InsidePart() {
+    current_worker = part_before;
+    inside_part = inside_before;
+  }
   InsidePart(const InsidePart&) = delete;
   InsidePart& operator=(const InsidePart&) = delete;
-  bool before;
+  int part_before;
+  bool inside_before;
 };
 
 struct Job {
@@ -91,7 +99,7 @@ struct Job {
   int parts = 0;
 
   void run(int part) const {
-    InsidePart inside;
+    InsidePart inside(part);
     int64_t size = count / parts, larger = count % parts;  // the first `larger` parts hold one more
     int64_t begin = part * size + std::min<int64_t>(part, larger);
     function(context, begin, begin + size + (part < larger ? 1 : 0), part);
@@ -120,6 +128,12 @@ class Pool {
     remaining_.store(job.parts - 1);
     for (int i = 1; i < job.parts; ++i) post(*mailboxes_[static_cast<size_t>(i)]);
     run_part(0);
+    for (int i = 1; i < job.parts; ++i) {
+      Mailbox& mailbox = *mailboxes_[static_cast<size_t>(i)];
+      if (!claim(mailbox, mailbox.posted.load())) continue;
+      run_part(i);
+      remaining_.fetch_sub(1);
+    }
     caller_.wait(spin_, [this] { return remaining_.load() == 0; });
     std::exception_ptr first;
     for (int i = 0; i < job.parts; ++i) {
@@ -131,7 +145,8 @@ class Pool {
 
  private:
   struct alignas(128) Mailbox {
-    std::atomic<uint64_t> posted{0};
+    std::atomic<uint64_t> posted{0};   // parts so far
+    std::atomic<uint64_t> claimed{0};  // of them begun, by the worker or by the caller
     WaitingPlace place;
     std::exception_ptr exception;
     std::jthread thread;
@@ -140,6 +155,12 @@ class Pool {
   static void post(Mailbox& mailbox) {
     mailbox.posted.fetch_add(1);
     mailbox.place.wake();
+  }
+
+  // Whoever claims the `number`th part of a mailbox does it.
+  static bool claim(Mailbox& mailbox, uint64_t number) {
+    uint64_t before = number - 1;
+    return mailbox.claimed.compare_exchange_strong(before, number);
   }
 
   void run_part(int part) {
@@ -151,11 +172,11 @@ class Pool {
   }
 
   void work(int worker) {
-    current_worker = worker;
     Mailbox& mailbox = *mailboxes_[static_cast<size_t>(worker)];
     for (uint64_t seen = 0;; ++seen) {
       mailbox.place.wait(spin_, [&] { return mailbox.posted.load() != seen; });
       if (stopping_.load()) return;
+      if (!claim(mailbox, seen + 1)) continue;
       run_part(worker);
       if (remaining_.fetch_sub(1) == 1) caller_.wake();
     }
@@ -202,7 +223,7 @@ void detail::parallel_ranges(int64_t count, int64_t grain, RangeFunction functio
   if (count <= 0) return;
   int parts = static_cast<int>(std::clamp<int64_t>(count / std::max<int64_t>(grain, 1), 1, threads()));
   if (parts == 1 || inside_part) {
-    InsidePart inside;
+    InsidePart inside(current_worker);
     function(context, 0, count, current_worker);
     return;
   }

@@ -1,4 +1,5 @@
-// The one pool of threads. Work is split statically, so which worker computes what never depends on timing.
+// The one pool of threads. Work is split statically: what is computed together never depends on timing, even
+// where it depends on timing which thread does it.
 #pragma once
 
 #include <aviary/threads.h>

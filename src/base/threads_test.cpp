@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <latch>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -65,14 +67,29 @@ TEST_F(Threads, FewerItemsThanWorkersUseOnlySomeWorkers) {
   EXPECT_EQ(calls, 3);
 }
 
-TEST_F(Threads, ThePartsRunOnDifferentThreads) {
+TEST_F(Threads, PartsThatTakeTimeRunAtOnceOnDifferentThreads) {
   set_threads(3);
   std::vector<std::thread::id> ids(3);
-  parallel_for(3, 1,
-               [&](int64_t begin, int64_t) { ids[static_cast<size_t>(begin)] = std::this_thread::get_id(); });
+  std::latch all_began(3);
+  parallel_for(3, 1, [&](int64_t begin, int64_t) {
+    all_began.arrive_and_wait();
+    ids[static_cast<size_t>(begin)] = std::this_thread::get_id();
+  });
   EXPECT_EQ(ids[0], std::this_thread::get_id());
   EXPECT_NE(ids[0], ids[1]);
   EXPECT_NE(ids[1], ids[2]);
+}
+
+TEST_F(Threads, EveryPartIsDoneOnceWhoeverDoesIt) {
+  set_threads(4);
+  for (int round = 0; round < 20'000; ++round) {
+    std::array<std::atomic<int>, 4> calls{};
+    parallel_for(4, 1, [&](int64_t begin, int64_t, int worker) {
+      EXPECT_EQ(worker, begin);
+      ++calls[static_cast<size_t>(begin)];
+    });
+    for (const auto& count : calls) ASSERT_EQ(count, 1) << "in round " << round;
+  }
 }
 
 TEST_F(Threads, AnExceptionOfAnyPartReachesTheCallerAndThePoolGoesOn) {

@@ -20,6 +20,7 @@ Action add_inspect(CLI::App& app);
 Action add_verify(CLI::App& app);
 Action add_logits(CLI::App& app);
 Action add_data(CLI::App& app);
+Action add_convert(CLI::App& app);
 
 // ---- What several commands share.
 

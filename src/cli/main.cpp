@@ -56,6 +56,7 @@ int run(int argc, char** argv) {
   add("evaluate", "Loss, perplexity and bits per byte of a model on a text", cli::add_evaluate);
   add("generate", "Write text with a model", cli::add_generate);
   add("inspect", "Say what a model file is", cli::add_inspect);
+  add("convert", "Another file format or number type for a model", cli::add_convert);
   add("verify",
       "Check that a model computes the same however its input is cut; or compare with reference data",
       cli::add_verify);

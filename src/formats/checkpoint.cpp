@@ -90,6 +90,16 @@ void load_parameter(const TensorEntry& entry, const std::string& where, Paramete
   }
 }
 
+std::unique_ptr<Model> create_model_of(const std::string& where, const ModelConfig& config, Dtype dtype) {
+  try {
+    return create_model(config, dtype);
+  } catch (const Error& error) {
+    fail("{}: {}", where, error.what());
+  }
+}
+
+}  // namespace
+
 TokenizerPtr tokenizer_of(const TensorFile& file, const std::string& where, const ModelConfig& config) {
   const auto& metadata = file.metadata();
   auto kind = metadata.find(tokenizer_key);
@@ -106,16 +116,6 @@ TokenizerPtr tokenizer_of(const TensorFile& file, const std::string& where, cons
           where, tokenizer->vocab_size(), config.vocab_size);
   return tokenizer;
 }
-
-std::unique_ptr<Model> create_model_of(const std::string& where, const ModelConfig& config, Dtype dtype) {
-  try {
-    return create_model(config, dtype);
-  } catch (const Error& error) {
-    fail("{}: {}", where, error.what());
-  }
-}
-
-}  // namespace
 
 ModelConfig config_of(const TensorFile& file, const std::string& where) {
   auto stored = file.metadata().find(config_key);
@@ -160,20 +160,25 @@ Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype, bool 
   return checkpoint;
 }
 
+std::map<std::string, std::string> metadata_of(const ModelConfig& config, const Tokenizer* tokenizer) {
+  std::map<std::string, std::string> metadata{{config_key, to_json(config)}};
+  if (!tokenizer) return metadata;
+  metadata[tokenizer_key] = tokenizer->kind();
+  metadata[hash_key] = fmt::format("{:016x}", tokenizer->hash());
+  if (std::string vocabulary = tokenizer->serialize(); !vocabulary.empty())
+    metadata[vocabulary_key] = std::move(vocabulary);
+  return metadata;
+}
+
 void save_checkpoint(const std::filesystem::path& path, const Model& model, const Tokenizer* tokenizer,
                      const std::map<std::string, std::string>& metadata) {
-  std::map<std::string, std::string> all = metadata;
-  all[config_key] = to_json(model.config());
-  if (tokenizer) {
-    all[tokenizer_key] = tokenizer->kind();
-    all[hash_key] = fmt::format("{:016x}", tokenizer->hash());
-    if (std::string vocabulary = tokenizer->serialize(); !vocabulary.empty())
-      all[vocabulary_key] = std::move(vocabulary);
-  }
+  std::map<std::string, std::string> all = metadata_of(model.config(), tokenizer);
+  all.insert(metadata.begin(), metadata.end());
   std::vector<TensorEntry> entries;
   for (const Parameter& parameter : model.parameters()) {
     const Tensor& value = parameter.weight.value();
-    require(!value.empty(), "{}: {} was frozen for use and cannot be saved", path.string(), parameter.spec.name);
+    require(!value.empty(), "{}: {} was frozen for use and cannot be saved", path.string(),
+            parameter.spec.name);
     TensorEntry entry{.name = parameter.spec.name, .dtype = value.dtype(), .shape = {}, .data = {}};
     for (int i = 0; i < value.shape().rank(); ++i) entry.shape.push_back(value.shape()[i]);
     entry.data = {static_cast<const std::byte*>(value.data()), static_cast<size_t>(value.bytes())};

@@ -26,6 +26,14 @@ ModelConfig config_of(const TensorFile& file, const std::string& where);
 Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype = Dtype::f32,
                            bool allow_broken = false);
 
+// The tokenizer that the metadata carries; null when it carries none. Throws Error when it is damaged or has
+// more tokens than the model.
+TokenizerPtr tokenizer_of(const TensorFile& file, const std::string& where, const ModelConfig& config);
+
+// What our files say of themselves, in their metadata: the config and, when there is one, the whole
+// tokenizer.
+std::map<std::string, std::string> metadata_of(const ModelConfig& config, const Tokenizer* tokenizer);
+
 // Writes atomically. Extra metadata entries are kept as they are.
 void save_checkpoint(const std::filesystem::path& path, const Model& model, const Tokenizer* tokenizer,
                      const std::map<std::string, std::string>& metadata = {});

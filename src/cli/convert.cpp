@@ -1,0 +1,210 @@
+// aviary convert: a model from one file format or number type to another.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/human.h"
+#include "base/interrupt.h"
+#include "base/progress.h"
+#include "cli/cli.h"
+#include "formats/pth.h"
+#include "formats/safetensors.h"
+#include "quant/quantize.h"
+
+namespace aviary::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Flags {
+  std::string in, out, type, report, tokenizer;
+  bool force = false, all = false;
+};
+
+constexpr Dtype types[] = {Dtype::f32,  Dtype::f16,  Dtype::bf16, Dtype::q8_0, Dtype::q6_k, Dtype::q5_k,
+                           Dtype::q5_1, Dtype::q5_0, Dtype::q4_k, Dtype::q4_1, Dtype::q4_0};
+constexpr int64_t largest_text = int64_t{1} << 30;
+
+std::optional<Dtype> type_named(std::string name) {
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  for (Dtype type : types)
+    if (name_of(type) == name) return type;
+  return std::nullopt;
+}
+
+enum class Format : uint8_t { safetensors, pth };
+
+Format format_of(const fs::path& path) {
+  const std::string extension = path.extension().string();
+  if (extension == ".safetensors" || extension == ".st") return Format::safetensors;
+  if (extension == ".pth" || extension == ".pt") return Format::pth;
+  fail("{}: the ending of the name says what is written; expected .safetensors or .pth", path.string());
+}
+
+// What the file is to say of itself.
+struct Description {
+  std::optional<ModelConfig> config;  // nothing for a version that does not run yet
+  TokenizerPtr tokenizer;
+  std::map<std::string, std::string> metadata;
+};
+
+Description describe(const Flags& flags, const TensorFile& file) {
+  Description description;
+  try {
+    const ModelConfig config = config_of(file, flags.in);
+    description.config = model_version(config.version).complete(config);
+  } catch (const Error& error) {
+    fmt::print(stderr, "{}; its tensors are converted as they are\n", error.what());
+    description.metadata = file.metadata();
+    return description;
+  }
+  const ModelConfig& config = *description.config;
+  description.tokenizer =
+      flags.tokenizer.empty() ? tokenizer_of(file, flags.in, config) : open_tokenizer(flags.tokenizer);
+  require(!description.tokenizer || description.tokenizer->vocab_size() <= config.vocab_size,
+          "{}: the tokenizer has {} tokens, but the model only {}: not the one it was trained with", flags.in,
+          description.tokenizer ? description.tokenizer->vocab_size() : 0, config.vocab_size);
+  description.metadata = metadata_of(config, description.tokenizer.get());
+  for (const char* kept : {"aviary.step", "tokenizer.chat_template"})
+    if (auto found = file.metadata().find(kept); found != file.metadata().end())
+      description.metadata.insert(*found);
+  return description;
+}
+
+// Each tensor in the type that it has.
+QuantizationPlan unchanged_plan(const TensorFile& file) {
+  QuantizationPlan plan;
+  for (const TensorEntry& tensor : file.tensors()) plan.tensors.push_back({{tensor, tensor.dtype}, {}, {}});
+  return plan;
+}
+
+// The original and the planned model, on a text.
+ModelComparison compare(const Flags& flags, const Description& description, const QuantizationPlan& plan,
+                        const InterruptGuard& guard) {
+  require(description.config && description.tokenizer,
+          "--report reads a text with the model, which needs a version that runs and a tokenizer; {} has {}",
+          flags.in, description.config ? "no tokenizer (name one with --tokenizer)" : "no such version");
+  const std::string text = read_file(flags.report, largest_text);
+  const std::vector<int32_t> tokens = description.tokenizer->encode(text);
+  const Checkpoint original = load_checkpoint(flags.in, Dtype::f32, flags.force);
+  const std::unique_ptr<Model> planned = create_model(*description.config);
+  for (Parameter& parameter : planned->parameters())  // some are optional in a file
+    copy(original.model->parameters().find(parameter.spec.name)->weight.value(), parameter.weight.value());
+  apply_plan(plan, *planned);
+  original.model->parameters().freeze();
+  planned->parameters().freeze();
+  Runner before(*original.model, kernels::Precision::f32), after(*planned, kernels::Precision::f32);
+  Progress progress({.label = "compare", .total = std::ssize(tokens)});
+  return compare_quantized(before, after, tokens, [&](int64_t done) {
+    progress.update(done);
+    return !guard.interrupted();
+  });
+}
+
+void print_plan(const Flags& flags, const QuantizationPlan& plan) {
+  int64_t numbers = 0;
+  for (const PlannedTensor& tensor : plan.tensors) numbers += count_of(tensor.stored.source);
+  fmt::print("{} tensors, {} numbers, {} ({:.2f} bits each)\n", plan.tensors.size(), with_commas(numbers),
+             human_bytes(plan.bytes()),
+             8 * static_cast<double>(plan.bytes()) / static_cast<double>(std::max<int64_t>(numbers, 1)));
+  std::vector<const PlannedTensor*> shown;
+  for (const PlannedTensor& tensor : plan.tensors)
+    if (flags.all || !tensor.reason.empty()) shown.push_back(&tensor);
+  if (shown.empty()) return;
+  fmt::print("{:<36} {:<5} {:>9} {:>9}  {}\n", "tensor", "type", "error", "largest", "why not smaller");
+  for (const PlannedTensor* tensor : shown)
+    fmt::print("{:<36} {:<5} {:>8.3f}% {:>8.3f}%  {}\n", tensor->stored.source.name,
+               name_of(tensor->stored.type), 100 * tensor->error.rms, 100 * tensor->error.largest,
+               tensor->reason);
+}
+
+void print_comparison(const ModelComparison& comparison) {
+  fmt::print(
+      "{} tokens: perplexity {:.3f}, was {:.3f}; divergence {:.5f} nats on average, {:.3f} at worst; the "
+      "same "
+      "first choice for {:.2f} % of the tokens\n",
+      with_commas(comparison.tokens), comparison.quantized_perplexity(), comparison.original_perplexity(),
+      comparison.mean_divergence, comparison.largest_divergence, 100 * comparison.same_choice);
+}
+
+void write(const Flags& flags, const Description& description, const QuantizationPlan& plan) {
+  const std::vector<StoredTensor> tensors = plan.stored();
+  switch (format_of(flags.out)) {
+    case Format::safetensors:
+      return write_safetensors(flags.out, tensors, description.metadata);
+    case Format::pth:
+      write_pth(flags.out, tensors);
+      if (description.tokenizer)
+        fmt::print(stderr, "{}: a .pth file has no place for the tokenizer; it is left out\n", flags.out);
+  }
+}
+
+int convert(const Flags& flags) {
+  const Format format = format_of(flags.out);
+  const std::optional<Dtype> type = type_named(flags.type);
+  require(format != Format::safetensors || !type || !is_quantized(*type),
+          "{}: safetensors files do not have the type {}; write a .gguf file", flags.out, flags.type);
+  require(format != Format::pth || !type || !is_quantized(*type),
+          "{}: .pth files do not have the type {}; write a .gguf file", flags.out, flags.type);
+  const fs::path in = find_model(flags.in);
+  std::error_code ignored;
+  require(!fs::equivalent(in, flags.out, ignored), "{}: this is the file that is read; name another",
+          flags.out);
+  const TensorFile file = read_tensor_file(in);
+  Flags found = flags;
+  found.in = in.string();
+  Description description = describe(found, file);
+
+  InterruptGuard guard;
+  QuantizationPlan plan = unchanged_plan(file);
+  if (type) {
+    int64_t numbers = 0;
+    for (const TensorEntry& tensor : file.tensors()) numbers += count_of(tensor);
+    Progress progress({.label = "measure", .total = numbers, .unit = "numbers"});
+    plan = plan_types(file, *type, [&](int64_t done) {
+      progress.update(done);
+      return !guard.interrupted();
+    });
+  }
+  std::optional<ModelComparison> comparison;
+  if (!flags.report.empty() && !guard.interrupted()) comparison = compare(found, description, plan, guard);
+  if (guard.interrupted()) {
+    fmt::print(stderr, "stopped; nothing was written\n");
+    return 130;
+  }
+  print_plan(flags, plan);
+  if (comparison) print_comparison(*comparison);
+  const std::string broken = why_broken(plan, comparison ? &*comparison : nullptr);
+  require(broken.empty() || flags.force, "{}: {}; nothing was written (--force writes it all the same)",
+          flags.out, broken);
+  if (type) description.metadata["aviary.quantization"] = to_json(plan, comparison ? &*comparison : nullptr);
+  write(found, description, plan);
+  fmt::print("{}: {}\n", flags.out, human_bytes(static_cast<int64_t>(fs::file_size(flags.out))));
+  return 0;
+}
+
+}  // namespace
+
+Action add_convert(CLI::App& command) {
+  auto flags = std::make_shared<Flags>();
+  command.add_option("in", flags->in, "A model file, or the folder of a run or of Hugging Face")->required();
+  command.add_option("out", flags->out, "What to write; the ending says how: .safetensors, .pth")->required();
+  std::vector<std::string> names;
+  for (Dtype type : types) names.emplace_back(name_of(type));
+  command
+      .add_option("--type", flags->type,
+                  "How matrices are stored (default: as they are); what it would spoil gets a better type")
+      ->check(CLI::IsMember(names, CLI::ignore_case));
+  command.add_option("--report", flags->report,
+                     "Read this text with both models and tell how their predictions differ");
+  command.add_option("--tokenizer", flags->tokenizer,
+                     "For a model without one: bytes, or a vocabulary file; it is kept in the new file");
+  command.add_flag("--all", flags->all, "Print type and error of every tensor");
+  command.add_flag("--force", flags->force, "Write a result that is broken");
+  return [flags] { return convert(*flags); };
+}
+
+}  // namespace aviary::cli
