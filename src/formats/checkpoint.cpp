@@ -62,17 +62,6 @@ bool same_shape(const std::vector<int64_t>& stored, const Shape& wanted) {
   return a == b;
 }
 
-ShapeMap shapes_of(const TensorFile& file) {
-  ShapeMap shapes;
-  for (const TensorEntry& tensor : file.tensors()) {
-    if (tensor.shape.size() > Shape::max_rank) continue;
-    Shape shape;
-    for (int64_t size : tensor.shape) shape.append(size);
-    shapes.emplace_back(tensor.name, shape);
-  }
-  return shapes;
-}
-
 void load_parameter(const TensorEntry& entry, const std::string& where, Parameter& parameter,
                     bool allow_broken) {
   const Tensor& value = parameter.weight.value();
@@ -99,6 +88,17 @@ std::unique_ptr<Model> create_model_of(const std::string& where, const ModelConf
 }
 
 }  // namespace
+
+ShapeMap shapes_of(const TensorFile& file) {
+  ShapeMap shapes;
+  for (const TensorEntry& tensor : file.tensors()) {
+    if (tensor.shape.size() > Shape::max_rank) continue;
+    Shape shape;
+    for (int64_t size : tensor.shape) shape.append(size);
+    shapes.emplace_back(tensor.name, shape);
+  }
+  return shapes;
+}
 
 TokenizerPtr tokenizer_of(const TensorFile& file, const std::string& where, const ModelConfig& config) {
   const auto& metadata = file.metadata();

@@ -17,6 +17,9 @@ struct Checkpoint {
   std::map<std::string, std::string> metadata;
 };
 
+// For models/recognize.h.
+ShapeMap shapes_of(const TensorFile& file);
+
 // The config that the metadata or, without it, names and shapes of the tensors tell. Throws Error when the
 // version is not recognized, with the names that were seen.
 ModelConfig config_of(const TensorFile& file, const std::string& where);

@@ -23,13 +23,15 @@ inline std::filesystem::path golden(const std::string& name) {
   return std::filesystem::path(AVIARY_SOURCE_DIR) / "tests/golden" / name;
 }
 
-// A file of the folder that AVIARY_SHARED names, with models that are too large for the repository; empty
-// when it is not there.
-inline std::filesystem::path shared_file(const std::string& name) {
-  const char* folder = std::getenv("AVIARY_SHARED");
+// A file below the folder that an environment variable names: AVIARY_SHARED, with models of other programs,
+// or AVIARY_GOLDEN, the full reference data; both are too large for the repository. Empty when it is not
+// there.
+inline std::filesystem::path outside(const char* variable, const std::string& name) {
+  const char* folder = std::getenv(variable);
   const std::filesystem::path path = std::filesystem::path(folder ? folder : "") / name;
   return folder && std::filesystem::exists(path) ? path : std::filesystem::path();
 }
+inline std::filesystem::path shared_file(const std::string& name) { return outside("AVIARY_SHARED", name); }
 
 // Little-endian bytes of a number.
 template <typename T>

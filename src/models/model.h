@@ -95,8 +95,8 @@ struct ModelVersion {
 const std::vector<const ModelVersion*>& model_versions();
 // Throws Error with the known names.
 const ModelVersion& model_version(const std::string& name);
-// The config of the version that these tensors are of. Throws Error, beginning with `where`, when there is
-// none.
+// The config of the version that these tensors are of (models/recognize.h). Throws Error, beginning with
+// `where`, when there is none, when it does not run here, and when tensors are missing.
 ModelConfig recognize_version(const ShapeMap& shapes, const std::string& where);
 // Creates a model with uninitialized (zero) parameters.
 std::unique_ptr<Model> create_model(const ModelConfig& config, Dtype dtype = Dtype::f32);

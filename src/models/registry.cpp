@@ -29,17 +29,6 @@ const ModelVersion& model_version(const std::string& name) {
   fail("unknown model version \"{}\"; known are {}", name, known);
 }
 
-ModelConfig recognize_version(const ShapeMap& shapes, const std::string& where) {
-  std::string known, seen;
-  for (const ModelVersion* version : model_versions()) {
-    if (auto config = version->recognize(shapes)) return *config;
-    known += (known.empty() ? "" : ", ") + std::string(version->name);
-  }
-  for (size_t i = 0; i < std::min<size_t>(shapes.size(), 6); ++i) seen += (i ? ", " : "") + shapes[i].first;
-  fail("{}: not a model of a version known here ({}); its {} tensors begin with: {}", where, known,
-       shapes.size(), seen);
-}
-
 Norm Model::add_norm(const std::string& name, double weight) {
   Weight& scale = parameters_.add({name + ".weight", {config_.n_embd}, init::constant(weight)});
   return {scale, parameters_.add({name + ".bias", {config_.n_embd}, init::constant(0)})};
@@ -68,7 +57,8 @@ int64_t count_blocks(const ShapeMap& shapes) {
   for (const auto& [key, shape] : shapes) {
     int64_t index = 0;
     if (key.starts_with(prefix) &&
-        std::from_chars(key.data() + prefix.size(), key.data() + key.size(), index).ec == std::errc())
+        std::from_chars(key.data() + prefix.size(), key.data() + key.size(), index).ec == std::errc() &&
+        index < INT64_MAX)
       count = std::max(count, index + 1);
   }
   return count;

@@ -1,0 +1,205 @@
+#include "models/recognize.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/error.h"
+
+namespace aviary {
+namespace {
+
+// The names without "blocks.<i>.", each with its shape in the first block that has it.
+class Names {
+ public:
+  explicit Names(const ShapeMap& shapes) {
+    for (const auto& [name, shape] : shapes) shapes_.emplace(without_block(name), shape);
+  }
+  const Shape* find(std::string_view name) const {
+    auto found = shapes_.find(name);
+    return found == shapes_.end() ? nullptr : &found->second;
+  }
+  bool has(std::string_view name) const { return find(name) != nullptr; }
+  // Axis `axis` of the first of these tensors that is there; 0 when none is.
+  int64_t size(std::initializer_list<std::string_view> names, int axis) const {
+    for (std::string_view name : names)
+      if (const Shape* shape = find(name); shape && shape->rank() > axis) return (*shape)[axis];
+    return 0;
+  }
+
+ private:
+  static std::string_view without_block(std::string_view name) {
+    if (!name.starts_with("blocks.")) return name;
+    const size_t end = name.find('.', 7);
+    return end == name.npos ? name : name.substr(end + 1);
+  }
+  std::unordered_map<std::string_view, Shape> shapes_;
+};
+
+// Versions and relatives that are not registered. The first that fits counts: a model with more tensors than
+// another one stands above it.
+struct Relative {
+  const char *name, *title;
+  bool (*is)(const Names& names);
+};
+constexpr Relative relatives[] = {
+    {"rwkv8-rosa", "RWKV-8 with ROSA (the experiments on digits)",
+     [](const Names& n) { return n.has("rosa1.q.weight"); }},
+    {"rwkv8-hybrid", "RWKV-8 Heron with DeepEmbed attention (rc00)",
+     [](const Names& n) { return n.has("qkv.emm.weight"); }},
+    {"rwkv8", "RWKV-8 Heron (rc00)", [](const Names& n) { return n.has("ffn.enn.weight"); }},
+    {"rwkv7b", "RWKV-7b, RWKV-7 with DeepEmbed and its attention",
+     [](const Names& n) { return n.has("qkv.k_emb.weight"); }},
+    {"rwkv7a", "RWKV-7a, RWKV-7 with DeepEmbed", [](const Names& n) { return n.has("ffn.s_emb.weight"); }},
+    {"rwkv6-x060b", "RWKV-6 Finch, variant x060b",
+     [](const Names& n) { return n.has("att.time_maa_rkvw_w1"); }},
+    {"rwkv6-x060a", "RWKV-6 Finch, variant x060a",
+     [](const Names& n) { return n.has("att.time_maa_x") && n.has("att.gate_w1"); }},
+    {"rwkv6", "RWKV-6 Finch", [](const Names& n) { return n.has("att.time_maa_x"); }},
+    {"rwkv5.2", "RWKV-5.2 Eagle",
+     [](const Names& n) { return n.has("att.ln_x.weight") && n.size({"att.time_decay"}, 1) > 1; }},
+    {"rwkv5.1", "RWKV-5.1",
+     [](const Names& n) {
+       return n.has("att.time_decay") && n.has("att.ln_x.weight") && n.has("att.gate.weight");
+     }},
+    {"rwkv5.0", "RWKV-5.0",
+     [](const Names& n) { return n.has("att.time_decay") && n.has("att.ln_x.weight"); }},
+    {"rwkv4a", "RWKV-4a, RWKV-4 with tiny attention", [](const Names& n) { return n.has("tiny_q.weight"); }},
+    {"rwkv4-attention", "RWKV-4 with self-attention",
+     [](const Names& n) { return n.has("att.time_mix_qq"); }},
+    {"rwkv4-mishglu", "RWKV-4 with MishGLU", [](const Names& n) { return n.has("ffn.aa.weight"); }},
+    {"rwkv3", "RWKV-3",
+     [](const Names& n) { return n.has("ffn.time_mix_k") && n.size({"att.time_decay"}, 1) == 1; }},
+    {"rwkv4-ffnpre", "RWKV-4 with ffnPre",
+     [](const Names& n) { return n.has("ffn.time_mix_k") && n.has("ffnPre.key.weight"); }},
+    {"rwkv4-headqk", "RWKV-4 with Head-QK",
+     [](const Names& n) { return n.has("ffn.time_mix_k") && n.has("head_q.weight"); }},
+    {"rwkv2", "RWKV-2", [](const Names& n) { return n.has("ffn.time_mix") && n.has("att.time_decay"); }},
+    {"mha-pro", "MHA_pro, rotary attention with time weights",
+     [](const Names& n) { return n.has("attn.head_mix.weight"); }},
+    {"rwkv1", "RWKV-1", [](const Names& n) { return n.has("attn.time_w"); }},
+    {"mha-rotary", "rotary attention (MHA_rotary or MHA_shift)",
+     [](const Names& n) { return n.has("attn.rotary_emb.inv_freq"); }},
+    {"aft", "AFT-full", [](const Names& n) { return n.has("attn.w") && n.has("attn.query.weight"); }},
+};
+
+ModelConfig sizes_of(const ShapeMap& shapes, const Names& names) {
+  ModelConfig config;
+  config.n_layer = count_blocks(shapes);
+  config.n_embd = names.size({"emb.weight", "tok_emb.weight", "e.weight", "head.weight"}, 1);
+  config.vocab_size = names.size({"emb.weight", "tok_emb.weight", "e.weight", "head.weight"}, 0);
+  config.dim_ffn = names.size({"ffn.key.weight", "ffn.aa.weight", "mlp.key.weight"}, 0);
+  config.head_size = names.size({"att.r_k", "att.time_faaaa"}, 1);
+  const int64_t heads =
+      names.has("att.ln_x.weight") ? names.size({"att.time_decay"}, 0) : names.size({"attn.time_w"}, 0);
+  if (!config.head_size && heads > 0) config.head_size = config.n_embd / heads;
+  config.ctx_len = names.size({"attn.time_w", "attn.mask"}, 1);
+  return config;
+}
+
+struct Needs {
+  size_t needed = 0;
+  std::vector<std::string> missing;
+};
+// The tensors that a model of this config, of a registered version, needs and that are not there.
+Needs needs_of(ModelConfig config, const ShapeMap& shapes) {
+  constexpr std::string_view first = "blocks.0.", second = "blocks.1.";
+  std::unordered_set<std::string_view> there;
+  for (const auto& [name, shape] : shapes) there.insert(name);
+  // Sizes do not matter for the names, and all blocks after the first have the same: a small model tells
+  // them.
+  config.n_layer = 2;
+  config.n_embd = 64;
+  config.vocab_size = 2;
+  config.head_size = config.dim_ffn = 0;
+  config.rank_decay = config.rank_a = config.rank_v = config.rank_gate = 0;
+  const auto model = create_model(config);
+  const int64_t layers = std::min(count_blocks(shapes), static_cast<int64_t>(shapes.size()));
+  Needs needs;
+  auto look_for = [&](std::string name) {
+    ++needs.needed;
+    if (!there.contains(name)) needs.missing.push_back(std::move(name));
+  };
+  for (const Parameter& parameter : model->parameters()) {
+    const std::string& name = parameter.spec.name;
+    if (parameter.spec.optional) continue;
+    if (!name.starts_with(second)) look_for(name);
+    for (int64_t layer = 1; name.starts_with(second) && layer < layers; ++layer)
+      look_for(fmt::format("blocks.{}.{}", layer, name.substr(first.size())));
+  }
+  return needs;
+}
+
+// The registered version that the fewest tensors are missing of, if most are there.
+std::optional<Recognition> nearest(const ShapeMap& shapes, const Names& names) {
+  std::optional<Recognition> best;
+  for (const ModelVersion* version : model_versions()) {
+    Needs needs = needs_of({.version = version->name, .recipe = ""}, shapes);
+    if (4 * needs.missing.size() > needs.needed || (best && needs.missing.size() >= best->missing.size()))
+      continue;
+    best = Recognition{.name = version->name,
+                       .title = version->title,
+                       .config = sizes_of(shapes, names),
+                       .missing = std::move(needs.missing)};
+    best->config.version = version->name;
+  }
+  return best;
+}
+
+bool is_registered(const char* name) {
+  const auto& versions = model_versions();
+  return std::any_of(versions.begin(), versions.end(),
+                     [&](const ModelVersion* version) { return std::string_view(version->name) == name; });
+}
+
+}  // namespace
+
+std::optional<Recognition> recognize(const ShapeMap& shapes) {
+  const Names names(shapes);
+  for (const Relative& relative : relatives) {
+    if (is_registered(relative.name) || !relative.is(names)) continue;
+    Recognition found{
+        .name = relative.name, .title = relative.title, .config = sizes_of(shapes, names), .missing = {}};
+    found.config.version = relative.name;
+    return found;
+  }
+  for (const ModelVersion* version : model_versions())
+    if (auto config = version->recognize(shapes)) {
+      Recognition found{.name = version->name,
+                        .title = version->title,
+                        .config = *config,
+                        .missing = needs_of(*config, shapes).missing};
+      found.runnable = found.missing.empty();
+      return found;
+    }
+  return nearest(shapes, names);
+}
+
+std::string describe(const Recognition& recognition) {
+  const ModelConfig& config = recognition.config;
+  return fmt::format("{}, {} layer{} of width {}", recognition.title, config.n_layer,
+                     config.n_layer == 1 ? "" : "s", config.n_embd);
+}
+
+ModelConfig recognize_version(const ShapeMap& shapes, const std::string& where) {
+  const std::optional<Recognition> found = recognize(shapes);
+  if (!found) {
+    std::string known, seen;
+    for (const ModelVersion* version : model_versions())
+      known += (known.empty() ? "" : ", ") + std::string(version->name);
+    for (size_t i = 0; i < std::min<size_t>(shapes.size(), 6); ++i) seen += (i ? ", " : "") + shapes[i].first;
+    fail("{}: not a model of a version known here ({}); its {} tensors begin with: {}", where, known,
+         shapes.size(), seen);
+  }
+  if (found->missing.size() == 1)
+    fail("{}: this is an {} with the tensor {} missing", where, found->title, found->missing[0]);
+  if (!found->missing.empty())
+    fail("{}: this is an {} with {} tensors missing, among them {}", where, found->title,
+         found->missing.size(), found->missing[0]);
+  require(found->runnable,
+          "{}: this is {}; this program does not run it yet, it can be inspected and converted", where,
+          describe(*found));
+  return found->config;
+}
+
+}  // namespace aviary

@@ -1,0 +1,86 @@
+#include "models/recognize.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace aviary {
+namespace {
+
+ShapeMap shapes_of(const std::string& version) {
+  ShapeMap shapes;
+  const auto model =
+      create_model({.version = version, .recipe = "", .n_layer = 3, .n_embd = 32, .vocab_size = 11});
+  for (const Parameter& parameter : model->parameters())
+    shapes.emplace_back(parameter.spec.name, parameter.spec.shape);
+  return shapes;
+}
+
+std::string refusal(const ShapeMap& shapes) {
+  try {
+    recognize_version(shapes, "file");
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "recognized";
+}
+
+TEST(Recognize, KnowsEveryRegisteredVersion) {
+  for (const ModelVersion* version : model_versions()) {
+    const auto found = recognize(shapes_of(version->name));
+    ASSERT_TRUE(found.has_value()) << version->name;
+    EXPECT_EQ(found->name, version->name);
+    EXPECT_EQ(found->title, version->title);
+    EXPECT_TRUE(found->runnable);
+    EXPECT_EQ(found->config.n_layer, 3);
+    EXPECT_EQ(found->config.n_embd, 32);
+    EXPECT_EQ(found->config.vocab_size, 11);
+  }
+}
+
+TEST(Recognize, NamesTheOneTensorThatIsMissing) {
+  for (const ModelVersion* version : model_versions()) {
+    const ShapeMap whole = shapes_of(version->name);
+    const auto model =
+        create_model({.version = version->name, .recipe = "", .n_layer = 3, .n_embd = 32, .vocab_size = 11});
+    for (size_t i = 0; i < whole.size(); ++i) {
+      ShapeMap rest = whole;
+      rest.erase(rest.begin() + static_cast<int64_t>(i));
+      if (model->parameters().find(whole[i].first)->spec.optional) {
+        EXPECT_EQ(refusal(rest), "recognized") << whole[i].first;
+        continue;
+      }
+      EXPECT_EQ(refusal(rest), "file: this is an " + std::string(version->title) + " with the tensor " +
+                                   whole[i].first + " missing");
+      EXPECT_FALSE(recognize(rest)->runnable);
+    }
+  }
+}
+
+TEST(Recognize, CountsTheTensorsOfALayerThatIsMissing) {
+  ShapeMap shapes = shapes_of("rwkv7");
+  std::erase_if(shapes, [](const auto& entry) { return entry.first.starts_with("blocks.1.ffn."); });
+  EXPECT_EQ(refusal(shapes),
+            "file: this is an RWKV-7 Goose with 3 tensors missing, among them blocks.1.ffn.x_k");
+}
+
+TEST(Recognize, SaysWhatIsThereWhenNothingIsKnown) {
+  EXPECT_FALSE(recognize({}).has_value());
+  EXPECT_FALSE(recognize({{"x", {2}}, {"blocks.0.y", {}}}).has_value());
+  EXPECT_EQ(refusal({{"x", {2}}}).find("file: not a model of a version known here (rwkv4, "), 0u)
+      << refusal({{"x", {2}}});
+}
+
+TEST(Recognize, NumbersOfBlocksThatCannotBeDoNoHarm) {
+  for (std::string number : {"9223372036854775807", "9223372036854775808", "4000000000", "-3", "", "x"}) {
+    ShapeMap shapes = shapes_of("rwkv7");
+    shapes.emplace_back("blocks." + number + ".att.r_k", Shape{4, 8});
+    shapes.emplace_back("blocks." + number, Shape{});
+    refusal(shapes);
+    std::erase_if(shapes, [](const auto& entry) { return entry.first == "blocks.0.att.r_k"; });
+    EXPECT_NE(refusal(shapes), "recognized") << number;
+  }
+}
+
+}  // namespace
+}  // namespace aviary
