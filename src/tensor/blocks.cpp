@@ -1,29 +1,26 @@
 #include "tensor/blocks.h"
 
-#include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "base/error.h"
+#include "tensor/block_fit.h"
 
 namespace aviary {
 namespace {
 
-// Towards zero; NaN becomes `low`.
-int to_int(float x, int low, int high) {
-  return static_cast<int>(std::min(std::max(static_cast<float>(low), x), static_cast<float>(high)));
-}
-
-// The formats with 32 numbers in a block: `bits` per number; `offset` says whether the smallest number is
-// stored beside the scale, else zero lies in the middle of the range.
-//   scale f16 | [offset f16] | [fifth bits u32] | 16 bytes of low nibbles (numbers 0-15) and high ones
-//   (16-31)
+// The formats of 32 numbers with `bits` bits each. x[i] = scale * q[i] + offset, where the format stores an
+// offset; else x[i] = scale * (q[i] - 2^(bits - 1)). All f16 and u32 are little-endian.
+//   scale    f16
+//   offset   f16        q4_1 and q5_1
+//   high     u32        q5_0 and q5_1: bit i is the fifth bit of q[i]
+//   low      16 bytes   byte i holds the low four bits of q[i] in its low half, of q[i + 16] in its high half
 template <int bits, bool has_offset>
 struct Nibbles {
   static constexpr size_t count = 32;
-  static constexpr int largest = (1 << bits) - 1, middle = 1 << (bits - 1);
+  static constexpr int middle = has_offset ? 0 : 1 << (bits - 1);
   static constexpr size_t high_at = has_offset ? 4 : 2, low_at = high_at + (bits == 5 ? 4 : 0);
   static constexpr size_t bytes = low_at + count / 2;
+  using GroupFit = Fit<count, -middle, (1 << bits) - 1 - middle, has_offset ? Offset::any : Offset::zero>;
 
   static void decode(const std::byte* data, float* x) {
     f16 scale, offset;
@@ -31,112 +28,95 @@ struct Nibbles {
     if constexpr (has_offset) std::memcpy(&offset, data + 2, 2);
     uint32_t high = 0;
     if constexpr (bits == 5) std::memcpy(&high, data + high_at, 4);
-    for (size_t i = 0; i < count; ++i) {
-      const int byte = std::to_integer<int>(data[low_at + i % 16]);
-      const int q = (i < 16 ? byte & 15 : byte >> 4) | static_cast<int>((high >> i & 1) << 4);
-      if constexpr (has_offset)
-        x[i] = static_cast<float>(q) * to_float(scale) + to_float(offset);
-      else
-        x[i] = static_cast<float>(q - middle) * to_float(scale);
+    const float step = to_float(scale);
+    [[maybe_unused]] const float zero = to_float(offset);
+    for (size_t i = 0; i < 16; ++i) {
+      const int byte = std::to_integer<int>(data[low_at + i]);
+      const int first = (byte & 15) | static_cast<int>(high >> i & 1) << 4;
+      const int second = byte >> 4 | static_cast<int>(high >> (i + 16) & 1) << 4;
+      x[i] = static_cast<float>(first - middle) * step;
+      x[i + 16] = static_cast<float>(second - middle) * step;
     }
+    if constexpr (has_offset)
+      for (size_t i = 0; i < count; ++i) x[i] += zero;
   }
 
-  static void encode(const float* x, std::byte* data) {
-    float scale = 0, zero = 0;  // q = (x - zero) / scale
-    if constexpr (has_offset) {
-      const auto [low, high] = std::minmax_element(x, x + count);
-      scale = (*high - *low) / static_cast<float>(largest);
-      zero = *low;
-    } else {  // the number of largest magnitude becomes -middle * scale exactly
-      const float extreme =
-          *std::max_element(x, x + count, [](float a, float b) { return std::abs(a) < std::abs(b); });
-      scale = -extreme / static_cast<float>(middle);
-    }
-    const float inverse = scale != 0 ? 1 / scale : 0;
+  static void encode(const float* numbers, std::byte* data) {
+    float x[count], q[count];
+    for (size_t i = 0; i < count; ++i) x[i] = storable(numbers[i]);
+    const Line line = GroupFit::best_line(x, to_halves);
+    GroupFit::round(x, line, q);
+    const f16 scale = to_f16(line.scale), offset = to_f16(line.offset);
+    std::memcpy(data, &scale, 2);
+    if constexpr (has_offset) std::memcpy(data + 2, &offset, 2);
     uint32_t high = 0;
-    std::byte low[16] = {};
-    for (size_t i = 0; i < count; ++i) {
-      const float place = has_offset ? (x[i] - zero) * inverse : x[i] * inverse + static_cast<float>(middle);
-      const int q = to_int(place + 0.5f, 0, largest);
-      low[i % 16] |= static_cast<std::byte>(i < 16 ? q & 15 : (q & 15) << 4);
-      high |= static_cast<uint32_t>(q >> 4) << i;
+    for (size_t i = 0; i < 16; ++i) {
+      const int first = static_cast<int>(q[i]) + middle, second = static_cast<int>(q[i + 16]) + middle;
+      data[low_at + i] = static_cast<std::byte>((first & 15) | (second & 15) << 4);
+      high |= static_cast<uint32_t>(first >> 4) << i | static_cast<uint32_t>(second >> 4) << (i + 16);
     }
-    const f16 stored_scale = to_f16(scale), stored_offset = to_f16(zero);
-    std::memcpy(data, &stored_scale, 2);
-    if constexpr (has_offset) std::memcpy(data + 2, &stored_offset, 2);
     if constexpr (bits == 5) std::memcpy(data + high_at, &high, 4);
-    std::memcpy(data + low_at, low, sizeof(low));
   }
 };
 
-// scale f16 | 32 int8
+// q8_0: x[i] = scale * q[i]
+//   scale   f16
+//   q       32 int8, none is -128
 struct Q8 {
   static constexpr size_t count = 32, bytes = 34;
+  using GroupFit = Fit<count, -127, 127, Offset::zero>;
 
   static void decode(const std::byte* data, float* x) {
     f16 scale;
     std::memcpy(&scale, data, 2);
-    for (size_t i = 0; i < count; ++i)
-      x[i] = static_cast<float>(std::to_integer<int8_t>(data[2 + i])) * to_float(scale);
+    const float step = to_float(scale);
+    for (size_t i = 0; i < count; ++i) x[i] = static_cast<float>(std::to_integer<int8_t>(data[2 + i])) * step;
   }
 
-  static void encode(const float* x, std::byte* data) {
-    float largest = 0;
-    for (size_t i = 0; i < count; ++i) largest = std::max(largest, std::abs(x[i]));
-    const float scale = largest / 127, inverse = scale != 0 ? 1 / scale : 0;
-    const f16 stored = to_f16(scale);
-    std::memcpy(data, &stored, 2);
-    for (size_t i = 0; i < count; ++i)
-      data[2 + i] = static_cast<std::byte>(to_int(std::round(x[i] * inverse), -127, 127));
+  static void encode(const float* numbers, std::byte* data) {
+    float x[count], q[count];
+    for (size_t i = 0; i < count; ++i) x[i] = storable(numbers[i]);
+    const Line line = GroupFit::best_line(x, to_halves);
+    GroupFit::round(x, line, q);
+    const f16 scale = to_f16(line.scale);
+    std::memcpy(data, &scale, 2);
+    for (size_t i = 0; i < count; ++i) data[2 + i] = static_cast<std::byte>(static_cast<int>(q[i]));
   }
 };
 
-template <typename Format>
-void decode_all(const std::byte* data, std::span<float> values) {
-  for (size_t i = 0; i < values.size(); i += Format::count, data += Format::bytes)
-    Format::decode(data, &values[i]);
-}
-
-template <typename Format>
-void encode_all(std::span<const float> values, std::byte* data) {
-  for (size_t i = 0; i < values.size(); i += Format::count, data += Format::bytes)
-    Format::encode(&values[i], data);
+// Calls `action` with a value of the format's class.
+template <typename Action>
+void with_format(Dtype type, Action action) {
+  switch (type) {
+    case Dtype::q8_0:
+      return action(Q8());
+    case Dtype::q5_1:
+      return action(Nibbles<5, true>());
+    case Dtype::q5_0:
+      return action(Nibbles<5, false>());
+    case Dtype::q4_1:
+      return action(Nibbles<4, true>());
+    case Dtype::q4_0:
+      return action(Nibbles<4, false>());
+    case Dtype::q4_k:
+      return action(Q4K());
+    case Dtype::q5_k:
+      return action(Q5K());
+    case Dtype::q6_k:
+      return action(Q6K());
+    default:
+      fail("{} is no block format", name_of(type));
+  }
 }
 
 }  // namespace
 
 void decode_blocks(Dtype type, const std::byte* data, std::span<float> values) {
-  switch (type) {
-    case Dtype::q8_0:
-      return decode_all<Q8>(data, values);
-    case Dtype::q5_1:
-      return decode_all<Nibbles<5, true>>(data, values);
-    case Dtype::q5_0:
-      return decode_all<Nibbles<5, false>>(data, values);
-    case Dtype::q4_1:
-      return decode_all<Nibbles<4, true>>(data, values);
-    case Dtype::q4_0:
-      return decode_all<Nibbles<4, false>>(data, values);
-    default:
-      fail("{} is no block format", name_of(type));
-  }
+  with_format(type, [&]<typename Format>(Format) { decode_all<Format>(data, values); });
 }
 
 void encode_blocks(std::span<const float> values, Dtype type, std::byte* data) {
-  switch (type) {
-    case Dtype::q8_0:
-      return encode_all<Q8>(values, data);
-    case Dtype::q5_1:
-      return encode_all<Nibbles<5, true>>(values, data);
-    case Dtype::q5_0:
-      return encode_all<Nibbles<5, false>>(values, data);
-    case Dtype::q4_1:
-      return encode_all<Nibbles<4, true>>(values, data);
-    case Dtype::q4_0:
-      return encode_all<Nibbles<4, false>>(values, data);
-    default:
-      fail("{} is no block format", name_of(type));
-  }
+  with_format(type, [&]<typename Format>(Format) { encode_all<Format>(values, data); });
 }
 
 }  // namespace aviary

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/threads.h"
 #include "tensor/blocks.h"
 
 namespace aviary {
@@ -55,14 +56,12 @@ void encode_as(std::span<const float> values, std::byte* data, Convert convert) 
   }
 }
 
-}  // namespace
-
-void decode(Dtype type, const std::byte* data, std::span<float> values) {
+void decode_part(Dtype type, const std::byte* data, std::span<float> values) {
   if (is_quantized(type)) return decode_blocks(type, data, values);
   decode_plain(type, data, values);
 }
 
-void decode(Dtype type, const std::byte* data, std::span<double> values) {
+void decode_part(Dtype type, const std::byte* data, std::span<double> values) {
   if (!is_quantized(type)) return decode_plain(type, data, values);
   std::vector<float> block(static_cast<size_t>(block_of(type).elements));
   for (size_t i = 0; i < values.size(); i += block.size(), data += block_of(type).bytes) {
@@ -71,7 +70,7 @@ void decode(Dtype type, const std::byte* data, std::span<double> values) {
   }
 }
 
-void encode(std::span<const float> values, Dtype type, std::byte* data) {
+void encode_part(std::span<const float> values, Dtype type, std::byte* data) {
   switch (type) {
     case Dtype::f32:
       return encode_as<float>(values, data, [](float x) { return x; });
@@ -86,6 +85,32 @@ void encode(std::span<const float> values, Dtype type, std::byte* data) {
               name_of(type));
       encode_blocks(values, type, data);
   }
+}
+
+// Calls part(offset in bytes, numbers) for contiguous parts of whole blocks, on all cores.
+template <typename Number, typename Part>
+void in_parts(Dtype type, std::span<Number> values, Part part) {
+  const Block block = block_of(type);
+  const int64_t blocks = std::ssize(values) / block.elements;
+  parallel_for(blocks, (1 << 14) / block.elements, [&](int64_t begin, int64_t end) {
+    part(begin * block.bytes, values.subspan(static_cast<size_t>(begin * block.elements),
+                                             static_cast<size_t>((end - begin) * block.elements)));
+  });
+}
+
+}  // namespace
+
+void decode(Dtype type, const std::byte* data, std::span<float> values) {
+  in_parts(type, values, [&](int64_t at, std::span<float> part) { decode_part(type, data + at, part); });
+}
+
+void decode(Dtype type, const std::byte* data, std::span<double> values) {
+  in_parts(type, values, [&](int64_t at, std::span<double> part) { decode_part(type, data + at, part); });
+}
+
+void encode(std::span<const float> values, Dtype type, std::byte* data) {
+  in_parts(type, values,
+           [&](int64_t at, std::span<const float> part) { encode_part(part, type, data + at); });
 }
 
 }  // namespace aviary

@@ -1,4 +1,5 @@
-// Numbers as files and weights at rest hold them: the plain types, and the block formats of ggml.
+// Numbers as files and weights at rest hold them: the plain types, and the block formats of ggml. Large
+// tensors are converted on all cores.
 #pragma once
 
 #include <cstddef>
