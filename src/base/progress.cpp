@@ -94,6 +94,7 @@ void Progress::finish() {
   std::lock_guard lock(mutex_);
   if (finished_ || !updated_) return;
   finished_ = true;
+  if (!options_.summary && !drew_) return;
   write(fmt::format("{}{}\n", live_ ? "\r\x1b[K" : "", line(options_.clock(), true)));
   live_ = false;
 }
@@ -120,6 +121,7 @@ std::string Progress::line(double now, bool last) const {
 
 void Progress::draw(double now) {
   drawn_ = now;
+  drew_ = true;
   std::string text = line(now, false);
   int width = terminal_width(options_.out);
   live_ = width > 0;

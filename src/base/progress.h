@@ -18,6 +18,7 @@ struct ProgressOptions {
   int64_t total = 0;                   // units of work in all; 0: unknown
   int64_t start = 0;                   // units done by earlier runs: in the percentage, not in the speed
   std::string unit = "tokens";         // of total, start and the speed
+  bool summary = true;                 // a last line even when the work was too short for any other
   std::FILE* out = stderr;             // not owned
   std::function<double()> clock = {};  // seconds, for tests; by default the steady clock
 };
@@ -38,8 +39,8 @@ class Progress {
   void update(int64_t done, std::string_view fields = {});
   // Prints a line of text (without its '\n') above the live line.
   void print(std::string_view line);
-  // Leaves a last line, with the mean speed, on the screen. Does nothing when called again or without any
-  // update().
+  // Leaves a last line, with the mean speed, on the screen (options.summary). Does nothing when called again
+  // or without any update().
   void finish();
 
  private:
@@ -57,7 +58,7 @@ class Progress {
   // The speed is recent_work / recent_time; both fade, so that the last 15 s count most.
   double recent_work_ = 0, recent_time_ = 0;
   std::string fields_;
-  bool updated_ = false, finished_ = false, live_ = false;
+  bool updated_ = false, finished_ = false, live_ = false, drew_ = false;
 };
 
 }  // namespace aviary

@@ -86,6 +86,23 @@ TEST(Progress, WritesPlainLinesNowAndThenWhereThereIsNoTerminal) {
             "train 50.0 % | loss 2.5 | 20,000 tokens/s | 25 s\n");
 }
 
+TEST(Progress, WithoutASummaryAShortWorkIsSilentAndALongOneIsNot) {
+  for (int seconds : {1, 12}) {
+    PlainFile file;
+    double now = 0;
+    {
+      Progress progress({.label = "measure", .total = 100, .summary = false, .out = file.get(), .clock = [&] {
+                           return now;
+                         }});
+      for (int second = 1; second <= seconds; ++second) {
+        now = second;
+        progress.update(second);
+      }
+    }
+    EXPECT_EQ(file.text().empty(), seconds == 1) << file.text();
+  }
+}
+
 TEST(Progress, PlainLinesBecomeRareInALongRun) {
   PlainFile file;
   double now = 0;

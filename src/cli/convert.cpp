@@ -97,7 +97,7 @@ ModelComparison compare(const Flags& flags, const Description& description, cons
   original.model->parameters().freeze();
   planned->parameters().freeze();
   Runner before(*original.model, kernels::Precision::f32), after(*planned, kernels::Precision::f32);
-  Progress progress({.label = "compare", .total = std::ssize(tokens)});
+  Progress progress({.label = "compare", .total = std::ssize(tokens), .summary = false});
   return compare_quantized(before, after, tokens, [&](int64_t done) {
     progress.update(done);
     return !guard.interrupted();
@@ -163,7 +163,7 @@ int convert(const Flags& flags) {
   if (type) {
     int64_t numbers = 0;
     for (const TensorEntry& tensor : file.tensors()) numbers += count_of(tensor);
-    Progress progress({.label = "measure", .total = numbers, .unit = "numbers"});
+    Progress progress({.label = "measure", .total = numbers, .unit = "numbers", .summary = false});
     plan = plan_types(file, *type, [&](int64_t done) {
       progress.update(done);
       return !guard.interrupted();

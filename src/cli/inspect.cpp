@@ -1,12 +1,14 @@
 // aviary inspect: what a model file is.
 #include <fmt/format.h>
 
-#include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/error.h"
 #include "base/human.h"
 #include "cli/cli.h"
+#include "formats/health.h"
+#include "models/recognize.h"
 
 namespace aviary::cli {
 namespace {
@@ -19,32 +21,73 @@ struct Flags {
   bool tensors = false, versions = false, json = false;
 };
 
-struct Health {
-  int64_t broken = 0;  // NaN or infinite
-  double smallest = INFINITY, largest = -INFINITY, mean = 0, deviation = 0;
-  bool constant() const { return smallest == largest; }
+// The types whose memory is told.
+constexpr Dtype told_types[] = {Dtype::f32, Dtype::bf16, Dtype::q8_0, Dtype::q4_0};
+
+// All that is known of a file.
+struct Inspection {
+  std::string path;
+  int64_t file_bytes = 0;
+  std::string version, title, source;  // source: empty for a version that does not run yet
+  ModelConfig config;
+  int64_t parameters = 0;
+  std::optional<int64_t> state_numbers;
+  std::map<Dtype, int64_t> stored_as;  // numbers by their type
+  std::vector<TensorStatistics> statistics;
+  Health health;
 };
 
-Health health_of(const TensorEntry& tensor) {
-  Health health;
-  double squares = 0;
-  int64_t good = 0;
-  for (double value : to_doubles(tensor)) {
-    if (!std::isfinite(value)) {
-      ++health.broken;
-      continue;
-    }
-    health.smallest = std::min(health.smallest, value);
-    health.largest = std::max(health.largest, value);
-    health.mean += value;
-    squares += value * value;
-    ++good;
+int64_t size_on_disk(const fs::path& path) {
+  if (!fs::is_directory(path)) return static_cast<int64_t>(fs::file_size(path));
+  int64_t bytes = 0;
+  for (const auto& entry : fs::directory_iterator(path))
+    if (entry.is_regular_file()) bytes += static_cast<int64_t>(entry.file_size());
+  return bytes;
+}
+
+// Of the weights, with every matrix in this type and the rest in f32.
+int64_t memory_in(Dtype type, const TensorFile& file) {
+  int64_t bytes = 0;
+  for (const TensorEntry& tensor : file.tensors()) {
+    const bool fits = is_matrix(tensor) && tensor.shape.back() % block_of(type).elements == 0;
+    bytes += bytes_of(fits ? type : Dtype::f32, count_of(tensor));
   }
-  if (good == 0) return health;
-  health.mean /= static_cast<double>(good);
-  health.deviation =
-      std::sqrt(std::max(0.0, squares / static_cast<double>(good) - health.mean * health.mean));
-  return health;
+  return bytes;
+}
+
+Inspection look_at(const fs::path& path, const TensorFile& file) {
+  const std::string where = path.string();
+  Inspection found;
+  found.path = where;
+  found.file_bytes = size_on_disk(path);
+  const std::optional<Recognition> recognized = recognize(shapes_of(file));
+  if (recognized && !recognized->runnable && recognized->missing.empty()) {
+    found.version = recognized->name;
+    found.title = recognized->title;
+    found.config = recognized->config;
+  } else {
+    const std::unique_ptr<Model> model = prepare_model(file, where);
+    const ModelVersion& version = model_version(model->config().version);
+    found.version = version.name;
+    found.title = version.title;
+    found.source = version.source;
+    found.config = model->config();
+    found.state_numbers = 0;
+    for (const StateSpec& spec : model->state_specs()) *found.state_numbers += spec.shape.count();
+    tokenizer_of(file, where, found.config);  // refuses one that is damaged or of another model
+  }
+  for (const TensorEntry& tensor : file.tensors()) {
+    found.parameters += count_of(tensor);
+    found.stored_as[tensor.dtype] += count_of(tensor);
+  }
+  found.statistics = statistics_of(file);
+  found.health = health_of(file, found.statistics);
+  return found;
+}
+
+std::string value_of(const TensorFile& file, const char* key) {
+  auto found = file.metadata().find(key);
+  return found == file.metadata().end() ? std::string() : found->second;
 }
 
 std::string shape_of(const TensorEntry& tensor) { return fmt::format("[{}]", fmt::join(tensor.shape, ", ")); }
@@ -57,23 +100,47 @@ int list_versions() {
   return 0;
 }
 
-// Problems of the tensors in words; empty when all is well.
-std::vector<std::string> diagnose(const TensorFile& file) {
-  std::vector<std::string> problems;
-  for (const TensorEntry& tensor : file.tensors()) {
-    const Health health = health_of(tensor);
-    if (health.broken > 0)
-      problems.push_back(fmt::format("{} holds {} numbers that are NaN or infinite", tensor.name,
-                                     with_commas(health.broken)));
-    else if (tensor.shape.size() == 2 && tensor.name.ends_with(".weight") && health.constant())
-      problems.push_back(fmt::format("{} is {} everywhere: untrained", tensor.name, health.smallest));
+void print_json(const Inspection& found, const TensorFile& file) {
+  const ModelConfig& config = found.config;
+  Json json{{"path", found.path},
+            {"format", file.format()},
+            {"names", file.dialect().empty() ? "original" : file.dialect()},
+            {"version", found.version},
+            {"title", found.title},
+            {"runs", !found.source.empty()},
+            {"layers", config.n_layer},
+            {"width", config.n_embd},
+            {"vocabulary", config.vocab_size},
+            {"head_size", config.head_size},
+            {"feed_forward", config.dim_ffn},
+            {"parameters", found.parameters},
+            {"tokenizer", value_of(file, "aviary.tokenizer")},
+            {"tokenizer_hash", value_of(file, "aviary.tokenizer_hash")},
+            {"chat_template", value_of(file, "tokenizer.chat_template")},
+            {"problems", found.health.problems},
+            {"notes", found.health.notes}};
+  if (found.state_numbers) json["state_bytes"] = *found.state_numbers * 4;
+  for (auto [type, count] : found.stored_as) json["stored_as"][std::string(name_of(type))] = count;
+  for (Dtype type : told_types) json["memory"][std::string(name_of(type))] = memory_in(type, file);
+  for (size_t i = 0; i < found.statistics.size(); ++i) {
+    const TensorEntry& tensor = file.tensors()[i];
+    const TensorStatistics& numbers = found.statistics[i];
+    json["tensors"].push_back({{"name", tensor.name},
+                               {"dtype", name_of(tensor.dtype)},
+                               {"shape", tensor.shape},
+                               {"min", numbers.smallest},
+                               {"max", numbers.largest},
+                               {"mean", numbers.mean},
+                               {"deviation", numbers.deviation},
+                               {"not_finite", numbers.broken}});
   }
-  return problems;
+  fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
 }
 
 void print_sizes(const ModelConfig& config) {
-  fmt::print("  layers {}, width {}, vocabulary {}, feed-forward {}", config.n_layer, config.n_embd,
-             with_commas(config.vocab_size), config.dim_ffn);
+  fmt::print("  layers {}, width {}, vocabulary {}", config.n_layer, config.n_embd,
+             with_commas(config.vocab_size));
+  if (config.dim_ffn) fmt::print(", feed-forward {}", config.dim_ffn);
   if (config.head_size) fmt::print(", {} heads of {}", config.n_embd / config.head_size, config.head_size);
   fmt::print("\n");
   if (config.rank_decay)
@@ -81,67 +148,78 @@ void print_sizes(const ModelConfig& config) {
                config.rank_gate);
 }
 
+std::string tokenizer_line(const Inspection& found, const TensorFile& file) {
+  const std::string kind = value_of(file, "aviary.tokenizer"), hash = value_of(file, "aviary.tokenizer_hash");
+  if (!kind.empty()) return hash.empty() ? kind : fmt::format("{} (hash {})", kind, hash);
+  switch (found.config.vocab_size) {
+    case 256:
+      return "none in the file; 256 tokens are probably bytes";
+    case 65536:
+      return "none in the file; 65,536 tokens are probably the World vocabulary (--tokenizer FILE)";
+    case 50277:
+    case 50304:
+      return "none in the file; the size is that of GPT-NeoX 20B (--tokenizer FILE)";
+    default:
+      return "none in the file";
+  }
+}
+
+void print_text(const Inspection& found, const TensorFile& file) {
+  fmt::print("{}\n  {} ({}), {} file{}, {}\n", found.path, found.title,
+             found.source.empty() ? "this program does not run it yet" : found.source, file.format(),
+             file.dialect().empty() ? "" : fmt::format(" with the names of {}", file.dialect()),
+             human_bytes(found.file_bytes));
+  print_sizes(found.config);
+  std::vector<std::string> stored, memory;
+  for (auto [type, count] : found.stored_as)
+    stored.push_back(found.stored_as.size() == 1 ? std::string(name_of(type))
+                                                 : fmt::format("{} {}", with_commas(count), name_of(type)));
+  for (Dtype type : told_types)
+    memory.push_back(fmt::format("{} {}", name_of(type), human_bytes(memory_in(type, file))));
+  fmt::print("  {} parameters: {}\n", with_commas(found.parameters), fmt::join(stored, ", "));
+  fmt::print("  memory of the weights: {}\n", fmt::join(memory, ", "));
+  if (found.state_numbers)
+    fmt::print("  state of one sequence: {} numbers, {}, whatever the length of the text\n",
+               with_commas(*found.state_numbers), human_bytes(*found.state_numbers * 4));
+  fmt::print("  tokenizer: {}\n", tokenizer_line(found, file));
+  if (const std::string chat = value_of(file, "tokenizer.chat_template"); !chat.empty())
+    fmt::print("  chat template: {}\n", chat.substr(0, chat.find('\n')));
+  if (const std::string step = value_of(file, "aviary.step"); !step.empty())
+    fmt::print("  trained for {} steps\n", step);
+  if (found.health.problems.empty())
+    fmt::print("  health: all numbers are finite, every matrix is trained\n");
+  constexpr size_t most = 8;
+  for (size_t i = 0; i < std::min(most, found.health.problems.size()); ++i)
+    fmt::print("  health: {}\n", found.health.problems[i]);
+  if (found.health.problems.size() > most)
+    fmt::print("  health: and {} more (--json lists all)\n", found.health.problems.size() - most);
+  for (const std::string& note : found.health.notes) fmt::print("  note: {}\n", note);
+}
+
+void print_tensors(const Inspection& found, const TensorFile& file) {
+  fmt::print("\n{:<36} {:<5} {:<16} {:>10} {:>10} {:>10} {:>10}\n", "tensor", "type", "shape", "min", "max",
+             "mean", "deviation");
+  for (size_t i = 0; i < found.statistics.size(); ++i) {
+    const TensorEntry& tensor = file.tensors()[i];
+    const TensorStatistics& numbers = found.statistics[i];
+    fmt::print("{:<36} {:<5} {:<16} {:>10.4f} {:>10.4f} {:>10.4f} {:>10.4f}\n", tensor.name,
+               name_of(tensor.dtype), shape_of(tensor), numbers.smallest, numbers.largest, numbers.mean,
+               numbers.deviation);
+  }
+}
+
 int inspect(const Flags& flags) {
   if (flags.versions) return list_versions();
   const fs::path path = find_model(flags.path);
   const TensorFile file = read_tensor_file(path);
-  const ModelVersion& version = model_version(config_of(file, path.string()).version);
-  const ModelConfig config = version.complete(config_of(file, path.string()));
-  const std::unique_ptr<Model> model = load_checkpoint(path, Dtype::f32, true).model;
-  const int64_t parameters = model->parameters().count();
-  int64_t state_numbers = 0;
-  for (const StateSpec& spec : model->state_specs()) state_numbers += spec.shape.count();
-  const std::vector<std::string> problems = diagnose(file);
-  auto metadata = [&](const char* key) {
-    auto found = file.metadata().find(key);
-    return found == file.metadata().end() ? std::string() : found->second;
-  };
-  const std::string tokenizer = metadata("aviary.tokenizer"), hash = metadata("aviary.tokenizer_hash");
-
+  const Inspection found = look_at(path, file);
   if (flags.json) {
-    Json json{{"path", path.string()},
-              {"format", file.format()},
-              {"version", config.version},
-              {"title", version.title},
-              {"layers", config.n_layer},
-              {"width", config.n_embd},
-              {"vocabulary", config.vocab_size},
-              {"head_size", config.head_size},
-              {"feed_forward", config.dim_ffn},
-              {"parameters", parameters},
-              {"tokenizer", tokenizer},
-              {"tokenizer_hash", hash},
-              {"state_bytes", state_numbers * 4},
-              {"problems", problems}};
-    for (const TensorEntry& tensor : file.tensors())
-      json["tensors"].push_back(
-          {{"name", tensor.name}, {"dtype", name_of(tensor.dtype)}, {"shape", tensor.shape}});
-    fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
-    return problems.empty() ? 0 : 1;
+    print_json(found, file);
+  } else {
+    print_text(found, file);
+    if (flags.tensors) print_tensors(found, file);
   }
-  fmt::print("{}\n  {} ({}), {} file, {}\n", path.string(), version.title, version.source, file.format(),
-             human_bytes(static_cast<int64_t>(fs::file_size(path))));
-  print_sizes(config);
-  fmt::print("  {} parameters: {} in f32, {} in bf16\n", with_commas(parameters), human_bytes(parameters * 4),
-             human_bytes(parameters * 2));
-  fmt::print("  state of one sequence: {} numbers, {}, whatever the length of the text\n",
-             with_commas(state_numbers), human_bytes(state_numbers * 4));
-  fmt::print("  tokenizer: {}\n",
-             tokenizer.empty() ? "none in the file" : fmt::format("{} (hash {})", tokenizer, hash));
-  if (!metadata("aviary.step").empty()) fmt::print("  trained for {} steps\n", metadata("aviary.step"));
-  if (problems.empty()) fmt::print("  health: all numbers are finite, every matrix is trained\n");
-  for (const std::string& problem : problems) fmt::print("  health: {}\n", problem);
-  if (flags.tensors) {
-    fmt::print("\n{:<36} {:<5} {:<16} {:>10} {:>10} {:>10} {:>10}\n", "tensor", "type", "shape", "min", "max",
-               "mean", "deviation");
-    for (const TensorEntry& tensor : file.tensors()) {
-      const Health health = health_of(tensor);
-      fmt::print("{:<36} {:<5} {:<16} {:>10.4f} {:>10.4f} {:>10.4f} {:>10.4f}\n", tensor.name,
-                 name_of(tensor.dtype), shape_of(tensor), health.smallest, health.largest, health.mean,
-                 health.deviation);
-    }
-  }
-  return problems.empty() ? 0 : 1;
+  return found.health.problems.empty() ? 0 : 1;
 }
 
 }  // namespace

@@ -65,8 +65,6 @@ bool same_shape(const std::vector<int64_t>& stored, const Shape& wanted) {
 void load_parameter(const TensorEntry& entry, const std::string& where, Parameter& parameter,
                     bool allow_broken) {
   const Tensor& value = parameter.weight.value();
-  require(same_shape(entry.shape, value.shape()), "{}: {} has shape {}, expected {}", where, entry.name,
-          to_string(entry.shape), to_string(value.shape()));
   if (value.dtype() == Dtype::f32) {
     to_floats(entry, {value.as<float>(), static_cast<size_t>(value.count())});
     const float* x = value.as<float>();
@@ -123,25 +121,28 @@ ModelConfig config_of(const TensorFile& file, const std::string& where) {
   return recognize_version(shapes_of(file), where);
 }
 
-void load_parameters(const TensorFile& file, const std::string& where, Model& model, bool allow_broken) {
+namespace {
+
+// Every parameter is there with its shape, and nothing else is.
+void check_tensors(const TensorFile& file, const std::string& where, Model& model) {
   const std::string title = model_version(model.config().version).title;
-  for (Parameter& parameter : model.parameters()) {
+  for (const Parameter& parameter : model.parameters()) {
     const TensorEntry* entry = file.find(parameter.spec.name);
     if (!entry && parameter.spec.optional) continue;
     require(entry != nullptr, "{}: this is an {} with the tensor {} missing", where, title,
             parameter.spec.name);
-    load_parameter(*entry, where, parameter, allow_broken);
+    require(same_shape(entry->shape, parameter.spec.shape), "{}: {} has shape {}, expected {}", where,
+            entry->name, to_string(entry->shape), to_string(parameter.spec.shape));
   }
   for (const TensorEntry& tensor : file.tensors())
     require(model.parameters().find(tensor.name) != nullptr,
             "{}: the tensor {} is not part of an {}: a variant that is not supported", where, tensor.name,
             title);
-  model.parameters().changed();
 }
 
-Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype, bool allow_broken) {
-  const TensorFile file = read_tensor_file(path);
-  const std::string where = path.string();
+}  // namespace
+
+std::unique_ptr<Model> prepare_model(const TensorFile& file, const std::string& where, Dtype dtype) {
   const ModelConfig config = config_of(file, where);
   // A file can ask for no more memory than its own tensors have numbers.
   int64_t numbers = 0;
@@ -152,10 +153,26 @@ Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype, bool 
     require(rows <= numbers / width,
             "{}: the config asks for a matrix of {} x {}, but the file holds only {} numbers", where, rows,
             config.n_embd, numbers);
+  std::unique_ptr<Model> model = create_model_of(where, config, dtype);
+  check_tensors(file, where, *model);
+  return model;
+}
+
+void load_parameters(const TensorFile& file, const std::string& where, Model& model, bool allow_broken) {
+  check_tensors(file, where, model);
+  for (Parameter& parameter : model.parameters())
+    if (const TensorEntry* entry = file.find(parameter.spec.name))
+      load_parameter(*entry, where, parameter, allow_broken);
+  model.parameters().changed();
+}
+
+Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype, bool allow_broken) {
+  const TensorFile file = read_tensor_file(path);
+  const std::string where = path.string();
   Checkpoint checkpoint;
-  checkpoint.model = create_model_of(where, config, dtype);
+  checkpoint.model = prepare_model(file, where, dtype);
   load_parameters(file, where, *checkpoint.model, allow_broken);
-  checkpoint.tokenizer = tokenizer_of(file, where, config);
+  checkpoint.tokenizer = tokenizer_of(file, where, checkpoint.model->config());
   checkpoint.metadata = file.metadata();
   return checkpoint;
 }

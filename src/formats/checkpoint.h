@@ -17,12 +17,17 @@ struct Checkpoint {
   std::map<std::string, std::string> metadata;
 };
 
-// For models/recognize.h.
+// Names and shapes of the tensors, without those of more axes than a model's have.
 ShapeMap shapes_of(const TensorFile& file);
 
 // The config that the metadata or, without it, names and shapes of the tensors tell. Throws Error when the
 // version is not recognized, with the names that were seen.
 ModelConfig config_of(const TensorFile& file, const std::string& where);
+
+// The model of the file, all values still zero: its config is possible, every parameter is there with its
+// shape and nothing else is. Takes no memory that the file does not warrant. Throws Error otherwise.
+std::unique_ptr<Model> prepare_model(const TensorFile& file, const std::string& where,
+                                     Dtype dtype = Dtype::f32);
 
 // Loads the values of every parameter. Throws Error when one is missing, has another shape, or holds NaN or
 // infinity (unless `allow_broken`), or when the file holds tensors that the version does not know.

@@ -13,11 +13,6 @@ namespace {
 constexpr int64_t piece = 1 << 16;         // numbers looked at together; whole blocks of every type
 constexpr double far_in_deviations = 200;  // trained models have numbers up to about 100 deviations out
 
-bool is_matrix(const TensorEntry& tensor) {
-  return tensor.name.ends_with(".weight") &&
-         std::count_if(tensor.shape.begin(), tensor.shape.end(), [](int64_t size) { return size > 1; }) >= 2;
-}
-
 }  // namespace
 
 double TensorStatistics::reach() const {

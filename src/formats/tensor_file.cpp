@@ -93,6 +93,11 @@ int64_t count_of(const TensorEntry& tensor) {
   return static_cast<int64_t>(tensor.data.size()) / block.bytes * block.elements;
 }
 
+bool is_matrix(const TensorEntry& tensor) {
+  const auto axes = std::count_if(tensor.shape.begin(), tensor.shape.end(), [](int64_t n) { return n > 1; });
+  return axes == 2 && tensor.name.ends_with(".weight") && count_of(tensor) > 0;
+}
+
 std::vector<double> to_doubles(const TensorEntry& tensor) {
   std::vector<double> numbers(static_cast<size_t>(count_of(tensor)));
   decode(tensor.dtype, tensor.data.data(), std::span(numbers));

@@ -76,6 +76,8 @@ TensorTable parse_tensors(std::span<const std::byte> bytes, const std::string& w
 int64_t expected_bytes(const TensorEntry& tensor, std::string_view where);
 
 int64_t count_of(const TensorEntry& tensor);
+// A weight matrix by name and shape: what products read, and what may be quantized.
+bool is_matrix(const TensorEntry& tensor);
 // The elements as numbers; a boolean becomes 0 or 1.
 std::vector<double> to_doubles(const TensorEntry& tensor);
 // `out` has as many elements as the tensor; throws Error otherwise.

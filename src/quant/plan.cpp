@@ -19,11 +19,6 @@ double bits_of(Dtype type) {
 
 bool is_half(Dtype type) { return type == Dtype::f16 || type == Dtype::bf16; }
 
-bool is_matrix(const TensorEntry& tensor) {
-  const auto axes = std::count_if(tensor.shape.begin(), tensor.shape.end(), [](int64_t n) { return n > 1; });
-  return axes == 2 && tensor.name.ends_with(".weight") && count_of(tensor) > 0;
-}
-
 // What has to be stored well whatever is wished.
 Dtype smallest_type(const TensorEntry& tensor) {
   if (tensor.name == "emb.weight") return Dtype::q8_0;

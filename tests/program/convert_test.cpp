@@ -1,0 +1,113 @@
+// aviary convert: other formats and number types of a trained model.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "program.h"
+
+namespace aviary::program {
+namespace {
+
+using Json = nlohmann::json;
+
+class Convert : public testing::Test {
+ protected:
+  Convert() { train_tiny(folder_.path(), 10); }
+
+  Outcome convert(const Arguments& arguments) {
+    return run(folder_.path(), Arguments{"convert"} + arguments);
+  }
+  // The likeliest next tokens after a prompt, as the program prints them.
+  std::string logits(const std::string& model) {
+    const Outcome outcome =
+        run(folder_.path(), {"logits", model, "--tokens", "104,101,32", "--threads", "1"});
+    expect_success(outcome);
+    return outcome.out;
+  }
+  Json inspect(const std::string& model) {
+    const Outcome outcome = run(folder_.path(), {"inspect", model, "--json"});
+    expect_success(outcome);
+    return Json::parse(outcome.out);
+  }
+
+  const TestFolder folder_;
+};
+
+TEST_F(Convert, ThereAndBackAgainIsTheSameFile) {
+  for (const std::string ending : {".pth", ".safetensors"}) {
+    expect_success(convert({"run", "there" + ending}));
+    EXPECT_EQ(logits("there" + ending), logits("run")) << ending;
+    expect_success(convert({"there" + ending, "back.safetensors", "--tokenizer", "bytes"}));
+    EXPECT_EQ(inspect("back.safetensors")["tensors"], inspect("run")["tensors"]) << ending;
+  }
+}
+
+TEST_F(Convert, ATypeIsForMatricesAndTheRestStaysAsItIs) {
+  expect_success(convert({"run", "half.safetensors", "--type", "bf16"}));
+  const Json half = inspect("half.safetensors");
+  for (const Json& tensor : half["tensors"]) {
+    const bool matrix = tensor["shape"].size() == 2 && tensor["name"].get<std::string>().ends_with(".weight");
+    EXPECT_EQ(tensor["dtype"], matrix ? "bf16" : "f32") << tensor["name"];
+  }
+  EXPECT_EQ(half["tokenizer"], "bytes");
+}
+
+TEST_F(Convert, AReportTellsHowThePredictionsDiffer) {
+  const Outcome outcome = convert({"run", "half.safetensors", "--type", "f16", "--report", "text.txt"});
+  expect_success(outcome);
+  EXPECT_NE(outcome.out.find("perplexity"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("divergence 0.0000"), std::string::npos) << outcome.out;
+}
+
+TEST_F(Convert, WhatIsNotAFormatOrTypeIsRefused) {
+  expect_refusal(convert({"run", "out.bin"}), {"out.bin", ".safetensors", ".pth"});
+  expect_refusal(convert({"run", "out.safetensors", "--type", "q4_0"}), {"q4_0", ".gguf"});
+  expect_refusal(convert({"run", "out.pth", "--type", "q8_0"}), {"q8_0", ".gguf"});
+  expect_refusal(convert({"run", "out.pth", "--type", "q9"}), {"--type", "q9"}, 2);
+  EXPECT_FALSE(fs::exists(folder_ / "out.safetensors"));
+}
+
+TEST_F(Convert, AFileIsNeverWrittenOverItself) {
+  const std::string before = read(folder_ / "run/model.safetensors");
+  expect_refusal(convert({"run", "run/model.safetensors", "--type", "f16"}), {"run/model.safetensors"});
+  EXPECT_EQ(read(folder_ / "run/model.safetensors"), before);
+}
+
+TEST_F(Convert, NumbersThatATypeCannotHoldStayInABetterOne) {
+  rewrite_tensors(folder_ / "run/model.safetensors", [](auto& tensors, auto&) {
+    for (EditableTensor& tensor : tensors)
+      if (tensor.name == "blocks.1.ffn.key.weight") {
+        const float large = 1e6f;  // beyond f16
+        std::memcpy(tensor.data.data(), &large, sizeof large);
+      }
+  });
+  expect_success(convert({"run", "half.safetensors", "--type", "f16"}));
+  const Json half = inspect("half.safetensors");
+  for (const Json& tensor : half["tensors"]) {
+    const bool large = tensor["name"] == "blocks.1.ffn.key.weight";
+    EXPECT_TRUE(!large || tensor["dtype"] != "f16");
+  }
+}
+
+TEST_F(Convert, ABrokenModelIsWrittenOnlyWhenForced) {
+  rewrite_tensors(folder_ / "run/model.safetensors", [](auto& tensors, auto&) {
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    for (EditableTensor& tensor : tensors)
+      if (tensor.name == "blocks.1.att.key.weight") std::memcpy(tensor.data.data(), &nan, sizeof nan);
+  });
+  expect_refusal(convert({"run", "half.safetensors", "--type", "f16"}),
+                 {"half.safetensors", "blocks.1.att.key.weight", "--force"});
+  EXPECT_FALSE(fs::exists(folder_ / "half.safetensors"));
+  expect_success(convert({"run", "half.safetensors", "--type", "f16", "--force"}));
+  EXPECT_TRUE(fs::exists(folder_ / "half.safetensors"));
+}
+
+TEST_F(Convert, AVersionThatDoesNotRunYetIsConvertedAllTheSame) {
+  const std::string v6 = AVIARY_SOURCE_DIR "/tests/golden/rwkv-v6/model.pth";
+  const Outcome outcome = convert({v6, "v6.safetensors"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(inspect("v6.safetensors")["tensors"], inspect(v6)["tensors"]);
+}
+
+}  // namespace
+}  // namespace aviary::program
