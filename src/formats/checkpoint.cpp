@@ -26,12 +26,6 @@ constexpr std::pair<const char*, int64_t ModelConfig::*> sizes[] = {
     {"rank_v", &ModelConfig::rank_v},         {"rank_gate", &ModelConfig::rank_gate},
 };
 
-std::string to_json(const ModelConfig& config) {
-  Json json{{"version", config.version}, {"recipe", config.recipe}};
-  for (auto [name, member] : sizes) json[name] = config.*member;
-  return json.dump();
-}
-
 ModelConfig from_json(const std::string& text, const std::string& where) {
   const Json json = Json::parse(text, nullptr, false);
   require(json.is_object() && json.value("version", Json()).is_string(),
@@ -113,6 +107,12 @@ TokenizerPtr tokenizer_of(const TensorFile& file, const std::string& where, cons
           "{}: the tokenizer has {} tokens, but the model only {} (another tokenizer was used to train it)",
           where, tokenizer->vocab_size(), config.vocab_size);
   return tokenizer;
+}
+
+std::string to_json(const ModelConfig& config) {
+  Json json{{"version", config.version}, {"recipe", config.recipe}};
+  for (auto [name, member] : sizes) json[name] = config.*member;
+  return json.dump();
 }
 
 ModelConfig config_of(const TensorFile& file, const std::string& where) {

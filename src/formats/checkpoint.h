@@ -23,6 +23,8 @@ ShapeMap shapes_of(const TensorFile& file);
 // The config that the metadata or, without it, names and shapes of the tensors tell. Throws Error when the
 // version is not recognized, with the names that were seen.
 ModelConfig config_of(const TensorFile& file, const std::string& where);
+// As the metadata entry aviary.config holds it.
+std::string to_json(const ModelConfig& config);
 
 // The model of the file, all values still zero: its config is possible, every parameter is there with its
 // shape and nothing else is. Takes no memory that the file does not warrant. Throws Error otherwise.

@@ -13,7 +13,7 @@ namespace {
 
 // One line for each dialect, a file of its own.
 const std::vector<const Dialect*>& dialects() {
-  static const std::vector<const Dialect*> all = {&rwkv_cpp_dialect};
+  static const std::vector<const Dialect*> all = {&llama_dialect, &rwkv_cpp_dialect};
   return all;
 }
 

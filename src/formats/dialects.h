@@ -18,6 +18,7 @@ struct Dialect {
 };
 
 // One file each, dialect_<name>.cpp.
+extern const Dialect llama_dialect;
 extern const Dialect rwkv_cpp_dialect;
 
 // The table itself when its names are the original ones or nobody's that we know. Throws Error when the

@@ -7,6 +7,7 @@
 
 #include "formats/bytes.h"
 #include "formats/dialects.h"
+#include "formats/gguf.h"
 #include "formats/pth.h"
 #include "formats/rwkv_cpp.h"
 #include "formats/safetensors.h"
@@ -22,9 +23,8 @@ bool looks_like_text(std::string_view text) {
   });
 }
 
-// What a file that is neither safetensors nor pth seems to be.
+// What a file of none of the formats seems to be.
 std::string_view guess(std::string_view text) {
-  if (text.starts_with("GGUF")) return "a GGUF file, a format that is not read yet";
   if (text.starts_with("lmgg") || text.starts_with("tjgg"))
     return "a ggml file of an old llama.cpp, a format that is not read";
   if (text.starts_with("version https://git-lfs"))
@@ -62,10 +62,9 @@ TensorTable parse_tensors(std::span<const std::byte> bytes, const std::string& w
   if (looks_like_pth(bytes)) return to_original_names(parse_pth(bytes, where), where);
   if (looks_like_safetensors(bytes)) return to_original_names(parse_safetensors(bytes, where), where);
   if (looks_like_rwkv_cpp(bytes)) return to_original_names(parse_rwkv_cpp(bytes, where), where);
-  fail(
-      "{}: the file is {}; expected a .safetensors file, a .pth file of torch.save or a .bin file of "
-      "rwkv.cpp",
-      where, guess(as_text(bytes)));
+  if (looks_like_gguf(bytes)) return to_original_names(parse_gguf(bytes, where), where);
+  fail("{}: the file is {}; expected a .safetensors, .pth or .gguf file, or a .bin file of rwkv.cpp", where,
+       guess(as_text(bytes)));
 }
 
 int64_t expected_bytes(const TensorEntry& tensor, std::string_view where) {
