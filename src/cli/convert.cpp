@@ -10,6 +10,7 @@
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "cli/cli.h"
+#include "formats/gguf.h"
 #include "formats/pth.h"
 #include "formats/safetensors.h"
 #include "quant/quantize.h"
@@ -35,13 +36,15 @@ std::optional<Dtype> type_named(std::string name) {
   return std::nullopt;
 }
 
-enum class Format : uint8_t { safetensors, pth };
+enum class Format : uint8_t { safetensors, pth, gguf };
 
 Format format_of(const fs::path& path) {
   const std::string extension = path.extension().string();
   if (extension == ".safetensors" || extension == ".st") return Format::safetensors;
   if (extension == ".pth" || extension == ".pt") return Format::pth;
-  fail("{}: the ending of the name says what is written; expected .safetensors or .pth", path.string());
+  if (extension == ".gguf") return Format::gguf;
+  fail("{}: the ending of the name says what is written; expected .safetensors, .pth or .gguf",
+       path.string());
 }
 
 // What the file is to say of itself.
@@ -139,16 +142,24 @@ void write(const Flags& flags, const Description& description, const Quantizatio
       write_pth(flags.out, tensors);
       if (description.tokenizer)
         fmt::print(stderr, "{}: a .pth file has no place for the tokenizer; it is left out\n", flags.out);
+      return;
+    case Format::gguf:
+      require(
+          description.config.has_value(),
+          "{}: GGUF files say how a model runs, and this version does not run yet; write a .safetensors or "
+          ".pth file",
+          flags.out);
+      return write_gguf(flags.out, *description.config, tensors, description.metadata,
+                        description.tokenizer.get());
   }
 }
 
 int convert(const Flags& flags) {
   const Format format = format_of(flags.out);
   const std::optional<Dtype> type = type_named(flags.type);
-  require(format != Format::safetensors || !type || !is_quantized(*type),
-          "{}: safetensors files do not have the type {}; write a .gguf file", flags.out, flags.type);
-  require(format != Format::pth || !type || !is_quantized(*type),
-          "{}: .pth files do not have the type {}; write a .gguf file", flags.out, flags.type);
+  require(format == Format::gguf || !type || !is_quantized(*type),
+          "{}: {} files do not have the type {}; write a .gguf file", flags.out,
+          format == Format::pth ? ".pth" : ".safetensors", flags.type);
   const fs::path in = find_model(flags.in);
   std::error_code ignored;
   require(!fs::equivalent(in, flags.out, ignored), "{}: this is the file that is read; name another",
@@ -191,7 +202,8 @@ int convert(const Flags& flags) {
 Action add_convert(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   command.add_option("in", flags->in, "A model file, or the folder of a run or of Hugging Face")->required();
-  command.add_option("out", flags->out, "What to write; the ending says how: .safetensors, .pth")->required();
+  command.add_option("out", flags->out, "What to write; the ending says how: .safetensors, .pth, .gguf")
+      ->required();
   std::vector<std::string> names;
   for (Dtype type : types) names.emplace_back(name_of(type));
   command
