@@ -21,24 +21,6 @@ struct Flags {
   int64_t top = 10;
 };
 
-// Readable in one line: control characters as escapes, what is no UTF-8 as bytes.
-std::string quoted(std::string_view bytes) {
-  std::string text = "\"";
-  while (!bytes.empty()) {
-    const auto step = utf8_step(bytes);
-    const std::string_view piece = bytes.substr(0, static_cast<size_t>(step.length));
-    const auto first = static_cast<unsigned char>(piece[0]);
-    bytes.remove_prefix(piece.size());
-    if (piece == "\n")
-      text += "\\n";
-    else if (step.kind == Utf8Kind::character && first >= 32 && first != 127)
-      text += piece;
-    else
-      for (char c : piece) text += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-  }
-  return text + "\"";
-}
-
 void print_top(const std::vector<float>& logits, const Tokenizer* tokenizer, int64_t top) {
   std::vector<size_t> order(logits.size());
   std::iota(order.begin(), order.end(), size_t{0});
@@ -51,8 +33,9 @@ void print_top(const std::vector<float>& logits, const Tokenizer* tokenizer, int
     const size_t token = order[i];
     const double p =
         std::exp(static_cast<double>(logits[token]) - static_cast<double>(logits[order[0]])) / sum;
-    fmt::print("{:>7} {:>12.6f} {:>12.8f}  {}\n", token, logits[token], p,
-               tokenizer ? quoted(tokenizer->bytes_of(static_cast<int32_t>(token))) : "");
+    std::string text;
+    if (tokenizer) text = '"' + escaped(tokenizer->bytes_of(static_cast<int32_t>(token))) + '"';
+    fmt::print("{:>7} {:>12.6f} {:>12.8f}  {}\n", token, logits[token], p, text);
   }
 }
 

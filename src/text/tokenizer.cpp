@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "text/utf8.h"
 
 namespace aviary {
 
@@ -61,7 +62,8 @@ TokenizerPtr make_tokenizer(std::string_view kind, std::string_view serialized) 
             serialized.size());
     return make_bytes_tokenizer();
   }
-  require(kind == "world", "tokenizer: unknown kind \"{}\", expected \"bytes\" or \"world\"", kind);
+  if (kind == "bpe") return make_bpe_tokenizer(serialized);
+  require(kind == "world", "tokenizer: unknown kind \"{}\", expected bytes, world or bpe", excerpt(kind));
   return make_world_tokenizer(serialized);
 }
 

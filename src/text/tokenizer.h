@@ -15,20 +15,20 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Any bytes have tokens, and decode(encode(text)) == text.
+  // Any bytes have tokens and decode(encode(text)) == text, with exceptions: see make_bpe_tokenizer.
   std::vector<int32_t> encode(std::string_view text) const;
   // Appends the tokens of `text` to `tokens`.
   virtual void encode(std::string_view text, std::vector<int32_t>& tokens) const = 0;
 
-  // The bytes of one token, valid as long as the tokenizer; empty for the end of text and for ids without a
-  // token. Throws Error when the id is negative. Ids from vocab_size() up are empty too: models pad their
-  // vocabulary.
+  // The bytes of one token, valid as long as the tokenizer; empty for ids without a token and for the end of
+  // text where it has no spelling. Throws Error when the id is negative. Ids from vocab_size() up are empty
+  // too: models pad their vocabulary.
   virtual std::string_view bytes_of(int32_t token) const = 0;
   std::string decode(std::span<const int32_t> tokens) const;
 
   // The largest id + 1. A model may have more rows than that (the World models have 65536).
   virtual int32_t vocab_size() const = 0;
-  // "bytes" or "world".
+  // "bytes", "world", "bpe" or "characters".
   virtual std::string kind() const = 0;
   // The whole vocabulary as text, so that a checkpoint can carry its tokenizer; empty for "bytes".
   virtual std::string serialize() const = 0;
@@ -48,6 +48,14 @@ TokenizerPtr make_bytes_tokenizer();
 // not in the file. `vocabulary_text` is the content of such a file (text/vocabulary.h). Throws Error as
 // parse_vocabulary does.
 TokenizerPtr make_world_tokenizer(std::string_view vocabulary_text);
+
+// Byte-level byte pair encoding as a tokenizer.json describes it (text/bpe_definition.h): the GPT-NeoX 20B
+// file and those of its kind. Bytes outside of UTF-8 become tokens of their own. encode throws Error for a
+// byte that the file has no token for (the 20B file lacks the 13 that no UTF-8 text has). What a text loses
+// on the round trip is what the file asks for: normalization to form C, as in the 20B file, makes one
+// character of "e" and an accent, and tokens with lstrip or rstrip take white space away. A text that spells
+// an added token, as <|endoftext|>, is that token. Throws Error as parse_bpe_definition and Splitter do.
+TokenizerPtr make_bpe_tokenizer(std::string_view tokenizer_json);
 
 // The tokenizer that kind() and serialize() described. Throws Error for an unknown kind or a bad vocabulary.
 TokenizerPtr make_tokenizer(std::string_view kind, std::string_view serialized);

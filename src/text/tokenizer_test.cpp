@@ -2,14 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "base/error.h"
 #include "base/random.h"
+#include "text/test_data.h"
 #include "text/vocabulary.h"
 
 namespace aviary {
@@ -22,27 +20,6 @@ std::string world_text(const std::vector<std::string>& learned) {
   for (size_t i = 0; i < learned.size(); ++i)
     text += vocabulary_line(static_cast<int32_t>(257 + i), learned[i]);
   return text;
-}
-
-std::string read(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream content;
-  content << file.rdbuf();
-  return content.str();
-}
-
-std::string from_base64(const std::string& text) {
-  constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string bytes;
-  uint32_t buffer = 0;
-  int bits = 0;
-  for (char c : text) {
-    if (c == '=') break;
-    buffer = buffer << 6 | static_cast<uint32_t>(digits.find(c));
-    bits += 6;
-    if (bits >= 8) bits -= 8, bytes += static_cast<char>(buffer >> bits);
-  }
-  return bytes;
 }
 
 // Greedy longest match by looking up every length in a map.
@@ -157,31 +134,24 @@ TEST(Tokenizer, TheHashLooksAtTheTokensNotAtTheirSpelling) {
 class OfficialWorld : public testing::Test {
  protected:
   void SetUp() override {
-    const char* shared = std::getenv("AVIARY_SHARED");
-    if (shared == nullptr) GTEST_SKIP() << "set AVIARY_SHARED to a folder with data/rwkv_vocab_v20230424.txt";
-    std::string text = read(std::string(shared) + "/data/rwkv_vocab_v20230424.txt");
-    ASSERT_FALSE(text.empty()) << "no data/rwkv_vocab_v20230424.txt in AVIARY_SHARED";
-    world_ = make_world_tokenizer(text);
+    const std::optional<std::string> text = shared_text("rwkv_vocab_v20230424.txt");
+    if (!text) GTEST_SKIP() << "set AVIARY_SHARED to a folder with data/rwkv_vocab_v20230424.txt";
+    world_ = make_world_tokenizer(*text);
   }
   TokenizerPtr world_;
-  const std::string golden_ = std::string(AVIARY_SOURCE_DIR) + "/tests/golden/tokenizer/";
 };
 
 TEST_F(OfficialWorld, EncodesAsTheOriginalTokenizer) {
-  std::istringstream lines(read(golden_ + "world.jsonl"));
-  int cases = 0;
-  for (std::string line; std::getline(lines, line); ++cases) {
-    auto json = nlohmann::json::parse(line);
-    std::string bytes = from_base64(json.at("bytes_b64"));
-    auto ids = world_->encode(bytes);
-    ASSERT_EQ(ids, json.at("ids").get<std::vector<int32_t>>()) << line;
-    ASSERT_EQ(world_->decode(ids), bytes);
+  const auto cases = tokenizer_cases("world.jsonl");
+  for (const TokenizerCase& c : cases) {
+    ASSERT_EQ(world_->encode(c.text), c.ids) << testing::PrintToString(c.text);
+    ASSERT_EQ(world_->decode(c.ids), c.text);
   }
-  EXPECT_GT(cases, 100);
+  EXPECT_GT(cases.size(), 100u);
 }
 
 TEST_F(OfficialWorld, HasTheTokensOfTheOriginal) {
-  auto json = nlohmann::json::parse(read(golden_ + "world.json"));
+  auto json = nlohmann::json::parse(golden_text("world.json"));
   for (auto& [id, base64] : json.at("samples").items())
     EXPECT_EQ(world_->bytes_of(std::stoi(id)), from_base64(base64)) << id;
   EXPECT_EQ(world_->vocab_size(), json.at("max_id").get<int>() + 1);

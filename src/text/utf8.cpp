@@ -1,6 +1,10 @@
 #include "text/utf8.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cassert>
+#include <cstring>
 
 namespace aviary {
 
@@ -74,16 +78,64 @@ void append_utf8(std::string& text, uint32_t code_point) {
   }
 }
 
-bool is_utf8(std::string_view text) { return count_invalid_utf8(text) == 0; }
+size_t valid_utf8_length(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size()) {
+    uint64_t eight = 0;  // bytes of ASCII, which most texts are full of
+    if (text.size() - at >= sizeof eight) std::memcpy(&eight, text.data() + at, sizeof eight);
+    if (text.size() - at >= sizeof eight && (eight & 0x8080808080808080) == 0) {
+      at += sizeof eight;
+      continue;
+    }
+    Utf8Step step = utf8_step(text.substr(at));
+    if (step.kind != Utf8Kind::character) break;
+    at += static_cast<size_t>(step.length);
+  }
+  return at;
+}
+
+bool is_utf8(std::string_view text) { return valid_utf8_length(text) == text.size(); }
 
 int64_t count_invalid_utf8(std::string_view text) {
   int64_t invalid = 0;
-  while (!text.empty()) {
+  for (;;) {
+    text.remove_prefix(valid_utf8_length(text));
+    if (text.empty()) return invalid;
     Utf8Step step = utf8_step(text);
-    if (step.kind != Utf8Kind::character) invalid += step.length;
+    invalid += step.length;
     text.remove_prefix(static_cast<size_t>(step.length));
   }
-  return invalid;
+}
+
+bool is_white_space(uint32_t c) {
+  return c == ' ' || (c >= 0x09 && c <= 0x0d) || c == 0x85 || c == 0xa0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f ||
+         c == 0x3000;
+}
+
+bool is_control(uint32_t c) { return c < 0x20 || (c >= 0x7f && c < 0xa0); }
+
+std::string escaped(std::string_view bytes) {
+  std::string text;
+  while (!bytes.empty()) {
+    const Utf8Step step = utf8_step(bytes);
+    const std::string_view piece = bytes.substr(0, static_cast<size_t>(step.length));
+    bytes.remove_prefix(piece.size());
+    if (piece == "\n")
+      text += "\\n";
+    else if (step.kind == Utf8Kind::character && !is_control(utf8_code_point(piece)))
+      text += piece;
+    else
+      for (size_t i = 0; i < piece.size(); ++i) text += fmt::format("\\x{:02x}", byte_at(piece, i));
+  }
+  return text;
+}
+
+std::string excerpt(std::string_view bytes) {
+  constexpr size_t longest = 40;
+  size_t end = std::min(longest, bytes.size());
+  for (int i = 0; i < 3 && end < bytes.size() && (byte_at(bytes, end) & 0xc0) == 0x80; ++i) --end;
+  return escaped(bytes.substr(0, end)) + (end < bytes.size() ? "..." : "");
 }
 
 std::string Utf8Stream::push(std::string_view bytes) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "base/random.h"
 
 namespace aviary {
@@ -36,6 +38,22 @@ TEST(Utf8, OverlongFormsSurrogatesAndTooLargeCodesAreInvalid) {
                             "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\x80", "\xff", "a\xffz"})
     EXPECT_FALSE(is_utf8(bytes)) << testing::PrintToString(bytes);
   EXPECT_EQ(count_invalid_utf8("a\xff\xc3\xa4\xe4\xbd"), 3);  // \xff and the unfinished \xe4\xbd
+}
+
+TEST(Utf8, TheLengthOfWholeCharactersIsFoundAtEveryOffset) {
+  for (const char* end : {"", "\xff", "\xe4\xbd", "\x80"})
+    for (size_t letters = 0; letters < 40; ++letters) {
+      const std::string valid = std::string(letters, 'a') + "\u4f60" + std::string(letters / 3, 'b');
+      EXPECT_EQ(valid_utf8_length(valid + end), valid.size());
+      EXPECT_EQ(count_invalid_utf8(valid + end + valid), static_cast<int64_t>(std::strlen(end)));
+    }
+}
+
+TEST(Utf8, EscapedTextIsOneLineWithoutControlCharacters) {
+  EXPECT_EQ(escaped("a\n\t\x7f\u4f60\xff\u009b"), "a\\n\\x09\\x7f\u4f60\\xff\\xc2\\x9b");
+  EXPECT_EQ(excerpt("abc"), "abc");
+  EXPECT_EQ(excerpt(std::string(39, 'a') + "\u4f60 and more"), std::string(39, 'a') + "...");
+  EXPECT_EQ(excerpt(std::string(41, '\xff')).size(), 40u * 4 + 3);
 }
 
 TEST(Utf8Stream, HoldsBackACharacterUntilItIsWhole) {

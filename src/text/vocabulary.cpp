@@ -12,19 +12,11 @@ namespace aviary {
 
 namespace {
 
-// A part of a line as it may stand in an error message.
-std::string quoted(std::string_view part) {
-  constexpr size_t longest = 40;
-  std::string shown;
-  for (char c : part.substr(0, longest)) shown += c >= 0x20 && c != 0x7f ? c : '?';
-  return shown + (part.size() > longest ? "..." : "");
-}
-
 int64_t parse_number(std::string_view digits, std::string_view what, int64_t line) {
   int64_t value = 0;
   auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (error != std::errc() || end != digits.data() + digits.size() || value < 0)
-    fail("vocabulary line {}: the {} is \"{}\", expected a whole number", line, what, quoted(digits));
+    fail("vocabulary line {}: the {} is \"{}\", expected a whole number", line, what, excerpt(digits));
   return value;
 }
 
@@ -59,7 +51,7 @@ class Literal {
 
  private:
   void demand(bool condition, std::string_view reason) const {
-    if (!condition) fail("vocabulary line {}: {}, got {}", line_, reason, quoted(source_));
+    if (!condition) fail("vocabulary line {}: {}, got {}", line_, reason, excerpt(source_));
   }
 
   void read_escape(size_t end) {
@@ -106,7 +98,7 @@ class Literal {
 VocabularyEntry parse_line(std::string_view text, int64_t line) {
   size_t first = text.find(' '), last = text.rfind(' ');
   if (first == std::string_view::npos || first == last)
-    fail("vocabulary line {}: \"{}\" is not of the form `id literal length`", line, quoted(text));
+    fail("vocabulary line {}: \"{}\" is not of the form `id literal length`", line, excerpt(text));
   int64_t id = parse_number(text.substr(0, first), "id", line);
   require(id >= 1 && id <= max_vocabulary_id,
           "vocabulary line {}: the id is {}, expected 1 to {} (0 is the end of text)", line, id,

@@ -1,0 +1,82 @@
+#include "text/byte_pair_encoder.h"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+
+#include "base/error.h"
+
+namespace aviary {
+
+namespace {
+
+uint64_t pair_of(int32_t left, int32_t right) {
+  return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
+}
+
+// The heap gives the lowest rank first, then the leftmost place.
+bool later(const BytePairEncoder::Workspace::Choice& a, const BytePairEncoder::Workspace::Choice& b) {
+  return a.rank != b.rank ? a.rank > b.rank : a.at > b.at;
+}
+
+}  // namespace
+
+BytePairEncoder::BytePairEncoder(const std::array<int32_t, 256>& byte_tokens, std::span<const Merge> merges)
+    : byte_tokens_(byte_tokens), slots_(std::bit_ceil(2 * merges.size() + 1)) {
+  for (size_t rank = 0; rank < merges.size(); ++rank) {
+    const Merge& merge = merges[rank];
+    const uint64_t pair = pair_of(merge.left, merge.right);
+    slot_of(pair) = {pair, static_cast<int32_t>(rank), merge.joined};
+  }
+}
+
+// The slot of a pair, or the free one where it would be.
+BytePairEncoder::Slot& BytePairEncoder::slot_of(uint64_t pair) {
+  const size_t mask = slots_.size() - 1;
+  size_t i = (pair * 0x9e3779b97f4a7c15) >> 32 & mask;
+  while (slots_[i].pair != pair && slots_[i].pair != no_pair) i = (i + 1) & mask;
+  return slots_[i];
+}
+
+// Remembers that the symbol at `at` may be joined to the next one, if it may.
+void BytePairEncoder::push(Workspace& workspace, int32_t at) const {
+  const auto& symbol = workspace.symbols[static_cast<size_t>(at)];
+  if (symbol.next < 0) return;
+  const int32_t right = workspace.symbols[static_cast<size_t>(symbol.next)].token;
+  const Slot& slot = const_cast<BytePairEncoder*>(this)->slot_of(pair_of(symbol.token, right));
+  if (slot.pair == no_pair) return;
+  workspace.choices.push_back({slot.rank, at, symbol.token, right, slot.joined});
+  std::push_heap(workspace.choices.begin(), workspace.choices.end(), later);
+}
+
+void BytePairEncoder::encode(std::string_view word, std::vector<int32_t>& tokens,
+                             Workspace& workspace) const {
+  require(word.size() < size_t{std::numeric_limits<int32_t>::max()},
+          "byte pair encoding: a word has {} bytes; break the text by spaces or lines", word.size());
+  auto& [symbols, choices] = workspace;
+  symbols.clear(), choices.clear();
+  const auto size = static_cast<int32_t>(word.size());
+  for (int32_t i = 0; i < size; ++i)
+    symbols.push_back(
+        {byte_tokens_[static_cast<uint8_t>(word[static_cast<size_t>(i)])], i - 1, i + 1 < size ? i + 1 : -1});
+  for (int32_t i = 0; i < size; ++i) push(workspace, i);
+  while (!choices.empty()) {
+    std::pop_heap(choices.begin(), choices.end(), later);
+    const auto choice = choices.back();
+    choices.pop_back();
+    auto& left = symbols[static_cast<size_t>(choice.at)];
+    if (left.token != choice.left || left.next < 0) continue;  // one of the two was joined meanwhile
+    auto& right = symbols[static_cast<size_t>(left.next)];
+    if (right.token != choice.right) continue;
+    left.token = choice.joined;
+    left.next = right.next;
+    right.token = -1;
+    if (left.next >= 0) symbols[static_cast<size_t>(left.next)].previous = choice.at;
+    push(workspace, choice.at);
+    if (left.previous >= 0) push(workspace, left.previous);
+  }
+  for (int32_t i = 0; i >= 0 && i < size; i = symbols[static_cast<size_t>(i)].next)
+    tokens.push_back(symbols[static_cast<size_t>(i)].token);
+}
+
+}  // namespace aviary

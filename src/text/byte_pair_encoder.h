@@ -1,0 +1,50 @@
+// Byte pair encoding of one word: while any two neighbors may be joined, the two of lowest rank are, the
+// first of them where several are equal.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace aviary {
+
+class BytePairEncoder {
+ public:
+  struct Merge {
+    int32_t left = 0, right = 0, joined = 0;
+  };
+  // `byte_tokens` is the token of each byte; a merge's place in `merges` is its rank. Of equal pairs the last
+  // counts.
+  BytePairEncoder(const std::array<int32_t, 256>& byte_tokens, std::span<const Merge> merges);
+
+  // Memory that many calls share.
+  struct Workspace {
+    struct Symbol {
+      int32_t token, previous, next;  // -1: none; a symbol that was joined to the one before has no token
+    };
+    struct Choice {
+      int32_t rank, at, left, right, joined;
+    };
+    std::vector<Symbol> symbols;
+    std::vector<Choice> choices;
+  };
+  // Appends the tokens of `word`, in time n log n. Throws Error for words of 2^31 bytes and more.
+  void encode(std::string_view word, std::vector<int32_t>& tokens, Workspace& workspace) const;
+
+ private:
+  struct Slot {
+    uint64_t pair = no_pair;
+    int32_t rank = 0, joined = 0;
+  };
+  static constexpr uint64_t no_pair = ~uint64_t{0};
+
+  Slot& slot_of(uint64_t pair);
+  void push(Workspace& workspace, int32_t at) const;
+
+  std::array<int32_t, 256> byte_tokens_;
+  std::vector<Slot> slots_;  // of the merges, by a hash of their pair; every search ends at a free one
+};
+
+}  // namespace aviary

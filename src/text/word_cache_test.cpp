@@ -1,0 +1,37 @@
+#include "text/word_cache.h"
+
+#include <gtest/gtest.h>
+
+namespace aviary {
+namespace {
+
+std::vector<int32_t> tokens_of(int32_t i) { return std::vector<int32_t>(static_cast<size_t>(i % 5 + 1), i); }
+
+TEST(WordCache, RemembersWhatWasAddedLately) {
+  WordCache cache;
+  EXPECT_TRUE(cache.find("word").empty());
+  EXPECT_TRUE(cache.find("").empty());
+  for (int32_t i = 0; i < 300'000; ++i) {  // more than it holds
+    const std::string word = "word" + std::to_string(i);
+    EXPECT_TRUE(cache.find(word).empty());
+    cache.add(word, tokens_of(i));
+    for (int32_t back : {i, i - i % 1000}) {
+      const auto found = cache.find("word" + std::to_string(back));
+      if (found.empty()) continue;
+      ASSERT_EQ(std::vector<int32_t>(found.begin(), found.end()), tokens_of(back));
+    }
+    ASSERT_FALSE(cache.find(word).empty());
+  }
+}
+
+TEST(WordCache, ForgetsLongWords) {
+  WordCache cache;
+  const std::string longest(WordCache::longest_word, 'a');
+  cache.add(longest, tokens_of(4));
+  cache.add(longest + "a", tokens_of(4));
+  EXPECT_EQ(cache.find(longest).size(), 5u);
+  EXPECT_TRUE(cache.find(longest + "a").empty());
+}
+
+}  // namespace
+}  // namespace aviary
