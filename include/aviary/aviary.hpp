@@ -37,8 +37,9 @@ enum class Precision : uint8_t {
 
 struct LoadOptions {
   Precision precision = Precision::f32;
-  // For files that carry no tokenizer: "bytes", or the path of a vocabulary in the World format. Empty: the
-  // file's own; without one, bytes when the vocabulary has 256 tokens, else none.
+  // For files that carry no tokenizer: "bytes", or the path of a World vocabulary, a tokenizer.json
+  // (byte-level BPE) or a vocab.json of characters. Empty: the file's own; without one, bytes when the
+  // vocabulary has 256 tokens, else none.
   std::string tokenizer = {};
 };
 
@@ -138,8 +139,9 @@ class AVIARY_API Model {
   std::vector<float> forward_all(std::span<const int32_t> tokens, State& state);
 
   bool has_tokenizer() const;
-  // Any bytes have tokens, and decode(encode(text)) == text. Both throw Error when the model came without a
-  // tokenizer.
+  // Any bytes have tokens, and decode(encode(text)) == text, unless the vocabulary is one of characters
+  // (Error for one that it lacks) or a tokenizer.json that normalizes. Both throw Error when the model came
+  // without a tokenizer.
   std::vector<int32_t> encode(std::string_view text) const;
   // May end inside a UTF-8 character. Tokens without text (the end of text, padding) give none; a negative
   // one throws Error.

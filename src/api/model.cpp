@@ -8,12 +8,13 @@
 #include <mutex>
 #include <utility>
 
+#include "text/tokenizer_file.h"
+
 namespace aviary {
 inline namespace v0 {
 namespace {
 
 constexpr int64_t chunk = 256;  // tokens read at a time
-constexpr int64_t largest_vocabulary = int64_t{64} << 20;
 constexpr char state_magic[] = {'A', 'V', 'S', 'T', 'A', 'T', 'E', '0'};
 
 // FNV-1a of all that decides what a state means: models with the same value may exchange states.
@@ -42,7 +43,7 @@ TokenizerPtr choose_tokenizer(const std::string& name, const Checkpoint& checkpo
   if (name == "bytes" || (name.empty() && !tokenizer && vocabulary == 256))
     tokenizer = make_bytes_tokenizer();
   else if (!name.empty())
-    tokenizer = make_world_tokenizer(read_file(name, largest_vocabulary));
+    tokenizer = read_tokenizer(read_file(name, largest_tokenizer_file), name);
   require(!tokenizer || tokenizer->vocab_size() <= vocabulary,
           "Model::load: the tokenizer has {} tokens, but the model only {}: not the one it was trained with",
           tokenizer ? tokenizer->vocab_size() : 0, vocabulary);

@@ -111,7 +111,7 @@ std::string Progress::line(double now, bool last) const {
   double elapsed = now - started_;
   double work = last ? static_cast<double>(done_ - options_.start) : recent_work_;
   double time = last ? elapsed : recent_time_;
-  if (time > 0) text += " | " + human_rate(work / time, options_.unit);
+  if (time > 0 && !options_.unit.empty()) text += " | " + human_rate(work / time, options_.unit);
   text += " | " + human_duration(elapsed);
   if (!last && options_.total > done_ && work > 0)
     text +=

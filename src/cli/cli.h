@@ -40,7 +40,7 @@ struct ModelFlags {
   LoadedModel load() const;
   kernels::Precision chosen_precision() const;
 };
-// "bytes", or the path of a vocabulary in the World format. Throws Error otherwise.
+// "bytes", or the path of a file that read_tokenizer (text/tokenizer_file.h) knows. Throws Error otherwise.
 TokenizerPtr open_tokenizer(const std::string& name);
 // Throws Error when the model came without a tokenizer.
 const Tokenizer& require_tokenizer(const LoadedModel& loaded);

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "cli/cli.h"
+#include "text/tokenizer_file.h"
 
 namespace aviary::cli {
 namespace {
@@ -10,7 +11,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* model_file = "model.safetensors";
 constexpr const char* runs_folder = "runs";
-constexpr int64_t largest_vocabulary = int64_t{64} << 20;
 
 fs::path newest_run() {
   fs::path newest;
@@ -44,7 +44,9 @@ fs::path find_model(const std::string& path) {
 
 void ModelFlags::add_to(CLI::App& command) {
   command.add_option("model", path, "A model file or the folder of a run (default: the newest run)");
-  command.add_option("--tokenizer", tokenizer, "For files without one: bytes, or a vocabulary file");
+  command.add_option(
+      "--tokenizer", tokenizer,
+      "For files without one: bytes, or a file (World vocabulary, tokenizer.json, vocab.json)");
   command.add_option("--precision", precision, "Of matrix products: f32 or bf16")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str();
@@ -69,12 +71,7 @@ kernels::Precision ModelFlags::chosen_precision() const { return parse_precision
 
 TokenizerPtr open_tokenizer(const std::string& name) {
   if (name == "bytes") return make_bytes_tokenizer();
-  const std::string lines = read_file(name, largest_vocabulary);
-  try {
-    return make_world_tokenizer(lines);
-  } catch (const Error& error) {
-    fail("{}: {}", name, error.what());
-  }
+  return read_tokenizer(read_file(name, largest_tokenizer_file), name);
 }
 
 const Tokenizer& require_tokenizer(const LoadedModel& loaded) {

@@ -256,7 +256,10 @@ Action add_train(CLI::App& command) {
   command.add_option("--vocabulary", flags->vocabulary, "Tokens to learn from the text; 256: bytes")
       ->check(CLI::Range(int64_t{256}, int64_t{65536}))
       ->group(model);
-  command.add_option("--tokenizer", flags->tokenizer, "bytes, or a vocabulary file")->group(model);
+  command
+      .add_option("--tokenizer", flags->tokenizer,
+                  "bytes, or a file (World vocabulary, tokenizer.json, vocab.json)")
+      ->group(model);
   command.add_option("--context", flags->context, "Tokens of a sequence")->group(learning);
   command.add_option("--batch", flags->batch, "Sequences of a step")->group(learning);
   command.add_option("--accumulate", flags->accumulate, "Batches whose gradients make one step")

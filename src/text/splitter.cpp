@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "base/error.h"
+#include "text/utf8.h"
 
 namespace aviary {
 
@@ -60,11 +61,11 @@ Code compile(const std::string& pattern) {
   PCRE2_SIZE offset = 0;
   Code code(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
                           PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr));
-  require(code != nullptr, "split pattern \"{}\": {}", pattern, explain(error));
+  require(code != nullptr, "split pattern \"{}\": {}", excerpt(pattern), explain(error));
   uint32_t matches_nothing = 0;
   pcre2_pattern_info(code.get(), PCRE2_INFO_MATCHEMPTY, &matches_nothing);
   require(matches_nothing == 0, "split pattern \"{}\": it may match the empty text, which cuts nothing",
-          pattern);
+          excerpt(pattern));
   pcre2_jit_compile(code.get(),
                     PCRE2_JIT_COMPLETE);  // without it, as where the system forbids it, only slower
   return code;
@@ -79,7 +80,7 @@ struct Splitter::Rule {
 
   explicit Rule(const SplitRule& of) : rule(of), code(compile(of.pattern)) {
     context.reset(pcre2_match_context_create(nullptr));
-    require(context != nullptr, "split pattern \"{}\": out of memory", rule.pattern);
+    require(context != nullptr, "split pattern: out of memory");
     pcre2_set_match_limit(context.get(), most_steps);
     pcre2_set_heap_limit(context.get(), most_heap_kilobytes);
   }
@@ -94,7 +95,7 @@ struct Splitter::Rule {
                            context.get());
     require(result >= 0 || result == PCRE2_ERROR_NOMATCH,
             "split pattern \"{}\": {} in the text after byte {}; a pattern of this kind is too slow to use",
-            rule.pattern, explain(result), begin);
+            excerpt(rule.pattern), explain(result), begin);
     return result >= 0;
   }
 };
@@ -115,7 +116,7 @@ void Splitter::split(std::string_view text, size_t rule,
   if (rule == rules_.size()) return piece(text);
   const Rule& here = rules_[rule];
   const MatchData data(pcre2_match_data_create(1, nullptr));
-  require(data != nullptr, "split pattern \"{}\": out of memory", here.rule.pattern);
+  require(data != nullptr, "split pattern: out of memory");
   const PCRE2_SIZE* found = pcre2_get_ovector_pointer(data.get());
   for (size_t at = 0; at < text.size();) {
     size_t begin = text.size(), end = text.size();
@@ -131,7 +132,7 @@ std::string translate_pattern(std::string_view pattern) {
           pattern.size(), longest_pattern);
   auto demand = [&](bool known, std::string_view construct) {
     require(known, "split pattern \"{}\": {} may mean something else in other programs and is not read here",
-            pattern, construct);
+            excerpt(pattern), escaped(construct));
   };
   std::string translated;
   bool in_set = false;

@@ -63,7 +63,9 @@ TokenizerPtr make_tokenizer(std::string_view kind, std::string_view serialized) 
     return make_bytes_tokenizer();
   }
   if (kind == "bpe") return make_bpe_tokenizer(serialized);
-  require(kind == "world", "tokenizer: unknown kind \"{}\", expected bytes, world or bpe", excerpt(kind));
+  if (kind == "characters") return make_characters_tokenizer(serialized);
+  require(kind == "world", "tokenizer: unknown kind \"{}\", expected bytes, world, bpe or characters",
+          excerpt(kind));
   return make_world_tokenizer(serialized);
 }
 

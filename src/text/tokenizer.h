@@ -15,7 +15,8 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Any bytes have tokens and decode(encode(text)) == text, with exceptions: see make_bpe_tokenizer.
+  // Any bytes have tokens and decode(encode(text)) == text, with exceptions: see make_bpe_tokenizer and
+  // make_characters_tokenizer.
   std::vector<int32_t> encode(std::string_view text) const;
   // Appends the tokens of `text` to `tokens`.
   virtual void encode(std::string_view text, std::vector<int32_t>& tokens) const = 0;
@@ -56,6 +57,12 @@ TokenizerPtr make_world_tokenizer(std::string_view vocabulary_text);
 // character of "e" and an accent, and tokens with lstrip or rstrip take white space away. A text that spells
 // an added token, as <|endoftext|>, is that token. Throws Error as parse_bpe_definition and Splitter do.
 TokenizerPtr make_bpe_tokenizer(std::string_view tokenizer_json);
+
+// One token per character: `vocab_json` is an object of ids and characters, {"0": "\n", "1": " "} as the
+// first RWKV trainers wrote it, or {"\n": 0, " ": 1}. encode throws Error that names the first character, or
+// byte outside of UTF-8, that is not among them, and its place. Throws Error for what is no such object, a
+// token that is not one character, and ids or characters that come twice.
+TokenizerPtr make_characters_tokenizer(std::string_view vocab_json);
 
 // The tokenizer that kind() and serialize() described. Throws Error for an unknown kind or a bad vocabulary.
 TokenizerPtr make_tokenizer(std::string_view kind, std::string_view serialized);

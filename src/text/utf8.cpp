@@ -1,10 +1,10 @@
 #include "text/utf8.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+
+#include "base/error.h"
 
 namespace aviary {
 
@@ -76,6 +76,28 @@ void append_utf8(std::string& text, uint32_t code_point) {
     text += static_cast<char>(0xf0 | (code_point >> 18));
     continuation(12), continuation(6), continuation(0);
   }
+}
+
+std::string utf8_of_utf16(std::string_view bytes) {
+  require(bytes.size() >= 2 && bytes.size() % 2 == 0,
+          "UTF-16: the text has {} bytes, expected an even number", bytes.size());
+  const size_t high = byte_at(bytes, 0) == 0xff ? 1 : 0;  // FF FE: the low byte comes first
+  auto unit_at = [&](size_t i) {
+    return static_cast<uint32_t>(byte_at(bytes, i + high) << 8 | byte_at(bytes, i + 1 - high));
+  };
+  std::string text;
+  for (size_t i = 2; i < bytes.size(); i += 2) {
+    uint32_t c = unit_at(i);
+    if (c >= 0xd800 && c < 0xe000) {
+      const uint32_t second = i + 2 < bytes.size() ? unit_at(i + 2) : 0;
+      require(c < 0xdc00 && second >= 0xdc00 && second < 0xe000,
+              "UTF-16: byte {} begins half a character (U+{:04X} alone)", i, c);
+      c = 0x10000 + ((c - 0xd800) << 10) + (second - 0xdc00);
+      i += 2;
+    }
+    append_utf8(text, c);
+  }
+  return text;
 }
 
 size_t valid_utf8_length(std::string_view text) {

@@ -24,6 +24,10 @@ uint32_t utf8_code_point(std::string_view character);
 // The UTF-8 form of a code point that is no surrogate and at most U+10FFFF.
 void append_utf8(std::string& text, uint32_t code_point);
 
+// Converts UTF-16, whose first two bytes are the byte order mark FF FE or FE FF. Throws Error for half a
+// character and half a code unit.
+std::string utf8_of_utf16(std::string_view bytes);
+
 // Number of bytes at the front of `text` that are whole characters.
 size_t valid_utf8_length(std::string_view text);
 bool is_utf8(std::string_view text);

@@ -17,6 +17,29 @@ namespace aviary {
 
 namespace {
 
+// Thrown to leave when the caller wants to stop.
+struct Stopped {};
+
+// What is done, of all that is to be done; every long loop passes by here.
+class Watch {
+ public:
+  Watch(const std::function<bool(double)>& progress, double work) : progress_(progress), work_(work) {}
+  // The work up to here; later calls of step() repeat it.
+  void done(double work) {
+    share_ = std::min(1.0, work / work_);
+    step();
+  }
+  void step() const {
+    if (progress_ && !progress_(share_)) throw Stopped();
+  }
+
+ private:
+  const std::function<bool(double)>& progress_;
+  const double work_;
+  double share_ = 0;
+};
+constexpr size_t words_of_a_step = 4096;
+
 struct Word {
   std::string_view bytes;
   int64_t count = 0;
@@ -49,7 +72,7 @@ class WordTable {
 // Reads a large text in 64 parts, in an order that has seen something of everything whenever it stops: when
 // the words take more room than learning from them is worth the time, as those of a language without spaces
 // soon do.
-std::vector<Word> count_words(std::string_view text, int64_t sample_bytes) {
+std::vector<Word> count_words(std::string_view text, int64_t sample_bytes, const Watch& watch) {
   constexpr size_t large = size_t{256} << 10, most_word_bytes = size_t{4} << 20;
   WordTable table;
   size_t parts = text.size() < large ? 1 : 64;
@@ -65,6 +88,7 @@ std::vector<Word> count_words(std::string_view text, int64_t sample_bytes) {
     begin = character_after(begin);
     end = character_after(std::min(begin + longest, end));
     table.add(text.substr(begin, end - begin));
+    watch.step();
   }
   return table.take();
 }
@@ -86,10 +110,12 @@ struct Encoded {
 };
 
 Encoded encode_words(const std::vector<Word>& words, const std::vector<std::string>& learned,
-                     PairMerger* merger) {
+                     PairMerger* merger, const Watch& watch) {
   Encoded result{make_world_tokenizer(vocabulary_text(learned)), std::vector<int64_t>(learned.size()), 0};
   std::vector<int32_t> ids, symbols;
-  for (const Word& word : words) {
+  for (size_t w = 0; w < words.size(); ++w) {
+    if (w % words_of_a_step == 0) watch.step();
+    const Word& word = words[w];
     ids.clear(), symbols.clear();
     result.tokenizer->encode(word.bytes, ids);
     result.tokens += word.count * static_cast<int64_t>(ids.size());
@@ -139,11 +165,12 @@ std::vector<std::string> most_useful(const std::vector<std::string>& learned, co
 // Drops the least useful tokens until `wanted` are left: in steps, since what is dropped changes the use of
 // the rest.
 std::vector<std::string> shrink(std::vector<std::string> learned, const std::vector<Word>& words,
-                                size_t wanted) {
+                                size_t wanted, const Watch& watch) {
   constexpr size_t steps = 6;
   size_t surplus = learned.size() - wanted;
   for (size_t left = steps; left-- > 0 && learned.size() > wanted;)
-    learned = most_useful(learned, encode_words(words, learned, nullptr), wanted + surplus * left / steps);
+    learned =
+        most_useful(learned, encode_words(words, learned, nullptr, watch), wanted + surplus * left / steps);
   return learned;
 }
 
@@ -158,47 +185,47 @@ std::vector<std::string> by_use(const std::vector<std::string>& learned, const s
   return sorted;
 }
 
+// Plain byte pair encoding needs every step on the way to a word as a token of its own ("Eliza", "Elizab"),
+// which the longest match then hardly ever uses. So each round learns too many tokens, twice as many at
+// first, drops those that the text misses least, and the next round goes on from the text as the tokenizer
+// now sees it.
+std::string learn(std::string_view text, size_t wanted, const VocabularyOptions& options) {
+  Watch watch(options.progress, options.rounds + 1.0);
+  const std::vector<Word> words = count_words(text, options.sample_bytes, watch);
+  std::vector<std::string> learned, best;
+  int64_t best_tokens = std::numeric_limits<int64_t>::max();
+  for (int round = 0; round <= options.rounds; ++round) {
+    const size_t goal = round == 0 ? wanted : wanted + wanted / static_cast<size_t>(round);
+    PairMerger merger;
+    encode_words(words, learned, &merger, watch);
+    while (learned.size() < goal) {
+      std::string token = merger.next_token();
+      if (token.empty()) break;
+      learned.push_back(std::move(token));
+      if (learned.size() % 16 == 0)
+        watch.done(round + static_cast<double>(learned.size()) / static_cast<double>(goal));
+    }
+    if (learned.size() > wanted) learned = shrink(std::move(learned), words, wanted, watch);
+    const Encoded encoded = encode_words(words, learned, nullptr, watch);
+    if (encoded.tokens >= best_tokens) continue;
+    best_tokens = encoded.tokens;
+    best = by_use(learned, encoded.uses);
+  }
+  watch.done(options.rounds + 1.0);
+  return vocabulary_text(best);
+}
+
 }  // namespace
 
 std::string train_vocabulary(std::string_view text, int32_t vocab_size, const VocabularyOptions& options) {
   require(vocab_size >= 257 && vocab_size <= 65536,
           "vocabulary: its size is to be {}, expected 257 (all bytes and the end of text) to 65536",
           vocab_size);
-  size_t wanted = static_cast<size_t>(vocab_size) - 257;
-  std::vector<Word> words = count_words(text, options.sample_bytes);
-  double work = options.rounds + 1.0;
-  auto report = [&](double done) {
-    if (options.progress) options.progress(std::min(1.0, done / work));
-  };
-  std::vector<std::string> learned, best;
-  int64_t best_tokens = std::numeric_limits<int64_t>::max();
-  auto compare = [&](const std::vector<std::string>& candidate) {
-    Encoded encoded = encode_words(words, candidate, nullptr);
-    if (encoded.tokens >= best_tokens) return;
-    best_tokens = encoded.tokens;
-    best = by_use(candidate, encoded.uses);
-  };
-
-  // Plain byte pair encoding needs every step on the way to a word as a token of its own ("Eliza", "Elizab"),
-  // which the longest match then hardly ever uses. So each round learns too many tokens, twice as many at
-  // first, drops those that the text misses least, and the next round goes on from the text as the tokenizer
-  // now sees it.
-  for (int round = 0; round <= options.rounds; ++round) {
-    size_t goal = round == 0 ? wanted : wanted + wanted / static_cast<size_t>(round);
-    PairMerger merger;
-    encode_words(words, learned, &merger);
-    while (learned.size() < goal) {
-      std::string token = merger.next_token();
-      if (token.empty()) break;
-      learned.push_back(std::move(token));
-      if (learned.size() % 64 == 0)
-        report(round + static_cast<double>(learned.size()) / static_cast<double>(goal));
-    }
-    if (learned.size() > wanted) learned = shrink(std::move(learned), words, wanted);
-    compare(learned);
+  try {
+    return learn(text, static_cast<size_t>(vocab_size) - 257, options);
+  } catch (const Stopped&) {
+    return "";
   }
-  report(work);
-  return vocabulary_text(best);
 }
 
 }  // namespace aviary

@@ -100,8 +100,21 @@ TEST(VocabularyTrainer, ReportsGrowingProgress) {
   train_vocabulary(made_up_text(50000, 6), 700, {.progress = [&](double done) {
                      EXPECT_GE(done, last);
                      last = done;
+                     return true;
                    }});
   EXPECT_EQ(last, 1.0);
+}
+
+TEST(VocabularyTrainer, StopsWhereverItIsAskedTo) {
+  const std::string text = made_up_text(20000, 7);
+  int calls = 0;
+  train_vocabulary(text, 400, {.progress = [&](double) { return ++calls > 0; }});
+  EXPECT_GT(calls, 20);
+  for (int last = 1; last <= calls; ++last) {
+    int left = last;
+    EXPECT_EQ(train_vocabulary(text, 400, {.progress = [&](double) { return --left > 0; }}), "");
+    EXPECT_EQ(left, 0);
+  }
 }
 
 TEST(VocabularyTrainer, RefusesImpossibleSizes) {
