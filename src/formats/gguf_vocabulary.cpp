@@ -66,17 +66,17 @@ bool is_byte(std::string_view bytes, size_t value) {
 
 }  // namespace
 
-std::vector<Token> tokens_of(const Tokenizer& tokenizer, int64_t vocab_size) {
-  require(tokenizer.vocab_size() <= vocab_size,
+std::vector<Token> tokens_of(const Tokenizer* tokenizer, int64_t vocab_size) {
+  require(!tokenizer || tokenizer->vocab_size() <= vocab_size,
           "the tokenizer has {} tokens, but the model only {}: not the one it was trained with",
-          tokenizer.vocab_size(), vocab_size);
+          tokenizer ? tokenizer->vocab_size() : 0, vocab_size);
   std::vector<Token> tokens(static_cast<size_t>(vocab_size));
   for (int64_t id = 0; id < vocab_size; ++id) {
     Token& token = tokens[static_cast<size_t>(id)];
-    const std::string_view bytes = tokenizer.bytes_of(static_cast<int32_t>(id));
+    const std::string_view bytes = tokenizer ? tokenizer->bytes_of(static_cast<int32_t>(id)) : "";
     if (!bytes.empty())
       token.text = escaped(bytes);
-    else if (tokenizer.end_of_text() == id)
+    else if (tokenizer && tokenizer->end_of_text() == id)
       token = {"\\x00<s>", TokenType::control};
     else
       token = {fmt::format("\\x00[PAD{}]", id), TokenType::unused};

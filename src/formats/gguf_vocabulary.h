@@ -22,8 +22,9 @@ struct Token {
 };
 
 // One token for each of the model's `vocab_size` ids. What a text must never become, the end of text and ids
-// without a token, gets a name behind a zero byte. Throws Error when the tokenizer has more tokens.
-std::vector<Token> tokens_of(const Tokenizer& tokenizer, int64_t vocab_size);
+// without a token, gets a name behind a zero byte; without a tokenizer (null) these are all ids. Throws Error
+// when the tokenizer has more tokens.
+std::vector<Token> tokens_of(const Tokenizer* tokenizer, int64_t vocab_size);
 
 // What make_tokenizer takes; the kind is empty when the tokens are of neither kind.
 struct Vocabulary {

@@ -252,24 +252,21 @@ void add_chat_keys(KeyWriter& keys, const std::string& chat_template, std::span<
     if (tokens[id].text == "\\n\\n") keys.number("tokenizer.ggml.eot_token_id", static_cast<int64_t>(id));
 }
 
-void add_vocabulary_keys(KeyWriter& keys, const LlamaArchitecture* llama, int64_t vocab_size,
-                         const Tokenizer* tokenizer, const std::map<std::string, std::string>& metadata) {
+void add_vocabulary_keys(KeyWriter& keys, int64_t vocab_size, const Tokenizer* tokenizer,
+                         const std::map<std::string, std::string>& metadata) {
+  const bool known = tokenizer && (tokenizer->kind() == "world" || tokenizer->kind() == "bytes");
   if (tokenizer) {
     keys.text("aviary.tokenizer", tokenizer->kind());
     keys.text("aviary.tokenizer_hash", fmt::format("{:016x}", tokenizer->hash()));
+    if (!known) keys.text("aviary.vocabulary", tokenizer->serialize());
   }
-  std::vector<gguf::Token> tokens;
-  if (tokenizer && (tokenizer->kind() == "world" || tokenizer->kind() == "bytes")) {
-    tokens = gguf::tokens_of(*tokenizer, vocab_size);
-    keys.text("tokenizer.ggml.model", "rwkv");
-    keys.tokens(tokens);
-    keys.number("tokenizer.ggml.bos_token_id", int64_t{0});
-    keys.number("tokenizer.ggml.eos_token_id", int64_t{0});
-  } else {
-    keys.text("tokenizer.ggml.model", "none");
-    if (llama) keys.number(std::string(llama->name) + ".vocab_size", vocab_size);
-    if (tokenizer) keys.text("aviary.vocabulary", tokenizer->serialize());
-  }
+  // llama.cpp ends itself when it finds no token for a text, even while it loads a model.
+  const std::vector<gguf::Token> tokens = gguf::tokens_of(known ? tokenizer : nullptr, vocab_size);
+  keys.text("tokenizer.ggml.model", "rwkv");
+  keys.tokens(tokens);
+  keys.number("tokenizer.ggml.bos_token_id", int64_t{0});
+  keys.number("tokenizer.ggml.eos_token_id", int64_t{0});
+  if (!known) keys.number("tokenizer.ggml.unknown_token_id", int64_t{0});
   auto given = metadata.find("tokenizer.chat_template");
   if (given != metadata.end())
     add_chat_keys(keys, given->second, tokens);
@@ -352,7 +349,7 @@ void write_gguf(const std::filesystem::path& path, const ModelConfig& config,
   keys.text("aviary.config", to_json(config));
   for (const auto& [key, value] : metadata)
     if (is_kept(key)) keys.text(key, value);
-  add_vocabulary_keys(keys, llama, config.vocab_size, tokenizer, metadata);
+  add_vocabulary_keys(keys, config.vocab_size, tokenizer, metadata);
 
   std::string head(gguf::magic);
   auto raw = [&](auto value) { head.append(reinterpret_cast<const char*>(&value), sizeof(value)); };

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "formats/checkpoint.h"
+#include "formats/gguf.h"
 #include "text/vocabulary_trainer.h"
 
 namespace {
@@ -29,8 +30,10 @@ void add_noise(Model& model) {
     const Tensor& value = parameter.weight.value();
     const std::string& name = parameter.spec.name;
     const bool matrix = value.shape().rank() == 2 && name.ends_with(".weight");
+    // Logits spread 2 to 3 wide, as those of trained models are.
+    const double of_matrix = name == "head.weight" ? 2 : 0.7;
     const double scale = name == "emb.weight" ? 0.3
-                         : matrix             ? 0.7 / std::sqrt(static_cast<double>(value.shape()[1]))
+                         : matrix             ? of_matrix / std::sqrt(static_cast<double>(value.shape()[1]))
                                               : 0.1;
     for (int64_t i = 0; i < value.count(); ++i)
       value.as<float>()[i] += static_cast<float>(scale * random.normal());
@@ -49,6 +52,14 @@ void make(int64_t width, int64_t layers, const std::string& out, const std::stri
   model->parameters().initialize(5);
   add_noise(*model);
   save_checkpoint(out, *model, tokenizer.get());
+}
+
+void write_rwkv6(const std::string& in, const std::string& out) {
+  const TensorFile file = read_tensor_file(in);
+  const std::vector<int64_t> emb = file.find("emb.weight")->shape;
+  const ModelConfig config{
+      .version = "rwkv6", .recipe = "", .n_layer = 2, .n_embd = emb[1], .vocab_size = emb[0]};
+  write_gguf(out, config, unchanged(file.tensors()));
 }
 
 void tokenize(const std::string& path) {
@@ -91,12 +102,16 @@ int main(int argc, char** argv) try {
   const std::vector<std::string> args(argv + 1, argv + argc);
   if (args.size() == 5 && args[0] == "make")
     make(std::stoll(args[1]), std::stoll(args[2]), args[3], args[4]);
+  else if (args.size() == 3 && args[0] == "rwkv6")
+    write_rwkv6(args[1], args[2]);
   else if (args.size() == 2 && args[0] == "tokenize")
     tokenize(args[1]);
   else if (args.size() == 5 && args[0] == "quantize")
     quantize(argv[2], argv[3], argv[4], std::stoi(args[4]));
   else
-    fail("usage: make WIDTH LAYERS OUT VOCABULARY, tokenize MODEL, quantize LIBRARY IN OUT FILE_TYPE");
+    fail(
+        "usage: make WIDTH LAYERS OUT VOCABULARY, rwkv6 IN OUT, tokenize MODEL, quantize LIBRARY IN OUT "
+        "FILE_TYPE");
   return 0;
 } catch (const std::exception& error) {
   std::cerr << error.what() << "\n";
