@@ -155,6 +155,9 @@ TEST(GgufWriter, CarriesVocabularyHashAndChatTemplate) {
   const TokenizerPtr bytes = make_bytes_tokenizer();
   write_gguf(folder / "b.gguf", model.config, model.with_vocabulary(256), {}, bytes.get());
   EXPECT_EQ(load_checkpoint(folder / "b.gguf").tokenizer->kind(), "bytes");
+  const TokenizerPtr characters = make_characters_tokenizer(R"({"0": "a", "1": "b"})");
+  write_gguf(folder / "c.gguf", model.config, model.with_vocabulary(2), {}, characters.get());
+  EXPECT_EQ(load_checkpoint(folder / "c.gguf").tokenizer->hash(), characters->hash());
 }
 
 TEST(GgufWriter, ThePublishedWorldVocabularyGetsItsChatTemplate) {

@@ -10,9 +10,11 @@ mkdir -p "$install"
 cp "$source"/tests/llama/{package.json,package-lock.json,.npmrc,llama.mjs} "$install"
 cd "$install"
 # Not `npm ci`: it asks for the optional packages of other systems.
-npm install --omit=optional --ignore-scripts --no-audit --no-fund >npm.log 2>&1 || skip "npm cannot install llama.cpp: $(tail -1 npm.log)"
-node -e 'import("node-llama-cpp").then(m => m.getLlama({gpu: false, build: "never", skipDownload: true})).then(() => process.exit(0), e => { console.error(e.message); process.exit(1); })' \
-  >start.log 2>&1 || skip "llama.cpp does not start: $(tail -1 start.log)"
+npm install --omit=optional --ignore-scripts --no-audit --no-fund --fetch-retries=0 >npm.log 2>&1 ||
+  skip "npm cannot install llama.cpp: $(tail -1 npm.log)"
+start='import("node-llama-cpp").then((m) => m.getLlama({gpu: false, build: "never", skipDownload: true}))'
+node -e "$start.then(() => process.exit(0), (e) => { console.error(e.message); process.exit(1); })" >start.log 2>&1 ||
+  skip "llama.cpp does not start: $(tail -1 start.log)"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 node llama.mjs "$aviary" "$helper" "$source" "$work"
