@@ -24,8 +24,8 @@ Action add_convert(CLI::App& app);
 
 // ---- What several commands share.
 
-// The file of a model: a file itself, a run's folder, or, for "", the newest run below runs/. Throws Error
-// that says what to do when there is none.
+// What read_tensor_file opens: a file itself, the model file in a run's folder, a folder as Hugging Face lays
+// it out, or, for "", the newest run below runs/. Throws Error that says what to do when there is none.
 std::filesystem::path find_model(const std::string& path);
 
 // A model ready to run, with its tokenizer: the one in the file, else the one that `--tokenizer` names.

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "cli/cli.h"
+#include "formats/folder.h"
 #include "text/tokenizer_file.h"
 
 namespace aviary::cli {
@@ -37,13 +38,13 @@ fs::path newest_run() {
 fs::path find_model(const std::string& path) {
   if (path.empty()) return newest_run();
   if (!fs::is_directory(path)) return path;
-  const fs::path model = fs::path(path) / model_file;
-  require(fs::exists(model), "{}: there is no {} in this folder", path, model_file);
-  return model;
+  return model_in_folder(path);
 }
 
 void ModelFlags::add_to(CLI::App& command) {
-  command.add_option("model", path, "A model file or the folder of a run (default: the newest run)");
+  command.add_option(
+      "model", path,
+      "A model file, a folder of Hugging Face, or the folder of a run (default: the newest run)");
   command.add_option(
       "--tokenizer", tokenizer,
       "For files without one: bytes, or a file (World vocabulary, tokenizer.json, vocab.json)");

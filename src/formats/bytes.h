@@ -12,6 +12,7 @@
 #include <type_traits>
 
 #include "base/error.h"
+#include "base/human.h"
 
 namespace aviary {
 
@@ -23,9 +24,6 @@ using Bytes = std::span<const std::byte>;
 inline std::string_view as_text(Bytes bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
-
-// A name from a file as it may stand in an error message: in quotes, at most 80 bytes, no control characters.
-std::string in_quotes(std::string_view name);
 
 // True, with the product in `product`, when a * b fits; a and b are not negative.
 inline bool multiply(int64_t a, int64_t b, int64_t& product) {

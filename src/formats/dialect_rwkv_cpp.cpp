@@ -52,55 +52,34 @@ TensorEntry by_heads(TensorEntry tensor, const std::string& where) {
   while (shape.size() > 1 && shape.back() == 1) shape.pop_back();
   return reshaped(std::move(tensor), std::move(shape), where);
 }
-TensorEntry as_row(TensorEntry tensor, const std::string& where) {
-  const int64_t count = count_of(tensor);
-  return reshaped(std::move(tensor), {1, 1, count}, where);
-}
-
-bool is_low_rank(std::string_view name) {
-  for (std::string_view end : {".w1", ".w2", ".a1", ".a2", ".v1", ".v2", ".g1", ".g2", ".time_maa_w1",
-                               ".time_maa_w2", ".time_decay_w1", ".time_decay_w2"})
-    if (name.ends_with(end)) return true;
-  return false;
-}
-
-void split_shift(const TensorEntry& tensor, const std::string& where, std::vector<TensorEntry>& out) {
-  constexpr std::string_view order = "rwkvag";  // also the end of the name
-  require(
-      tensor.shape.size() == 3 && tensor.shape[0] == 6 && tensor.shape[1] == 1 && !is_quantized(tensor.dtype),
-      "{}: tensor {} has the shape [{}] of {}, expected six rows [6, 1, width] of plain numbers", where,
-      in_quotes(tensor.name), fmt::join(tensor.shape, ", "), name_of(tensor.dtype));
-  const std::string prefix = tensor.name.substr(0, tensor.name.size() - order.size());
-  const size_t row = tensor.data.size() / order.size();
-  for (size_t i = 0; i < order.size(); ++i)
-    out.push_back({.name = prefix + order[i],
-                   .dtype = tensor.dtype,
-                   .shape = {1, 1, tensor.shape[2]},
-                   .data = tensor.data.subspan(i * row, row)});
+bool is_transposed(std::string_view name, int version) {
+  const bool known =
+      version == 7 || name.find(".time_maa_w") != name.npos || name.find(".time_decay_w") != name.npos;
+  return version >= 6 && known && is_low_rank(name);
 }
 
 TensorEntry undo(TensorTable& table, const TensorEntry& tensor, int version, const std::string& where) {
   const std::string_view name = tensor.name;
-  if (version >= 6 && is_low_rank(name)) return transposed(table, tensor, tensor.name, where);
-  if (name.find(".time_mix_") != name.npos || name.find(".time_maa_") != name.npos)
-    return as_row(tensor, where);
+  if (is_transposed(name, version)) return transposed(table, tensor, tensor.name, where);
   if (name.ends_with(".time_decay")) {
     if (version == 4) return changed(table, tensor, [](double y) { return log_of(-y); });
     if (version == 5) return by_heads(changed(table, tensor, log_log_of), where);
-    if (version == 6) return as_row(tensor, where);
+    if (version == 6) return reshaped(tensor, {1, 1, count_of(tensor)}, where);
   }
   if (name.ends_with(".time_first") && version == 5) return by_heads(changed(table, tensor, log_of), where);
   if (name.ends_with(".time_faaaa")) return by_heads(tensor, where);
-  return tensor;
+  return with_original_axes(tensor, where);
 }
 
 TensorTable translate(TensorTable table, const std::string& where) {
+  constexpr std::string_view joined_shift = "x_rwkvag";
   const int version = version_of(table);
   const std::vector<TensorEntry> stored = std::move(table.tensors);
   std::vector<TensorEntry> original;
   for (const TensorEntry& tensor : stored)
-    if (version == 7 && tensor.name.ends_with(".att.x_rwkvag"))
-      split_shift(tensor, where, original);
+    if (version == 7 && tensor.name.ends_with(joined_shift))
+      split_token_shift(tensor, tensor.name.substr(0, tensor.name.size() - joined_shift.size()), where,
+                        original);
     else
       original.push_back(undo(table, tensor, version, where));
   table.tensors = std::move(original);

@@ -2,7 +2,9 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <unordered_set>
 
 #include "base/error.h"
@@ -13,7 +15,8 @@ namespace {
 
 // One line for each dialect, a file of its own.
 const std::vector<const Dialect*>& dialects() {
-  static const std::vector<const Dialect*> all = {&llama_dialect, &rwkv_cpp_dialect};
+  static const std::vector<const Dialect*> all = {&llama_dialect, &rwkv_cpp_dialect, &fla_dialect,
+                                                  &hugging_face_dialect, &web_rwkv_dialect};
   return all;
 }
 
@@ -51,10 +54,12 @@ TensorEntry transposed(TensorTable& table, const TensorEntry& tensor, std::strin
   require(tensor.shape.size() >= 2, "{}: tensor {} has the shape [{}], expected a matrix", where,
           in_quotes(tensor.name), fmt::join(tensor.shape, ", "));
   TensorEntry source = tensor;
+  std::vector<float> numbers;
   if (is_quantized(tensor.dtype)) {
-    std::vector<float> numbers(static_cast<size_t>(count_of(tensor)));
+    numbers.resize(static_cast<size_t>(count_of(tensor)));
     to_floats(tensor, numbers);
-    source = made_tensor(table, tensor.name, tensor.shape, numbers);
+    source.dtype = Dtype::f32;
+    source.data = std::as_bytes(std::span(numbers));
   }
   TensorEntry result{.name = std::move(name), .dtype = source.dtype, .shape = source.shape, .data = {}};
   std::swap(result.shape.back(), result.shape[result.shape.size() - 2]);
@@ -79,6 +84,47 @@ TensorEntry renamed(const TensorEntry& tensor, std::string name, std::vector<int
           "{}: tensor {} has the shape [{}], expected the numbers of [{}]", where, in_quotes(tensor.name),
           fmt::join(tensor.shape, ", "), fmt::join(entry.shape, ", "));
   return entry;
+}
+
+std::string replaced(std::string name, std::span<const Replacement> replacements) {
+  for (const Replacement& row : replacements)
+    for (size_t at = name.find(row.from); at != name.npos; at = name.find(row.from, at + row.to.size()))
+      name.replace(at, row.from.size(), row.to);
+  return name;
+}
+
+bool is_low_rank(std::string_view name) {
+  constexpr std::string_view ends[] = {".w1", ".w2", ".a1", ".a2", ".v1", ".v2", ".g1", ".g2", "_w1", "_w2"};
+  return std::any_of(std::begin(ends), std::end(ends),
+                     [&](std::string_view end) { return name.ends_with(end); });
+}
+
+TensorEntry with_original_axes(const TensorEntry& tensor, const std::string& where) {
+  constexpr std::string_view families[] = {".time_mix_", ".time_maa_", ".x_"};
+  constexpr std::string_view others[] = {".att.w0", ".att.a0", ".att.v0", ".att.k_k", ".att.k_a"};
+  const std::string_view name = tensor.name;
+  auto ends_name = [&](std::string_view end) { return name.ends_with(end); };
+  auto in_family = [&](std::string_view family) { return name.find(family) != name.npos; };
+  const bool row = std::any_of(std::begin(others), std::end(others), ends_name) ||
+                   (std::any_of(std::begin(families), std::end(families), in_family) && !is_low_rank(name));
+  return row ? renamed(tensor, tensor.name, {1, 1, count_of(tensor)}, where) : tensor;
+}
+
+void split_token_shift(const TensorEntry& joined, const std::string& prefix, const std::string& where,
+                       std::vector<TensorEntry>& out) {
+  constexpr std::string_view order = "rwkvag";
+  require(
+      joined.shape.size() >= 2 && joined.shape.front() == std::ssize(order) && !is_quantized(joined.dtype),
+      "{}: tensor {} has the shape [{}] of {}, expected six rows of plain numbers", where,
+      in_quotes(joined.name), fmt::join(joined.shape, ", "), name_of(joined.dtype));
+  const size_t bytes = joined.data.size() / order.size();
+  for (size_t i = 0; i < order.size(); ++i) {
+    TensorEntry row{.name = prefix + "x_" + order[i],
+                    .dtype = joined.dtype,
+                    .shape = {1, 1, count_of(joined) / std::ssize(order)},
+                    .data = joined.data.subspan(i * bytes, bytes)};
+    out.push_back(std::move(row));
+  }
 }
 
 }  // namespace aviary

@@ -7,6 +7,7 @@
 
 #include "formats/bytes.h"
 #include "formats/dialects.h"
+#include "formats/folder.h"
 #include "formats/gguf.h"
 #include "formats/pth.h"
 #include "formats/rwkv_cpp.h"
@@ -51,7 +52,15 @@ const TensorEntry* TensorFile::find(std::string_view name) const {
   return found == index_.end() ? nullptr : &table_.tensors[found->second];
 }
 
+int64_t TensorFile::file_bytes() const {
+  int64_t bytes = 0;
+  for (const MappedFile& file : files_) bytes += std::ssize(file.bytes());
+  return bytes;
+}
+
 TensorFile read_tensor_file(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) return read_folder(path);
   std::vector<MappedFile> files(1);
   files[0] = MappedFile(path);
   TensorTable table = parse_tensors(files[0].bytes(), path.string());
@@ -59,10 +68,14 @@ TensorFile read_tensor_file(const std::filesystem::path& path) {
 }
 
 TensorTable parse_tensors(std::span<const std::byte> bytes, const std::string& where) {
-  if (looks_like_pth(bytes)) return to_original_names(parse_pth(bytes, where), where);
-  if (looks_like_safetensors(bytes)) return to_original_names(parse_safetensors(bytes, where), where);
-  if (looks_like_rwkv_cpp(bytes)) return to_original_names(parse_rwkv_cpp(bytes, where), where);
-  if (looks_like_gguf(bytes)) return to_original_names(parse_gguf(bytes, where), where);
+  return to_original_names(parse_stored_tensors(bytes, where), where);
+}
+
+TensorTable parse_stored_tensors(std::span<const std::byte> bytes, const std::string& where) {
+  if (looks_like_pth(bytes)) return parse_pth(bytes, where);
+  if (looks_like_safetensors(bytes)) return parse_safetensors(bytes, where);
+  if (looks_like_rwkv_cpp(bytes)) return parse_rwkv_cpp(bytes, where);
+  if (looks_like_gguf(bytes)) return parse_gguf(bytes, where);
   fail("{}: the file is {}; expected a .safetensors, .pth or .gguf file, or a .bin file of rwkv.cpp", where,
        guess(as_text(bytes)));
 }

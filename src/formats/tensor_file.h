@@ -55,6 +55,8 @@ class TensorFile {
   const std::map<std::string, std::string>& metadata() const { return table_.metadata; }
   const std::string& format() const { return table_.format; }
   const std::string& dialect() const { return table_.dialect; }
+  // The sizes of its files together.
+  int64_t file_bytes() const;
 
  private:
   std::vector<MappedFile> files_;
@@ -69,6 +71,8 @@ TensorFile read_tensor_file(const std::filesystem::path& path);
 
 // The same for bytes in memory; errors begin with `where`.
 TensorTable parse_tensors(std::span<const std::byte> bytes, const std::string& where);
+// With the names that the file has.
+TensorTable parse_stored_tensors(std::span<const std::byte> bytes, const std::string& where);
 
 // Bytes that the dtype and the shape of `tensor` ask for; `data` is not looked at. Throws Error when a size
 // is negative, the product is beyond 2^63, there are more than max_tensor_rank dimensions, or a row is not

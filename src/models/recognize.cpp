@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "base/human.h"
 
 namespace aviary {
 namespace {
@@ -177,6 +178,7 @@ std::optional<Recognition> recognize(const ShapeMap& shapes) {
 
 std::string describe(const Recognition& recognition) {
   const ModelConfig& config = recognition.config;
+  if (config.n_layer == 0) return fmt::format("{}, of width {}", recognition.title, config.n_embd);
   return fmt::format("{}, {} layer{} of width {}", recognition.title, config.n_layer,
                      config.n_layer == 1 ? "" : "s", config.n_embd);
 }
@@ -187,7 +189,8 @@ ModelConfig recognize_version(const ShapeMap& shapes, const std::string& where) 
     std::string known, seen;
     for (const ModelVersion* version : model_versions())
       known += (known.empty() ? "" : ", ") + std::string(version->name);
-    for (size_t i = 0; i < std::min<size_t>(shapes.size(), 6); ++i) seen += (i ? ", " : "") + shapes[i].first;
+    for (size_t i = 0; i < std::min<size_t>(shapes.size(), 6); ++i)
+      seen += (i ? ", " : "") + in_quotes(shapes[i].first);
     fail("{}: not a model of a version known here ({}); its {} tensors begin with: {}", where, known,
          shapes.size(), seen);
   }

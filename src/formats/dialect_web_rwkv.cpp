@@ -1,0 +1,61 @@
+// The .st files of web-rwkv and ai00 (assets/scripts/convert_safetensors.py of web-rwkv): time_faaaa is
+// called time_first, time_maa is called time_mix, and the last two axes of the low-rank matrices are
+// exchanged. RWKV-4 has neither, so its files are like any others; RWKV-7 has only the transposition.
+#include <algorithm>
+
+#include "formats/dialects.h"
+
+namespace aviary {
+namespace {
+
+constexpr Replacement maa[] = {{".time_mix_", ".time_maa_"}, {".time_first", ".time_faaaa"}};
+constexpr Replacement faaaa[] = {{".time_first", ".time_faaaa"}};
+
+const TensorEntry* find(const TensorTable& table, std::string_view name) {
+  auto found = std::find_if(table.tensors.begin(), table.tensors.end(),
+                            [&](const TensorEntry& tensor) { return tensor.name == name; });
+  return found == table.tensors.end() ? nullptr : &*found;
+}
+
+bool is_version6(const TensorTable& table) { return find(table, "blocks.0.att.time_mix_x") != nullptr; }
+
+// In RWKV-5.2 the bonus has a number per channel, [heads, head size], and is called time_faaaa.
+bool is_version5(const TensorTable& table) {
+  const TensorEntry* first = find(table, "blocks.0.att.time_first");
+  const TensorEntry* norm = find(table, "blocks.0.att.ln_x.weight");
+  return first && norm && first->shape.size() == 2 && first->shape[1] > 1;
+}
+
+// Where the first matrix of a pair has the width as its columns. A square one, of a tiny model, says nothing.
+bool is_version7(const TensorTable& table) {
+  const TensorEntry* emb = find(table, "emb.weight");
+  if (!emb || emb->shape.size() != 2) return false;
+  const int64_t width = emb->shape[1];
+  for (const char* name : {"w1", "a1", "g1"}) {
+    const TensorEntry* down = find(table, std::string("blocks.0.att.") + name);
+    if (down && down->shape.size() == 2 && down->shape[0] != down->shape[1]) return down->shape[1] == width;
+  }
+  return false;
+}
+
+bool recognize(const TensorTable& table) {
+  return table.format == "safetensors" && (is_version5(table) || is_version6(table) || is_version7(table));
+}
+
+TensorTable translate(TensorTable table, const std::string& where) {
+  const bool version6 = is_version6(table), version5 = !version6 && is_version5(table);
+  for (size_t i = 0; i < table.tensors.size(); ++i) {
+    TensorEntry tensor = table.tensors[i];
+    if (version6) tensor.name = replaced(tensor.name, maa);
+    if (version5) tensor.name = replaced(tensor.name, faaaa);
+    if (is_low_rank(tensor.name)) tensor = transposed(table, tensor, tensor.name, where);
+    table.tensors[i] = with_original_axes(tensor, where);
+  }
+  return table;
+}
+
+}  // namespace
+
+const Dialect web_rwkv_dialect{.name = "web-rwkv", .recognize = recognize, .translate = translate};
+
+}  // namespace aviary

@@ -1,0 +1,215 @@
+#include "formats/folder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "formats/bytes.h"
+#include "formats/dialects.h"
+#include "text/tokenizer.h"
+
+namespace aviary {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr size_t largest_json = size_t{16} << 20, largest_vocabulary = size_t{16} << 20;
+constexpr std::string_view run_file = "model.safetensors";
+constexpr const char* run_key = "aviary.config";
+
+// In the order in which other programs look for them.
+struct Layout {
+  std::string_view file;
+  bool index;
+};
+constexpr Layout layouts[] = {{run_file, false},
+                              {"model.safetensors.index.json", true},
+                              {"pytorch_model.bin", false},
+                              {"pytorch_model.bin.index.json", true}};
+
+std::optional<Layout> layout_of(const fs::path& folder) {
+  for (const Layout& layout : layouts)
+    if (fs::exists(folder / layout.file)) return layout;
+  return {};
+}
+
+Layout require_layout(const fs::path& folder) {
+  const std::optional<Layout> layout = layout_of(folder);
+  require(layout.has_value(),
+          "{}: there is no model in this folder; expected model.safetensors or pytorch_model.bin, or one of "
+          "them in "
+          "parts with its .index.json",
+          folder.string());
+  return *layout;
+}
+
+Json read_json(const fs::path& path) {
+  const MappedFile file(path);
+  require(file.bytes().size() <= largest_json, "{}: it has {} bytes, expected at most {}", path.string(),
+          file.bytes().size(), largest_json);
+  Json json = Json::parse(as_text(file.bytes()), nullptr, false);
+  require(json.is_object(), "{}: not a JSON object; the file is damaged", path.string());
+  return json;
+}
+
+// The file that each tensor is in. Files lie in the folder: a name that leads out of it is refused, whatever
+// is there.
+using WeightMap = std::map<std::string, std::string>;
+
+WeightMap read_index(const fs::path& path) {
+  const Json json = read_json(path);
+  const auto map = json.find("weight_map");
+  require(map != json.end() && map->is_object() && !map->empty(),
+          "{}: there is no weight_map that says which file each tensor is in", path.string());
+  WeightMap files;
+  for (const auto& [tensor, file] : map->items()) {
+    require(file.is_string(), "{}: the file of tensor {} is no text", path.string(), in_quotes(tensor));
+    const fs::path name = file.get<std::string>();
+    require(!name.empty() && name.is_relative() && std::find(name.begin(), name.end(), "..") == name.end(),
+            "{}: tensor {} would be in {}, which is not inside the folder", path.string(), in_quotes(tensor),
+            in_quotes(name.string()));
+    files.emplace(tensor, name.string());
+  }
+  return files;
+}
+
+struct Parts {
+  std::vector<MappedFile> files;
+  TensorTable table;
+};
+
+void append_file(Parts& parts, const fs::path& path) {
+  parts.files.emplace_back(path);
+  TensorTable table = parse_stored_tensors(parts.files.back().bytes(), path.string());
+  parts.table.format = table.format;
+  parts.table.metadata.merge(table.metadata);
+  std::move(table.tensors.begin(), table.tensors.end(), std::back_inserter(parts.table.tensors));
+  std::move(table.buffers.begin(), table.buffers.end(), std::back_inserter(parts.table.buffers));
+}
+
+Parts read_parts(const fs::path& index) {
+  const WeightMap map = read_index(index);
+  std::set<std::string> files;
+  for (const auto& [tensor, file] : map) files.insert(file);
+  Parts parts;
+  for (const std::string& file : files) {
+    const size_t first = parts.table.tensors.size();
+    append_file(parts, index.parent_path() / file);
+    for (size_t i = first; i < parts.table.tensors.size(); ++i) {
+      const std::string& name = parts.table.tensors[i].name;
+      auto place = map.find(name);
+      require(place != map.end() && place->second == file, "{}: it holds tensor {}, but {} says that {}",
+              (index.parent_path() / file).string(), in_quotes(name), index.filename().string(),
+              place == map.end() ? "there is none" : "it is in " + in_quotes(place->second));
+    }
+  }
+  std::set<std::string_view> there;
+  for (const TensorEntry& tensor : parts.table.tensors) there.insert(tensor.name);
+  for (const auto& [tensor, file] : map)
+    require(there.contains(tensor), "{}: tensor {} is not in {}, where {} says that it is",
+            index.parent_path().string(), in_quotes(tensor), in_quotes(file), index.filename().string());
+  return parts;
+}
+
+void require_number(const Json& config, const char* key, double expected, const std::string& where) {
+  const auto value = config.find(key);
+  if (value == config.end() || value->is_null()) return;
+  require(value->is_number() && std::abs(value->get<double>() - expected) <= 1e-6 * expected,
+          "{}: {} is {}, expected {}, which the original models have and this program computes with", where,
+          key, in_quotes(value->dump()), expected);
+}
+
+// Names and shapes do not tell these.
+void obey_config(const fs::path& path, TensorTable& table) {
+  if (!fs::exists(path)) return;
+  const Json config = read_json(path);
+  const std::string where = path.string();
+  auto has = [&](std::string_view name) {
+    return std::any_of(table.tensors.begin(), table.tensors.end(),
+                       [&](const TensorEntry& tensor) { return tensor.name == name; });
+  };
+  const auto tied = config.find("tie_word_embeddings");
+  if (tied != config.end() && *tied == true && !has("head.weight"))
+    for (size_t i = 0; i < table.tensors.size(); ++i)
+      if (table.tensors[i].name == "emb.weight") {
+        TensorEntry head = table.tensors[i];
+        head.name = "head.weight";
+        table.tensors.push_back(std::move(head));
+        break;
+      }
+  if (table.dialect == fla_dialect.name) {
+    require_number(config, "norm_eps", 1e-5, where);
+    require_number(config, "head_dim", 64,
+                   where);  // the group norm adds head_dim * norm_eps, the original 64e-5
+    const auto activation = config.find("hidden_act");
+    require(activation == config.end() || *activation == "sqrelu",
+            "{}: hidden_act is {}, expected sqrelu, the squared ReLU of RWKV-7", where,
+            in_quotes(activation == config.end() ? "" : activation->dump()));
+  }
+  if (table.dialect == hugging_face_dialect.name) require_number(config, "layer_norm_epsilon", 1e-5, where);
+}
+
+// Nothing when the file is no vocabulary in the World format.
+TokenizerPtr try_world(const fs::path& path) {
+  try {
+    const MappedFile file(path);
+    return file.bytes().size() <= largest_vocabulary ? make_world_tokenizer(as_text(file.bytes())) : nullptr;
+  } catch (const Error&) {
+    return nullptr;
+  }
+}
+
+// The vocabulary of the World models has a name of its own; other .txt files may be one, or a text.
+TokenizerPtr tokenizer_beside(const fs::path& folder) {
+  const fs::path official = folder / "rwkv_vocab_v20230424.txt";
+  if (fs::exists(official)) {
+    TokenizerPtr tokenizer = try_world(official);
+    require(tokenizer != nullptr, "{}: not a vocabulary in the World format; the file is damaged",
+            official.string());
+    return tokenizer;
+  }
+  std::set<fs::path> texts;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored))
+    if (entry.path().extension() == ".txt") texts.insert(entry.path());
+  for (const fs::path& text : texts)
+    if (TokenizerPtr tokenizer = try_world(text)) return tokenizer;
+  return nullptr;
+}
+
+}  // namespace
+
+fs::path model_in_folder(const fs::path& folder) {
+  if (require_layout(folder).file != run_file) return folder;
+  const fs::path model = folder / run_file;
+  try {
+    const MappedFile file(model);
+    if (!parse_stored_tensors(file.bytes(), model.string()).metadata.contains(run_key)) return folder;
+  } catch (const Error&) {
+    // A damaged file is reported by whoever opens it.
+  }
+  return model;
+}
+
+TensorFile read_folder(const fs::path& folder) {
+  const Layout layout = require_layout(folder);
+  Parts parts;
+  if (layout.index)
+    parts = read_parts(folder / layout.file);
+  else
+    append_file(parts, folder / layout.file);
+  TensorTable table = to_original_names(std::move(parts.table), folder.string());
+  if (!table.metadata.contains(run_key)) obey_config(folder / "config.json", table);
+  if (!table.metadata.contains("aviary.tokenizer"))
+    if (const TokenizerPtr tokenizer = tokenizer_beside(folder)) {
+      table.metadata["aviary.tokenizer"] = tokenizer->kind();
+      table.metadata["aviary.vocabulary"] = tokenizer->serialize();
+    }
+  return {std::move(parts.files), std::move(table)};
+}
+
+}  // namespace aviary

@@ -1,0 +1,235 @@
+#include "formats/folder.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "base/random.h"
+#include "base/test_folder.h"
+#include "formats/checkpoint.h"
+#include "formats/pth.h"
+#include "formats/safetensors.h"
+#include "formats/test_bytes.h"
+
+namespace aviary {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Folder : public testing::Test {
+ protected:
+  void write(const std::string& name, const std::string& text) { std::ofstream(folder_ / name) << text; }
+  // Tensors [begin, end) of the golden RWKV-4; the names of all that were written are for the index.
+  void write_part(const std::string& name, size_t begin, size_t end) {
+    std::vector<TensorEntry> part(original_.tensors().begin() + static_cast<int64_t>(begin),
+                                  original_.tensors().begin() + static_cast<int64_t>(end));
+    write_safetensors(folder_ / name, unchanged(part));
+    for (const TensorEntry& tensor : part)
+      map_ += (map_.empty() ? "\"" : ", \"") + tensor.name + "\": \"" + name + "\"";
+  }
+  void write_index(const std::string& map) {
+    write("model.safetensors.index.json",
+          "{\"metadata\": {\"total_size\": 1}, \"weight_map\": {" + map + "}}");
+  }
+  void write_two_parts() {
+    write_part("model-00001-of-00002.safetensors", 0, 20);
+    write_part("model-00002-of-00002.safetensors", 20, original_.tensors().size());
+    write_index(map_);
+  }
+  void expect_read() {
+    const TensorFile file = read_tensor_file(folder_.path());
+    EXPECT_EQ(file.tensors().size(), original_.tensors().size());
+    for (const TensorEntry& tensor : original_.tensors()) {
+      const TensorEntry* read = file.find(tensor.name);
+      ASSERT_NE(read, nullptr) << tensor.name;
+      EXPECT_EQ(to_doubles(*read), to_doubles(tensor)) << tensor.name;
+    }
+    EXPECT_EQ(load_checkpoint(folder_.path()).model->config().version, "rwkv4");
+  }
+  void expect_refused(std::string_view part) {
+    try {
+      read_tensor_file(folder_.path());
+      ADD_FAILURE() << "expected a refusal with " << part;
+    } catch (const Error& error) {
+      const std::string answer = error.what();
+      EXPECT_EQ(answer.find(folder_.path().string()), 0u) << answer;
+      EXPECT_NE(answer.find(part), std::string::npos) << answer;
+    }
+  }
+
+  const TestFolder folder_;
+  const fs::path model_ = golden("rwkv-v4/model.safetensors");
+  const TensorFile original_ = read_tensor_file(model_);
+  std::string map_;
+};
+
+TEST_F(Folder, OfOneFileIsRead) {
+  fs::copy_file(model_, folder_ / "model.safetensors");
+  expect_read();
+}
+
+TEST_F(Folder, OfSeveralFilesIsRead) {
+  write_two_parts();
+  expect_read();
+  EXPECT_EQ(static_cast<uintmax_t>(read_tensor_file(folder_.path()).file_bytes()),
+            fs::file_size(folder_ / "model-00001-of-00002.safetensors") +
+                fs::file_size(folder_ / "model-00002-of-00002.safetensors"));
+}
+
+TEST_F(Folder, OfPyTorchIsRead) {
+  fs::copy_file(golden("rwkv-v4/model.pth"), folder_ / "pytorch_model.bin");
+  expect_read();
+}
+
+TEST_F(Folder, OfSeveralFilesOfPyTorchIsRead) {
+  const auto& tensors = original_.tensors();
+  write_pth(folder_ / "pytorch_model-00001-of-00002.bin", unchanged(std::span(tensors).first(7)));
+  write_pth(folder_ / "pytorch_model-00002-of-00002.bin", unchanged(std::span(tensors).subspan(7)));
+  for (size_t i = 0; i < tensors.size(); ++i)
+    map_ += (i ? ", \"" : "\"") + tensors[i].name + "\": \"pytorch_model-0000" + (i < 7 ? "1" : "2") +
+            "-of-00002.bin\"";
+  write("pytorch_model.bin.index.json", "{\"weight_map\": {" + map_ + "}}");
+  expect_read();
+}
+
+TEST_F(Folder, WithoutAModelSaysWhatIsExpected) { expect_refused("there is no model in this folder"); }
+
+TEST_F(Folder, FilesOutsideOfItAreNotOpened) {
+  for (std::string path : {"../secret", "/etc/passwd", "sub/../../secret", "..", ""}) {
+    write_index("\"emb.weight\": \"" + path + "\"");
+    expect_refused("which is not inside the folder");
+  }
+}
+
+TEST_F(Folder, AnIndexThatIsNoneIsRefused) {
+  for (std::string text :
+       {"{", "[]", "{}", "{\"weight_map\": []}", "{\"weight_map\": {}}", "{\"weight_map\": {\"a\": 3}}"}) {
+    write("model.safetensors.index.json", text);
+    expect_refused("model.safetensors.index.json: ");
+  }
+}
+
+TEST_F(Folder, AnIndexThatDisagreesWithTheFilesIsRefused) {
+  write_two_parts();
+  write_index(map_ + ", \"x\": \"model-00001-of-00002.safetensors\"");
+  expect_refused("tensor 'x' is not in 'model-00001-of-00002.safetensors'");
+  write_index(map_.substr(map_.find(',') + 1));
+  expect_refused("but model.safetensors.index.json says that there is none");
+  fs::remove(folder_ / "model-00002-of-00002.safetensors");
+  write_index(map_);
+  expect_refused("model-00002-of-00002.safetensors");
+}
+
+TEST_F(Folder, ATensorInTwoFilesIsRefused) {
+  write_part("a.safetensors", 0, original_.tensors().size());
+  const std::string map = map_;
+  write_part("b.safetensors", 0, 1);
+  write_index(map + ", \"y\": \"b.safetensors\"");
+  expect_refused("says that it is in 'a.safetensors'");
+}
+
+TEST_F(Folder, AnIndexOfRandomBytesIsReadOrRefused) {
+  write_two_parts();
+  const std::string index = read_file(folder_ / "model.safetensors.index.json", 1 << 20);
+  Random random(3);
+  int refused = 0;
+  for (int round = 0; round < 300; ++round) {
+    std::string damaged = index;
+    damaged[static_cast<size_t>(random.below(std::ssize(damaged)))] = static_cast<char>(random.below(256));
+    write("model.safetensors.index.json", damaged);
+    try {
+      read_tensor_file(folder_.path());
+    } catch (const Error&) {
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 200);
+}
+
+TEST_F(Folder, SharedEmbeddingsAreTheHeadToo) {
+  std::vector<TensorEntry> tensors;
+  for (const TensorEntry& tensor : original_.tensors())
+    if (tensor.name != "head.weight") tensors.push_back(tensor);
+  write_safetensors(folder_ / "model.safetensors", unchanged(tensors));
+  EXPECT_THROW(load_checkpoint(folder_.path()), Error);
+  write("config.json", "{\"tie_word_embeddings\": true}");
+  const TensorFile file = read_tensor_file(folder_.path());
+  ASSERT_NE(file.find("head.weight"), nullptr);
+  EXPECT_EQ(to_doubles(*file.find("head.weight")), to_doubles(*original_.find("emb.weight")));
+  load_checkpoint(folder_.path());
+}
+
+TEST_F(Folder, AConfigOfAnotherModelIsRefused) {
+  std::vector<TensorEntry> tensors(original_.tensors());
+  for (TensorEntry& tensor : tensors) tensor.name = "rwkv." + tensor.name;
+  write_safetensors(folder_ / "model.safetensors", unchanged(tensors));
+  write("config.json", "{\"layer_norm_epsilon\": 1e-05, \"vocab_size\": 23}");
+  read_tensor_file(folder_.path());
+  write("config.json", "{\"layer_norm_epsilon\": 1e-06}");
+  expect_refused("config.json: layer_norm_epsilon is '1e-06', expected 1e-05");
+  write("config.json", "{\"layer_norm_epsilon\": \"much\"}");
+  expect_refused("layer_norm_epsilon is '\"much\"'");
+  write("config.json", "nonsense");
+  expect_refused("config.json: not a JSON object");
+}
+
+TEST_F(Folder, AFlashLinearAttentionOfOtherHeadsOrActivationIsRefused) {
+  const TensorEntry pair{
+      "model.layers.0.attn.w_lora.lora.0.weight", Dtype::f32, {1, 1}, original_.tensors()[0].data.first(4)};
+  write_safetensors(folder_ / "model.safetensors", unchanged({&pair, 1}));
+  for (auto [config, answer] :
+       {std::pair{"{\"head_dim\": 32}", "head_dim is '32', expected 64"},
+        std::pair{"{\"norm_eps\": 1e-6}", "norm_eps is '1e-06', expected 1e-05"},
+        std::pair{"{\"hidden_act\": \"gelu\"}", "hidden_act is '\"gelu\"', expected sqrelu"}}) {
+    write("config.json", config);
+    expect_refused(answer);
+  }
+  write("config.json", "{\"head_dim\": 64, \"norm_eps\": 1e-5, \"hidden_act\": \"sqrelu\", \"attn\": null}");
+  EXPECT_EQ(read_tensor_file(folder_.path()).dialect(), "fla");
+}
+
+// Every byte, which a vocabulary must have.
+std::string small_vocabulary() {
+  std::string text;
+  for (int i = 0; i < 256; ++i) text += std::to_string(i + 1) + fmt::format(" b'\\x{:02x}' 1\n", i);
+  return text;
+}
+
+TEST_F(Folder, AWorldVocabularyBesideTheModelIsItsTokenizer) {
+  std::vector<TensorEntry> tensors(original_.tensors());
+  const std::string larger(300 * 16 * 4, '\0');  // a vocabulary of 300 tokens
+  for (TensorEntry& tensor : tensors)
+    if (tensor.name == "emb.weight" || tensor.name == "head.weight") {
+      tensor.shape = {300, 16};
+      tensor.data = std::as_bytes(std::span(larger));
+    }
+  write_safetensors(folder_ / "model.safetensors", unchanged(tensors));
+  write("README.txt", "this is a model\n");
+  write("empty.txt", " ");
+  EXPECT_EQ(load_checkpoint(folder_.path()).tokenizer, nullptr);
+  write("other.txt", small_vocabulary());
+  const Checkpoint checkpoint = load_checkpoint(folder_.path());
+  ASSERT_NE(checkpoint.tokenizer, nullptr);
+  EXPECT_EQ(checkpoint.tokenizer->kind(), "world");
+  EXPECT_EQ(checkpoint.tokenizer->vocab_size(), 257);
+  write("rwkv_vocab_v20230424.txt", small_vocabulary() + "257 'ab' 2\n");
+  EXPECT_EQ(load_checkpoint(folder_.path()).tokenizer->vocab_size(), 258);
+  write("rwkv_vocab_v20230424.txt", "1 'a' 2\n");
+  expect_refused("rwkv_vocab_v20230424.txt: not a vocabulary");
+}
+
+TEST_F(Folder, OfARunIsToldFromOneOfHuggingFace) {
+  fs::copy_file(model_, folder_ / "model.safetensors");
+  EXPECT_EQ(model_in_folder(folder_.path()), folder_.path());
+  write_safetensors(folder_ / "model.safetensors", unchanged(original_.tensors()), {{"aviary.config", "{}"}});
+  EXPECT_EQ(model_in_folder(folder_.path()), folder_ / "model.safetensors");
+  write("model.safetensors", "damaged");
+  EXPECT_EQ(model_in_folder(folder_.path()), folder_ / "model.safetensors");
+  fs::remove(folder_ / "model.safetensors");
+  EXPECT_THROW(model_in_folder(folder_.path()), Error);
+  fs::copy_file(golden("rwkv-v4/model.pth"), folder_ / "pytorch_model.bin");
+  EXPECT_EQ(model_in_folder(folder_.path()), folder_.path());
+}
+
+}  // namespace
+}  // namespace aviary
