@@ -7,6 +7,7 @@
 #include "base/human.h"
 #include "base/interrupt.h"
 #include "cli/cli.h"
+#include "formats/state_file.h"
 #include "infer/generate.h"
 #include "text/utf8.h"
 
@@ -15,7 +16,7 @@ namespace {
 
 struct Flags {
   ModelFlags model;
-  std::string prompt;
+  std::string prompt, state;
   GenerateOptions options;
   std::optional<uint64_t> seed;
   bool quiet = false;
@@ -37,6 +38,11 @@ int generate_text(const Flags& flags) {
   Runner runner(*loaded.model, flags.model.chosen_precision());
   GenerateOptions options = flags.options;
   options.sampling.seed = flags.seed.value_or(std::random_device{}());
+  State start;
+  if (!flags.state.empty()) {
+    start = load_state(flags.state, *loaded.model);
+    options.start = &start;
+  }
   InterruptGuard guard;
   fmt::print("{}", printable(flags.prompt));
   std::fflush(stdout);
@@ -65,6 +71,7 @@ Action add_generate(CLI::App& command) {
   SamplerOptions& sampling = flags->options.sampling;
   sampling.presence_penalty = sampling.frequency_penalty = 0;  // made for chats; stories repeat their words
   command.add_option("--prompt,-p", flags->prompt, "The text to continue");
+  command.add_option("--state", flags->state, "A tuned state to begin from (blocks.N.att.time_state)");
   command.add_option("--tokens,-n", flags->options.tokens, "Write at most so many tokens")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
       ->capture_default_str();

@@ -8,6 +8,7 @@
 #include "base/human.h"
 #include "cli/cli.h"
 #include "formats/health.h"
+#include "formats/state_file.h"
 #include "models/recognize.h"
 
 namespace aviary::cli {
@@ -61,7 +62,14 @@ Inspection look_at(const fs::path& path, const TensorFile& file) {
   found.path = where;
   found.file_bytes = size_on_disk(path);
   const std::optional<Recognition> recognized = recognize(shapes_of(file));
-  if (recognized && !recognized->runnable && recognized->missing.empty()) {
+  if (const std::optional<StateSizes> state = recognize_state(file)) {
+    found.version = "state";
+    found.title = describe(*state);
+    found.source = "for aviary generate --state";
+    found.config.n_layer = state->layers;
+    found.config.n_embd = state->heads * state->head_size;
+    found.config.head_size = state->head_size;
+  } else if (recognized && !recognized->runnable && recognized->missing.empty()) {
     found.version = recognized->name;
     found.title = recognized->title;
     found.config = recognized->config;
@@ -138,8 +146,8 @@ void print_json(const Inspection& found, const TensorFile& file) {
 }
 
 void print_sizes(const ModelConfig& config) {
-  fmt::print("  layers {}, width {}, vocabulary {}", config.n_layer, config.n_embd,
-             with_commas(config.vocab_size));
+  fmt::print("  layers {}, width {}", config.n_layer, config.n_embd);
+  if (config.vocab_size) fmt::print(", vocabulary {}", with_commas(config.vocab_size));
   if (config.dim_ffn) fmt::print(", feed-forward {}", config.dim_ffn);
   if (config.head_size) fmt::print(", {} heads of {}", config.n_embd / config.head_size, config.head_size);
   fmt::print("\n");
@@ -181,7 +189,7 @@ void print_text(const Inspection& found, const TensorFile& file) {
   if (found.state_numbers)
     fmt::print("  state of one sequence: {} numbers, {}, whatever the length of the text\n",
                with_commas(*found.state_numbers), human_bytes(*found.state_numbers * 4));
-  fmt::print("  tokenizer: {}\n", tokenizer_line(found, file));
+  if (found.config.vocab_size) fmt::print("  tokenizer: {}\n", tokenizer_line(found, file));
   if (const std::string chat = value_of(file, "tokenizer.chat_template"); !chat.empty())
     fmt::print("  chat template: {}\n", chat.substr(0, chat.find('\n')));
   if (const std::string step = value_of(file, "aviary.step"); !step.empty())
@@ -226,7 +234,9 @@ int inspect(const Flags& flags) {
 
 Action add_inspect(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  command.add_option("model", flags->path, "A model file or the folder of a run (default: the newest run)");
+  command.add_option(
+      "model", flags->path,
+      "A model or state file, a folder of Hugging Face, or the folder of a run (default: the newest run)");
   command.add_flag("--tensors", flags->tensors, "List every tensor with its statistics");
   command.add_flag("--versions", flags->versions, "List the versions of RWKV that this program knows");
   command.add_flag("--json", flags->json, "Print JSON");

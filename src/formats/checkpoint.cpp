@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "formats/safetensors.h"
+#include "formats/state_file.h"
 
 namespace aviary {
 namespace {
@@ -118,6 +119,8 @@ std::string to_json(const ModelConfig& config) {
 ModelConfig config_of(const TensorFile& file, const std::string& where) {
   auto stored = file.metadata().find(config_key);
   if (stored != file.metadata().end()) return from_json(stored->second, where);
+  if (const std::optional<StateSizes> state = recognize_state(file))
+    fail("{}: this is {}, not a model; name the model, and this file with --state", where, describe(*state));
   return recognize_version(shapes_of(file), where);
 }
 

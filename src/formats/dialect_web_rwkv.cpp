@@ -38,17 +38,30 @@ bool is_version7(const TensorTable& table) {
   return false;
 }
 
+bool is_time_state(const TensorEntry& tensor) { return tensor.name.ends_with(".att.time_state"); }
+
+bool is_state(const TensorTable& table) {
+  const std::map<std::string, std::string> converted = {{"format", "pt"}};
+  return !table.tensors.empty() && table.metadata == converted &&
+         std::all_of(table.tensors.begin(), table.tensors.end(), [](const TensorEntry& tensor) {
+           return is_time_state(tensor) && tensor.dtype == Dtype::f16;
+         });
+}
+
 bool recognize(const TensorTable& table) {
-  return table.format == "safetensors" && (is_version5(table) || is_version6(table) || is_version7(table));
+  return table.format == "safetensors" &&
+         (is_version5(table) || is_version6(table) || is_version7(table) || is_state(table));
 }
 
 TensorTable translate(TensorTable table, const std::string& where) {
   const bool version6 = is_version6(table), version5 = !version6 && is_version5(table);
+  if (is_state(table)) table.metadata.clear();  // else the next reader of a copy would translate it again
   for (size_t i = 0; i < table.tensors.size(); ++i) {
     TensorEntry tensor = table.tensors[i];
     if (version6) tensor.name = replaced(tensor.name, maa);
     if (version5) tensor.name = replaced(tensor.name, faaaa);
-    if (is_low_rank(tensor.name)) tensor = transposed(table, tensor, tensor.name, where);
+    if (is_low_rank(tensor.name) || is_time_state(tensor))
+      tensor = transposed(table, tensor, tensor.name, where);
     table.tensors[i] = with_original_axes(tensor, where);
   }
   return table;

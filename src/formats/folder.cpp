@@ -9,7 +9,7 @@
 
 #include "formats/bytes.h"
 #include "formats/dialects.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer_file.h"
 
 namespace aviary {
 namespace {
@@ -17,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-constexpr size_t largest_json = size_t{16} << 20, largest_vocabulary = size_t{16} << 20;
+constexpr size_t largest_json = size_t{16} << 20;
 constexpr std::string_view run_file = "model.safetensors";
 constexpr const char* run_key = "aviary.config";
 
@@ -153,11 +153,12 @@ void obey_config(const fs::path& path, TensorTable& table) {
   if (table.dialect == hugging_face_dialect.name) require_number(config, "layer_norm_epsilon", 1e-5, where);
 }
 
-// Nothing when the file is no vocabulary in the World format.
-TokenizerPtr try_world(const fs::path& path) {
+// Nothing when the file holds no tokenizer that is known here.
+TokenizerPtr try_tokenizer(const fs::path& path) {
   try {
     const MappedFile file(path);
-    return file.bytes().size() <= largest_vocabulary ? make_world_tokenizer(as_text(file.bytes())) : nullptr;
+    if (std::ssize(file.bytes()) > largest_tokenizer_file) return nullptr;
+    return read_tokenizer(as_text(file.bytes()), path.string());
   } catch (const Error&) {
     return nullptr;
   }
@@ -167,17 +168,18 @@ TokenizerPtr try_world(const fs::path& path) {
 TokenizerPtr tokenizer_beside(const fs::path& folder) {
   const fs::path official = folder / "rwkv_vocab_v20230424.txt";
   if (fs::exists(official)) {
-    TokenizerPtr tokenizer = try_world(official);
+    TokenizerPtr tokenizer = try_tokenizer(official);
     require(tokenizer != nullptr, "{}: not a vocabulary in the World format; the file is damaged",
             official.string());
     return tokenizer;
   }
+  if (TokenizerPtr tokenizer = try_tokenizer(folder / "tokenizer.json")) return tokenizer;
   std::set<fs::path> texts;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder, ignored))
     if (entry.path().extension() == ".txt") texts.insert(entry.path());
   for (const fs::path& text : texts)
-    if (TokenizerPtr tokenizer = try_world(text)) return tokenizer;
+    if (TokenizerPtr tokenizer = try_tokenizer(text)) return tokenizer;
   return nullptr;
 }
 

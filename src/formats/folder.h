@@ -14,8 +14,9 @@ std::filesystem::path model_in_folder(const std::filesystem::path& folder);
 
 // All tensors of such a folder, with the original names. Files that an index names must lie inside the folder
 // and hold exactly the tensors that it says. What config.json says beyond names and shapes is obeyed (shared
-// embeddings) or, when it is not what the original models have, refused. A World vocabulary beside the model
-// becomes its tokenizer (aviary.tokenizer and aviary.vocabulary in the metadata).
+// embeddings) or, when it is not what the original models have, refused. A World vocabulary or a
+// tokenizer.json beside the model becomes its tokenizer (aviary.tokenizer and aviary.vocabulary in the
+// metadata).
 TensorFile read_folder(const std::filesystem::path& folder);
 
 }  // namespace aviary

@@ -218,6 +218,16 @@ TEST_F(Folder, AWorldVocabularyBesideTheModelIsItsTokenizer) {
   expect_refused("rwkv_vocab_v20230424.txt: not a vocabulary");
 }
 
+TEST_F(Folder, ATokenizerInJsonBesideTheModelIsItsTokenizer) {
+  fs::copy_file(model_, folder_ / "model.safetensors");
+  write("tokenizer.json", "{\"what\": \"nobody knows\"}");
+  EXPECT_EQ(load_checkpoint(folder_.path()).tokenizer, nullptr);
+  write("tokenizer.json", "{\"0\": \"a\", \"1\": \"b\"}");
+  const Checkpoint checkpoint = load_checkpoint(folder_.path());
+  ASSERT_NE(checkpoint.tokenizer, nullptr);
+  EXPECT_EQ(checkpoint.tokenizer->encode("ab"), (std::vector<int32_t>{0, 1}));
+}
+
 TEST_F(Folder, OfARunIsToldFromOneOfHuggingFace) {
   fs::copy_file(model_, folder_ / "model.safetensors");
   EXPECT_EQ(model_in_folder(folder_.path()), folder_.path());

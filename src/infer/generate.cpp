@@ -52,7 +52,7 @@ Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view
   };
 
   const std::vector<int32_t> start = prompt_tokens(tokenizer, prompt);
-  State state = runner.new_state();
+  State state = options.start ? *options.start : runner.new_state();
   auto clock = Clock::now();
   std::vector<float> logits = read_tokens(runner, start, state);
   result.prompt_tokens = static_cast<int64_t>(start.size());

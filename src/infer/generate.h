@@ -15,6 +15,7 @@ struct GenerateOptions {
   SamplerOptions sampling = {};
   std::vector<std::string> stop = {};
   bool stop_at_end_of_text = true;
+  const State* start = nullptr;  // before the prompt; null: that of a model that has read nothing
 };
 
 struct Generation {

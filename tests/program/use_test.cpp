@@ -151,6 +151,42 @@ TEST_F(Use, LogitsOfTokensAndOfTheirTextAreTheSame) {
             run(folder_.path(), {"logits", "run", "--prompt", "the", "--threads", "1"}).out);
 }
 
+TEST_F(Use, ATunedStateIsWhereTheTextBegins) {
+  const Json model = Json::parse(run(folder_.path(), {"inspect", "run", "--json"}).out);
+  const int64_t layers = model["layers"], size = model["head_size"],
+                heads = model["width"].get<int64_t>() / size;
+  auto write_state = [&](const std::string& name, float number, int64_t state_layers) {
+    fs::copy_file(folder_ / "run/model.safetensors", folder_ / name);
+    rewrite_tensors(folder_ / name, [&](auto& tensors, auto& metadata) {
+      tensors.clear();
+      metadata.clear();
+      std::string data;
+      for (int64_t i = 0; i < heads * size * size; ++i) {
+        const float value = number * static_cast<float>(i % 7 - 3);
+        data.append(reinterpret_cast<const char*>(&value), sizeof value);
+      }
+      for (int64_t layer = 0; layer < state_layers; ++layer)
+        tensors.push_back(
+            {"blocks." + std::to_string(layer) + ".att.time_state", Dtype::f32, {heads, size, size}, data});
+    });
+  };
+  write_state("zero.safetensors", 0, layers);
+  write_state("tuned.safetensors", 1, layers);
+  write_state("other.safetensors", 1, layers + 1);
+  const Arguments flags = {"--prompt", "the bird", "--tokens", "40", "--seed", "5", "--quiet"};
+  const std::string text = generate(flags).out;
+  EXPECT_EQ(generate(flags + Arguments{"--state", "zero.safetensors"}).out, text);
+  EXPECT_NE(generate(flags + Arguments{"--state", "tuned.safetensors"}).out, text);
+  expect_refusal(run(folder_.path(), {"generate", "run", "--state", "other.safetensors"}),
+                 {"other.safetensors", "a tuned state for", "but the model has"});
+  expect_refusal(run(folder_.path(), {"generate", "run", "--state", "run/model.safetensors"}),
+                 {"not a state file"});
+  expect_refusal(run(folder_.path(), {"generate", "tuned.safetensors"}), {"not a model", "--state"});
+  const Outcome inspected = run(folder_.path(), {"inspect", "tuned.safetensors"});
+  expect_success(inspected);
+  EXPECT_NE(inspected.out.find("a tuned state for 2 layers"), std::string::npos) << inspected.out;
+}
+
 TEST_F(Use, VerifyPassesOnATrainedModel) {
   const Outcome outcome = run(folder_.path(), {"verify", "run", "--length", "40"});
   expect_success(outcome);
