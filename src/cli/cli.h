@@ -21,6 +21,9 @@ Action add_verify(CLI::App& app);
 Action add_logits(CLI::App& app);
 Action add_data(CLI::App& app);
 Action add_convert(CLI::App& app);
+Action add_tokenize(CLI::App& app);
+Action add_detokenize(CLI::App& app);
+Action add_vocab(CLI::App& app);
 
 // ---- What several commands share.
 
@@ -40,11 +43,25 @@ struct ModelFlags {
   LoadedModel load() const;
   kernels::Precision chosen_precision() const;
 };
-// "bytes", or the path of a file that read_tokenizer (text/tokenizer_file.h) knows. Throws Error otherwise.
-TokenizerPtr open_tokenizer(const std::string& name);
 // Throws Error when the model came without a tokenizer.
 const Tokenizer& require_tokenizer(const LoadedModel& loaded);
 // "f32", "bf16", or "" for the fastest of this CPU.
 kernels::Precision parse_precision(const std::string& name);
+
+// "bytes", or the path of a file that read_tokenizer (text/tokenizer_file.h) knows. Throws Error otherwise.
+TokenizerPtr open_tokenizer(const std::string& name);
+// Throws Error when the tokenizer has more tokens than the model in the file `model`.
+void require_fit(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& model);
+// A tokenizer by its own file, or by a model that carries it or that it must fit.
+struct TokenizerFlags {
+  std::string tokenizer, model;
+  void add_to(CLI::App& command);
+  TokenizerPtr open() const;
+};
+// train_vocabulary (text/vocabulary_trainer.h) with a live line; empty when Ctrl-C stopped it.
+std::string learn_vocabulary(std::string_view text, int32_t size);
+
+// The bytes of a file, or of standard input for "-".
+std::string read_input(const std::string& path);
 
 }  // namespace aviary::cli

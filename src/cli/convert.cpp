@@ -67,9 +67,7 @@ Description describe(const Flags& flags, const TensorFile& file) {
   const ModelConfig& config = *description.config;
   description.tokenizer =
       flags.tokenizer.empty() ? tokenizer_of(file, flags.in, config) : open_tokenizer(flags.tokenizer);
-  require(!description.tokenizer || description.tokenizer->vocab_size() <= config.vocab_size,
-          "{}: the tokenizer has {} tokens, but the model only {}: not the one it was trained with", flags.in,
-          description.tokenizer ? description.tokenizer->vocab_size() : 0, config.vocab_size);
+  if (description.tokenizer) require_fit(*description.tokenizer, config, flags.in);
   description.metadata = metadata_of(config, description.tokenizer.get());
   for (const char* kept : {"aviary.step", "tokenizer.chat_template"})
     if (auto found = file.metadata().find(kept); found != file.metadata().end())

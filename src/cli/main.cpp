@@ -62,6 +62,9 @@ int run(int argc, char** argv) {
       cli::add_verify);
   add("logits", "The distribution of the next token", cli::add_logits);
   add("data", "Prepare texts", cli::add_data);
+  add("tokenize", "The tokens of a text", cli::add_tokenize);
+  add("detokenize", "The text of tokens", cli::add_detokenize);
+  add("vocab", "Learn a vocabulary", cli::add_vocab);
 
   try {
     app.parse(argc, argv);

@@ -3,7 +3,6 @@
 #include "base/files.h"
 #include "cli/cli.h"
 #include "formats/folder.h"
-#include "text/tokenizer_file.h"
 
 namespace aviary::cli {
 namespace {
@@ -62,18 +61,11 @@ LoadedModel ModelFlags::load() const {
   loaded.tokenizer = tokenizer.empty() ? checkpoint.tokenizer : open_tokenizer(tokenizer);
   const int64_t vocabulary = loaded.model->config().vocab_size;
   if (!loaded.tokenizer && vocabulary == 256) loaded.tokenizer = make_bytes_tokenizer();
-  require(!loaded.tokenizer || loaded.tokenizer->vocab_size() <= vocabulary,
-          "{}: the tokenizer has {} tokens, but the model only {}: not the one it was trained with",
-          loaded.path.string(), loaded.tokenizer ? loaded.tokenizer->vocab_size() : 0, vocabulary);
+  if (loaded.tokenizer) require_fit(*loaded.tokenizer, loaded.model->config(), loaded.path.string());
   return loaded;
 }
 
 kernels::Precision ModelFlags::chosen_precision() const { return parse_precision(precision); }
-
-TokenizerPtr open_tokenizer(const std::string& name) {
-  if (name == "bytes") return make_bytes_tokenizer();
-  return read_tokenizer(read_file(name, largest_tokenizer_file), name);
-}
 
 const Tokenizer& require_tokenizer(const LoadedModel& loaded) {
   require(loaded.tokenizer != nullptr,

@@ -10,7 +10,6 @@
 #include "base/human.h"
 #include "cli/cli.h"
 #include "text/utf8.h"
-#include "text/vocabulary_trainer.h"
 #include "train/plan.h"
 #include "train/run_folder.h"
 #include "train/session.h"
@@ -88,13 +87,15 @@ TrainConfig configure(const Flags& flags, int64_t bytes) {
   return config;
 }
 
+// Null when Ctrl-C stopped the learning of a vocabulary.
 TokenizerPtr tokenizer_for(const Flags& flags, std::string_view text, const TrainConfig& config) {
   if (flags.tokenizer == "bytes" || (flags.tokenizer.empty() && config.model.vocab_size <= 256))
     return make_bytes_tokenizer();
   if (!flags.tokenizer.empty()) return open_tokenizer(flags.tokenizer);
   fmt::print("Learning a vocabulary of {} tokens from the text\n", with_commas(config.model.vocab_size));
   std::fflush(stdout);
-  return make_world_tokenizer(train_vocabulary(text, static_cast<int32_t>(config.model.vocab_size)));
+  const std::string vocabulary = learn_vocabulary(text, static_cast<int32_t>(config.model.vocab_size));
+  return vocabulary.empty() ? nullptr : make_world_tokenizer(vocabulary);
 }
 
 void print_plan(const Trainer& trainer, const fs::path& folder) {
@@ -204,6 +205,12 @@ int train(const Flags& flags) {
   const SplitText split = split_text(file.text(), config.validation_bytes);
   const RunFolder folder = new_folder(flags);
   TokenizerPtr tokenizer = tokenizer_for(flags, split.train, config);
+  if (!tokenizer) {
+    std::error_code ignored;
+    fs::remove(folder.path(), ignored);  // when nothing else is in it
+    fmt::print("Stopped before the first step; nothing is kept.\n");
+    return 130;
+  }
   config.tokenizer = tokenizer->kind();
   config.model.vocab_size = tokenizer->vocab_size();
   Corpus corpus(file.text(), *tokenizer, config.validation_bytes);

@@ -111,6 +111,7 @@ struct Encoded {
 
 Encoded encode_words(const std::vector<Word>& words, const std::vector<std::string>& learned,
                      PairMerger* merger, const Watch& watch) {
+  watch.step();
   Encoded result{make_world_tokenizer(vocabulary_text(learned)), std::vector<int64_t>(learned.size()), 0};
   std::vector<int32_t> ids, symbols;
   for (size_t w = 0; w < words.size(); ++w) {
@@ -148,10 +149,12 @@ int64_t loss_without(const std::string& token, int64_t uses, const Tokenizer& to
 
 // The `keep` most useful tokens, in the order they had.
 std::vector<std::string> most_useful(const std::vector<std::string>& learned, const Encoded& encoded,
-                                     size_t keep) {
+                                     size_t keep, const Watch& watch) {
   std::vector<int64_t> losses;
-  for (size_t i = 0; i < learned.size(); ++i)
+  for (size_t i = 0; i < learned.size(); ++i) {
+    if (i % words_of_a_step == 0) watch.step();
     losses.push_back(loss_without(learned[i], encoded.uses[i], *encoded.tokenizer));
+  }
   std::vector<size_t> order(learned.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return losses[a] > losses[b]; });
@@ -169,8 +172,8 @@ std::vector<std::string> shrink(std::vector<std::string> learned, const std::vec
   constexpr size_t steps = 6;
   size_t surplus = learned.size() - wanted;
   for (size_t left = steps; left-- > 0 && learned.size() > wanted;)
-    learned =
-        most_useful(learned, encode_words(words, learned, nullptr, watch), wanted + surplus * left / steps);
+    learned = most_useful(learned, encode_words(words, learned, nullptr, watch),
+                          wanted + surplus * left / steps, watch);
   return learned;
 }
 

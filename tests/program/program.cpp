@@ -26,11 +26,14 @@ double now() {
 }
 
 // Only calls that are safe after fork.
-[[noreturn]] void become(const char* folder, const char* out, const char* err, char* const* arguments) {
+[[noreturn]] void become(const char* folder, const char* in, const char* out, const char* err,
+                         char* const* arguments) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  const int in = ::open("/dev/null", O_RDONLY), to = ::open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600),
+  const int to = ::open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600),
             errors = ::open(err, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  if (::chdir(folder) != 0 || ::dup2(in, 0) < 0 || ::dup2(to, 1) < 0 || ::dup2(errors, 2) < 0) ::_exit(126);
+  if (::chdir(folder) != 0 || ::dup2(::open(in, O_RDONLY), 0) < 0 || ::dup2(to, 1) < 0 ||
+      ::dup2(errors, 2) < 0)
+    ::_exit(126);
   ::execv(AVIARY_PROGRAM, arguments);
   ::_exit(127);
 }
@@ -42,18 +45,18 @@ Arguments operator+(Arguments first, const Arguments& second) {
   return first;
 }
 
-Process::Process(const fs::path& folder, const Arguments& arguments) {
+Process::Process(const fs::path& folder, const Arguments& arguments, const fs::path& input) {
   Arguments all{"aviary"};
   if (const char* isa = std::getenv("AVIARY_TEST_ISA")) all = all + Arguments{"--isa", isa};
   all = all + arguments;
   std::vector<char*> pointers;
   for (std::string& argument : all) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
-  const std::string in = folder.string(), out = (captured_ / "out").string(),
+  const std::string in = folder.string(), from = input.string(), out = (captured_ / "out").string(),
                     err = (captured_ / "err").string();
   started_ = now();
   pid_ = ::fork();
-  if (pid_ == 0) become(in.c_str(), out.c_str(), err.c_str(), pointers.data());
+  if (pid_ == 0) become(in.c_str(), from.c_str(), out.c_str(), err.c_str(), pointers.data());
   EXPECT_GT(pid_, 0) << "cannot start a process";
 }
 
@@ -95,7 +98,9 @@ Outcome Process::wait(double limit) {
   return outcome;
 }
 
-Outcome run(const fs::path& folder, const Arguments& arguments) { return Process(folder, arguments).wait(); }
+Outcome run(const fs::path& folder, const Arguments& arguments, const fs::path& input) {
+  return Process(folder, arguments, input).wait();
+}
 
 void expect_refusal(const Outcome& outcome, const std::vector<std::string>& words, int code) {
   EXPECT_EQ(outcome.code, code) << outcome.out << outcome.err;
@@ -149,6 +154,12 @@ std::string prose(size_t bytes, uint64_t seed) {
 const Arguments tiny = {"--tokenizer",    "bytes", "--layers",  "2", "--width",     "16",
                         "--context",      "16",    "--batch",   "2", "--precision", "f32",
                         "--sample-every", "0",     "--threads", "1"};
+
+Arguments tiny_with(const std::string& tokenizer) {
+  Arguments arguments = tiny;
+  arguments[1] = tokenizer;
+  return arguments;
+}
 
 void train_tiny(const fs::path& folder, int steps, const Arguments& more) {
   if (!fs::exists(folder / "text.txt")) write(folder / "text.txt", prose(4000));

@@ -26,10 +26,11 @@ struct Outcome {
   int64_t peak_bytes = 0;  // of memory
 };
 
-// A running `aviary ARGUMENTS`, started in `folder`; ended with SIGKILL when the test ends first.
+// A running `aviary ARGUMENTS`, started in `folder`, that reads the file `input`; ended with SIGKILL when the
+// test ends first.
 class Process {
  public:
-  Process(const fs::path& folder, const Arguments& arguments);
+  Process(const fs::path& folder, const Arguments& arguments, const fs::path& input = "/dev/null");
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
   ~Process();
@@ -45,7 +46,7 @@ class Process {
   double started_ = 0;
 };
 
-Outcome run(const fs::path& folder, const Arguments& arguments);
+Outcome run(const fs::path& folder, const Arguments& arguments, const fs::path& input = "/dev/null");
 
 // Exit code `code`, and on stderr exactly one line, a sentence with each of `words`.
 void expect_refusal(const Outcome& outcome, const std::vector<std::string>& words, int code = 1);
@@ -62,6 +63,8 @@ std::string prose(size_t bytes, uint64_t seed = 1);
 
 // Flags of a model of bytes that trains in a moment.
 extern const Arguments tiny;
+// The same with another tokenizer.
+Arguments tiny_with(const std::string& tokenizer);
 // Trains it on folder/text.txt (which is written when missing) for so many steps, into folder/run.
 void train_tiny(const fs::path& folder, int steps = 3, const Arguments& more = {});
 

@@ -1,0 +1,58 @@
+// aviary detokenize: the bytes of tokens.
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cstdio>
+
+#include "base/error.h"
+#include "cli/cli.h"
+#include "text/utf8.h"
+
+namespace aviary::cli {
+namespace {
+
+struct Flags {
+  std::vector<std::string> ids;
+  TokenizerFlags tokenizer;
+};
+
+// Writes the bytes of every id in `text`, where white space, commas and brackets stand between them. Throws
+// Error for anything else and for ids that the tokenizer does not have; `where` says where the text is from.
+void write_tokens(std::string_view text, std::string_view where, const Tokenizer& tokenizer) {
+  constexpr std::string_view separators = " \t\r\n,[]";
+  for (;;) {
+    text.remove_prefix(std::min(text.find_first_not_of(separators), text.size()));
+    if (text.empty()) return;
+    const std::string_view word = text.substr(0, text.find_first_of(separators));
+    int64_t id = -1;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), id);
+    require(
+        end == word.data() + word.size() && (error == std::errc() || error == std::errc::result_out_of_range),
+        "detokenize: \"{}\" in {} is no token id; expected whole numbers with spaces or commas between them",
+        excerpt(word), where);
+    require(error == std::errc() && id >= 0 && id < tokenizer.vocab_size(),
+            "detokenize: {} in {} is no token of this tokenizer, whose ids are 0 to {}", excerpt(word), where,
+            tokenizer.vocab_size() - 1);
+    const std::string_view bytes = tokenizer.bytes_of(static_cast<int32_t>(id));
+    std::fwrite(bytes.data(), 1, bytes.size(), stdout);
+    text.remove_prefix(word.size());
+  }
+}
+
+int detokenize(const Flags& flags) {
+  const TokenizerPtr tokenizer = flags.tokenizer.open();
+  if (flags.ids.empty()) write_tokens(read_input("-"), "the input", *tokenizer);
+  for (const std::string& ids : flags.ids) write_tokens(ids, "the command line", *tokenizer);
+  return 0;
+}
+
+}  // namespace
+
+Action add_detokenize(CLI::App& command) {
+  auto flags = std::make_shared<Flags>();
+  command.add_option("ids", flags->ids, "Token ids (default: what comes in)");
+  flags->tokenizer.add_to(command);
+  return [flags] { return detokenize(*flags); };
+}
+
+}  // namespace aviary::cli

@@ -1,0 +1,57 @@
+// aviary tokenize: the tokens of a text.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cli/cli.h"
+#include "text/utf8.h"
+
+namespace aviary::cli {
+namespace {
+
+struct Flags {
+  std::string text = "-";
+  TokenizerFlags tokenizer;
+  bool ids = false, json = false, count = false;
+};
+
+// The ids one behind the other.
+void print_ids(std::span<const int32_t> tokens, std::string_view separator) {
+  constexpr size_t piece = 4096;
+  for (size_t begin = 0; begin < tokens.size(); begin += piece) {
+    const auto part = tokens.subspan(begin, std::min(piece, tokens.size() - begin));
+    fmt::print("{}{}", begin == 0 ? "" : separator, fmt::join(part, separator));
+  }
+}
+
+int tokenize(const Flags& flags) {
+  const TokenizerPtr tokenizer = flags.tokenizer.open();
+  const std::vector<int32_t> tokens = tokenizer->encode(read_input(flags.text));
+  if (flags.count) {
+    fmt::print("{}\n", tokens.size());
+  } else if (flags.json) {
+    fmt::print("{{\"count\": {}, \"tokens\": [", tokens.size());
+    print_ids(tokens, ", ");
+    fmt::print("]}}\n");
+  } else if (flags.ids) {
+    print_ids(tokens, " ");
+    fmt::print("\n");
+  } else {
+    for (int32_t token : tokens) fmt::print("{:>7}  \"{}\"\n", token, escaped(tokenizer->bytes_of(token)));
+  }
+  return 0;
+}
+
+}  // namespace
+
+Action add_tokenize(CLI::App& command) {
+  auto flags = std::make_shared<Flags>();
+  command.add_option("text", flags->text, "A file, or - for what comes in (default)");
+  flags->tokenizer.add_to(command);
+  auto* ids = command.add_flag("--ids", flags->ids, "Only the ids, on one line, as detokenize reads them");
+  auto* json = command.add_flag("--json", flags->json, "The ids and their number as JSON")->excludes(ids);
+  command.add_flag("--count", flags->count, "Only the number of tokens")->excludes(ids)->excludes(json);
+  return [flags] { return tokenize(*flags); };
+}
+
+}  // namespace aviary::cli

@@ -1,0 +1,78 @@
+// Finding, checking and learning the tokenizer that a command works with.
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/interrupt.h"
+#include "base/progress.h"
+#include "cli/cli.h"
+#include "text/tokenizer_file.h"
+#include "text/vocabulary_trainer.h"
+
+namespace aviary::cli {
+
+namespace {
+
+constexpr int64_t largest_input = int64_t{4} << 30;
+
+}  // namespace
+
+TokenizerPtr open_tokenizer(const std::string& name) {
+  if (name == "bytes") return make_bytes_tokenizer();
+  return read_tokenizer(read_file(name, largest_tokenizer_file), name);
+}
+
+void require_fit(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& model) {
+  require(tokenizer.vocab_size() <= config.vocab_size,
+          "{}: the tokenizer has {} tokens, but the model only {}: not the one it was trained with", model,
+          tokenizer.vocab_size(), config.vocab_size);
+}
+
+void TokenizerFlags::add_to(CLI::App& command) {
+  command.add_option("--tokenizer", tokenizer,
+                     "bytes, or a file (World vocabulary, tokenizer.json, vocab.json)");
+  command.add_option("--model", model, "The tokenizer of this model (default: of the newest run)");
+}
+
+TokenizerPtr TokenizerFlags::open() const {
+  if (model.empty() && !tokenizer.empty()) return open_tokenizer(tokenizer);
+  const std::filesystem::path path = find_model(model);
+  const TensorFile file = read_tensor_file(path);
+  const ModelConfig config = config_of(file, path.string());
+  TokenizerPtr found =
+      tokenizer.empty() ? tokenizer_of(file, path.string(), config) : open_tokenizer(tokenizer);
+  if (!found && config.vocab_size == 256) found = make_bytes_tokenizer();
+  require(found != nullptr, "{}: the file carries no tokenizer; name its vocabulary with --tokenizer FILE",
+          path.string());
+  require_fit(*found, config, path.string());
+  return found;
+}
+
+std::string learn_vocabulary(std::string_view text, int32_t size) {
+  const InterruptGuard guard;
+  constexpr int64_t all = 1000;
+  Progress progress({.label = "vocabulary", .total = all, .unit = "", .summary = false});
+  return train_vocabulary(text, size, {.progress = [&](double done) {
+                            progress.update(static_cast<int64_t>(done * all));
+                            return !guard.interrupted();
+                          }});
+}
+
+std::string read_input(const std::string& path) {
+  if (path != "-") return read_file(path, largest_input);
+  std::string content;
+  for (;;) {
+    constexpr size_t piece = size_t{1} << 16;
+    const size_t filled = content.size();
+    content.resize(filled + piece);
+    const size_t count = std::fread(content.data() + filled, 1, piece, stdin);
+    content.resize(filled + count);
+    require(!std::ferror(stdin), "the input cannot be read: {}", std::strerror(errno));
+    require(std::ssize(content) <= largest_input, "the input is larger than {} bytes; cut it", largest_input);
+    if (count == 0) return content;
+  }
+}
+
+}  // namespace aviary::cli

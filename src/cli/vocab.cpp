@@ -1,0 +1,53 @@
+// aviary vocab: vocabularies.
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/human.h"
+#include "cli/cli.h"
+#include "data/corpus.h"
+
+namespace aviary::cli {
+namespace {
+
+struct Flags {
+  std::string text, out;
+  int32_t size = 8192;
+};
+
+int train_vocabulary_file(const Flags& flags) {
+  const TextFile file(flags.text);
+  for (const std::string& note : file.report().notes) fmt::print("note: {}\n", note);
+  AtomicFile out(flags.out);  // whether it can be written shows before the work
+  const std::string vocabulary = learn_vocabulary(file.text(), flags.size);
+  if (vocabulary.empty()) {
+    fmt::print("Stopped; nothing was written.\n");
+    return 130;
+  }
+  out.write(vocabulary);
+  out.commit();
+  const TokenizerPtr tokenizer = make_world_tokenizer(vocabulary);
+  const auto tokens = std::ssize(tokenizer->encode(file.text()));
+  fmt::print("{}: {} tokens. The text, {} bytes, is {} of them: {:.2f} bytes each\n", flags.out,
+             with_commas(tokenizer->vocab_size()), with_commas(std::ssize(file.text())), with_commas(tokens),
+             static_cast<double>(file.text().size()) / static_cast<double>(tokens));
+  if (tokenizer->vocab_size() < flags.size)
+    fmt::print("The text is too short for {} tokens worth having.\n", with_commas(flags.size));
+  return 0;
+}
+
+}  // namespace
+
+Action add_vocab(CLI::App& command) {
+  auto flags = std::make_shared<Flags>();
+  command.require_subcommand(1);
+  CLI::App* train = command.add_subcommand("train", "Learn a vocabulary from a text, in the World format");
+  train->add_option("text", flags->text, "The text to learn from (UTF-8)")->required();
+  train->add_option("--size", flags->size, "Tokens, the 256 bytes and the end of text among them")
+      ->check(CLI::Range(257, 65536))
+      ->capture_default_str();
+  train->add_option("--out", flags->out, "The file to write")->required();
+  return [flags] { return train_vocabulary_file(*flags); };
+}
+
+}  // namespace aviary::cli
