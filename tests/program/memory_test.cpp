@@ -1,5 +1,8 @@
 // What the program may take of the machine's memory. Models here are of real shapes, with random weights.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <memory>
 
 #include "formats/pth.h"
 #include "models/model.h"
@@ -11,12 +14,12 @@ namespace {
 constexpr int64_t slack = int64_t{48} << 20;  // the program, its threads, its scratch memory
 
 // A .pth in bf16, as checkpoints are published. Returns the number of parameters.
-int64_t write_random_model(const fs::path& path) {
+int64_t write_random_model(const fs::path& path, int64_t vocabulary, int64_t layers, int64_t width) {
   ModelConfig config;
   config.version = "rwkv7";
-  config.n_layer = 6;
-  config.n_embd = 1024;
-  config.vocab_size = 256;
+  config.n_layer = layers;
+  config.n_embd = width;
+  config.vocab_size = vocabulary;
   config.head_size = 64;
   const std::unique_ptr<Model> model = create_model(model_version("rwkv7").complete(config));
   Random random(1);
@@ -37,12 +40,43 @@ int64_t write_random_model(const fs::path& path) {
 TEST(MemoryLong, GeneratingTakesTheFileAndTheWeightsOnce) {
   if (sanitized) GTEST_SKIP() << "sanitizers use memory of their own";
   const TestFolder folder;
-  const int64_t parameters = write_random_model(folder / "model.pth");
+  const int64_t parameters = write_random_model(folder / "model.pth", 256, 6, 1024);
   const int64_t file = static_cast<int64_t>(fs::file_size(folder / "model.pth"));
   ASSERT_GT(file, 100 << 20);
   const Outcome outcome = run(folder.path(), {"logits", "model.pth", "--tokens", "1,2,3"});
   expect_success(outcome);
   EXPECT_LT(outcome.peak_bytes, file + parameters * 4 + slack);
+}
+
+// Bounds the memory of the programs that are started while it lives: their heap, stacks and other private
+// pages, not the files that they map.
+class PrivateMemoryLimit {
+ public:
+  explicit PrivateMemoryLimit(rlim_t bytes) {
+    getrlimit(RLIMIT_DATA, &before_);
+    rlimit limit = before_;
+    limit.rlim_cur = bytes;
+    setrlimit(RLIMIT_DATA, &limit);
+  }
+  ~PrivateMemoryLimit() { setrlimit(RLIMIT_DATA, &before_); }
+  PrivateMemoryLimit(const PrivateMemoryLimit&) = delete;
+  PrivateMemoryLimit& operator=(const PrivateMemoryLimit&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+TEST(MemoryLong, ConvertingTakesLittleMemoryWhateverTheModelsSize) {
+  if (sanitized) GTEST_SKIP() << "sanitizers use memory of their own";
+  const TestFolder folder;
+  ASSERT_GT(write_random_model(folder / "model.pth", 65536, 4, 512) * 4, 300'000'000);
+  for (const Arguments& to : {Arguments{"model.gguf", "--type", "q8_0"}, Arguments{"model.safetensors"},
+                              Arguments{"f32.pth", "--type", "f32"}}) {
+    const auto limit = std::make_unique<PrivateMemoryLimit>(rlim_t{200} << 20);
+    const Outcome outcome = run(folder.path(), Arguments{"convert", "model.pth"} + to);
+    expect_success(outcome);
+    fs::remove(folder / to[0]);
+  }
 }
 
 }  // namespace
