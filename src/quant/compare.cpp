@@ -69,14 +69,17 @@ ModelComparison mean_of(ModelComparison sums) {
   return sums;
 }
 
+// Four digits are enough for a report.
+double short_number(double x) { return std::stod(fmt::format("{:.4g}", x)); }
+
 Json json_of(const ModelComparison& comparison) {
   if (!comparison.finite) return {{"finite", false}};
   return {{"tokens", comparison.tokens},
-          {"perplexity_before", comparison.original_perplexity()},
-          {"perplexity_after", comparison.quantized_perplexity()},
-          {"mean_divergence", comparison.mean_divergence},
-          {"largest_divergence", comparison.largest_divergence},
-          {"same_choice", comparison.same_choice}};
+          {"perplexity_before", short_number(comparison.original_perplexity())},
+          {"perplexity_after", short_number(comparison.quantized_perplexity())},
+          {"mean_divergence", short_number(comparison.mean_divergence)},
+          {"largest_divergence", short_number(comparison.largest_divergence)},
+          {"same_choice", short_number(comparison.same_choice)}};
 }
 
 }  // namespace
@@ -140,8 +143,8 @@ std::string to_json(const QuantizationPlan& plan, const ModelComparison* compari
   for (const PlannedTensor& tensor : plan.tensors) {
     Json entry{{"type", name_of(tensor.stored.type)}};
     if (std::isfinite(tensor.error.rms) && tensor.error.rms > 0) {
-      entry["rms"] = tensor.error.rms;
-      entry["largest"] = tensor.error.largest;
+      entry["rms"] = short_number(tensor.error.rms);
+      entry["largest"] = short_number(tensor.error.largest);
     }
     if (!tensor.reason.empty()) entry["reason"] = tensor.reason;
     tensors[tensor.stored.source.name] = std::move(entry);
