@@ -285,7 +285,7 @@ std::string small_file() {
   TestFolder folder;
   const std::unique_ptr<Model> model = create_model({.version = "rwkv7",
                                                      .recipe = "",
-                                                     .n_layer = 2,
+                                                     .n_layer = 1,
                                                      .n_embd = 8,
                                                      .vocab_size = 16,
                                                      .head_size = 8,
@@ -316,14 +316,14 @@ bool is_read(const std::string& text) {
 }
 
 // Where the descriptions of the tensors end.
-size_t head_of(const std::string& file) { return file.rfind("blk.1.time_mix_lerp_fused.weight") + 80; }
+size_t head_of(const std::string& file) { return file.rfind("blk.0.time_mix_lerp_fused.weight") + 80; }
 
 TEST(GgufWriter, HugeNumbersAnywhereInTheHeadAreReadOrRefused) {
   const std::string file = small_file();
   ASSERT_TRUE(is_read(file));
   int refused = 0;
   for (size_t at = 4; at + 8 < head_of(file); ++at)
-    for (uint64_t huge : {~uint64_t{0}, uint64_t{1} << 63, uint64_t{1} << 40, (uint64_t{1} << 32) - 1}) {
+    for (uint64_t huge : {~uint64_t{0}, uint64_t{1} << (at % 2 == 0 ? 63 : 40)}) {
       std::string damaged = file;
       damaged.replace(at, 8, le(huge));
       refused += !is_read(damaged);
