@@ -33,7 +33,8 @@ class Convert : public testing::Test {
   // Type, shape and statistics of every tensor by its name.
   std::map<std::string, Json> tensors_of(const std::string& model) {
     std::map<std::string, Json> tensors;
-    for (const Json& tensor : inspect(model)["tensors"]) tensors[tensor["name"]] = tensor;
+    const Json all = inspect(model);
+    for (const Json& tensor : all["tensors"]) tensors[tensor["name"]] = tensor;
     return tensors;
   }
 
