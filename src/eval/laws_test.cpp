@@ -1,5 +1,5 @@
-// The laws that every registered version obeys. A version that is registered is tested here without another
-// line.
+// The laws that every registered version obeys, as it is and with each of its options. A version that is
+// registered is tested here without another line.
 #include "eval/laws.h"
 
 #include <gtest/gtest.h>
@@ -7,22 +7,54 @@
 #include "base/files.h"
 #include "base/test_folder.h"
 #include "formats/checkpoint.h"
+#include "models/recognize.h"
 
 namespace aviary {
 namespace {
 
 const int64_t chunk = kernels::wkv_chunk;
+const int64_t context = 2 * chunk;  // of versions that are bound to one; some texts here are longer
 
-class Laws : public testing::TestWithParam<const ModelVersion*> {
+// A version, and an option that is switched on, if any.
+struct Member {
+  const ModelVersion* version;
+  const ModelOption* option = nullptr;
+};
+
+std::vector<Member> members() {
+  std::vector<Member> all;
+  for (const ModelVersion* version : model_versions()) {
+    all.push_back({version});
+    for (const ModelOption& option : model_options())
+      if (version->takes(option.name)) all.push_back({version, &option});
+  }
+  return all;
+}
+
+std::string label_of(const testing::TestParamInfo<Member>& info) {
+  std::string name = info.param.version->name;
+  if (info.param.option) name += std::string("_with_") + info.param.option->name;
+  for (char& c : name)
+    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+  return name;
+}
+
+class Laws : public testing::TestWithParam<Member> {
  protected:
+  const ModelVersion& version() const { return *GetParam().version; }
+
   // A small model whose every number is random, so that no gradient vanishes.
   std::unique_ptr<Model> random_model(Dtype dtype, int64_t width = 16, int64_t head_size = 8,
                                       uint64_t seed = 1) {
     ModelConfig config{
-        .version = GetParam()->name, .recipe = "", .n_layer = 2, .n_embd = width, .vocab_size = 11};
+        .version = version().name, .n_layer = 2, .n_embd = width, .vocab_size = 11, .ctx_len = context};
+    if (const ModelOption* option = GetParam().option) {
+      config.*option->member = option->sample;
+      if (std::string_view(option->name) == "head_qk_max") config.head_qk = 8;
+    }
     try {
       config.head_size = head_size;
-      GetParam()->complete(config);
+      version().complete(config);
     } catch (const Error&) {
       config.head_size = 0;  // a version without heads
     }
@@ -127,22 +159,24 @@ TEST_P(Laws, IsRecognizedByNamesAndShapesAlone) {
     shapes.emplace_back(parameter.spec.name, parameter.spec.shape);
   int claims = 0;
   for (const ModelVersion* version : model_versions())
-    if (auto config = version->recognize(shapes)) {
+    if (auto config = recognize_as(*version, shapes)) {
       ++claims;
-      EXPECT_EQ(version, GetParam());
-      EXPECT_EQ(version->complete(*config), model->config());
+      EXPECT_EQ(version, GetParam().version);
+      ModelConfig expected = model->config();
+      expected.head_qk_max = 0;  // no tensor tells
+      if (model->context_limit() == 0) expected.ctx_len = 0;
+      EXPECT_EQ(version->complete(*config), expected);
     }
   EXPECT_EQ(claims, 1) << "exactly one version must claim these tensors";
 }
 
 TEST_P(Laws, IsDescribedInTheDocuments) {
   const std::string page = read_file(std::string(AVIARY_SOURCE_DIR) + "/docs/versions.md", 1 << 20);
-  EXPECT_NE(page.find(GetParam()->title), std::string::npos)
-      << "docs/versions.md has no section on " << GetParam()->title;
+  EXPECT_NE(page.find(version().title), std::string::npos)
+      << "docs/versions.md has no section on " << version().title;
 }
 
-INSTANTIATE_TEST_SUITE_P(Registry, Laws, testing::ValuesIn(model_versions()),
-                         [](const auto& info) { return std::string(info.param->name); });
+INSTANTIATE_TEST_SUITE_P(Registry, Laws, testing::ValuesIn(members()), label_of);
 
 }  // namespace
 }  // namespace aviary

@@ -18,22 +18,14 @@ constexpr const char* tokenizer_key = "aviary.tokenizer";
 constexpr const char* vocabulary_key = "aviary.vocabulary";
 constexpr const char* hash_key = "aviary.tokenizer_hash";
 
-// Every size of a config by name, for reading and writing.
-constexpr std::pair<const char*, int64_t ModelConfig::*> sizes[] = {
-    {"n_layer", &ModelConfig::n_layer},       {"n_embd", &ModelConfig::n_embd},
-    {"vocab_size", &ModelConfig::vocab_size}, {"head_size", &ModelConfig::head_size},
-    {"dim_ffn", &ModelConfig::dim_ffn},       {"ctx_len", &ModelConfig::ctx_len},
-    {"rank_decay", &ModelConfig::rank_decay}, {"rank_a", &ModelConfig::rank_a},
-    {"rank_v", &ModelConfig::rank_v},         {"rank_gate", &ModelConfig::rank_gate},
-};
-
 ModelConfig from_json(const std::string& text, const std::string& where) {
   const Json json = Json::parse(text, nullptr, false);
   require(json.is_object() && json.value("version", Json()).is_string(),
           "{}: the metadata entry {} is not a config in JSON", where, config_key);
-  ModelConfig config{.version = json["version"], .recipe = ""};
+  ModelConfig config{.version = json["version"]};
   if (json.contains("recipe") && json["recipe"].is_string()) config.recipe = json["recipe"];
-  for (auto [name, member] : sizes) {
+  if (json.contains("variant") && json["variant"].is_string()) config.variant = json["variant"];
+  for (auto [name, member] : config_numbers()) {
     if (!json.contains(name)) continue;
     require(json[name].is_number_integer() && json[name] >= 0 && json[name] <= int64_t{1} << 32,
             "{}: {} in the metadata entry {} is {}, expected a size", where, name, config_key,
@@ -112,7 +104,9 @@ TokenizerPtr tokenizer_of(const TensorFile& file, const std::string& where, cons
 
 std::string to_json(const ModelConfig& config) {
   Json json{{"version", config.version}, {"recipe", config.recipe}};
-  for (auto [name, member] : sizes) json[name] = config.*member;
+  if (!config.variant.empty()) json["variant"] = config.variant;
+  for (auto [name, member] : config_numbers())
+    if (config.*member != 0) json[name] = config.*member;
   return json.dump();
 }
 

@@ -130,6 +130,12 @@ void dropout(const float* x, double p, uint64_t seed, int64_t count, float* y);
 void gather_rows(const float* table, const int32_t* ids, int64_t rows, int64_t cols, float* y);
 void scatter_add_rows(const float* dy, const int32_t* ids, int64_t rows, int64_t cols, float* dtable);
 
+// ---- Sums over rows of a matrix [rows, cols].
+// dots[i] = row i * q
+void dot_rows(const float* q, const float* matrix, int64_t rows, int64_t cols, float* dots);
+// y += sum over i of weights[i] * row i
+void add_weighted_rows(const float* weights, const float* matrix, int64_t rows, int64_t cols, float* y);
+
 // ---- Loss. logits [rows, cols] become the gradient of scale * (sum of cross entropies), plus, with l2wrap,
 // the term that pulls the largest logit of each row to 0. losses [rows]. A target < 0 counts for nothing.
 void cross_entropy(float* logits, const int32_t* targets, int64_t rows, int64_t cols, float scale,

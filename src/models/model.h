@@ -22,6 +22,12 @@ inline Var layer_norm(Context& c, const Var& x, Norm& norm) {
   return layer_norm(c, x, norm.weight, norm.bias);
 }
 
+// What the logits are made of: x head^T, and Head-QK's copies where the model has it.
+struct Output {
+  Var x;
+  Copies copies;
+};
+
 class Model {
  public:
   virtual ~Model() = default;
@@ -32,14 +38,34 @@ class Model {
   const std::vector<StateSpec>& state_specs() const { return state_specs_; }
   Dtype dtype() const { return parameters_.dtype(); }
 
-  // tokens [N] of c.sequences -> the hidden rows [N, n_embd] in front of the output matrix. state: one Var
-  // per spec, [S, ...]; becomes the state after the tokens.
-  virtual Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) = 0;
+  // tokens [N] of c.sequences -> what the logits are made of. state: one Var per spec, [S, ...]; becomes the
+  // state after the tokens.
+  Output forward(Context& c, std::span<const int32_t> tokens, std::span<Var> state);
   // The output matrix [vocab_size, n_embd].
   virtual Weight& head() = 0;
+  // The most tokens that the model can look at, 0 for as many as there are. Beyond it, the last so many are
+  // read again for every token (Runner).
+  int64_t context_limit() const { return context_limit_; }
+  // The part of the state that holds the last context_limit() tokens, for the Runner.
+  size_t window() const { return window_; }
 
  protected:
   Model(ModelConfig config, Dtype dtype) : config_(std::move(config)), parameters_(dtype) {}
+
+  // The hidden rows [N, n_embd] in front of the output matrix.
+  virtual Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) = 0;
+  // What is done to the hidden rows between Head-QK, which sees them before, and the output matrix.
+  virtual Var before_head(Context&, const Var& x) { return x; }
+
+  // For versions that cannot look at more tokens than so many.
+  void limit_context(int64_t tokens) {
+    context_limit_ = tokens;
+    window_ = add_state({"window", {tokens}});
+  }
+
+  // Head-QK of this width: parameters head_q, head_k, their biases where `biased`, and the history that they
+  // look at. Weights start at init_q and init_k.
+  void add_head_qk(int64_t width, bool biased, Initializer init_q, Initializer init_k);
 
   // `name`.weight and `name`.bias of n_embd channels, starting at `weight` and 0.
   Norm add_norm(const std::string& name, double weight = 1);
@@ -53,6 +79,18 @@ class Model {
   ModelConfig config_;
   ParameterTable parameters_;
   std::vector<StateSpec> state_specs_;
+
+ private:
+  struct HeadQk {
+    Weight &q, &k;
+    Weight *q_bias, *k_bias;
+    size_t keys, ids;  // of the state
+  };
+  std::optional<HeadQk> head_qk_;
+  int64_t context_limit_ = 0;
+  size_t window_ = 0;
+
+  friend std::unique_ptr<Model> create_model(const ModelConfig& config, Dtype dtype);
 };
 
 // How a version is trained unless the user says otherwise.
@@ -74,9 +112,10 @@ struct ModelVersion {
   const char* name;   // "rwkv7"
   const char* title;  // "RWKV-7 Goose"
   int year;
-  const char* recurrence;            // one line
-  const char* source;                // paper or original
-  std::vector<std::string> recipes;  // the default first
+  const char* recurrence;                 // one line
+  const char* source;                     // paper or original
+  std::vector<std::string> recipes;       // the default first
+  std::vector<std::string> options = {};  // of model_options(), that it takes
 
   // The config of a checkpoint that is of this version, by names and shapes alone.
   std::optional<ModelConfig> (*recognize)(const ShapeMap& shapes);
@@ -84,6 +123,8 @@ struct ModelVersion {
   ModelConfig (*complete)(ModelConfig config);
   std::unique_ptr<Model> (*create)(const ModelConfig& config, Dtype dtype);
   TrainingRecipe (*training)(const std::string& recipe);
+
+  bool takes(std::string_view option) const;
 };
 
 // A file src/models/<name>.cpp enters the registry by defining AVIARY_MODEL(<name>) { ...fields of
@@ -99,6 +140,9 @@ const ModelVersion& model_version(const std::string& name);
 // `where`, when there is none, when it does not run here, and when tensors are missing.
 ModelConfig recognize_version(const ShapeMap& shapes, const std::string& where);
 // Creates a model with uninitialized (zero) parameters.
-std::unique_ptr<Model> create_model(const ModelConfig& config, Dtype dtype = Dtype::f32);
+std::unique_ptr<Model> create_model(const ModelConfig& config, Dtype dtype);
+inline std::unique_ptr<Model> create_model(const ModelConfig& config) {
+  return create_model(config, Dtype::f32);
+}
 
 }  // namespace aviary

@@ -73,8 +73,6 @@ constexpr Relative relatives[] = {
      [](const Names& n) { return n.has("ffn.time_mix_k") && n.size({"att.time_decay"}, 1) == 1; }},
     {"rwkv4-ffnpre", "RWKV-4 with ffnPre",
      [](const Names& n) { return n.has("ffn.time_mix_k") && n.has("ffnPre.key.weight"); }},
-    {"rwkv4-headqk", "RWKV-4 with Head-QK",
-     [](const Names& n) { return n.has("ffn.time_mix_k") && n.has("head_q.weight"); }},
     {"rwkv2", "RWKV-2", [](const Names& n) { return n.has("ffn.time_mix") && n.has("att.time_decay"); }},
     {"mha-pro", "MHA_pro, rotary attention with time weights",
      [](const Names& n) { return n.has("attn.head_mix.weight"); }},
@@ -112,8 +110,8 @@ Needs needs_of(ModelConfig config, const ShapeMap& shapes) {
   config.n_layer = 2;
   config.n_embd = 64;
   config.vocab_size = 2;
-  config.head_size = config.dim_ffn = 0;
-  config.rank_decay = config.rank_a = config.rank_v = config.rank_gate = 0;
+  config.head_size = config.dim_att = config.dim_ffn = config.ctx_len = 0;
+  config.rank_decay = config.rank_a = config.rank_v = config.rank_gate = config.rank_mix = 0;
   const auto model = create_model(config);
   const int64_t layers = std::min(count_blocks(shapes), static_cast<int64_t>(shapes.size()));
   Needs needs;
@@ -135,7 +133,7 @@ Needs needs_of(ModelConfig config, const ShapeMap& shapes) {
 std::optional<Recognition> nearest(const ShapeMap& shapes, const Names& names) {
   std::optional<Recognition> best;
   for (const ModelVersion* version : model_versions()) {
-    Needs needs = needs_of({.version = version->name, .recipe = ""}, shapes);
+    Needs needs = needs_of({.version = version->name}, shapes);
     if (4 * needs.missing.size() > needs.needed || (best && needs.missing.size() >= best->missing.size()))
       continue;
     best = Recognition{.name = version->name,
@@ -155,6 +153,13 @@ bool is_registered(const char* name) {
 
 }  // namespace
 
+std::optional<ModelConfig> recognize_as(const ModelVersion& version, const ShapeMap& shapes) {
+  std::optional<ModelConfig> config = version.recognize(shapes);
+  const Shape* head_q = find_shape(shapes, "head_q.weight");
+  if (config && head_q && head_q->rank() == 2) config->head_qk = (*head_q)[0];
+  return config;
+}
+
 std::optional<Recognition> recognize(const ShapeMap& shapes) {
   const Names names(shapes);
   for (const Relative& relative : relatives) {
@@ -165,7 +170,7 @@ std::optional<Recognition> recognize(const ShapeMap& shapes) {
     return found;
   }
   for (const ModelVersion* version : model_versions())
-    if (auto config = version->recognize(shapes)) {
+    if (auto config = recognize_as(*version, shapes)) {
       Recognition found{.name = version->name,
                         .title = version->title,
                         .config = *config,

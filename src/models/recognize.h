@@ -14,6 +14,9 @@ struct Recognition {
   bool runnable = false;             // the version is registered and nothing is missing
 };
 
+// The config of a model of this version, when the tensors are those of one.
+std::optional<ModelConfig> recognize_as(const ModelVersion& version, const ShapeMap& shapes);
+
 // Nothing when it is no model that is known here.
 std::optional<Recognition> recognize(const ShapeMap& shapes);
 

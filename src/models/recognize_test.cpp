@@ -9,8 +9,7 @@ namespace {
 
 ShapeMap shapes_of(const std::string& version) {
   ShapeMap shapes;
-  const auto model =
-      create_model({.version = version, .recipe = "", .n_layer = 3, .n_embd = 32, .vocab_size = 11});
+  const auto model = create_model({.version = version, .n_layer = 3, .n_embd = 32, .vocab_size = 11});
   for (const Parameter& parameter : model->parameters())
     shapes.emplace_back(parameter.spec.name, parameter.spec.shape);
   return shapes;
@@ -41,8 +40,7 @@ TEST(Recognize, KnowsEveryRegisteredVersion) {
 TEST(Recognize, NamesTheOneTensorThatIsMissing) {
   for (const ModelVersion* version : model_versions()) {
     const ShapeMap whole = shapes_of(version->name);
-    const auto model =
-        create_model({.version = version->name, .recipe = "", .n_layer = 3, .n_embd = 32, .vocab_size = 11});
+    const auto model = create_model({.version = version->name, .n_layer = 3, .n_embd = 32, .vocab_size = 11});
     for (size_t i = 0; i < whole.size(); ++i) {
       ShapeMap rest = whole;
       rest.erase(rest.begin() + static_cast<int64_t>(i));

@@ -29,6 +29,38 @@ const ModelVersion& model_version(const std::string& name) {
   fail("unknown model version \"{}\"; known are {}", name, known);
 }
 
+Output Model::forward(Context& c, std::span<const int32_t> tokens, std::span<Var> state) {
+  const Var x = hidden(c, tokens, state);  // [N, C]
+  Output output{before_head(c, x), {}};
+  if (!head_qk_) return output;
+  HeadQk& p = *head_qk_;
+  auto project = [&](Weight& weight, Weight* bias) {
+    const Var y = linear(c, x, weight);  // [N, D]
+    return bias ? activate(c, Activation::none, y, bias) : y;
+  };
+  const Var ids{c.arena.tensor({c.sequences.rows(), 1}, dtype())};
+  from_host(std::vector<double>(tokens.begin(), tokens.end()), ids.value);
+  output.copies = {.q = project(p.q, p.q_bias),
+                   .keys = append_history(c, project(p.k, p.k_bias), state[p.keys]),
+                   .ids = append_history(c, ids, state[p.ids]).value,
+                   .scale = 1 / static_cast<double>(p.q.shape()[0]),
+                   .largest = config_.head_qk_max != 0};
+  return output;
+}
+
+void Model::add_head_qk(int64_t width, bool biased, Initializer init_q, Initializer init_k) {
+  auto bias = [&](const char* name) {
+    return biased ? &parameters_.add({name, {width}, init::constant(0)}) : nullptr;
+  };
+  const Shape matrix{width, config_.n_embd};
+  Weight& q = parameters_.add({"head_q.weight", matrix, std::move(init_q)});
+  Weight* q_bias = bias("head_q.bias");
+  Weight& k = parameters_.add({"head_k.weight", matrix, std::move(init_k)});
+  Weight* k_bias = bias("head_k.bias");
+  const size_t keys = add_state({"head.keys", {width}, 0, true});
+  head_qk_.emplace(HeadQk{q, k, q_bias, k_bias, keys, add_state({"head.ids", {1}, 0, true})});
+}
+
 Norm Model::add_norm(const std::string& name, double weight) {
   Weight& scale = parameters_.add({name + ".weight", {config_.n_embd}, init::constant(weight)});
   return {scale, parameters_.add({name + ".bias", {config_.n_embd}, init::constant(0)})};
@@ -42,7 +74,20 @@ std::unique_ptr<Model> create_model(const ModelConfig& config, Dtype dtype) {
   require(config.n_layer > 0 && config.n_embd > 0 && config.vocab_size > 0,
           "{}: {} layers, width {} and a vocabulary of {}: each must be at least 1", config.version,
           config.n_layer, config.n_embd, config.vocab_size);
-  return version.create(version.complete(config), dtype);
+  for (const ModelOption& option : model_options())
+    require(config.*option.member == 0 || version.takes(option.name),
+            "{}: it has no option {} ({} was given); it takes {}", config.version, option.name,
+            config.*option.member,
+            version.options.empty() ? "none" : fmt::format("{}", fmt::join(version.options, ", ")));
+  auto model = version.create(version.complete(config), dtype);
+  // The width of a version's own Head-QK is its own affair; for the others it is an option.
+  if (model->config().head_qk > 0 && !model->head_qk_)
+    model->add_head_qk(model->config().head_qk, false, init::constant(0), init::orthogonal(0.1));
+  return model;
+}
+
+bool ModelVersion::takes(std::string_view option) const {
+  return std::find(options.begin(), options.end(), option) != options.end();
 }
 
 const Shape* find_shape(const ShapeMap& shapes, std::string_view name) {

@@ -5,7 +5,9 @@
 
 namespace aviary {
 
-// A model and the memory to run it; not for two threads at once. Weights are repacked at the first run.
+// A model and the memory to run it; not for two threads at once. Weights are repacked at the first run. A
+// model that can look at no more than context_limit() tokens reads the last so many again for every further
+// token, as its original does.
 class Runner {
  public:
   explicit Runner(Model& model, kernels::Precision precision = kernels::Precision::f32)
@@ -40,12 +42,23 @@ class Runner {
                             const Sequences& sequences, State& state, const Training& training);
 
  private:
-  Var hidden(Context& c, std::span<const int32_t> tokens, State& state, std::vector<Var>& vars);
+  Output forward(Context& c, std::span<const int32_t> tokens, State& state, std::vector<Var>& vars);
+  // The state becomes that after the step.
+  void advance(std::span<const int32_t> tokens, const Sequences& sequences, const std::vector<Var>& vars,
+               State& state);
+  // Whether the model can look at all that is read then.
+  bool fits(const Sequences& sequences, const State& state) const;
+  Tensor logits_within(std::span<const int32_t> tokens, const Sequences& sequences, State& state, Rows rows);
+  Tensor logits_beyond(std::span<const int32_t> tokens, const Sequences& sequences, State& state, Rows rows);
+  // The part of logits_beyond() for one sequence: calls take(row, logits) for the rows that are wanted.
+  template <typename Take>
+  void read_beyond(std::span<const int32_t> tokens, State& state, Rows rows, Take take);
 
   Model& model_;
   kernels::Precision precision_;
   Arena arena_;
-  Tape tape_{arena_};  // kept for its memory
+  Tape tape_{arena_};   // kept for its memory
+  OwnedTensor beyond_;  // the last result of logits_beyond()
 };
 
 }  // namespace aviary

@@ -172,7 +172,6 @@ std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
   const bool of_channels = decay->rank() == 1 && (*decay)[0] == (*emb)[1];
   if (!of_channels || find_shape(shapes, "blocks.0.att.ln_x.weight")) return {};
   return ModelConfig{.version = "rwkv4",
-                     .recipe = "",
                      .n_layer = count_blocks(shapes),
                      .n_embd = (*emb)[1],
                      .vocab_size = (*emb)[0],
@@ -188,6 +187,7 @@ AVIARY_MODEL(rwkv4){
     .recurrence = "A = e^-w A + e^k v, B = e^-w B + e^k, y = A / B, per channel",
     .source = "arXiv 2305.13048; RWKV-LM RWKV-v4neo, RWKV-v4",
     .recipes = {"v4neo", "v4-original"},
+    .options = {"head_qk", "head_qk_max"},
     .recognize = recognize,
     .complete = complete,
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

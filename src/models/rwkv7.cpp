@@ -238,7 +238,6 @@ std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
   for (const Shape* rank : {ranks[0], ranks[1], ranks[2]})
     if (!rank || rank->rank() != 2) return {};
   ModelConfig config{.version = "rwkv7",
-                     .recipe = "",
                      .n_layer = count_blocks(shapes),
                      .n_embd = (*emb)[1],
                      .vocab_size = (*emb)[0],
@@ -260,6 +259,7 @@ AVIARY_MODEL(rwkv7){
     .recurrence = "S = S diag(decay) + (S a) b^T + v k^T, per head",
     .source = "arXiv 2503.14456; RWKV-LM RWKV-v7/train_temp",
     .recipes = {"v7"},
+    .options = {"head_qk", "head_qk_max"},
     .recognize = recognize,
     .complete = complete,
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

@@ -13,9 +13,13 @@ struct StateSpec {
   std::string name;  // "blocks.0.att.wkv"
   Shape shape;
   double initial = 0;
+  // A row of this shape for every token read: what attention looks back at. Of `capacity` rows the first
+  // `position` are filled, the others are 0.
+  bool history = false;
 };
 
-// The state of `sequences` sequences: tensor i has the shape of spec i behind an axis of sequences.
+// The state of `sequences` sequences: tensor i has the shape of spec i behind an axis of sequences, a history
+// [sequences, capacity, ...].
 class State {
  public:
   State() = default;
@@ -29,7 +33,18 @@ class State {
   // Back to before the first token, in the same memory.
   void reset(const std::vector<StateSpec>& specs);
 
-  int64_t sequences() const { return tensors_.empty() ? 0 : tensors_[0].view().shape()[0]; }
+  int64_t sequences() const { return static_cast<int64_t>(positions_.size()); }
+  // Tokens that each sequence has read.
+  const std::vector<int64_t>& positions() const { return positions_; }
+  void set_position(int64_t sequence, int64_t position) {
+    positions_[static_cast<size_t>(sequence)] = position;
+  }
+  // Rows of every history; 0 when there is none.
+  int64_t capacity() const;
+  // Makes room for `rows` tokens of each sequence, if there are histories. The capacity depends on the
+  // largest number alone.
+  void reserve(int64_t rows);
+
   size_t size() const { return tensors_.size(); }
   const Tensor& operator[](size_t i) const { return tensors_[i].view(); }
   int64_t bytes() const;
@@ -39,9 +54,12 @@ class State {
 
  private:
   std::vector<OwnedTensor> tensors_;
+  std::vector<bool> is_history_;
+  std::vector<int64_t> positions_;
 };
 
-// The largest absolute difference between two states of the same shape.
+// The largest absolute difference between two states of the same kind; infinite when they have read
+// different numbers of tokens.
 double largest_difference(const State& a, const State& b);
 
 }  // namespace aviary

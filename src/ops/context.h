@@ -17,6 +17,11 @@ struct Context {
   Tape* tape = nullptr;      // null: nothing is recorded or kept
   double dropout = 0;        // probability of setting an element to zero, where a model calls dropout()
   Random* random = nullptr;  // for dropout
+  std::span<const int64_t> positions{};  // tokens that each sequence has read before this step; empty: none
+
+  int64_t position(int64_t sequence) const {
+    return positions.empty() ? 0 : positions[static_cast<size_t>(sequence)];
+  }
 
   // The result of an operator: a Var that takes part in differentiation when there is a tape.
   Var result(Shape shape, Dtype dtype) {

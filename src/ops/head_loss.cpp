@@ -1,10 +1,11 @@
 // The output matrix and the cross entropy behind it, fused, so that [N, V] logits never exist as a whole.
-//   loss = mean over rows of (log sum_j e^{l_j} - l_target),  l = x head^T;  dl = (softmax(l) -
-//   onehot(target)) / N l2wrap adds 1e-4 max(l) / N to dl at the largest logit (L2Wrap of the original
-//   trainers; the loss itself stays).
+//   loss = mean over rows of (log sum_j e^{l_j} - l_target),  l = x head^T + copies (head_qk.cpp);
+//   dl = (softmax(l) - onehot(target)) / N;  l2wrap adds 1e-4 max(l) / N to dl at the largest logit (L2Wrap
+//   of the original trainers; the loss itself stays).
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "ops/ops.h"
 
@@ -39,6 +40,24 @@ Tensor rows_of(const Tensor& x, int64_t begin, int64_t rows) {
   return {static_cast<char*>(x.data()) + begin * x.cols() * size_of(x.dtype()), {rows, x.cols()}, x.dtype()};
 }
 
+// 0, 1, ... rows - 1
+std::span<const int64_t> row_numbers(Context& c, int64_t rows) {
+  auto* numbers = static_cast<int64_t*>(c.arena.allocate(rows * static_cast<int64_t>(sizeof(int64_t))));
+  std::iota(numbers, numbers + rows, int64_t{0});
+  return {numbers, static_cast<size_t>(rows)};
+}
+
+// logits = x head^T
+void multiply(Context& c, const Tensor& x, Weight& head, const Tensor& logits) {
+  if (x.dtype() == Dtype::f64) {
+    Context plain{c.arena, c.sequences};
+    copy(linear(plain, {x}, head).value, logits);
+  } else {
+    kernels::matmul(x.as<float>(), x.rows(), x.cols(), head.forward(Layout::out_in, c.precision),
+                    logits.as<float>(), logits.cols(), false);
+  }
+}
+
 // dx = dlogits head and dhead += dlogits^T x.
 void push_back(Context& c, const Tensor& x, const Tensor& dlogits, Weight& head, const Tensor& dx) {
   const int64_t rows = x.rows(), cols = x.cols(), vocabulary = dlogits.cols();
@@ -66,8 +85,22 @@ void push_back(Context& c, const Tensor& x, const Tensor& dlogits, Weight& head,
 
 }  // namespace
 
+Tensor head_logits(Context& c, const Var& x, Weight& head, const Copies& copies,
+                   std::span<const int64_t> rows) {
+  Tensor chosen = x.value;
+  if (std::ssize(rows) != x.rows()) {
+    chosen = c.arena.tensor({std::ssize(rows), x.cols()}, x.dtype());
+    for (int64_t i = 0; i < std::ssize(rows); ++i)
+      copy(rows_of(x.value, rows[static_cast<size_t>(i)], 1), rows_of(chosen, i, 1));
+  }
+  const Tensor logits = c.arena.tensor({std::ssize(rows), head.shape()[0]}, x.dtype());
+  multiply(c, chosen, head, logits);
+  add_copies(c, copies, rows, logits);
+  return logits;
+}
+
 double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t> targets,
-                 const LossOptions& options, std::span<double> losses) {
+                 const LossOptions& options, std::span<double> losses, const Copies& copies) {
   const int64_t rows = x.rows(), vocabulary = head.shape()[0];
   require(static_cast<int64_t>(targets.size()) == rows, "head_loss: {} targets for {} rows", targets.size(),
           rows);
@@ -86,6 +119,7 @@ double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t
 
   const int64_t chunk = std::clamp<int64_t>(chunk_elements / vocabulary, 1, rows);
   Tensor logits = c.arena.reserve({chunk, vocabulary}, x.dtype());
+  const std::span<const int64_t> all = copies.empty() ? std::span<const int64_t>() : row_numbers(c, rows);
   Tensor row_losses = c.arena.reserve({chunk}, Dtype::f64);
   double total = 0;
   for (int64_t begin = 0; begin < rows; begin += chunk) {
@@ -94,19 +128,20 @@ double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t
     const Tensor out(logits.data(), {some, vocabulary}, x.dtype());
     const int32_t* wanted = targets.data() + begin;
     double* loss = row_losses.as<double>();
-    if (x.dtype() == Dtype::f64) {
-      Context plain{c.arena, c.sequences};
-      copy(linear(plain, {part}, head).value, out);
+    const auto numbers =
+        copies.empty() ? all : all.subspan(static_cast<size_t>(begin), static_cast<size_t>(some));
+    multiply(c, part, head, out);
+    add_copies(c, copies, numbers, out);
+    if (x.dtype() == Dtype::f64)
       reference(out.as<double>(), wanted, some, vocabulary, scale, options.l2wrap, loss);
-    } else {
-      kernels::matmul(part.as<float>(), some, x.cols(), head.forward(Layout::out_in, c.precision),
-                      out.as<float>(), vocabulary, false);
+    else
       kernels::cross_entropy(out.as<float>(), wanted, some, vocabulary, static_cast<float>(scale),
                              options.l2wrap, loss);
-    }
     for (int64_t row = 0; row < some; ++row) total += loss[row];
     if (!losses.empty()) std::copy(loss, loss + some, losses.begin() + begin);
-    if (c.tape) push_back(c, part, out, head, dx.empty() ? dx : rows_of(dx, begin, some));
+    if (!c.tape) continue;
+    push_back(c, part, out, head, dx.empty() ? dx : rows_of(dx, begin, some));
+    add_copies_backward(c, copies, numbers, out);
   }
   c.arena.release(logits);
   c.arena.release(row_losses);

@@ -103,15 +103,40 @@ struct Rwkv7Output {
 };
 Var rwkv7_output(Context& c, int64_t heads, const Rwkv7Output& arguments, double epsilon = 64e-5);
 
-// The mean cross entropy of softmax(x head^T) against targets [N] (a target < 0 counts for nothing). The
-// logits are made in chunks of rows and never kept. With a tape, the gradients of loss * scale go to x and
-// head at once; call tape->backward() next. l2wrap adds the term of the original trainers that pulls each
+// Puts the rows of x [N, C] behind the history [S, capacity, C] of their sequences, which has room for them;
+// returns the new history, which `history` becomes.
+Var append_history(Context& c, const Var& x, Var& history);
+
+// Head-QK: row t looks at every token u that its sequence has read, itself included, and adds scale q_t k_u
+// to the logit of that token; of a token that was read several times count all, or the largest only. q [N,
+// D]; keys [S, capacity, D] and ids [S, capacity, 1] are histories that hold this step's rows.
+struct Copies {
+  Var q, keys;
+  Tensor ids;
+  double scale = 0;
+  bool largest = false;
+
+  bool empty() const { return q.empty(); }
+};
+// logits [rows.size(), V] += the copies of these rows of the step.
+void add_copies(Context& c, const Copies& copies, std::span<const int64_t> rows, const Tensor& logits);
+// Adds to the gradients of q and keys what the gradient of these rows' logits means for them.
+void add_copies_backward(Context& c, const Copies& copies, std::span<const int64_t> rows,
+                         const Tensor& dlogits);
+
+// The logits [rows.size(), V] of these rows of the step: x head^T and the copies. Nothing is recorded.
+Tensor head_logits(Context& c, const Var& x, Weight& head, const Copies& copies,
+                   std::span<const int64_t> rows);
+
+// The mean cross entropy of softmax(x head^T + copies) against targets [N] (a target < 0 counts for nothing).
+// The logits are made in chunks of rows and never kept. With a tape, the gradients of loss * scale go to x
+// and head at once; call tape->backward() next. l2wrap adds the term of the original trainers that pulls each
 // row's largest logit to 0. `losses` [N], where given, receives the loss of every row.
 struct LossOptions {
   double scale = 1;
   bool l2wrap = false;
 };
 double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t> targets,
-                 const LossOptions& options, std::span<double> losses = {});
+                 const LossOptions& options, std::span<double> losses = {}, const Copies& copies = {});
 
 }  // namespace aviary

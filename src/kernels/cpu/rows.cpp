@@ -49,6 +49,25 @@ void add_row(const float* x, int64_t count, float* y) {
   });
 }
 
+float dot(const float* x, const float* y, int64_t count) {
+  return sum_vectors(
+      count, [&](auto d, int64_t i) HWY_ATTR { return hn::Mul(hn::LoadU(d, x + i), hn::LoadU(d, y + i)); });
+}
+
+void dots(const float* q, const float* matrix, int64_t rows, int64_t cols, float* out) {
+  for (int64_t row = 0; row < rows; ++row) out[row] = dot(q, matrix + row * cols, cols);
+}
+
+void weighted_rows(const float* weights, const float* matrix, int64_t rows, int64_t cols, float* y) {
+  for (int64_t row = 0; row < rows; ++row) {
+    if (weights[row] == 0) continue;
+    const float* x = matrix + row * cols;
+    for_vectors(cols, [&](auto d, int64_t i) HWY_ATTR {
+      hn::StoreU(hn::MulAdd(hn::Set(d, weights[row]), hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, y + i);
+    });
+  }
+}
+
 }  // namespace aviary::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -60,6 +79,8 @@ HWY_EXPORT(largest);
 HWY_EXPORT(exponentials);
 HWY_EXPORT(scale_range);
 HWY_EXPORT(add_row);
+HWY_EXPORT(dots);
+HWY_EXPORT(weighted_rows);
 
 constexpr float l2wrap_factor = 1e-4f;
 
@@ -78,6 +99,14 @@ void scatter_add_rows(const float* dy, const int32_t* ids, int64_t rows, int64_t
     for (int64_t row = 0; row < rows; ++row)
       HWY_DYNAMIC_DISPATCH(add_row)(dy + row * cols + begin, end - begin, dtable + ids[row] * cols + begin);
   });
+}
+
+void dot_rows(const float* q, const float* matrix, int64_t rows, int64_t cols, float* out) {
+  HWY_DYNAMIC_DISPATCH(dots)(q, matrix, rows, cols, out);
+}
+
+void add_weighted_rows(const float* weights, const float* matrix, int64_t rows, int64_t cols, float* y) {
+  HWY_DYNAMIC_DISPATCH(weighted_rows)(weights, matrix, rows, cols, y);
 }
 
 void cross_entropy(float* logits, const int32_t* targets, int64_t rows, int64_t cols, float scale,

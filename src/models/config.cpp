@@ -1,0 +1,44 @@
+#include "models/config.h"
+
+namespace aviary {
+
+std::span<const ConfigNumber> config_numbers() {
+  static constexpr ConfigNumber numbers[] = {
+      {"n_layer", &ModelConfig::n_layer},
+      {"n_embd", &ModelConfig::n_embd},
+      {"vocab_size", &ModelConfig::vocab_size},
+      {"head_size", &ModelConfig::head_size},
+      {"dim_att", &ModelConfig::dim_att},
+      {"dim_ffn", &ModelConfig::dim_ffn},
+      {"ctx_len", &ModelConfig::ctx_len},
+      {"rank_decay", &ModelConfig::rank_decay},
+      {"rank_a", &ModelConfig::rank_a},
+      {"rank_v", &ModelConfig::rank_v},
+      {"rank_gate", &ModelConfig::rank_gate},
+      {"rank_mix", &ModelConfig::rank_mix},
+      {"head_qk", &ModelConfig::head_qk},
+      {"head_qk_max", &ModelConfig::head_qk_max},
+      {"pre_ffn", &ModelConfig::pre_ffn},
+      {"self_attention", &ModelConfig::self_attention},
+      {"mish_glu", &ModelConfig::mish_glu},
+      {"tiny_att_dim", &ModelConfig::tiny_att_dim},
+      {"tiny_att_layer", &ModelConfig::tiny_att_layer},
+      {"trainable_state", &ModelConfig::trainable_state},
+  };
+  return numbers;
+}
+
+std::span<const ModelOption> model_options() {
+  static constexpr ModelOption options[] = {
+      {"head_qk", &ModelConfig::head_qk, 8, "Width of Head-QK, which copies tokens it attends to"},
+      {"head_qk_max", &ModelConfig::head_qk_max, 1, "Head-QK counts a repeated token once, at its largest"},
+      {"pre_ffn", &ModelConfig::pre_ffn, 1, "1: block 0 has a second channel mix instead of time mixing"},
+      {"self_attention", &ModelConfig::self_attention, 1, "1: attention beside time mixing"},
+      {"mish_glu", &ModelConfig::mish_glu, 1, "1: channel mixing gated by mish"},
+      {"tiny_att_dim", &ModelConfig::tiny_att_dim, 8, "Width of tiny attention behind one block"},
+      {"trainable_state", &ModelConfig::trainable_state, 1, "1: the state before the first token is learned"},
+  };
+  return options;
+}
+
+}  // namespace aviary
