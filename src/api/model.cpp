@@ -15,7 +15,20 @@ inline namespace v0 {
 namespace {
 
 constexpr int64_t chunk = 256;  // tokens read at a time
-constexpr char state_magic[] = {'A', 'V', 'S', 'T', 'A', 'T', 'E', '0'};
+constexpr char state_magic[] = {'A', 'V', 'S', 'T', 'A', 'T', 'E', '1'};
+
+// In front of the numbers of a state.
+struct StateHeader {
+  char magic[8];
+  uint64_t kind;
+  int64_t position, capacity;
+};
+
+StateHeader header_of(uint64_t kind, const inside::NetworkState& values) {
+  StateHeader header{{}, kind, values.positions()[0], values.capacity()};
+  std::memcpy(header.magic, state_magic, sizeof(state_magic));
+  return header;
+}
 
 // FNV-1a of all that decides what a state means: models with the same value may exchange states.
 uint64_t kind_of(const inside::Network& network) {
@@ -111,15 +124,14 @@ double State::max_difference(const State& other) const {
 std::vector<std::byte> State::to_bytes() const {
   require(!empty(), "State::to_bytes: the state is of no model; make one with Model::new_state()");
   const inside::NetworkState& values = implementation_->values;
-  std::vector<std::byte> bytes(sizeof(state_magic) + sizeof(implementation_->kind) +
-                               static_cast<size_t>(values.bytes()));
+  const StateHeader header = header_of(implementation_->kind, values);
+  std::vector<std::byte> bytes(sizeof(header) + static_cast<size_t>(values.bytes()));
   std::byte* to = bytes.data();
   auto append = [&](const void* from, size_t count) {
     std::memcpy(to, from, count);
     to += count;
   };
-  append(state_magic, sizeof(state_magic));
-  append(&implementation_->kind, sizeof(implementation_->kind));
+  append(&header, sizeof(header));
   for (size_t i = 0; i < values.size(); ++i) append(values[i].data(), static_cast<size_t>(values[i].bytes()));
   return bytes;
 }
@@ -191,19 +203,25 @@ State Model::new_state() const {
 }
 
 State Model::state_from_bytes(std::span<const std::byte> bytes) const {
-  constexpr size_t header = sizeof(state_magic) + sizeof(uint64_t);
   State state = new_state();
   inside::NetworkState& values = state.implementation_->values;
-  uint64_t kind = 0;
-  require(bytes.size() >= header && std::memcmp(bytes.data(), state_magic, sizeof(state_magic)) == 0,
+  StateHeader header;
+  require(bytes.size() >= sizeof(header) && std::memcmp(bytes.data(), state_magic, sizeof(state_magic)) == 0,
           "Model::state_from_bytes: these {} bytes are not a state", bytes.size());
-  std::memcpy(&kind, bytes.data() + sizeof(state_magic), sizeof(kind));
-  require(kind == implementation_->kind,
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  require(header.kind == implementation_->kind,
           "Model::state_from_bytes: the state is of a model of another version or other sizes");
-  require(bytes.size() == header + static_cast<size_t>(values.bytes()),
+  require(
+      header.position >= 0 && header.capacity >= 0 && header.capacity <= static_cast<int64_t>(bytes.size()),
+      "Model::state_from_bytes: the state tells of {} tokens and room for {}; it is damaged", header.position,
+      header.capacity);
+  values.reserve(header.capacity);
+  values.set_position(0, header.position);
+  require(bytes.size() == sizeof(header) + static_cast<size_t>(values.bytes()) &&
+              values.capacity() == header.capacity,
           "Model::state_from_bytes: the state has {} bytes, expected {}; it is cut short or damaged",
-          bytes.size(), header + static_cast<size_t>(values.bytes()));
-  const std::byte* from = bytes.data() + header;
+          bytes.size(), sizeof(header) + static_cast<size_t>(values.bytes()));
+  const std::byte* from = bytes.data() + sizeof(header);
   for (size_t i = 0; i < values.size(); from += values[i].bytes(), ++i)
     std::memcpy(values[i].data(), from, static_cast<size_t>(values[i].bytes()));
   return state;

@@ -3,6 +3,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "base/error.h"
@@ -22,13 +23,14 @@ namespace fs = std::filesystem;
 
 struct Flags {
   std::string text, resume, out, version = "rwkv7", recipe, tokenizer, schedule, precision;
-  std::string preset;
+  std::string preset, variant, token_shift;
   // What was given on the command line goes over the plan.
   std::optional<int64_t> steps, layers, width, head_size, vocabulary, context, batch, accumulate, warmup,
       validation_bytes, checkpoint_every, validate_every, sample_every;
   std::optional<double> minutes, learning_rate, final_learning_rate, weight_decay, clip, dropout, beta1,
       beta2;
   std::optional<uint64_t> seed;
+  std::vector<int64_t> options = std::vector<int64_t>(model_options().size());  // in that order
   bool carry_state = false, no_l2wrap = false;
   std::string sample_prompt = "The ";
 };
@@ -53,6 +55,10 @@ TrainConfig configure(const Flags& flags, int64_t bytes) {
   override_with(flags.width, config.model.n_embd);
   override_with(flags.head_size, config.model.head_size);
   override_with(flags.vocabulary, config.model.vocab_size);
+  config.model.variant = flags.variant;
+  config.model.token_shift = flags.token_shift;
+  for (size_t i = 0; i < flags.options.size(); ++i)
+    config.model.*model_options()[i].member = flags.options[i];
   override_with(flags.context, config.context);
   override_with(flags.batch, config.batch);
   override_with(flags.accumulate, config.accumulate);
@@ -83,7 +89,7 @@ TrainConfig configure(const Flags& flags, int64_t bytes) {
   else if (!flags.steps && flags.preset.empty())
     config.minutes = minutes_by_default;
   check(config);
-  config.model = model_version(config.model.version).complete(config.model);
+  config.model = complete(config.model);
   return config;
 }
 
@@ -230,6 +236,13 @@ int train(const Flags& flags) {
   return finish(trainer, {.folder = folder.path(), .sample_prompt = flags.sample_prompt});
 }
 
+// "head_qk" -> "--head-qk"
+std::string flag_of(const ModelOption& option) {
+  std::string flag = std::string("--") + option.name;
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  return flag;
+}
+
 // A run goes on with the settings that it has; a flag that asks for others is a mistake.
 void refuse_changes(const CLI::App& command) {
   for (const CLI::Option* option : command.get_options())
@@ -257,6 +270,7 @@ Action add_train(CLI::App& command) {
       ->capture_default_str()
       ->group(model);
   command.add_option("--recipe", flags->recipe, "rwkv4: v4neo or v4-original")->group(model);
+  command.add_option("--variant", flags->variant, "A spelling of a version that has several")->group(model);
   command.add_option("--layers", flags->layers)->group(model);
   command.add_option("--width", flags->width)->group(model);
   command.add_option("--head-size", flags->head_size)->group(model);
@@ -267,6 +281,18 @@ Action add_train(CLI::App& command) {
       .add_option("--tokenizer", flags->tokenizer,
                   "bytes, or a file (World vocabulary, tokenizer.json, vocab.json)")
       ->group(model);
+  const std::string options =
+      "Options of versions (aviary inspect --versions tells which version takes which)";
+  for (size_t i = 0; i < model_options().size(); ++i) {
+    const ModelOption& option = model_options()[i];
+    command.add_option(flag_of(option), flags->options[i], option.help)
+        ->check(CLI::Range(int64_t{0}, int64_t{65536}))
+        ->group(options);
+  }
+  command
+      .add_option("--token-shift", flags->token_shift,
+                  "Tokens that token shifts look back, by equal parts of the channels: 2, or 4,2,1")
+      ->group(options);
   command.add_option("--context", flags->context, "Tokens of a sequence")->group(learning);
   command.add_option("--batch", flags->batch, "Sequences of a step")->group(learning);
   command.add_option("--accumulate", flags->accumulate, "Batches whose gradients make one step")

@@ -19,6 +19,7 @@ const int64_t context = 2 * chunk;  // of versions that are bound to one; some t
 struct Member {
   const ModelVersion* version;
   const ModelOption* option = nullptr;
+  const char* token_shift = "";
 };
 
 std::vector<Member> members() {
@@ -27,6 +28,7 @@ std::vector<Member> members() {
     all.push_back({version});
     for (const ModelOption& option : model_options())
       if (version->takes(option.name)) all.push_back({version, &option});
+    if (version->takes("token_shift")) all.push_back({version, nullptr, "3,0,1"});
   }
   return all;
 }
@@ -34,6 +36,7 @@ std::vector<Member> members() {
 std::string label_of(const testing::TestParamInfo<Member>& info) {
   std::string name = info.param.version->name;
   if (info.param.option) name += std::string("_with_") + info.param.option->name;
+  if (*info.param.token_shift) name += "_with_token_shift";
   for (char& c : name)
     if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
   return name;
@@ -52,6 +55,7 @@ class Laws : public testing::TestWithParam<Member> {
       config.*option->member = option->sample;
       if (std::string_view(option->name) == "head_qk_max") config.head_qk = 8;
     }
+    config.token_shift = GetParam().token_shift;
     try {
       config.head_size = head_size;
       version().complete(config);
@@ -163,7 +167,8 @@ TEST_P(Laws, IsRecognizedByNamesAndShapesAlone) {
       ++claims;
       EXPECT_EQ(version, GetParam().version);
       ModelConfig expected = model->config();
-      expected.head_qk_max = 0;  // no tensor tells
+      expected.head_qk_max = 0;  // no tensor tells, nor of the next
+      expected.token_shift.clear();
       if (model->context_limit() == 0) expected.ctx_len = 0;
       EXPECT_EQ(version->complete(*config), expected);
     }

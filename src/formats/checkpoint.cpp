@@ -18,22 +18,26 @@ constexpr const char* tokenizer_key = "aviary.tokenizer";
 constexpr const char* vocabulary_key = "aviary.vocabulary";
 constexpr const char* hash_key = "aviary.tokenizer_hash";
 
-ModelConfig from_json(const std::string& text, const std::string& where) {
+}  // namespace
+
+ModelConfig model_config_from_json(const std::string& text, const std::string& where) {
   const Json json = Json::parse(text, nullptr, false);
-  require(json.is_object() && json.value("version", Json()).is_string(),
-          "{}: the metadata entry {} is not a config in JSON", where, config_key);
+  require(json.is_object() && json.value("version", Json()).is_string(), "{}: not a config in JSON", where);
   ModelConfig config{.version = json["version"]};
   if (json.contains("recipe") && json["recipe"].is_string()) config.recipe = json["recipe"];
   if (json.contains("variant") && json["variant"].is_string()) config.variant = json["variant"];
+  if (json.contains("token_shift") && json["token_shift"].is_string())
+    config.token_shift = json["token_shift"];
   for (auto [name, member] : config_numbers()) {
     if (!json.contains(name)) continue;
     require(json[name].is_number_integer() && json[name] >= 0 && json[name] <= int64_t{1} << 32,
-            "{}: {} in the metadata entry {} is {}, expected a size", where, name, config_key,
-            json[name].dump());
+            "{}: {} is {}, expected a size", where, name, json[name].dump());
     config.*member = json[name];
   }
   return config;
 }
+
+namespace {
 
 std::string to_string(const std::vector<int64_t>& shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
@@ -105,6 +109,7 @@ TokenizerPtr tokenizer_of(const TensorFile& file, const std::string& where, cons
 std::string to_json(const ModelConfig& config) {
   Json json{{"version", config.version}, {"recipe", config.recipe}};
   if (!config.variant.empty()) json["variant"] = config.variant;
+  if (!config.token_shift.empty()) json["token_shift"] = config.token_shift;
   for (auto [name, member] : config_numbers())
     if (config.*member != 0) json[name] = config.*member;
   return json.dump();
@@ -112,7 +117,8 @@ std::string to_json(const ModelConfig& config) {
 
 ModelConfig config_of(const TensorFile& file, const std::string& where) {
   auto stored = file.metadata().find(config_key);
-  if (stored != file.metadata().end()) return from_json(stored->second, where);
+  if (stored != file.metadata().end())
+    return model_config_from_json(stored->second, fmt::format("{}, metadata entry {}", where, config_key));
   if (const std::optional<StateSizes> state = recognize_state(file))
     fail("{}: this is {}, not a model; name the model, and this file with --state", where, describe(*state));
   return recognize_version(shapes_of(file), where);
@@ -122,7 +128,8 @@ namespace {
 
 // Every parameter is there with its shape, and nothing else is.
 void check_tensors(const TensorFile& file, const std::string& where, Model& model) {
-  const std::string title = model_version(model.config().version).title;
+  const ModelVersion& version = model_version(model.config().version);
+  const char* title = version.title;
   for (const Parameter& parameter : model.parameters()) {
     const TensorEntry* entry = file.find(parameter.spec.name);
     if (!entry && parameter.spec.optional) continue;
@@ -132,7 +139,7 @@ void check_tensors(const TensorFile& file, const std::string& where, Model& mode
             entry->name, to_string(entry->shape), to_string(parameter.spec.shape));
   }
   for (const TensorEntry& tensor : file.tensors())
-    require(model.parameters().find(tensor.name) != nullptr,
+    require(model.parameters().find(tensor.name) != nullptr || version.is_buffer(tensor.name),
             "{}: the tensor {} is not part of an {}: a variant that is not supported", where, tensor.name,
             title);
 }
@@ -145,8 +152,9 @@ std::unique_ptr<Model> prepare_model(const TensorFile& file, const std::string& 
   int64_t numbers = 0;
   for (const TensorEntry& tensor : file.tensors()) numbers += count_of(tensor);
   const int64_t width = std::max<int64_t>(config.n_embd, 1);
-  for (int64_t rows : {config.vocab_size, config.n_layer, config.dim_ffn, config.rank_decay, config.rank_a,
-                       config.rank_v, config.rank_gate})
+  for (int64_t rows :
+       {config.vocab_size, config.n_layer, config.dim_att, config.dim_ffn, config.rank_decay, config.rank_a,
+        config.rank_v, config.rank_gate, config.rank_mix, config.head_qk, config.tiny_att_dim})
     require(rows <= numbers / width,
             "{}: the config asks for a matrix of {} x {}, but the file holds only {} numbers", where, rows,
             config.n_embd, numbers);

@@ -25,6 +25,8 @@ ShapeMap shapes_of(const TensorFile& file);
 ModelConfig config_of(const TensorFile& file, const std::string& where);
 // As the metadata entry aviary.config holds it.
 std::string to_json(const ModelConfig& config);
+// Throws Error, beginning with `where`.
+ModelConfig model_config_from_json(const std::string& text, const std::string& where);
 
 // The model of the file, all values still zero: its config is possible, every parameter is there with its
 // shape and nothing else is. Takes no memory that the file does not warrant. Throws Error otherwise.

@@ -1,5 +1,9 @@
 #include "models/config.h"
 
+#include <charconv>
+
+#include "base/error.h"
+
 namespace aviary {
 
 std::span<const ConfigNumber> config_numbers() {
@@ -39,6 +43,28 @@ std::span<const ModelOption> model_options() {
       {"trainable_state", &ModelConfig::trainable_state, 1, "1: the state before the first token is learned"},
   };
   return options;
+}
+
+std::vector<int32_t> shift_distances(const std::string& token_shift, int64_t channels) {
+  constexpr int32_t furthest = 4096;
+  std::vector<int32_t> parts;
+  const char *at = token_shift.data(), *end = at + token_shift.size();
+  for (bool more = true; more; ++at) {
+    int32_t distance = -1;
+    const auto [next, error] = std::from_chars(at, end, distance);
+    require(error == std::errc() && distance >= 0 && distance <= furthest && (next == end || *next == ','),
+            "token_shift is \"{}\", expected distances of 0 to {} such as 1 or 4,2,1", token_shift, furthest);
+    parts.push_back(distance);
+    more = next != end;
+    at = next;
+  }
+  const int64_t count = std::ssize(parts);
+  require(count <= channels, "token_shift \"{}\" names {} distances for {} channels", token_shift, count,
+          channels);
+  std::vector<int32_t> distances;
+  for (int64_t i = 0; i < channels; ++i)
+    distances.push_back(parts[static_cast<size_t>(i * count / channels)]);
+  return distances;
 }
 
 }  // namespace aviary

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace aviary {
 
@@ -22,13 +23,16 @@ struct ModelConfig {
   int64_t rank_decay = 0, rank_a = 0, rank_v = 0, rank_gate = 0, rank_mix = 0;
 
   // Options, off at 0; a version takes those it names (model_options()).
-  int64_t head_qk = 0;          // width of Head-QK: the output copies tokens that it attends to
-  int64_t head_qk_max = 0;      // of a repeated token counts the largest weight, not the sum
-  int64_t pre_ffn = 0;          // block 0 has a second channel mix instead of time mixing
-  int64_t self_attention = 0;   // attention beside time mixing
-  int64_t mish_glu = 0;         // channel mixing is gated by mish instead of a receptance
-  int64_t tiny_att_dim = 0;     // width of tiny attention
-  int64_t tiny_att_layer = 0;   // the block behind which it stands
+  int64_t head_qk = 0;         // width of Head-QK: the output copies tokens that it attends to
+  int64_t head_qk_max = 0;     // of a repeated token counts the largest weight, not the sum
+  int64_t pre_ffn = 0;         // block 0 has a second channel mix instead of time mixing
+  int64_t self_attention = 0;  // attention beside time mixing
+  int64_t mish_glu = 0;        // channel mixing is gated by mish instead of a receptance
+  int64_t tiny_att_dim = 0;    // width of tiny attention
+  int64_t tiny_att_layer = 0;  // the block behind which it stands
+  // How many tokens above the channels look in token shifts: "2", or "4,2,1" for as many equal parts of the
+  // channels. Empty: as the version does.
+  std::string token_shift{};
   int64_t trainable_state = 0;  // the state before the first token is learned
 
   bool operator==(const ModelConfig&) const = default;
@@ -49,5 +53,8 @@ struct ModelOption {
   const char* help;
 };
 std::span<const ModelOption> model_options();
+
+// The distance of each of `channels` that a token_shift names. Throws Error.
+std::vector<int32_t> shift_distances(const std::string& token_shift, int64_t channels);
 
 }  // namespace aviary

@@ -50,12 +50,20 @@ class Model {
   size_t window() const { return window_; }
 
  protected:
-  Model(ModelConfig config, Dtype dtype) : config_(std::move(config)), parameters_(dtype) {}
+  Model(ModelConfig config, Dtype dtype) : config_(std::move(config)), parameters_(dtype) {
+    set_token_shift("1");
+  }
 
   // The hidden rows [N, n_embd] in front of the output matrix.
   virtual Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) = 0;
   // What is done to the hidden rows between Head-QK, which sees them before, and the output matrix.
   virtual Var before_head(Context&, const Var& x) { return x; }
+
+  // The token shift of the version, a token_shift as in ModelConfig, which the config's goes over. To be
+  // called before any state is registered.
+  void set_token_shift(const std::string& by_default);
+  // The state of a token shift.
+  size_t add_shift_state(const std::string& name);
 
   // For versions that cannot look at more tokens than so many.
   void limit_context(int64_t tokens) {
@@ -87,6 +95,7 @@ class Model {
     size_t keys, ids;  // of the state
   };
   std::optional<HeadQk> head_qk_;
+  std::vector<int32_t> shift_;  // of the channels; empty: 1
   int64_t context_limit_ = 0;
   size_t window_ = 0;
 
@@ -112,9 +121,12 @@ struct ModelVersion {
   const char* name;   // "rwkv7"
   const char* title;  // "RWKV-7 Goose"
   int year;
-  const char* recurrence;                 // one line
-  const char* source;                     // paper or original
-  std::vector<std::string> recipes;       // the default first
+  const char* recurrence;                  // one line
+  const char* source;                      // paper or original
+  std::vector<std::string> recipes;        // the default first
+  std::vector<std::string> variants = {};  // other spellings
+  // Names that end so are constants in the checkpoints of the original trainer, made anew from the sizes.
+  std::vector<std::string> buffers = {};
   std::vector<std::string> options = {};  // of model_options(), that it takes
 
   // The config of a checkpoint that is of this version, by names and shapes alone.
@@ -125,6 +137,7 @@ struct ModelVersion {
   TrainingRecipe (*training)(const std::string& recipe);
 
   bool takes(std::string_view option) const;
+  bool is_buffer(std::string_view tensor) const;
 };
 
 // A file src/models/<name>.cpp enters the registry by defining AVIARY_MODEL(<name>) { ...fields of
@@ -140,6 +153,8 @@ const ModelVersion& model_version(const std::string& name);
 // `where`, when there is none, when it does not run here, and when tensors are missing.
 ModelConfig recognize_version(const ShapeMap& shapes, const std::string& where);
 // Creates a model with uninitialized (zero) parameters.
+// The config with what the version's rules fill in. Throws Error for sizes and options that cannot be.
+ModelConfig complete(const ModelConfig& config);
 std::unique_ptr<Model> create_model(const ModelConfig& config, Dtype dtype);
 inline std::unique_ptr<Model> create_model(const ModelConfig& config) {
   return create_model(config, Dtype::f32);

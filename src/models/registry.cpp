@@ -29,7 +29,16 @@ const ModelVersion& model_version(const std::string& name) {
   fail("unknown model version \"{}\"; known are {}", name, known);
 }
 
+namespace {
+
+std::string list_of(const std::vector<std::string>& names) {
+  return names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "));
+}
+
+}  // namespace
+
 Output Model::forward(Context& c, std::span<const int32_t> tokens, std::span<Var> state) {
+  c.shift = shift_;
   const Var x = hidden(c, tokens, state);  // [N, C]
   Output output{before_head(c, x), {}};
   if (!head_qk_) return output;
@@ -46,6 +55,17 @@ Output Model::forward(Context& c, std::span<const int32_t> tokens, std::span<Var
                    .scale = 1 / static_cast<double>(p.q.shape()[0]),
                    .largest = config_.head_qk_max != 0};
   return output;
+}
+
+void Model::set_token_shift(const std::string& by_default) {
+  const std::string& shift = config_.token_shift.empty() ? by_default : config_.token_shift;
+  shift_ = shift == "1" ? std::vector<int32_t>() : shift_distances(shift, config_.n_embd);
+}
+
+size_t Model::add_shift_state(const std::string& name) {
+  const int64_t C = config_.n_embd;
+  if (shift_.empty()) return add_state({name, {C}});
+  return add_state({name, {std::max(1, *std::max_element(shift_.begin(), shift_.end())), C}});
 }
 
 void Model::add_head_qk(int64_t width, bool biased, Initializer init_q, Initializer init_k) {
@@ -66,20 +86,29 @@ Norm Model::add_norm(const std::string& name, double weight) {
   return {scale, parameters_.add({name + ".bias", {config_.n_embd}, init::constant(0)})};
 }
 
-std::unique_ptr<Model> create_model(const ModelConfig& config, Dtype dtype) {
+ModelConfig complete(const ModelConfig& config) {
   const ModelVersion& version = model_version(config.version);
   require(
       std::count(version.recipes.begin(), version.recipes.end(), config.recipe) > 0 || config.recipe.empty(),
       "{} has no recipe \"{}\"; it has {}", config.version, config.recipe, fmt::join(version.recipes, ", "));
+  require(std::count(version.variants.begin(), version.variants.end(), config.variant) > 0 ||
+              config.variant.empty(),
+          "{} has no variant \"{}\"; it has {}", config.version, config.variant, list_of(version.variants));
+  for (const ModelOption& option : model_options())
+    require(config.*option.member == 0 || version.takes(option.name),
+            "{} has no option {} ({} was given); it has {}", config.version, option.name,
+            config.*option.member, list_of(version.options));
+  require(config.token_shift.empty() || version.takes("token_shift"),
+          "{} has no option token_shift (\"{}\" was given); it has {}", config.version, config.token_shift,
+          list_of(version.options));
   require(config.n_layer > 0 && config.n_embd > 0 && config.vocab_size > 0,
           "{}: {} layers, width {} and a vocabulary of {}: each must be at least 1", config.version,
           config.n_layer, config.n_embd, config.vocab_size);
-  for (const ModelOption& option : model_options())
-    require(config.*option.member == 0 || version.takes(option.name),
-            "{}: it has no option {} ({} was given); it takes {}", config.version, option.name,
-            config.*option.member,
-            version.options.empty() ? "none" : fmt::format("{}", fmt::join(version.options, ", ")));
-  auto model = version.create(version.complete(config), dtype);
+  return version.complete(config);
+}
+
+std::unique_ptr<Model> create_model(const ModelConfig& config, Dtype dtype) {
+  auto model = model_version(config.version).create(complete(config), dtype);
   // The width of a version's own Head-QK is its own affair; for the others it is an option.
   if (model->config().head_qk > 0 && !model->head_qk_)
     model->add_head_qk(model->config().head_qk, false, init::constant(0), init::orthogonal(0.1));
@@ -88,6 +117,12 @@ std::unique_ptr<Model> create_model(const ModelConfig& config, Dtype dtype) {
 
 bool ModelVersion::takes(std::string_view option) const {
   return std::find(options.begin(), options.end(), option) != options.end();
+}
+
+bool ModelVersion::is_buffer(std::string_view tensor) const {
+  if (tensor == "copy_mask") return true;  // of Head-QK
+  return std::any_of(buffers.begin(), buffers.end(),
+                     [&](const std::string& ending) { return tensor.ends_with(ending); });
 }
 
 const Shape* find_shape(const ShapeMap& shapes, std::string_view name) {

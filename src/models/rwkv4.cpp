@@ -134,7 +134,7 @@ Rwkv4TimeMix Rwkv4::add_time_mix(int64_t layer) {
       .value = add_matrix(att + "value", C, C, false),
       .receptance = add_matrix(att + "receptance", C, C, true),
       .output = add_matrix(att + "output", C, C, true),
-      .x_state = add_state({att + "x", {C}}),
+      .x_state = add_shift_state(att + "x"),
       .aa = add_state({att + "aa", {C}}),
       .bb = add_state({att + "bb", {C}}),
       .pp = add_state({att + "pp", {C}, -1e30}),
@@ -152,7 +152,7 @@ Rwkv4ChannelMix Rwkv4::add_channel_mix(int64_t layer) {
       .key = add_matrix(ffn + "key", F, C, false),
       .receptance = add_matrix(ffn + "receptance", C, C, true),
       .value = add_matrix(ffn + "value", C, F, true),
-      .x_state = add_state({ffn + "x", {C}}),
+      .x_state = add_shift_state(ffn + "x"),
   };
 }
 
@@ -187,7 +187,7 @@ AVIARY_MODEL(rwkv4){
     .recurrence = "A = e^-w A + e^k v, B = e^-w B + e^k, y = A / B, per channel",
     .source = "arXiv 2305.13048; RWKV-LM RWKV-v4neo, RWKV-v4",
     .recipes = {"v4neo", "v4-original"},
-    .options = {"head_qk", "head_qk_max"},
+    .options = {"head_qk", "head_qk_max", "token_shift"},
     .recognize = recognize,
     .complete = complete,
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

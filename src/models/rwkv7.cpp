@@ -150,8 +150,7 @@ Rwkv7TimeMix Rwkv7::add_time_mix(int64_t layer) {
   };
 
   const double norm = std::pow((1 + static_cast<double>(layer)) / static_cast<double>(config_.n_layer), 0.7);
-  const int64_t state = static_cast<int64_t>(add_state({att + "x", {C}}));
-  add_state({att + "wkv", {heads_, n, n}});
+  const size_t x_state = add_shift_state(att + "x"), wkv_state = add_state({att + "wkv", {heads_, n, n}});
   return {
       .x_r = shift("x_r", 0.2),
       .x_w = shift("x_w", 0.9),
@@ -184,8 +183,8 @@ Rwkv7TimeMix Rwkv7::add_time_mix(int64_t layer) {
       .output = square("output", init::constant(0)),
       .ln_x_weight = parameters_.add({att + "ln_x.weight", {C}, init::constant(norm)}),
       .ln_x_bias = parameters_.add({att + "ln_x.bias", {C}, init::constant(0)}),
-      .x_state = static_cast<size_t>(state),
-      .wkv_state = static_cast<size_t>(state) + 1,
+      .x_state = x_state,
+      .wkv_state = wkv_state,
   };
 }
 
@@ -200,7 +199,7 @@ Rwkv7ChannelMix Rwkv7::add_channel_mix(int64_t layer) {
       .x_k = parameters_.add({ffn + "x_k", {1, 1, C}, init::each(shift)}),
       .key = parameters_.add({ffn + "key.weight", {F, C}, init::orthogonal(1), true}),
       .value = parameters_.add({ffn + "value.weight", {C, F}, init::constant(0), true}),
-      .x_state = add_state({ffn + "x", {C}}),
+      .x_state = add_shift_state(ffn + "x"),
   };
 }
 
@@ -259,7 +258,7 @@ AVIARY_MODEL(rwkv7){
     .recurrence = "S = S diag(decay) + (S a) b^T + v k^T, per head",
     .source = "arXiv 2503.14456; RWKV-LM RWKV-v7/train_temp",
     .recipes = {"v7"},
-    .options = {"head_qk", "head_qk_max"},
+    .options = {"head_qk", "head_qk_max", "token_shift"},
     .recognize = recognize,
     .complete = complete,
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

@@ -19,6 +19,9 @@ struct Context {
   Random* random = nullptr;  // for dropout
   std::span<const int64_t> positions{};  // tokens that each sequence has read before this step; empty: none
 
+  // How many tokens above each channel looks in token shifts; empty: 1.
+  std::span<const int32_t> shift{};
+
   int64_t position(int64_t sequence) const {
     return positions.empty() ? 0 : positions[static_cast<size_t>(sequence)];
   }

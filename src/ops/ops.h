@@ -57,10 +57,15 @@ Var sigmoid_gate(Context& c, const Var& r, const Var& x, const Var& residual = {
 // v + (v_first - v) * gate
 Var lerp(Context& c, const Var& v, const Var& v_first, const Var& gate);
 
+// y[t, i] = x[t - distances[i], i] within each sequence; what is above its first row comes from the state [S,
+// depth, C], the rows before it, which becomes that of the end.
+Var token_delay(Context& c, const Var& x, Var& state, std::span<const int32_t> distances);
+
 // Which of the two a mix of 1 means: the row itself (RWKV-2 to 5) or the row above (RWKV-6 and 7).
 enum class MixOf : uint8_t { current, previous };
 // out[o] = the mixture of every row with the row above it in its sequence (state [S, C] above the first), one
-// output per weight [C]. state becomes the last row of each sequence.
+// output per weight [C]. state becomes the last row of each sequence. With c.shift, "the row above" is what
+// token_delay() makes of x, and the state is that of token_delay().
 template <size_t outputs>
 std::array<Var, outputs> token_shift_mix(Context& c, const Var& x, Var& state, MixOf of,
                                          const std::array<Weight*, outputs>& mix);

@@ -1,6 +1,8 @@
 // Token shift: every row is mixed with the row above it in its sequence; all mixtures of a layer at once.
 //   out_o[t] = x[t] + (x[t-1] - x[t]) m_o          (m_o = mix for `previous`, 1 - mix for `current`)
 //   dx[t] = sum_o dout_o[t] (1 - m_o) + dout_o[t+1] m_o,  dm_o = sum_t dout_o[t] (x[t-1] - x[t])
+#include <numeric>
+
 #include "ops/ops.h"
 
 namespace aviary {
@@ -108,24 +110,37 @@ void run_backward(Tape& tape, const Shift& s) {
   }
 }
 
+// 0, 1, ... N
+const int64_t* row_begins(Context& c) {
+  const int64_t rows = c.sequences.rows();
+  auto* begins = static_cast<int64_t*>(c.arena.allocate((rows + 1) * static_cast<int64_t>(sizeof(int64_t))));
+  std::iota(begins, begins + rows + 1, int64_t{0});
+  return begins;
+}
+
 }  // namespace
 
 void token_shift_mix(Context& c, const Var& x, Var& state, MixOf of, std::span<Weight* const> mix,
                      std::span<Var> out) {
-  const int64_t cols = x.cols(), sequences = c.sequences.count();
+  const int64_t cols = x.cols();
   require(mix.size() <= max_shift_outputs, "token_shift_mix: {} outputs, at most {} are possible", mix.size(),
           max_shift_outputs);
   require_shape("token_shift_mix", "x", x.shape(), {c.sequences.rows(), cols});
-  require_shape("token_shift_mix", "state", state.shape(), {sequences, cols});
+  // Delayed, every row is a sequence of its own, whose state is what was delayed.
+  const bool delayed = !c.shift.empty();
+  Var above = delayed ? token_delay(c, x, state, c.shift) : state;
+  const int64_t sequences = delayed ? x.rows() : c.sequences.count();
+  require_shape("token_shift_mix", "state", above.shape(), {sequences, cols});
   Shift s{.x = x,
-          .state = state,
-          .next_state = c.result_like(state),
+          .state = above,
+          .next_state = c.result_like(above),
           .out = {},
           .mix = {},
           .share = {},
           .outputs = static_cast<int>(mix.size()),
           .of = of,
-          .shape = {c.sequences.begins(), sequences, cols, static_cast<int>(mix.size())}};
+          .shape = {delayed ? row_begins(c) : c.sequences.begins(), sequences, cols,
+                    static_cast<int>(mix.size())}};
   for (size_t o = 0; o < mix.size(); ++o) {
     require_count("token_shift_mix", "mix", mix[o]->value(), cols);
     s.mix[o] = mix[o];
@@ -145,7 +160,7 @@ void token_shift_mix(Context& c, const Var& x, Var& state, MixOf of, std::span<W
     outputs[max_shift_outputs] = s.next_state;
     c.tape->record(outputs, [s](Tape& tape) { run_backward(tape, s); });
   }
-  state = s.next_state;
+  if (!delayed) state = s.next_state;
 }
 
 }  // namespace aviary

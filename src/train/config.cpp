@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "formats/checkpoint.h"
 #include "models/model.h"
 
 namespace aviary {
@@ -16,18 +17,6 @@ using Json = nlohmann::json;
 // Calls visit(name, member) for every field: the one list that writing and reading share.
 template <typename Config, typename Visit>
 void visit_fields(Config& c, Visit visit) {
-  visit("version", c.model.version);
-  visit("recipe", c.model.recipe);
-  visit("layers", c.model.n_layer);
-  visit("width", c.model.n_embd);
-  visit("vocabulary", c.model.vocab_size);
-  visit("head_size", c.model.head_size);
-  visit("dim_ffn", c.model.dim_ffn);
-  visit("ctx_len", c.model.ctx_len);
-  visit("rank_decay", c.model.rank_decay);
-  visit("rank_a", c.model.rank_a);
-  visit("rank_v", c.model.rank_v);
-  visit("rank_gate", c.model.rank_gate);
   visit("text", c.text);
   visit("text_hash", c.text_hash);
   visit("tokenizer", c.tokenizer);
@@ -59,6 +48,7 @@ void visit_fields(Config& c, Visit visit) {
 
 std::string to_json(const TrainConfig& config) {
   nlohmann::ordered_json json;
+  json["model"] = nlohmann::ordered_json::parse(to_json(config.model));
   visit_fields(config, [&](const char* name, const auto& value) { json[name] = value; });
   json["schedule"] = name_of(config.schedule.kind);
   json["precision"] = config.precision == kernels::Precision::bf16 ? "bf16" : "f32";
@@ -76,6 +66,8 @@ TrainConfig train_config_from_json(const std::string& text, const std::string& w
       fail("{}: the setting {} is missing or of the wrong kind", where, name);
     }
   };
+  require(json.contains("model"), "{}: the setting model is missing", where);
+  config.model = model_config_from_json(json["model"].dump(), where + ", model");
   visit_fields(config, read);
   std::string schedule, precision;
   read("schedule", schedule);
