@@ -1,5 +1,6 @@
 // Products by oneDNN: each worker executes single-threaded primitives on its rows and its slices of N.
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,11 +16,12 @@
 namespace aviary::kernels {
 namespace {
 
-constexpr int64_t slice_unit = 64;       // columns of a block of packed weights
-constexpr int64_t most_rows = 256;       // of one execution
-constexpr int64_t row_unit = 32;         // fewer rows have primitives of their own, so that few are made
-constexpr int64_t most_summed = 1024;    // rows summed over by one execution of a transposed product
-constexpr int64_t transposed_unit = 32;  // rows and columns of a weight's gradient
+constexpr int64_t column_unit = 64;        // columns of a block of packed weights
+constexpr int64_t row_unit = 32;           // fewer rows have primitives of their own, so that few are made
+constexpr int64_t most_rows = 256;         // of one execution
+constexpr int64_t most_results = 1 << 16;  // of one execution; they wait in the second-level cache
+constexpr int64_t most_summed = 1024;      // rows summed over by one execution of a transposed product
+constexpr int64_t transposed_unit = 32;    // rows and columns of a weight's gradient
 
 // Rows of the next execution when `rows` are left.
 int64_t next_rows(int64_t rows) {
@@ -38,60 +40,57 @@ void translate_errors(Body body) {
   }
 }
 
+// oneDNN's blocked product wants the rows of x and of y side by side. Hence other rows of x are copied first,
+// and results for a part of the columns of y come into a block of their own, from which they are copied.
 class DnnlProduct final : public Product {
  public:
-  DnnlProduct(int64_t k, int64_t n, Precision precision) : k_(k), n_(n), precision_(precision) {
-    const int64_t units = (n + slice_unit - 1) / slice_unit;
-    const int64_t count = std::min<int64_t>(threads(), units);
-    slices_.reserve(static_cast<size_t>(count));
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t begin = part_begin(n, slice_unit, count, i),
-                    width = part_begin(n, slice_unit, count, i + 1) - begin;
-      const auto desc = packed_weights(k, width, precision);
-      Buffer data(static_cast<int64_t>(desc.get_size()));
-      auto memory = view(desc, data.data());
-      slices_.push_back({begin, width, blocked_layout(desc), std::move(data), std::move(memory)});
-    }
-  }
+  DnnlProduct(int64_t k, int64_t n, Precision precision)
+      : k_(k),
+        n_(n),
+        precision_(precision),
+        desc_(packed_weights(k, n, precision)),
+        layout_(blocked_layout(desc_)),
+        data_(static_cast<int64_t>(desc_.get_size())) {}
 
-  // Whether oneDNN serves this shape with its blocked product, for few rows and for many.
+  // Whether oneDNN serves this shape with its blocked product: whole rows and parts of them, few and many.
   bool is_brgemm() const {
-    for (const auto& slice : slices_)
-      for (int64_t m : {int64_t{1}, most_rows})
-        for (bool accumulate : {false, true})
-          if (!plan_for(key(slice, m, k_, n_, accumulate))->brgemm) return false;
+    for (int64_t rows : {int64_t{1}, most_rows})
+      for (int64_t columns : {n_, std::min(n_, columns_at_a_time(rows)), (n_ - 1) % column_unit + 1}) {
+        if (!plan_for(key(rows, columns))->brgemm) return false;
+        // A part of the columns is found in the layout of the whole.
+        const BlockedLayout part = blocked_layout(packed_weights(k_, columns, precision_));
+        if (part.rows != layout_.rows ||
+            !std::equal(part.columns.begin(), part.columns.end(), layout_.columns.begin()))
+          return false;
+      }
     return true;
   }
 
   void pack(const float* b, int64_t k_stride, int64_t n_stride) override {
-    for (const auto& slice : slices_)
-      parallel_for((slice.width + slice_unit - 1) / slice_unit, 1, [&](int64_t begin, int64_t end) {
-        const int64_t last = std::min(slice.width, end * slice_unit);
-        const float* from = b + slice.begin * n_stride;
-        if (precision_ == Precision::bf16)
-          pack_columns(slice, from, k_stride, n_stride, begin * slice_unit, last,
-                       static_cast<bf16*>(slice.data.data()));
-        else
-          pack_columns(slice, from, k_stride, n_stride, begin * slice_unit, last,
-                       static_cast<float*>(slice.data.data()));
-      });
+    parallel_for((n_ + column_unit - 1) / column_unit, 1, [&](int64_t begin, int64_t end) {
+      const int64_t first = begin * column_unit, last = std::min(n_, end * column_unit);
+      if (precision_ == Precision::bf16)
+        pack_columns(b, k_stride, n_stride, first, last, static_cast<bf16*>(data_.data()));
+      else
+        pack_columns(b, k_stride, n_stride, first, last, static_cast<float*>(data_.data()));
+    });
   }
 
   void multiply(const float* x, int64_t m, int64_t x_stride, float* y, int64_t y_stride,
                 bool accumulate) const override {
-    const auto slices = static_cast<int64_t>(slices_.size());
-    const Grid grid = choose_grid(m, n_, k_, row_unit, slices_[0].width, 8, 4);
+    const Grid grid = choose_grid(m, n_, k_, row_unit, column_unit, 8, 4);
     parallel_for(grid.row_parts * grid.column_parts, 1, [&](int64_t begin, int64_t end) {
       const SingleThreaded alone;
       translate_errors([&] {
         for (int64_t part = begin; part < end; ++part) {
           const int64_t row = part / grid.column_parts, column = part % grid.column_parts;
           const int64_t last = part_begin(m, row_unit, grid.row_parts, row + 1);
+          const Columns columns{part_begin(n_, column_unit, grid.column_parts, column),
+                                part_begin(n_, column_unit, grid.column_parts, column + 1)};
           for (int64_t r = part_begin(m, row_unit, grid.row_parts, row); r < last;) {
             const int64_t rows = next_rows(last - r);
-            multiply_rows(x + r * x_stride, rows, x_stride, y + r * y_stride, y_stride, accumulate,
-                          part_begin(slices, 1, grid.column_parts, column),
-                          part_begin(slices, 1, grid.column_parts, column + 1));
+            const void* src = dense_rows(x + r * x_stride, rows, x_stride);
+            multiply_rows(src, rows, columns, y + r * y_stride, y_stride, accumulate);
             r += rows;
           }
         }
@@ -99,35 +98,31 @@ class DnnlProduct final : public Product {
     });
   }
 
-  int64_t bytes() const override {
-    int64_t sum = 0;
-    for (const auto& slice : slices_) sum += slice.data.bytes();
-    return sum;
-  }
+  int64_t bytes() const override { return data_.bytes(); }
 
  private:
-  struct Slice {
-    int64_t begin, width;
-    BlockedLayout layout;
-    Buffer data;
-    dnnl::memory memory;
+  struct Columns {
+    int64_t begin, end;
   };
 
-  PlanKey key(const Slice& slice, int64_t m, int64_t x_stride, int64_t y_stride, bool accumulate) const {
-    if (m == 1) x_stride = k_, y_stride = n_;  // one row has no stride: all share a plan
-    return {m, slice.width, k_, x_stride, 1, 0, 0, y_stride, precision_, accumulate};
+  static int64_t columns_at_a_time(int64_t rows) {
+    return most_results / std::max(rows, row_unit) / column_unit * column_unit;
+  }
+
+  PlanKey key(int64_t rows, int64_t columns) const {
+    return {rows, columns, k_, k_, 1, 0, 0, columns, precision_, false};
   }
 
   template <typename T>
-  void pack_columns(const Slice& slice, const float* b, int64_t k_stride, int64_t n_stride, int64_t begin,
-                    int64_t end, T* to) const {
+  void pack_columns(const float* b, int64_t k_stride, int64_t n_stride, int64_t begin, int64_t end,
+                    T* to) const {
     constexpr int64_t step = 32;  // what is written at a time stays in the first-level cache
     for (int64_t first = 0; first < k_; first += step)
       for (int64_t j = begin; j < end; ++j) {
-        T* column = to + slice.layout.columns[static_cast<size_t>(j)];
+        T* column = to + layout_.columns[static_cast<size_t>(j)];
         for (int64_t i = first; i < std::min(k_, first + step); ++i) {
           const float value = b[i * k_stride + j * n_stride];
-          T& element = column[slice.layout.rows[static_cast<size_t>(i)]];
+          T& element = column[layout_.rows[static_cast<size_t>(i)]];
           if constexpr (std::is_same_v<T, bf16>)
             element = to_bf16(value);
           else
@@ -136,26 +131,53 @@ class DnnlProduct final : public Product {
       }
   }
 
-  void multiply_rows(const float* x, int64_t rows, int64_t x_stride, float* y, int64_t y_stride,
-                     bool accumulate, int64_t first_slice, int64_t last_slice) const {
+  // Rows of x side by side and in the precision of the product.
+  const void* dense_rows(const float* x, int64_t rows, int64_t x_stride) const {
     static thread_local AlignedScratch scratch;
-    const void* src = x;
     if (precision_ == Precision::bf16) {
       auto* narrow = reinterpret_cast<uint16_t*>(scratch.floats((rows * k_ + 1) / 2));
       for (int64_t r = 0; r < rows; ++r) micro_kernels().narrow(x + r * x_stride, k_, narrow + r * k_);
-      src = narrow;
-      x_stride = k_;
+      return narrow;
     }
-    for (int64_t i = first_slice; i < last_slice; ++i) {
-      const Slice& slice = slices_[static_cast<size_t>(i)];
-      execute(*plan_for(key(slice, rows, x_stride, y_stride, accumulate)), src, slice.memory,
-              y + slice.begin);
+    if (rows == 1 || x_stride == k_) return x;
+    float* dense = scratch.floats(rows * k_);
+    for (int64_t r = 0; r < rows; ++r) std::copy_n(x + r * x_stride, k_, dense + r * k_);
+    return dense;
+  }
+
+  void multiply_rows(const void* src, int64_t rows, Columns part, float* y, int64_t y_stride,
+                     bool accumulate) const {
+    static thread_local AlignedScratch scratch;
+    const bool y_is_dense = rows == 1 || (y_stride == n_ && part.end - part.begin == n_);
+    if (y_is_dense && !accumulate) return execute_columns(src, rows, part, y + part.begin);
+    float* block = scratch.floats(most_results);
+    const int64_t step = columns_at_a_time(rows);
+    for (int64_t j = part.begin; j < part.end; j += step) {
+      const Columns columns{j, std::min(part.end, j + step)};
+      const int64_t width = columns.end - columns.begin;
+      execute_columns(src, rows, columns, block);
+      for (int64_t r = 0; r < rows; ++r) {
+        const float* from = block + r * width;
+        float* to = y + r * y_stride + j;
+        if (accumulate)
+          std::transform(from, from + width, to, to, std::plus<>());
+        else
+          std::copy_n(from, width, to);
+      }
     }
+  }
+
+  void execute_columns(const void* src, int64_t rows, Columns columns, float* dst) const {
+    const auto plan = plan_for(key(rows, columns.end - columns.begin));
+    const int64_t offset = layout_.columns[static_cast<size_t>(columns.begin)] * element_bytes(precision_);
+    execute(*plan, src, view(plan->weights, static_cast<const std::byte*>(data_.data()) + offset), dst);
   }
 
   const int64_t k_, n_;
   const Precision precision_;
-  std::vector<Slice> slices_;
+  const dnnl::memory::desc desc_;
+  const BlockedLayout layout_;
+  Buffer data_;
 };
 
 // The factors of a transposed product as oneDNN reads them: [m, n] and [m, k].
