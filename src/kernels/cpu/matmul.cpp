@@ -14,17 +14,9 @@ namespace {
 
 std::optional<Provider> forced_provider;
 
-bool is_forced(Provider provider) { return forced_provider == provider; }
-
-// oneDNN where it has brgemm: AVX-512 for f32, AVX512_BF16 or AMX for bf16.
-bool dnnl_serves(Precision precision) {
-  if (forced_provider) return is_forced(Provider::dnnl);
-  return precision == Precision::bf16 ? has_bf16_dot_products() : has_avx512();
-}
-
 std::unique_ptr<Product> make_product(int64_t k, int64_t n, Precision precision) {
   std::unique_ptr<Product> product;
-  if (dnnl_serves(precision)) product = make_dnnl_product(k, n, precision, is_forced(Provider::dnnl));
+  if (forced_provider == Provider::dnnl) product = make_dnnl_product(k, n, precision, true);
   return product ? std::move(product) : make_own_product(k, n, precision);
 }
 

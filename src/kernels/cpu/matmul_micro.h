@@ -9,8 +9,8 @@ namespace aviary::kernels {
 inline constexpr int64_t tile_rows = 6;
 // Panels of the widest tile.
 inline constexpr int64_t tile_panels = 4;
-// Steps along the summed dimension taken at a time, so that a panel stays in the first-level cache. Even.
-inline constexpr int64_t k_block = 256;
+// Steps along the summed dimension taken at a time: so many that reading and writing C costs little. Even.
+inline constexpr int64_t k_block = 512;
 // Distance of two rows of A in a packed block, padded so that rows do not share cache sets.
 inline constexpr int64_t a_row_stride = k_block + 16;
 
@@ -39,6 +39,18 @@ struct MicroKernels {
   // k rows of a bf16 panel as f32.
   void (*widen)(const void* panel, int64_t k, float* wide);
 };
+
+// Kernels for CPUs that multiply pairs of bf16. A step is two of K; A comes in pairs, as B does in bf16.
+struct DotKernels {
+  TileFunction tiles[tile_rows][tile_panels];  // A in rows, a_row_stride pairs apart
+  TileFunction transposed[tile_rows];          // one panel, A as [steps, rows]
+  // Rounds a row to pairs; an odd count is followed by a zero.
+  void (*pair_columns)(const float* x, int64_t count, float* pairs);
+  // Rounds two rows to pairs (x0[i], x1[i]). A null x1 is a row of zeros.
+  void (*pair_rows)(const float* x0, const float* x1, int64_t count, float* pairs);
+};
+// Null where the CPU has no such instructions or set_isa() forbids them. Goes with panels of 32 columns.
+const DotKernels* dot_kernels();
 
 // The kernels of the best instruction set that set_isa() allows.
 const MicroKernels& micro_kernels();

@@ -14,7 +14,7 @@ namespace aviary::kernels {
 namespace {
 
 // Rows of A in a packed block: it stays in the second-level cache.
-constexpr int64_t row_block = 32 * tile_rows;
+constexpr int64_t row_block = 16 * tile_rows;
 // Columns of C worked on at a time.
 constexpr int64_t column_block = 1024;
 // From so many rows on, a panel of bf16 is widened once instead of in every tile.
@@ -56,6 +56,8 @@ class OwnProduct final : public Product {
         k_(k),
         n_(n),
         precision_(precision),
+        dots_(precision == Precision::bf16 ? dot_kernels() : nullptr),
+        steps_(dots_ ? (k + 1) / 2 : k),
         panel_bytes_((precision == Precision::bf16 ? (k + 1) / 2 : k) * kernels_.panel_width * 4),
         panels_(panels_for(n, kernels_.panel_width)),
         data_(panels_ * panel_bytes_) {}
@@ -128,32 +130,34 @@ class OwnProduct final : public Product {
     float* a = scratch.floats(row_block * a_row_stride);
     for (int64_t p = first_panel; p < last_panel; p += panels_at_a_time)
       for (int64_t r = 0; r < in.rows; r += row_block)
-        for (int64_t k = 0; k < std::max<int64_t>(k_, 1); k += k_block) {
-          const Block block{a, std::min(row_block, in.rows - r), k, std::min(k_block, k_ - k)};
-          pack_rows(in.x + r * in.stride + k, in.stride, block, a);
+        for (int64_t k = 0; k < steps_; k += k_block) {
+          const Block block{a, std::min(row_block, in.rows - r), k, std::min(k_block, steps_ - k)};
+          pack_rows(in.x + r * in.stride, in.stride, block, a);
           multiply_block(block, {out.y + r * out.stride, out.stride, out.accumulate || k > 0}, p,
                          std::min(last_panel, p + panels_at_a_time));
         }
   }
 
   void pack_rows(const float* x, int64_t stride, const Block& block, float* a) const {
-    for (int64_t r = 0; r < block.rows; ++r) {
-      if (precision_ == Precision::bf16)
-        kernels_.round(x + r * stride, block.k, a + r * a_row_stride);
+    for (int64_t r = 0; r < block.rows; ++r, x += stride, a += a_row_stride) {
+      if (dots_)
+        dots_->pair_columns(x + 2 * block.k_begin, std::min(2 * block.k, k_ - 2 * block.k_begin), a);
+      else if (precision_ == Precision::bf16)
+        kernels_.round(x + block.k_begin, block.k, a);
       else
-        std::memcpy(a + r * a_row_stride, x + r * stride, static_cast<size_t>(block.k) * sizeof(float));
+        std::memcpy(a, x + block.k_begin, static_cast<size_t>(block.k) * sizeof(float));
     }
   }
 
   void multiply_block(const Block& block, const Output& out, int64_t first_panel, int64_t last_panel) const {
     static thread_local AlignedScratch scratch;
     const int64_t width = kernels_.panel_width;
-    const bool narrow = precision_ == Precision::bf16;
+    const bool narrow = precision_ == Precision::bf16 && !dots_;
     const bool widen = narrow && block.rows >= widen_from;
     const int64_t height = narrow && !widen ? bf16_tile_rows : tile_rows,
                   full_rows = block.rows / height * height;
     float* wide = widen ? scratch.floats(k_block * width) : nullptr;
-    const auto& tiles = narrow && !widen ? kernels_.bf16 : kernels_.f32;
+    const auto& tiles = dots_ ? dots_->tiles : narrow && !widen ? kernels_.bf16 : kernels_.f32;
     const int64_t offset = block.k_begin / (narrow ? 2 : 1) * width * 4;
     for (int64_t group = first_panel; group < last_panel; group += tile_panels) {
       const int64_t group_end = std::min(last_panel, group + tile_panels);
@@ -192,13 +196,17 @@ class OwnProduct final : public Product {
   const MicroKernels& kernels_;
   const int64_t k_, n_;
   const Precision precision_;
+  const DotKernels* dots_;  // null: steps of bf16 are widened to f32
+  const int64_t steps_;     // along K, pairs where dots_ multiply them
   const int64_t panel_bytes_, panels_;
   Buffer data_;
 };
 
-// c [N, K] += a^T b, a slice of it: N takes the place of rows and M is summed over, in blocks of k_block.
+// c [N, K] += a^T b, a slice of it: N takes the place of rows and M is summed over, in blocks of k_block
+// steps.
 struct TransposedSlice {
   const MicroKernels& kernels;
+  const DotKernels* dots;  // null: steps of bf16 are rounded and multiplied in f32
   Precision precision;
   const float *a, *b;
   float* c;
@@ -208,26 +216,29 @@ struct TransposedSlice {
     static thread_local AlignedScratch a_scratch, b_scratch;
     float* packed_a = a_scratch.floats(row_block * k_block);
     float* packed_b = b_scratch.floats(k_block * (column_block + kernels.panel_width));
+    const int64_t block = dots ? 2 * k_block : k_block;
     for (int64_t column = 0; column < k; column += column_block)
-      for (int64_t i = 0; i < m; i += k_block) {
-        const int64_t steps = std::min(k_block, m - i), columns = std::min(column_block, k - column);
-        pack_b(b + i * b_stride + column, steps, columns, packed_b);
+      for (int64_t i = 0; i < m; i += block) {
+        const int64_t depth = std::min(block, m - i), columns = std::min(column_block, k - column);
+        pack_b(b + i * b_stride + column, depth, columns, packed_b);
         for (int64_t row = 0; row < n; row += row_block) {
           const int64_t rows = std::min(row_block, n - row);
-          pack_a(a + i * a_stride + row, steps, rows, packed_a);
-          multiply(packed_a, packed_b, steps, rows, columns, c + row * c_stride + column);
+          pack_a(a + i * a_stride + row, depth, rows, packed_a);
+          multiply(packed_a, packed_b, dots ? (depth + 1) / 2 : depth, rows, columns,
+                   c + row * c_stride + column);
         }
       }
   }
 
  private:
-  void pack_a(const float* from, int64_t steps, int64_t rows, float* packed) const {
+  void pack_a(const float* from, int64_t depth, int64_t rows, float* packed) const {
+    if (dots) return pack_pairs_of_a(from, depth, rows, packed);
     constexpr int64_t step = 8;  // lines of cache that are read again for the next tile
-    for (int64_t first = 0; first < steps; first += step)
+    for (int64_t first = 0; first < depth; first += step)
       for (int64_t r = 0; r < rows; r += tile_rows) {
         const int64_t count = std::min(tile_rows, rows - r);
         float* to = packed + r * k_block;
-        for (int64_t i = first; i < std::min(steps, first + step); ++i)
+        for (int64_t i = first; i < std::min(depth, first + step); ++i)
           if (count == tile_rows)
             std::memcpy(to + i * tile_rows, from + i * a_stride + r, sizeof(float) * tile_rows);
           else
@@ -236,21 +247,60 @@ struct TransposedSlice {
     if (precision == Precision::bf16) kernels.round(packed, rows * k_block, packed);
   }
 
-  void pack_b(const float* from, int64_t steps, int64_t columns, float* packed) const {
+  void pack_pairs_of_a(const float* from, int64_t depth, int64_t rows, float* packed) const {
+    constexpr int64_t step = 8;
+    alignas(64) float pairs[step][row_block];
+    const int64_t steps = (depth + 1) / 2;
+    for (int64_t first = 0; first < steps; first += step) {
+      const int64_t last = std::min(steps, first + step);
+      for (int64_t i = first; i < last; ++i) {
+        const float* row = from + 2 * i * a_stride;
+        dots->pair_rows(row, 2 * i + 1 < depth ? row + a_stride : nullptr, rows, pairs[i - first]);
+      }
+      for (int64_t r = 0; r < rows; r += tile_rows) {
+        const int64_t count = std::min(tile_rows, rows - r);
+        float* to = packed + r * k_block;
+        for (int64_t i = first; i < last; ++i)
+          if (count == tile_rows)
+            std::memcpy(to + i * tile_rows, pairs[i - first] + r, sizeof(float) * tile_rows);
+          else
+            std::copy_n(pairs[i - first] + r, count, to + i * count);
+      }
+    }
+  }
+
+  void pack_b(const float* from, int64_t depth, int64_t columns, float* packed) const {
     const int64_t width = kernels.panel_width;
     const bool rounded = precision == Precision::bf16;
     for (int64_t j = 0; j < columns; j += width) {
       const int64_t count = std::min(width, columns - j);
       float* to = packed + j * k_block;
-      if (count == width) {
-        kernels.copy_panel(from + j, b_stride, steps, rounded, to);
+      if (dots) {
+        pack_pairs_of_b(from + j, depth, count, to);
         continue;
       }
-      for (int64_t i = 0; i < steps; ++i) {
+      if (count == width) {
+        kernels.copy_panel(from + j, b_stride, depth, rounded, to);
+        continue;
+      }
+      for (int64_t i = 0; i < depth; ++i) {
         std::copy_n(from + i * b_stride + j, count, to + i * width);
         std::fill_n(to + i * width + count, width - count, 0.0f);
       }
-      if (rounded) kernels.round(to, steps * width, to);
+      if (rounded) kernels.round(to, depth * width, to);
+    }
+  }
+
+  void pack_pairs_of_b(const float* from, int64_t depth, int64_t columns, float* panel) const {
+    constexpr int64_t ahead = 16, line = 16;  // rows lie too far apart for the hardware to foresee
+    for (int64_t i = 0; i < depth; i += 2, panel += kernels.panel_width) {
+      const float* row = from + i * b_stride;
+      for (int64_t j = 0; j < columns && i + ahead + 1 < depth; j += line) {
+        __builtin_prefetch(row + ahead * b_stride + j);
+        __builtin_prefetch(row + (ahead + 1) * b_stride + j);
+      }
+      dots->pair_rows(row, i + 1 < depth ? row + b_stride : nullptr, columns, panel);
+      std::fill(panel + columns, panel + kernels.panel_width, 0.0f);
     }
   }
 
@@ -260,7 +310,7 @@ struct TransposedSlice {
     for (int64_t j = 0; j < columns; j += width)
       for (int64_t r = 0; r < rows; r += tile_rows) {
         const int64_t count = std::min(tile_rows, rows - r), wide = std::min(width, columns - j);
-        const TileFunction tile = kernels.transposed[count - 1];
+        const TileFunction tile = (dots ? dots->transposed : kernels.transposed)[count - 1];
         const float *tile_a = packed_a + r * k_block, *panel = packed_b + j * k_block;
         float* tile_c = to + r * c_stride + j;
         prefetch_tile(tile_c + tile_rows * c_stride, c_stride, rows - r - tile_rows);
@@ -281,6 +331,7 @@ std::unique_ptr<Product> make_own_product(int64_t k, int64_t n, Precision precis
 void own_matmul_transposed(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t m,
                            int64_t n, int64_t k, float* c, int64_t c_stride, Precision precision) {
   const MicroKernels& kernels = micro_kernels();
+  const DotKernels* dots = precision == Precision::bf16 ? dot_kernels() : nullptr;
   const Grid grid = choose_grid(n, k, m, tile_rows, kernels.panel_width, 8, 8);
   parallel_for(grid.row_parts * grid.column_parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {
@@ -289,8 +340,8 @@ void own_matmul_transposed(const float* a, int64_t a_stride, const float* b, int
       const int64_t n1 = part_begin(n, tile_rows, grid.row_parts, row + 1);
       const int64_t k0 = part_begin(k, kernels.panel_width, grid.column_parts, column);
       const int64_t k1 = part_begin(k, kernels.panel_width, grid.column_parts, column + 1);
-      TransposedSlice{kernels,  precision, a + n0,  b + k0, c + n0 * c_stride + k0, a_stride, b_stride,
-                      c_stride, m,         n1 - n0, k1 - k0}
+      TransposedSlice{kernels,  dots,     precision, a + n0, b + k0,  c + n0 * c_stride + k0,
+                      a_stride, b_stride, c_stride,  m,      n1 - n0, k1 - k0}
           .run();
     }
   });

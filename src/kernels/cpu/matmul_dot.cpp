@@ -1,0 +1,133 @@
+// Products in bf16 on CPUs with AVX512_BF16, whose instructions Highway 1.0 does not know: one adds the
+// products of two pairs of bf16 to each of sixteen sums.
+#include <hwy/base.h>
+
+#include <algorithm>
+
+#include "kernels/cpu/cpu_features.h"
+#include "kernels/cpu/matmul_micro.h"
+
+#if HWY_ARCH_X86
+#include <immintrin.h>
+
+#define AVIARY_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
+
+namespace aviary::kernels {
+namespace {
+
+constexpr int64_t lanes = 16, width = 2 * lanes;
+
+// Where a tile finds row r of A at step i.
+struct Rows {
+  template <int rows>
+  static int64_t at(int r, int64_t i) {
+    return r * a_row_stride + i;
+  }
+};
+struct Columns {
+  template <int rows>
+  static int64_t at(int r, int64_t i) {
+    return i * rows + r;
+  }
+};
+
+template <int rows, int panels, class Layout>
+AVIARY_BF16 void dot_tile(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, int64_t k,
+                          float* HWY_RESTRICT c, int64_t c_stride, bool accumulate) {
+  constexpr int columns = 2 * panels;  // in vectors
+  __m512 sum[rows][columns];
+  HWY_UNROLL(6)
+  for (int r = 0; r < rows; ++r) {
+    HWY_UNROLL(8)
+    for (int j = 0; j < columns; ++j)
+      sum[r][j] = accumulate ? _mm512_loadu_ps(c + r * c_stride + j * lanes) : _mm512_setzero_ps();
+  }
+  const float* HWY_RESTRICT panel = static_cast<const float*>(b);
+  const int64_t stride = panel_bytes / 4;
+  for (int64_t i = 0; i < k; ++i, panel += width) {
+    __m512bh pairs[columns];
+    HWY_UNROLL(8)
+    for (int j = 0; j < columns; ++j)
+      pairs[j] = (__m512bh)_mm512_loadu_ps(panel + j / 2 * stride + j % 2 * lanes);
+    HWY_UNROLL(6)
+    for (int r = 0; r < rows; ++r) {
+      const auto factor = (__m512bh)_mm512_set1_ps(a[Layout::template at<rows>(r, i)]);
+      HWY_UNROLL(8)
+      for (int j = 0; j < columns; ++j) sum[r][j] = _mm512_dpbf16_ps(sum[r][j], factor, pairs[j]);
+    }
+  }
+  HWY_UNROLL(6)
+  for (int r = 0; r < rows; ++r) {
+    HWY_UNROLL(8)
+    for (int j = 0; j < columns; ++j) _mm512_storeu_ps(c + r * c_stride + j * lanes, sum[r][j]);
+  }
+}
+
+// Elements of a vector that exist when `count` are left.
+AVIARY_BF16 __mmask16 first(int64_t count) { return static_cast<__mmask16>((1u << count) - 1); }
+
+AVIARY_BF16 void pair_columns(const float* x, int64_t count, float* pairs) {
+  auto* halves = reinterpret_cast<uint16_t*>(pairs);
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes)
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(halves + i),
+                        (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(x + i)));
+  const __mmask16 rest = first(count - i), even = first((count - i + 1) / 2 * 2);
+  _mm256_mask_storeu_epi16(halves + i, even, (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(rest, x + i)));
+}
+
+AVIARY_BF16 void pair_rows(const float* x0, const float* x1, int64_t count, float* pairs) {
+  for (int64_t i = 0; i < count; i += lanes) {
+    const __mmask16 mask = first(std::min(lanes, count - i));
+    const auto low = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x0 + i));
+    const auto high =
+        x1 ? (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x1 + i)) : _mm256_setzero_si256();
+    // With masks throughout: g++ 12 warns of uninitialized values in the forms without.
+    const __m512i pair =
+        _mm512_or_si512(_mm512_maskz_cvtepu16_epi32(mask, low),
+                        _mm512_maskz_slli_epi32(mask, _mm512_maskz_cvtepu16_epi32(mask, high), 16));
+    _mm512_mask_storeu_epi32(pairs + i, mask, pair);
+  }
+}
+
+template <int rows, int panels>
+constexpr TileFunction tile() {
+  if constexpr (panels <= widest_tile(rows))
+    return dot_tile<rows, panels, Rows>;
+  else
+    return nullptr;
+}
+
+template <int rows>
+constexpr void enter(DotKernels& all) {
+  TileFunction tiles[] = {tile<rows, 1>(), tile<rows, 2>(), tile<rows, 3>(), tile<rows, 4>()};
+  for (int i = 0; i < tile_panels; ++i) all.tiles[rows - 1][i] = tiles[i];
+  all.transposed[rows - 1] = dot_tile<rows, 1, Columns>;
+}
+
+constexpr DotKernels make_table() {
+  DotKernels all{};
+  enter<1>(all);
+  enter<2>(all);
+  enter<3>(all);
+  enter<4>(all);
+  enter<5>(all);
+  enter<6>(all);
+  all.pair_columns = pair_columns;
+  all.pair_rows = pair_rows;
+  return all;
+}
+
+}  // namespace
+
+const DotKernels* dot_kernels() {
+  static constexpr DotKernels table = make_table();
+  return has_bf16_dot_products() ? &table : nullptr;
+}
+
+}  // namespace aviary::kernels
+#else
+namespace aviary::kernels {
+const DotKernels* dot_kernels() { return nullptr; }
+}  // namespace aviary::kernels
+#endif
