@@ -9,31 +9,16 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
-#include <new>
 #include <vector>
 
 #include "base/human.h"
 #include "base/threads.h"
+#include "count_allocations.h"
 #include "kernels/cpu/peak.h"
 #include "models/run.h"
 #include "train/optimizer.h"
-
-namespace {
-std::atomic<int64_t> new_calls{0}, new_bytes{0};
-}  // namespace
-
-void* operator new(size_t size) {
-  ++new_calls;
-  new_bytes += static_cast<int64_t>(size);
-  if (void* memory = std::malloc(std::max<size_t>(size, 1))) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace {
 
@@ -44,9 +29,9 @@ struct Size {
 };
 
 struct Memory {
-  int64_t calls, bytes;  // operator new, so far
-  int64_t heap;          // in use, malloc
-  int64_t mapped;        // address space of the process: arenas and weights
+  Allocations allocated;  // operator new, so far
+  int64_t heap;           // in use, malloc
+  int64_t mapped;         // address space of the process: arenas and weights
 
   static Memory now() {
     const struct mallinfo2 info = mallinfo2();
@@ -55,7 +40,7 @@ struct Memory {
       if (std::fscanf(file, "%lld", &pages) != 1) pages = 0;
       std::fclose(file);
     }
-    return {new_calls, new_bytes, static_cast<int64_t>(info.uordblks + info.hblkhd), pages * 4096};
+    return {allocations(), static_cast<int64_t>(info.uordblks + info.hblkhd), pages * 4096};
   }
 };
 
@@ -135,9 +120,9 @@ void train(const Size& size, kernels::Precision precision, int64_t steps) {
   fmt::print(
       "  per step: {:.1f} operator new of {:.0f} bytes; since the second step: heap {:+} bytes, mapped {:+} "
       "bytes\n",
-      static_cast<double>(after.calls - before.calls) / static_cast<double>(steps),
-      static_cast<double>(after.bytes - before.bytes) / static_cast<double>(steps), after.heap - before.heap,
-      after.mapped - before.mapped);
+      static_cast<double>(after.allocated.calls - before.allocated.calls) / static_cast<double>(steps),
+      static_cast<double>(after.allocated.bytes - before.allocated.bytes) / static_cast<double>(steps),
+      after.heap - before.heap, after.mapped - before.mapped);
   std::fflush(stdout);
 }
 
