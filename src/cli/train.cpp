@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <charconv>
 #include <csignal>
 
 #include "base/error.h"
@@ -30,6 +31,7 @@ struct Flags {
   std::optional<double> minutes, learning_rate, final_learning_rate, weight_decay, clip, dropout, beta1,
       beta2;
   std::optional<uint64_t> seed;
+  std::vector<std::string> learning_rate_scales;                                // NAME=FACTOR
   std::vector<int64_t> options = std::vector<int64_t>(model_options().size());  // in that order
   bool carry_state = false, no_l2wrap = false;
   std::string sample_prompt = "The ";
@@ -46,6 +48,20 @@ std::string hash_of(std::string_view text) {
 template <typename T>
 void override_with(const std::optional<T>& flag, T& value) {
   if (flag) value = *flag;
+}
+
+// "blocks.0.=0.5"
+std::pair<std::string, double> parse_scale(const std::string& text) {
+  const size_t equals = text.rfind('=');
+  double factor = 0;
+  const char *begin = text.data() + equals + 1, *end = text.data() + text.size();
+  const bool named = equals != text.npos && equals > 0;
+  const auto [last, error] = named ? std::from_chars(begin, end, factor) : std::from_chars_result{};
+  require(
+      named && error == std::errc() && last == end,
+      "--learning-rate-scale {}: expected part of a parameter's name, =, and a factor, as in blocks.0.=0.5",
+      text);
+  return {text.substr(0, equals), factor};
 }
 
 TrainConfig configure(const Flags& flags, int64_t bytes) {
@@ -67,6 +83,8 @@ TrainConfig configure(const Flags& flags, int64_t bytes) {
   override_with(flags.learning_rate, config.schedule.start);
   if (flags.learning_rate && !flags.final_learning_rate) config.schedule.end = *flags.learning_rate / 20;
   override_with(flags.final_learning_rate, config.schedule.end);
+  for (const std::string& scale : flags.learning_rate_scales)
+    config.learning_rate_scales.insert(parse_scale(scale));
   override_with(flags.weight_decay, config.weight_decay);
   override_with(flags.clip, config.clip);
   override_with(flags.dropout, config.dropout);
@@ -302,6 +320,10 @@ Action add_train(CLI::App& command) {
       ->group(learning);
   command.add_option("--learning-rate", flags->learning_rate)->group(learning);
   command.add_option("--final-learning-rate", flags->final_learning_rate)->group(learning);
+  command
+      .add_option("--learning-rate-scale", flags->learning_rate_scales,
+                  "NAME=FACTOR, of the parameters whose name contains NAME (a layer: blocks.0.)")
+      ->group(learning);
   command.add_option("--schedule", flags->schedule, "constant, linear, cosine, exponential")->group(learning);
   command.add_option("--warmup", flags->warmup, "Steps")->group(learning);
   command.add_option("--weight-decay", flags->weight_decay)->group(learning);

@@ -36,6 +36,7 @@ void visit_fields(Config& c, Visit visit) {
   visit("epsilon", c.epsilon);
   visit("weight_decay", c.weight_decay);
   visit("clip", c.clip);
+  visit("learning_rate_scales", c.learning_rate_scales);
   visit("dropout", c.dropout);
   visit("l2wrap", c.l2wrap);
   visit("seed", c.seed);
@@ -98,6 +99,8 @@ void check(const TrainConfig& config) {
   between("beta2", config.beta2, 0, 0.999999999);
   between("weight-decay", config.weight_decay, 0, 100);
   between("clip", config.clip, 0, 1e9);
+  for (const auto& [name, factor] : config.learning_rate_scales)
+    between(("learning-rate-scale " + name).c_str(), factor, 0, 1000);
   between("dropout", config.dropout, 0, 0.95);
   between("checkpoint-every", static_cast<double>(config.checkpoint_every), 0, many);
   between("validate-every", static_cast<double>(config.validate_every), -1, many);

@@ -2,6 +2,7 @@
 // bit.
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "kernels/matmul.h"
@@ -23,6 +24,9 @@ struct TrainConfig {
   Schedule schedule;
   double minutes = 0;  // > 0: the steps follow from the speed of the first ones, so that they last so long
   double beta1 = 0.9, beta2 = 0.99, epsilon = 1e-18, weight_decay = 0, clip = 1;
+  // Factors of the learning rate: of every parameter whose name contains the text ("blocks.0.",
+  // "time_decay").
+  std::map<std::string, double> learning_rate_scales{};
   double dropout = 0;
   bool l2wrap = true;
   kernels::Precision precision = kernels::Precision::f32;

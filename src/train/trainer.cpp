@@ -58,6 +58,18 @@ int64_t read_number(const TensorFile& file, const std::string& where, const char
 std::unique_ptr<Model> initialized_model(const TrainConfig& config) {
   auto model = create_model(config.model);
   model->parameters().initialize(config.seed);
+  for (const auto& [name, factor] : config.learning_rate_scales) {
+    int64_t found = 0;
+    for (Parameter& parameter : model->parameters())
+      if (parameter.spec.name.find(name) != std::string::npos) {
+        parameter.spec.learning_rate_scale *= factor;
+        ++found;
+      }
+    require(found > 0,
+            "--learning-rate-scale {}={:g}: no parameter of the model has this in its name; "
+            "aviary inspect --tensors lists the names",
+            name, factor);
+  }
   return model;
 }
 
