@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 
 struct Flags {
   std::string text, resume, out, version = "rwkv7", recipe, tokenizer, schedule, precision;
-  std::string preset, variant, token_shift;
+  std::string preset, variant, token_shift, dropout_at;
   // What was given on the command line goes over the plan.
   std::optional<int64_t> steps, layers, width, head_size, vocabulary, context, batch, accumulate, warmup,
       validation_bytes, checkpoint_every, validate_every, sample_every;
@@ -88,6 +88,7 @@ TrainConfig configure(const Flags& flags, int64_t bytes) {
   override_with(flags.weight_decay, config.weight_decay);
   override_with(flags.clip, config.clip);
   override_with(flags.dropout, config.dropout);
+  if (!flags.dropout_at.empty()) config.dropout_at = flags.dropout_at;
   override_with(flags.beta1, config.beta1);
   override_with(flags.beta2, config.beta2);
   override_with(flags.validation_bytes, config.validation_bytes);
@@ -328,7 +329,12 @@ Action add_train(CLI::App& command) {
   command.add_option("--warmup", flags->warmup, "Steps")->group(learning);
   command.add_option("--weight-decay", flags->weight_decay)->group(learning);
   command.add_option("--clip", flags->clip, "Largest norm of the gradient; 0: none")->group(learning);
-  command.add_option("--dropout", flags->dropout)->group(learning);
+  command.add_option("--dropout", flags->dropout, "Probability")->group(learning);
+  command
+      .add_option("--dropout-at", flags->dropout_at,
+                  "Some of att, ffn: x + d(att(x)), x + d(ffn(x)); after_att, after_ffn: d(x + att(x)), "
+                  "d(x + ffn(x)) (default: att,ffn)")
+      ->group(learning);
   command.add_option("--beta1", flags->beta1)->group(learning);
   command.add_option("--beta2", flags->beta2)->group(learning);
   command.add_flag("--no-l2wrap", flags->no_l2wrap, "Without the term that keeps logits small")

@@ -186,6 +186,7 @@ double Runner::loss_and_gradients(std::span<const int32_t> tokens, std::span<con
   arena_.reset();
   tape_.clear();
   Context c{arena_, sequences, precision_, &tape_, training.dropout, training.random};
+  c.dropout_places = training.dropout_places;
   std::vector<Var> vars;
   const Output output = forward(c, tokens, state, vars);
   const double loss = head_loss(c, output.x, model_.head(), targets, training.loss, {}, output.copies);

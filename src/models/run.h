@@ -35,6 +35,7 @@ class Runner {
   struct Training {
     LossOptions loss;
     double dropout = 0;
+    DropoutPlaces dropout_places{};
     Random* random = nullptr;  // needed with dropout
   };
   // The same, and adds the gradients to the trainable weights.

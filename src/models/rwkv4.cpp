@@ -51,7 +51,7 @@ class Rwkv4 final : public Model {
     Var r = linear(c, xr, p.receptance);
     Var y = wkv4(c, p.time_decay, p.time_first, k, v, {state[p.aa], state[p.bb], state[p.pp]});
     y = sigmoid_gate(c, r, y);
-    return residual_linear(c, residual, y, p.output);
+    return residual_linear(c, Branch::att, residual, y, p.output);
   }
 
   Var channel_mix(Context& c, Rwkv4ChannelMix& p, const Var& x, const Var& residual, std::span<Var> state) {
@@ -60,8 +60,7 @@ class Rwkv4 final : public Model {
     Var k = activate(c, Activation::relu_squared, linear(c, xk, p.key));  // [N, F]
     Var r = linear(c, xr, p.receptance);
     Var v = linear(c, k, p.value);
-    if (c.dropout > 0) return add(c, residual, dropout(c, sigmoid_gate(c, r, v)));
-    return sigmoid_gate(c, r, v, residual);
+    return residual_gate(c, Branch::ffn, residual, r, v);
   }
 
   Rwkv4TimeMix add_time_mix(int64_t layer);

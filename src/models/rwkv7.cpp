@@ -81,14 +81,14 @@ Var Rwkv7::time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& residu
   auto [key, remove, replace] = rwkv7_keys(c, heads_, k, p.k_k, a, p.k_a);
   Var y = wkv7(c, heads_, {r, w, key, v, remove, replace}, state[p.wkv_state]);
   y = rwkv7_output(c, heads_, {y, r, key, v, g, p.r_k, p.ln_x_weight, p.ln_x_bias}, group_norm_epsilon);
-  return residual_linear(c, residual, y, p.output);
+  return residual_linear(c, Branch::att, residual, y, p.output);
 }
 
 Var Rwkv7::channel_mix(Context& c, Rwkv7ChannelMix& p, const Var& x, const Var& residual,
                        std::span<Var> state) {
   auto [xk] = token_shift_mix<1>(c, x, state[p.x_state], MixOf::previous, {&p.x_k});
   Var k = activate(c, Activation::relu_squared, linear(c, xk, p.key));  // [N, F]
-  return residual_linear(c, residual, k, p.value);
+  return residual_linear(c, Branch::ffn, residual, k, p.value);
 }
 
 // ---- The table of parameters, with the initialization of the original trainer.

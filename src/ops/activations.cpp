@@ -130,9 +130,28 @@ Var dropout(Context& c, const Var& x) {
   return y;
 }
 
-Var residual_linear(Context& c, const Var& residual, const Var& x, Weight& weight) {
-  if (!c.tape || c.dropout <= 0) return linear(c, x, weight, Layout::out_in, residual);
-  return add(c, residual, dropout(c, linear(c, x, weight)));
+namespace {
+
+bool drops(const Context& c, Branch branch) {
+  return c.tape && c.dropout > 0 && (c.dropout_places.on(branch) || c.dropout_places.after(branch));
+}
+
+}  // namespace
+
+Var add_branch(Context& c, Branch branch, const Var& residual, const Var& y) {
+  if (!drops(c, branch)) return add(c, residual, y);
+  const Var sum = add(c, residual, c.dropout_places.on(branch) ? dropout(c, y) : y);
+  return c.dropout_places.after(branch) ? dropout(c, sum) : sum;
+}
+
+Var residual_linear(Context& c, Branch branch, const Var& residual, const Var& x, Weight& weight) {
+  if (drops(c, branch)) return add_branch(c, branch, residual, linear(c, x, weight));
+  return linear(c, x, weight, Layout::out_in, residual);
+}
+
+Var residual_gate(Context& c, Branch branch, const Var& residual, const Var& r, const Var& x) {
+  if (drops(c, branch)) return add_branch(c, branch, residual, sigmoid_gate(c, r, x));
+  return sigmoid_gate(c, r, x, residual);
 }
 
 Var sigmoid_gate(Context& c, const Var& r, const Var& x, const Var& residual) {

@@ -10,13 +10,25 @@
 
 namespace aviary {
 
+// The two branches of a block, each added to what goes around it: x + att(x), x + ffn(x).
+enum class Branch : uint8_t { att, ffn };
+
+// Where dropout acts: d(att(x)), d(ffn(x)), d(x + att(x)), d(x + ffn(x)).
+struct DropoutPlaces {
+  bool att = true, ffn = true, after_att = false, after_ffn = false;
+
+  bool on(Branch branch) const { return branch == Branch::att ? att : ffn; }
+  bool after(Branch branch) const { return branch == Branch::att ? after_att : after_ffn; }
+};
+
 struct Context {
   Arena& arena;
   const Sequences& sequences;
   kernels::Precision precision = kernels::Precision::f32;
   Tape* tape = nullptr;      // null: nothing is recorded or kept
-  double dropout = 0;        // probability of setting an element to zero, where a model calls dropout()
+  double dropout = 0;        // probability of setting an element to zero, at the places
   Random* random = nullptr;  // for dropout
+  DropoutPlaces dropout_places{};
   std::span<const int64_t> positions{};  // tokens that each sequence has read before this step; empty: none
 
   // How many tokens above each channel looks in token shifts; empty: 1.

@@ -48,8 +48,11 @@ Var add(Context& c, const Var& a, const Var& b);
 // itself.
 Var dropout(Context& c, const Var& x);
 
-// residual + dropout(x W^T): how every layer ends.
-Var residual_linear(Context& c, const Var& residual, const Var& x, Weight& weight);
+// How every layer ends: residual + y, with dropout where the context wants it; y may be x W^T, or sigmoid(r)
+// x.
+Var add_branch(Context& c, Branch branch, const Var& residual, const Var& y);
+Var residual_linear(Context& c, Branch branch, const Var& residual, const Var& x, Weight& weight);
+Var residual_gate(Context& c, Branch branch, const Var& residual, const Var& r, const Var& x);
 
 // sigmoid(r) * x, plus residual where given.
 Var sigmoid_gate(Context& c, const Var& r, const Var& x, const Var& residual = {});

@@ -134,6 +134,31 @@ TEST(Dropout, KeepsTheMeanAndDropsTheSameElementsBackward) {
   EXPECT_EQ(to_host(x.gradient->tensor), values);
 }
 
+TEST(Dropout, ActsOnTheBranchOrOnTheSumWhereItIsWanted) {
+  const Sequences sequences = Sequences::uniform(1, 100);
+  for (Branch branch : {Branch::att, Branch::ffn})
+    for (bool on : {false, true})
+      for (bool after : {false, true}) {
+        Arena arena;
+        Tape tape(arena);
+        Random random(3);
+        Context c{arena, sequences, kernels::Precision::f32, &tape, 0.5, &random};
+        c.dropout_places = {.att = false, .ffn = false};
+        (branch == Branch::att ? c.dropout_places.att : c.dropout_places.ffn) = on;
+        (branch == Branch::att ? c.dropout_places.after_att : c.dropout_places.after_ffn) = after;
+        Var x = c.result({100, 10}, Dtype::f32), y = c.result_like(x);
+        from_host(std::vector<double>(1000, 100.0), x.value);
+        from_host(std::vector<double>(1000, 1.0), y.value);
+        std::vector<double> seen = to_host(add_branch(c, branch, x, y).value);
+        std::sort(seen.begin(), seen.end());
+        seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
+        std::vector<double> expected = on ? std::vector<double>{100, 102} : std::vector<double>{101};
+        for (double& value : expected) value *= after ? 2 : 1;
+        if (after) expected.insert(expected.begin(), 0);
+        EXPECT_EQ(seen, expected) << "branch " << static_cast<int>(branch) << on << after;
+      }
+}
+
 TEST(Operators, RefuseWrongShapesWithASentence) {
   Arena arena;
   const Sequences sequences = Sequences::uniform(1, 2);

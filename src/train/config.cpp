@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -38,6 +39,7 @@ void visit_fields(Config& c, Visit visit) {
   visit("clip", c.clip);
   visit("learning_rate_scales", c.learning_rate_scales);
   visit("dropout", c.dropout);
+  visit("dropout_at", c.dropout_at);
   visit("l2wrap", c.l2wrap);
   visit("seed", c.seed);
   visit("validate_every", c.validate_every);
@@ -81,6 +83,27 @@ TrainConfig train_config_from_json(const std::string& text, const std::string& w
   return config;
 }
 
+DropoutPlaces dropout_places(const std::string& dropout_at) {
+  DropoutPlaces places{.att = false, .ffn = false};
+  for (size_t begin = 0; begin <= dropout_at.size();) {
+    const size_t end = std::min(dropout_at.find(',', begin), dropout_at.size());
+    const std::string place = dropout_at.substr(begin, end - begin);
+    begin = end + 1;
+    if (place == "att")
+      places.att = true;
+    else if (place == "ffn")
+      places.ffn = true;
+    else if (place == "after_att")
+      places.after_att = true;
+    else if (place == "after_ffn")
+      places.after_ffn = true;
+    else
+      fail("--dropout-at {}: \"{}\" is no place; expected some of att, ffn, after_att, after_ffn", dropout_at,
+           place);
+  }
+  return places;
+}
+
 void check(const TrainConfig& config) {
   auto between = [](const char* what, double value, double low, double high) {
     require(std::isfinite(value) && value >= low && value <= high, "--{} is {}, expected {} to {}", what,
@@ -102,6 +125,7 @@ void check(const TrainConfig& config) {
   for (const auto& [name, factor] : config.learning_rate_scales)
     between(("learning-rate-scale " + name).c_str(), factor, 0, 1000);
   between("dropout", config.dropout, 0, 0.95);
+  dropout_places(config.dropout_at);
   between("checkpoint-every", static_cast<double>(config.checkpoint_every), 0, many);
   between("validate-every", static_cast<double>(config.validate_every), -1, many);
   between("sample-every", static_cast<double>(config.sample_every), -1, many);

@@ -7,6 +7,7 @@
 
 #include "kernels/matmul.h"
 #include "models/config.h"
+#include "ops/context.h"
 #include "train/schedule.h"
 
 namespace aviary {
@@ -28,6 +29,7 @@ struct TrainConfig {
   // "time_decay").
   std::map<std::string, double> learning_rate_scales{};
   double dropout = 0;
+  std::string dropout_at = "att,ffn";  // and after_att, after_ffn: where
   bool l2wrap = true;
   kernels::Precision precision = kernels::Precision::f32;
   uint64_t seed = 1;
@@ -41,6 +43,9 @@ struct TrainConfig {
 std::string to_json(const TrainConfig& config);
 // Throws Error that names the field.
 TrainConfig train_config_from_json(const std::string& text, const std::string& where);
+
+// The places that a dropout_at names. Throws Error.
+DropoutPlaces dropout_places(const std::string& dropout_at);
 
 // Throws Error for values that cannot be, naming the flag.
 void check(const TrainConfig& config);

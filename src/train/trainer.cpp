@@ -116,6 +116,7 @@ StepReport Trainer::step() {
     report.loss += share * runner_.loss_and_gradients(tokens_, targets_, sequences_, state_,
                                                       {.loss = {.scale = share, .l2wrap = config_.l2wrap},
                                                        .dropout = config_.dropout,
+                                                       .dropout_places = dropout_places(config_.dropout_at),
                                                        .random = &dropout_random_});
   }
   report.gradient_norm = optimizer_.step(report.learning_rate);

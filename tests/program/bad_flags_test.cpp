@@ -66,6 +66,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadFlag{"UnknownVersion", train("--model", "rwkv99"), {"rwkv99", "rwkv7"}},
         BadFlag{"UnknownRecipe", train("--recipe", "cake"), {"cake"}},
         BadFlag{"OptionOfAnotherVersion", train("--pre-ffn", "1"), {"rwkv7", "pre_ffn"}},
+        BadFlag{"DropoutAtNoPlace", train("--dropout-at", "att,head"), {"--dropout-at", "head", "after_ffn"}},
         BadFlag{"UnknownVariant", train("--variant", "r9"), {"rwkv7", "r9"}},
         BadFlag{"TokenShiftOfLetters", train("--token-shift", "far"), {"token_shift", "far"}},
         BadFlag{"LearningRateScaleOfNothing", train("--learning-rate-scale", "none=2"), {"none", "inspect"}},
