@@ -109,10 +109,11 @@ void lerp_backward(const float* v, const float* v_first, const float* gate, cons
                    float* dv, float* dv_first, float* dgate);
 
 // ---- Activations.
-enum class Activation : uint8_t { none, tanh, sigmoid, relu_squared };
+// gelu is the exact one, x times the normal distribution; mish is x tanh(log(1 + e^x)).
+enum class Activation : uint8_t { none, tanh, sigmoid, relu_squared, gelu, mish };
 // y = activation(x + bias); bias [cols] may be null, y may be x.
 void activate(Activation kind, const float* x, const float* bias, int64_t rows, int64_t cols, float* y);
-// g *= derivative; `kept` is y for tanh and sigmoid, x for relu_squared.
+// g *= derivative; `kept` is y for tanh and sigmoid, x for relu_squared, gelu and mish.
 void activate_backward(Activation kind, const float* kept, int64_t count, float* g);
 // y = sigmoid(r) * x, plus residual when not null.
 void sigmoid_gate(const float* r, const float* x, const float* residual, int64_t count, float* y);
@@ -120,6 +121,9 @@ void sigmoid_gate_backward(const float* r, const float* x, const float* dy, int6
                            float* dx);
 // y += x
 void add(const float* x, int64_t count, float* y);
+// y = a * b
+void mul(const float* a, const float* b, int64_t count, float* y);
+void mul_backward(const float* a, const float* b, const float* dy, int64_t count, float* da, float* db);
 // y[c] += sum over rows of x[r, c]; scratch [row_blocks, cols]
 void sum_rows(const float* x, int64_t rows, int64_t cols, float* y, float* scratch);
 // y = x * mask / (1 - p), where element i is kept when hash(seed, i) >= p. The same call serves the backward

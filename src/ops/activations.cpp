@@ -1,9 +1,12 @@
 // Activations, gates and other operators that work element by element, and the LoRA made of them.
-//   tanh: dx = dy (1 - y^2);  sigmoid: dx = dy y (1 - y);  relu(x)^2: dx = dy 2 relu(x);  dbias = sum over
-//   rows of dx gate: y = s x with s = sigmoid(r):  dx = dy s,  dr = dy x s (1 - s) lerp: y = v + (f - v) g:
-//   dv = dy (1 - g),  df = dy g,  dg = dy (f - v)
+//   tanh: dx = dy (1 - y^2);  sigmoid: dx = dy y (1 - y);  relu(x)^2: dx = dy 2 relu(x);
+//   gelu: y = x P(x), P the normal distribution: dx = dy (P(x) + x P'(x));
+//   mish: y = x s, s = tanh(log(1 + e^x)): dx = dy (s + x (1 - s^2) sigmoid(x));  dbias = sum over rows of dx
+//   gate: y = s x with s = sigmoid(r):  dx = dy s,  dr = dy x s (1 - s)
+//   lerp: y = v + (f - v) g:  dv = dy (1 - g),  df = dy g,  dg = dy (f - v)
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "ops/accumulate.h"
 #include "ops/ops.h"
@@ -13,6 +16,12 @@ namespace {
 
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
+// Of the standard normal distribution.
+double probability(double x) { return 0.5 * std::erfc(-x / std::numbers::sqrt2); }
+double density(double x) { return std::exp(-0.5 * x * x) * std::numbers::inv_sqrtpi / std::numbers::sqrt2; }
+
+double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }
+
 double reference(Activation kind, double x) {
   switch (kind) {
     case Activation::tanh:
@@ -21,13 +30,22 @@ double reference(Activation kind, double x) {
       return sigmoid(x);
     case Activation::relu_squared:
       return x > 0 ? x * x : 0;
+    case Activation::gelu:
+      return x * probability(x);
+    case Activation::mish:
+      return x * std::tanh(softplus(x));
     case Activation::none:
       return x;
   }
   return x;
 }
 
-// The derivative from what the backward pass keeps: y, or x for relu_squared.
+// Whether the backward pass needs x; for the others, y is enough.
+bool keeps_input(Activation kind) {
+  return kind == Activation::relu_squared || kind == Activation::gelu || kind == Activation::mish;
+}
+
+// The derivative from what the backward pass keeps.
 double reference_slope(Activation kind, double kept) {
   switch (kind) {
     case Activation::tanh:
@@ -36,6 +54,12 @@ double reference_slope(Activation kind, double kept) {
       return kept * (1 - kept);
     case Activation::relu_squared:
       return 2 * std::max(kept, 0.0);
+    case Activation::gelu:
+      return probability(kept) + kept * density(kept);
+    case Activation::mish: {
+      const double s = std::tanh(softplus(kept));
+      return s + kept * (1 - s * s) * sigmoid(kept);
+    }
     case Activation::none:
       return 1;
   }
@@ -79,7 +103,7 @@ void activate_backward(Tape& tape, Activation kind, const Var& x, const Var& y, 
 Var activate_into(Context& c, Activation kind, const Var& x, Weight* bias, Var y) {
   activate_values(kind, x.value, bias, y.value);
   if (!c.tape) return y;
-  Tensor kept = kind == Activation::relu_squared ? x.value : y.value;
+  Tensor kept = keeps_input(kind) ? x.value : y.value;
   c.tape->record({y}, [=](Tape& tape) { activate_backward(tape, kind, x, y, kept, bias); });
   return y;
 }
@@ -88,7 +112,7 @@ Var activate_into(Context& c, Activation kind, const Var& x, Weight* bias, Var y
 
 Var activate(Context& c, Activation kind, const Var& x, Weight* bias) {
   if (bias) require_count("activate", "bias", bias->value(), x.cols());
-  require(!(bias && kind == Activation::relu_squared), "activate: relu_squared takes no bias");
+  require(!(bias && keeps_input(kind)), "activate: relu_squared, gelu and mish take no bias");
   return activate_into(c, kind, x, bias, c.result_like(x));
 }
 
@@ -111,6 +135,31 @@ Var add(Context& c, const Var& a, const Var& b) {
   c.tape->record({y}, [=](Tape& tape) {
     if (b.gradient) accumulate(tape.gradient(y), tape.gradient(b));
     pass_gradient(tape, y, a);
+  });
+  return y;
+}
+
+Var mul(Context& c, const Var& a, const Var& b) {
+  require_shape("mul", "b", b.shape(), a.shape());
+  Var y = c.result_like(a);
+  const int64_t count = a.value.count();
+  if (a.dtype() == Dtype::f64)
+    for (int64_t i = 0; i < count; ++i)
+      y.value.as<double>()[i] = a.value.as<double>()[i] * b.value.as<double>()[i];
+  else
+    kernels::mul(a.value.as<float>(), b.value.as<float>(), count, y.value.as<float>());
+  if (!c.tape) return y;
+  c.tape->record({y}, [=](Tape& tape) {
+    const Tensor dy = tape.gradient(y), da = tape.gradient(a), db = tape.gradient(b);
+    if (a.dtype() == Dtype::f32) {
+      kernels::mul_backward(a.value.as<float>(), b.value.as<float>(), dy.as<float>(), count, da.as<float>(),
+                            db.as<float>());
+      return;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      if (!da.empty()) da.as<double>()[i] += dy.as<double>()[i] * b.value.as<double>()[i];
+      if (!db.empty()) db.as<double>()[i] += dy.as<double>()[i] * a.value.as<double>()[i];
+    }
   });
   return y;
 }
@@ -147,6 +196,11 @@ Var add_branch(Context& c, Branch branch, const Var& residual, const Var& y) {
 Var residual_linear(Context& c, Branch branch, const Var& residual, const Var& x, Weight& weight) {
   if (drops(c, branch)) return add_branch(c, branch, residual, linear(c, x, weight));
   return linear(c, x, weight, Layout::out_in, residual);
+}
+
+Var residual_linear(Context& c, Branch branch, const Var& residual, const Var& x, const Affine& weights) {
+  if (drops(c, branch)) return add_branch(c, branch, residual, linear(c, x, weights));
+  return linear(c, x, weights, residual);
 }
 
 Var residual_gate(Context& c, Branch branch, const Var& residual, const Var& r, const Var& x) {

@@ -1,6 +1,6 @@
 // Matrix products with a weight.
-//   y = x W^T + residual;  dx = dy W,  dW = dy^T x,  dresidual = dy   (out_in; for in_out W is transposed
-//   throughout)
+//   y = x W^T + bias + residual;  dx = dy W,  dW = dy^T x,  dbias = sum over rows of dy,  dresidual = dy
+//   (out_in; for in_out W is transposed throughout)
 #include "ops/accumulate.h"
 #include "ops/ops.h"
 
@@ -38,6 +38,19 @@ void reference_backward(const double* dy, const double* x, const double* w, cons
       }
 }
 
+// dbias += sum over rows of dy
+void bias_backward(Tape& tape, const Tensor& dy, Weight& bias) {
+  if (!bias.trainable()) return;
+  const int64_t cols = dy.cols();
+  if (dy.dtype() == Dtype::f64) {
+    for (int64_t i = 0; i < dy.count(); ++i) bias.gradient().as<double>()[i % cols] += dy.as<double>()[i];
+    return;
+  }
+  Tensor scratch = tape.scratch({kernels::row_blocks, cols}, Dtype::f32);
+  kernels::sum_rows(dy.as<float>(), dy.rows(), cols, bias.gradient().as<float>(), scratch.as<float>());
+  tape.release(scratch);
+}
+
 void backward(Tape& tape, const Var& x, const Var& y, Weight& weight, Layout layout, const Matrix& b,
               kernels::Precision precision) {
   const int64_t rows = x.rows();
@@ -63,32 +76,56 @@ void backward(Tape& tape, const Var& x, const Var& y, Weight& weight, Layout lay
                                precision);
 }
 
-}  // namespace
+// What the product is added to: residual + bias, either of which may be missing. In float32 a bias alone
+// comes after the product instead.
+void start(const Tensor& residual, const Weight* bias, const Tensor& y) {
+  if (residual.empty() && y.dtype() == Dtype::f64) set_zero(y);
+  if (!residual.empty()) copy(residual, y);
+  if (!bias) return;
+  const int64_t cols = y.cols();
+  if (y.dtype() == Dtype::f64)
+    for (int64_t i = 0; i < y.count(); ++i) y.as<double>()[i] += bias->value().as<double>()[i % cols];
+  else if (!residual.empty())
+    kernels::activate(Activation::none, y.as<float>(), bias->value().as<float>(), y.rows(), cols,
+                      y.as<float>());
+}
 
-Var linear(Context& c, const Var& x, Weight& weight, Layout layout, const Var& residual) {
+Var multiply(Context& c, const Var& x, Weight& weight, Layout layout, Weight* bias, const Var& residual) {
   require(weight.shape().rank() == 2, "linear: weight {} has shape {}, expected a matrix", weight.name(),
           to_string(weight.shape()));
   const Matrix b = matrix_of(weight, layout);
   const int64_t rows = x.rows();
   require(x.cols() == b.k, "linear: x has {} columns, {} expects {}", x.cols(), weight.name(), b.k);
   Var y = c.result({rows, b.n}, x.dtype());
-  if (!residual.empty()) {
-    require_shape("linear", "residual", residual.shape(), y.shape());
-    copy(residual.value, y.value);
-  }
+  if (!residual.empty()) require_shape("linear", "residual", residual.shape(), y.shape());
+  if (bias) require_count("linear", "bias", bias->value(), b.n);
+  start(residual.value, bias, y.value);
   if (x.dtype() == Dtype::f64) {
-    if (residual.empty()) set_zero(y.value);
     reference(x.value.as<double>(), weight.value().as<double>(), b, rows, y.value.as<double>());
   } else {
-    kernels::matmul(x.value.as<float>(), rows, b.k, weight.forward(layout, c.precision), y.value.as<float>(),
-                    b.n, !residual.empty());
+    float* out = y.value.as<float>();
+    kernels::matmul(x.value.as<float>(), rows, b.k, weight.forward(layout, c.precision), out, b.n,
+                    !residual.empty());
+    if (bias && residual.empty())
+      kernels::activate(Activation::none, out, bias->value().as<float>(), rows, b.n, out);
   }
   if (!c.tape) return y;
   c.tape->record({y}, [=, precision = c.precision, &weight](Tape& tape) {
     backward(tape, x, y, weight, layout, b, precision);
+    if (bias) bias_backward(tape, tape.gradient(y), *bias);
     pass_gradient(tape, y, residual);
   });
   return y;
+}
+
+}  // namespace
+
+Var linear(Context& c, const Var& x, Weight& weight, Layout layout, const Var& residual) {
+  return multiply(c, x, weight, layout, nullptr, residual);
+}
+
+Var linear(Context& c, const Var& x, const Affine& weights, const Var& residual) {
+  return multiply(c, x, weights.weight, Layout::out_in, &weights.bias, residual);
 }
 
 }  // namespace aviary

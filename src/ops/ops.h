@@ -28,7 +28,13 @@ Var layer_norm(Context& c, const Var& x, Weight& weight, Weight& bias, double ep
 Var linear(Context& c, const Var& x, Weight& weight, Layout layout = Layout::out_in,
            const Var& residual = {});
 
-// activation(x + bias); bias [C] is optional. relu_squared takes no bias.
+// A matrix [out, in] and a bias [out]: y = x W^T + bias, plus residual where given.
+struct Affine {
+  Weight &weight, &bias;
+};
+Var linear(Context& c, const Var& x, const Affine& weights, const Var& residual = {});
+
+// activation(x + bias); bias [C] is optional, and only for none, tanh and sigmoid.
 Var activate(Context& c, Activation kind, const Var& x, Weight* bias = nullptr);
 
 // Two thin matrices with an activation between: output(hidden(x down) up + bias).
@@ -41,8 +47,9 @@ struct Lora {
 };
 Var lora(Context& c, const Var& x, const Lora& weights);
 
-// a + b
+// a + b, a * b
 Var add(Context& c, const Var& a, const Var& b);
+Var mul(Context& c, const Var& a, const Var& b);
 
 // x with elements set to zero at random (and the others scaled up) when training with dropout; otherwise x
 // itself.
@@ -52,6 +59,7 @@ Var dropout(Context& c, const Var& x);
 // x.
 Var add_branch(Context& c, Branch branch, const Var& residual, const Var& y);
 Var residual_linear(Context& c, Branch branch, const Var& residual, const Var& x, Weight& weight);
+Var residual_linear(Context& c, Branch branch, const Var& residual, const Var& x, const Affine& weights);
 Var residual_gate(Context& c, Branch branch, const Var& residual, const Var& r, const Var& x);
 
 // sigmoid(r) * x, plus residual where given.

@@ -15,12 +15,33 @@ TEST_P(Pointwise, ActivationsAgreeWithTheirDerivatives) {
                     .run = [=](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
                       return std::vector{activate(c, kind, x[0], &w[0])};
                     }});
-  check_operator({.sequences = Sequences::uniform(1, 5),
-                  .inputs = {{5, C}},
-                  .weights = {},
-                  .run = [](Context& c, std::vector<Var>& x, std::vector<Weight>&) {
-                    return std::vector{activate(c, Activation::relu_squared, x[0])};
-                  }});
+  for (Activation kind : {Activation::relu_squared, Activation::gelu, Activation::mish})
+    check_operator({.sequences = Sequences::uniform(1, 5),
+                    .inputs = {{5, C}},
+                    .weights = {},
+                    .run = [=](Context& c, std::vector<Var>& x,
+                               std::vector<Weight>&) { return std::vector{activate(c, kind, x[0])}; },
+                    .spread = 3});
+}
+
+TEST(Activations, GeluAndMishStayFiniteFarOut) {
+  Arena arena;
+  Tape tape(arena);
+  const Sequences sequences = Sequences::uniform(1, 6);
+  Context c{arena, sequences, kernels::Precision::f32, &tape};
+  const std::vector<double> far{-1000, -30, -9, 9, 30, 1000};
+  for (Activation kind : {Activation::gelu, Activation::mish}) {
+    Var x = c.result({6, 1}, Dtype::f32);
+    from_host(far, x.value);
+    Var y = activate(c, kind, x);
+    check::expect_close(to_host(y.value), {0, 0, kind == Activation::mish ? -0.00111 : 0, 9, 30, 1000}, 1e-7,
+                        "value");
+    Tensor dy = arena.tensor({6, 1}, Dtype::f32);
+    from_host(std::vector<double>(6, 1.0), dy);
+    tape.seed(y, dy);
+    tape.backward();
+    check::expect_close(to_host(x.gradient->tensor), {0, 0, 0, 1, 1, 1}, 1e-3, "gradient");
+  }
 }
 
 TEST_P(Pointwise, GateWithResidual) {
@@ -33,13 +54,13 @@ TEST_P(Pointwise, GateWithResidual) {
                   }});
 }
 
-TEST_P(Pointwise, LerpAndAdd) {
+TEST_P(Pointwise, LerpAddAndMul) {
   const int64_t C = GetParam();
   check_operator({.sequences = Sequences::uniform(1, 4),
                   .inputs = {{4, C}, {4, C}, {4, C}},
                   .weights = {},
                   .run = [](Context& c, std::vector<Var>& x, std::vector<Weight>&) {
-                    return std::vector{lerp(c, x[0], x[1], x[2]), add(c, x[0], x[2])};
+                    return std::vector{lerp(c, x[0], x[1], x[2]), add(c, x[0], x[2]), mul(c, x[0], x[1])};
                   }});
 }
 
@@ -61,6 +82,18 @@ TEST_P(Pointwise, LinearInBothLayoutsWithAndWithoutResidual) {
                   .run = [](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
                     return std::vector{linear(c, x[0], w[0]), linear(c, x[0], w[1], Layout::in_out),
                                        linear(c, x[0], w[0], Layout::out_in, x[1])};
+                  }});
+}
+
+TEST_P(Pointwise, LinearWithABias) {
+  const int64_t C = GetParam();
+  check_operator({.sequences = Sequences::uniform(1, 7),
+                  .inputs = {{7, C}, {7, 12}},
+                  .weights = {{12, C}, {12}},
+                  .run = [](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
+                    const Affine weights{w[0], w[1]};
+                    return std::vector{linear(c, x[0], weights), linear(c, x[0], weights, x[1]),
+                                       residual_linear(c, x[1], x[0], weights)};
                   }});
 }
 

@@ -13,6 +13,36 @@
 HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
 
+// The normal distribution, from an approximation of erf that is off by 1.5e-7 at most (Abramowitz and Stegun,
+// Handbook of Mathematical Functions, 7.1.26). bell = e^(-x^2 / 2).
+template <class D>
+HWY_INLINE hn::Vec<D> probability(D d, hn::Vec<D> x, hn::Vec<D> bell) {
+  const auto one = hn::Set(d, 1.0f);
+  const auto t = hn::Div(one, hn::MulAdd(hn::Set(d, 0.3275911f * 0.70710678f), hn::Abs(x), one));
+  auto sum = hn::Set(d, 1.061405429f);
+  for (float term : {-1.453152027f, 1.421413741f, -0.284496736f, 0.254829592f})
+    sum = hn::MulAdd(sum, t, hn::Set(d, term));
+  const auto above = hn::Mul(hn::Mul(hn::Set(d, 0.5f), bell), hn::Mul(sum, t));  // beyond |x|
+  return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), above, hn::Sub(one, above));
+}
+
+template <class D>
+HWY_INLINE hn::Vec<D> bell(D d, hn::Vec<D> x) {
+  return hn::Exp(d, hn::Mul(hn::Mul(hn::Set(d, -0.5f), x), x));
+}
+
+// tanh(log(1 + n)) = w / (w + 2) with w = n^2 + 2n and n = e^x, which is 1 long before n overflows.
+template <class D>
+struct Mish {
+  hn::Vec<D> n, w, divisor;
+  HWY_INLINE Mish(D d, hn::Vec<D> x) {
+    const auto two = hn::Set(d, 2.0f);
+    n = hn::Exp(d, hn::Min(x, hn::Set(d, 20.0f)));
+    w = hn::Mul(n, hn::Add(n, two));
+    divisor = hn::Add(w, two);
+  }
+};
+
 template <Activation kind, class D>
 HWY_INLINE hn::Vec<D> apply(D d, hn::Vec<D> x) {
   if constexpr (kind == Activation::tanh) {  // 2 sigmoid(2x) - 1 loses small x, so take the library's
@@ -22,6 +52,11 @@ HWY_INLINE hn::Vec<D> apply(D d, hn::Vec<D> x) {
   } else if constexpr (kind == Activation::relu_squared) {
     const auto positive = hn::Max(x, hn::Zero(d));
     return hn::Mul(positive, positive);
+  } else if constexpr (kind == Activation::gelu) {
+    return hn::Mul(x, probability(d, x, bell(d, x)));
+  } else if constexpr (kind == Activation::mish) {
+    const Mish mish(d, x);
+    return hn::Mul(x, hn::Div(mish.w, mish.divisor));
   } else {
     return x;
   }
@@ -54,7 +89,28 @@ void activate_rows(Activation kind, const float* x, const float* bias, int64_t r
       return activate_as<Activation::sigmoid>(x, bias, rows, cols, y);
     case Activation::relu_squared:
       return activate_as<Activation::relu_squared>(x, bias, rows, cols, y);
+    case Activation::gelu:
+      return activate_as<Activation::gelu>(x, bias, rows, cols, y);
+    case Activation::mish:
+      return activate_as<Activation::mish>(x, bias, rows, cols, y);
   }
+}
+
+// P(x) + x P'(x)
+template <class D>
+HWY_INLINE hn::Vec<D> gelu_slope(D d, hn::Vec<D> x) {
+  const auto e = bell(d, x);
+  return hn::MulAdd(hn::Mul(x, hn::Set(d, 0.39894228f)), e, probability(d, x, e));
+}
+
+// s + x ds/dx with s = w / (w + 2): ds/dx = 4 n (n + 1) / (w + 2)^2
+template <class D>
+HWY_INLINE hn::Vec<D> mish_slope(D d, hn::Vec<D> x) {
+  const Mish mish(d, x);
+  const auto inverse = hn::Div(hn::Set(d, 1.0f), mish.divisor);
+  const auto n = hn::Mul(mish.n, inverse);
+  const auto slope = hn::Mul(hn::Mul(hn::Set(d, 4.0f), n), hn::Add(n, inverse));
+  return hn::MulAdd(x, slope, hn::Mul(mish.w, inverse));
 }
 
 void activate_backward_range(Activation kind, const float* kept, int64_t count, float* gradient) {
@@ -67,6 +123,10 @@ void activate_backward_range(Activation kind, const float* kept, int64_t count, 
       g = hn::Mul(g, hn::NegMulAdd(y, y, y));
     else if (kind == Activation::relu_squared)
       g = hn::Mul(g, hn::Mul(hn::Set(d, 2.0f), hn::Max(y, hn::Zero(d))));
+    else if (kind == Activation::gelu)
+      g = hn::Mul(g, gelu_slope(d, y));
+    else if (kind == Activation::mish)
+      g = hn::Mul(g, mish_slope(d, y));
     hn::StoreU(g, d, gradient + i);
   });
 }
@@ -108,6 +168,21 @@ void lerp_backward_range(const float* v, const float* v_first, const float* gate
     if (dv_first) hn::StoreU(hn::Add(hn::LoadU(d, dv_first + i), part), d, dv_first + i);
     const auto step = hn::Sub(hn::LoadU(d, v_first + i), hn::LoadU(d, v + i));
     if (dgate) hn::StoreU(hn::MulAdd(g, step, hn::LoadU(d, dgate + i)), d, dgate + i);
+  });
+}
+
+void mul_range(const float* a, const float* b, int64_t count, float* y) {
+  for_vectors(count, [&](auto d, int64_t i) HWY_ATTR {
+    hn::StoreU(hn::Mul(hn::LoadU(d, a + i), hn::LoadU(d, b + i)), d, y + i);
+  });
+}
+
+void mul_backward_range(const float* a, const float* b, const float* dy, int64_t count, float* da,
+                        float* db) {
+  for_vectors(count, [&](auto d, int64_t i) HWY_ATTR {
+    const auto g = hn::LoadU(d, dy + i);
+    if (da) hn::StoreU(hn::MulAdd(g, hn::LoadU(d, b + i), hn::LoadU(d, da + i)), d, da + i);
+    if (db) hn::StoreU(hn::MulAdd(g, hn::LoadU(d, a + i), hn::LoadU(d, db + i)), d, db + i);
   });
 }
 
@@ -159,6 +234,8 @@ HWY_EXPORT(sigmoid_gate_range);
 HWY_EXPORT(sigmoid_gate_backward_range);
 HWY_EXPORT(lerp_range);
 HWY_EXPORT(lerp_backward_range);
+HWY_EXPORT(mul_range);
+HWY_EXPORT(mul_backward_range);
 HWY_EXPORT(add_range);
 HWY_EXPORT(adam_range);
 HWY_EXPORT(sum_of_squares_range);
@@ -210,6 +287,19 @@ void lerp_backward(const float* v, const float* v_first, const float* gate, cons
     HWY_DYNAMIC_DISPATCH(lerp_backward_range)
     (v + begin, v_first + begin, gate + begin, dout + begin, end - begin, at(dv, begin), at(dv_first, begin),
      at(dgate, begin));
+  });
+}
+
+void mul(const float* a, const float* b, int64_t count, float* y) {
+  parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(mul_range)(a + begin, b + begin, end - begin, y + begin);
+  });
+}
+
+void mul_backward(const float* a, const float* b, const float* dy, int64_t count, float* da, float* db) {
+  parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(mul_backward_range)
+    (a + begin, b + begin, dy + begin, end - begin, at(da, begin), at(db, begin));
   });
 }
 
