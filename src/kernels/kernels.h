@@ -77,6 +77,42 @@ void wkv7(const Wkv7& shape, const Wkv7Inputs& in, const float* state, float* y,
 void wkv7_backward(const Wkv7& shape, const Wkv7Inputs& in, const float* checkpoints, const float* dy,
                    const float* dnext_state, const Wkv7Gradients& gradients, float* dstate);
 
+// ---- Attention and its relatives. The rows of a step look at the rows of their sequence's history
+// [capacity, cols]: row t at rows 0 ... positions[s] + t, of which the last are this step's own.
+struct Histories {
+  const int64_t* begins;     // sequences + 1
+  const int64_t* positions;  // sequences
+  int64_t sequences, capacity;
+};
+// w[h, length - 1 - (t - u)] alpha[h, u] beta[h, t] weighs what position t makes of u; each [heads, length].
+struct TimeWeights {
+  const float *w, *alpha, *beta;
+  int64_t length;
+};
+struct TimeWeightGradients {
+  float *w, *alpha, *beta;
+};
+
+struct Attention {
+  Histories at;
+  int64_t heads, key_size, value_size;
+  float scale;
+  float cap;  // > 0: scores become cap tanh(score / cap)
+  bool softmax;
+  TimeWeights time;  // w null: none
+  const float* mix;  // [heads, heads], or null
+};
+// q, k [.., heads * key_size], v and y [.., heads * value_size]; k and v are histories.
+void attention(const Attention& shape, const float* q, const float* k, const float* v, float* y);
+struct AttentionGradients {
+  float *q, *k, *v;
+  TimeWeightGradients time;
+  float* mix;
+};
+int64_t attention_scratch(const Attention& shape);  // floats
+void attention_backward(const Attention& shape, const float* q, const float* k, const float* v,
+                        const float* dy, const AttentionGradients& gradients, float* scratch);
+
 // ---- RWKV-7, element by element or head by head.
 struct Heads {
   int64_t rows;

@@ -17,8 +17,9 @@ struct OperatorCase {
   std::vector<Shape> inputs, weights;
   // Returns every output, states that were replaced included.
   std::function<std::vector<Var>(Context&, std::vector<Var>&, std::vector<Weight>&)> run;
-  double spread = 1;              // of the random values
-  double float_tolerance = 2e-5;  // relative to the largest element
+  double spread = 1;                 // of the random values
+  double float_tolerance = 2e-5;     // relative to the largest element
+  std::vector<int64_t> positions{};  // of the sequences
 };
 
 namespace check {
@@ -41,6 +42,7 @@ inline Outcome evaluate(const OperatorCase& op, Dtype dtype, const std::vector<D
   Arena arena;
   Tape tape(arena);
   Context c{arena, op.sequences, kernels::Precision::f32, gradients ? &tape : nullptr};
+  c.positions = op.positions;
   std::vector<Var> vars;
   std::vector<Weight> parameters;
   for (size_t i = 0; i < inputs.size(); ++i) {

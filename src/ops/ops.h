@@ -123,6 +123,33 @@ Var rwkv7_output(Context& c, int64_t heads, const Rwkv7Output& arguments, double
 // returns the new history, which `history` becomes.
 Var append_history(Context& c, const Var& x, Var& history);
 
+// The first 2 F columns of every head, turned by the angles position * frequencies [F]: column i against
+// column F + i (Su et al. 2021, arXiv 2104.09864).
+Var rotary(Context& c, int64_t heads, const Var& x, const Weight& frequencies);
+
+// Row t of x times weight[t]: a factor for every position.
+Var scale_by_position(Context& c, const Var& x, Weight& weight);
+
+// What depends on how far apart two tokens are: w[h, L - 1 - (t - u)] alpha[h, u] beta[h, t] weighs what
+// position t makes of u. w [H, L], alpha [H, 1, L], beta [H, L, 1].
+struct TimeWeights {
+  Weight *w = nullptr, *alpha = nullptr, *beta = nullptr;
+};
+
+// Attention: y_t = sum over u <= t of a(t, u) v_u with a = softmax of the scores scale q_t k_u, per head. q
+// [N, H * n]; k [S, capacity, H * n] and v [S, capacity, H * m] are histories that hold this step's rows; y
+// [N, H * m].
+struct Attention {
+  int64_t heads = 1;
+  double scale = 1;
+  double cap = 0;         // > 0: the scores become cap tanh(score / cap)
+  bool softmax = true;    // false: the scores are the weights
+  TimeWeights time{};     // where given, multiplies the weights
+  Weight* mix = nullptr;  // [H, H, 1, 1]: where given, head o sees the sum over i of mix[o, i] times the
+                          // weights of head i
+};
+Var attention(Context& c, const Var& q, const Var& k, const Var& v, const Attention& options);
+
 // Head-QK: row t looks at every token u that its sequence has read, itself included, and adds scale q_t k_u
 // to the logit of that token; of a token that was read several times count all, or the largest only. q [N,
 // D]; keys [S, capacity, D] and ids [S, capacity, 1] are histories that hold this step's rows.

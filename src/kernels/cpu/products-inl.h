@@ -1,0 +1,91 @@
+// Small matrix products inside a kernel, for attention and its relatives; compiled once per instruction set
+// (so no #pragma once). An element is summed along k in order, whatever the sizes around it.
+#include "hwy/highway.h"
+
+#if defined(AVIARY_PRODUCTS_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef AVIARY_PRODUCTS_INL
+#undef AVIARY_PRODUCTS_INL
+#else
+#define AVIARY_PRODUCTS_INL
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace aviary::kernels::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// A left factor that may be transposed, or run against itself: element (m, k) is at m * m_stride + k *
+// k_stride.
+struct Factor {
+  const float* at;
+  int64_t m_stride, k_stride;
+};
+
+// As many rows at a time as the registers hold, with two vectors of columns.
+constexpr int product_rows = HWY_MAX_BYTES >= 64 ? 8 : 6;
+
+template <int rows, int vectors, class D>
+HWY_INLINE void product_tile(D d, int64_t depth, const Factor& a, const float* b, int64_t b_stride,
+                             bool accumulate, float* y, int64_t y_stride) {
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  hn::Vec<D> sum[rows][vectors];
+  HWY_UNROLL(8)
+  for (int r = 0; r < rows; ++r)
+    for (int v = 0; v < vectors; ++v)
+      sum[r][v] = accumulate ? hn::LoadU(d, y + r * y_stride + v * lanes) : hn::Zero(d);
+  for (int64_t k = 0; k < depth; ++k) {
+    hn::Vec<D> row[vectors];
+    for (int v = 0; v < vectors; ++v) row[v] = hn::LoadU(d, b + k * b_stride + v * lanes);
+    HWY_UNROLL(8)
+    for (int r = 0; r < rows; ++r) {
+      const auto factor = hn::Set(d, a.at[r * a.m_stride + k * a.k_stride]);
+      for (int v = 0; v < vectors; ++v) sum[r][v] = hn::MulAdd(factor, row[v], sum[r][v]);
+    }
+  }
+  HWY_UNROLL(8)
+  for (int r = 0; r < rows; ++r)
+    for (int v = 0; v < vectors; ++v) hn::StoreU(sum[r][v], d, y + r * y_stride + v * lanes);
+}
+
+// Some columns, all rows.
+template <int vectors, class D>
+HWY_INLINE void product_columns(D d, int64_t rows, int64_t depth, const Factor& a, const float* b,
+                                int64_t b_stride, bool accumulate, float* y, int64_t y_stride) {
+  int64_t m = 0;
+  auto tile = [&](auto count) HWY_ATTR {
+    for (; m + count() <= rows; m += count())
+      product_tile<count(), vectors>(d, depth, {a.at + m * a.m_stride, a.m_stride, a.k_stride}, b, b_stride,
+                                     accumulate, y + m * y_stride, y_stride);
+  };
+  tile(std::integral_constant<int, product_rows>());
+  tile(std::integral_constant<int, 4>());
+  tile(std::integral_constant<int, 1>());
+}
+
+// y [rows, cols] = or += a b, b [depth, cols].
+inline void product(int64_t rows, int64_t cols, int64_t depth, const Factor& a, const float* b,
+                    int64_t b_stride, bool accumulate, float* y, int64_t y_stride) {
+  int64_t n = 0;
+  auto columns = [&](auto d, auto vectors) HWY_ATTR {
+    const int64_t width = vectors() * static_cast<int64_t>(hn::Lanes(d));
+    for (; n + width <= cols; n += width)
+      product_columns<vectors()>(d, rows, depth, a, b + n, b_stride, accumulate, y + n, y_stride);
+  };
+  constexpr std::integral_constant<int, 1> one;
+  columns(hn::ScalableTag<float>(), std::integral_constant<int, 2>());
+  columns(hn::ScalableTag<float>(), one);
+  columns(hn::CappedTag<float, 4>(), one);
+  columns(hn::CappedTag<float, 1>(), one);
+}
+
+// to [cols, to_stride] = factor * the transpose of from [rows, cols], with zeros behind column `rows`.
+inline void turn(int64_t rows, int64_t cols, const float* from, int64_t from_stride, float factor, float* to,
+                 int64_t to_stride) {
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t i = 0; i < cols; ++i) to[i * to_stride + r] = factor * from[r * from_stride + i];
+  for (int64_t i = 0; i < cols; ++i)
+    for (int64_t r = rows; r < to_stride; ++r) to[i * to_stride + r] = 0;
+}
+
+}  // namespace aviary::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
