@@ -113,6 +113,51 @@ int64_t attention_scratch(const Attention& shape);  // floats
 void attention_backward(const Attention& shape, const float* q, const float* k, const float* v,
                         const float* dy, const AttentionGradients& gradients, float* scratch);
 
+// RWKV-1: y_t = sum over u <= t of (weight of time) e^{k_u} v_u / sum of e^{k_u}, k within [-60, 30]. k, v
+// are histories [.., cols].
+struct Wkv1 {
+  Histories at;
+  int64_t heads, cols;
+  TimeWeights time;
+};
+void wkv1(const Wkv1& shape, const float* k, const float* v, float* y);
+struct Wkv1Gradients {
+  float *k, *v;
+  TimeWeightGradients time;
+};
+int64_t wkv1_scratch(const Wkv1& shape);  // floats
+void wkv1_backward(const Wkv1& shape, const float* k, const float* v, const float* dy,
+                   const Wkv1Gradients& gradients, float* scratch);
+
+// AFT: y_t = sum over u <= t of e^{k_u + w[t, u]} v_u / sum of e^{k_u + w[t, u]}. w [length, length]; k, v
+// are histories [.., cols].
+struct Aft {
+  Histories at;
+  int64_t cols, length;
+};
+int64_t aft_scratch(const Aft& shape);  // floats, for either direction
+// divisor [rows, cols] is kept for the backward pass.
+void aft(const Aft& shape, const float* w, const float* k, const float* v, float* y, float* divisor,
+         float* scratch);
+void aft_backward(const Aft& shape, const float* w, const float* k, const float* v, const float* y,
+                  const float* divisor, const float* dy, float* dw, float* dk, float* dv, float* scratch);
+
+// x [rows, heads * head_size]: columns i and frequencies + i of every head turned by positions[row] *
+// frequency[i], i < frequencies; backward: by minus that. y may be x.
+struct Rotary {
+  int64_t rows, heads, head_size, frequencies;
+  const int64_t* positions;  // of the rows
+  bool backward;
+};
+void rotary(const Rotary& shape, const float* frequency, const float* x, float* y);
+
+// y[r] = factor[positions[r]] x[r] (+= when `accumulate`)
+void scale_rows(const float* factor, const int64_t* positions, const float* x, int64_t rows, int64_t cols,
+                bool accumulate, float* y);
+// dfactor[positions[r]] += x[r] dy[r]; scratch [rows]
+void scale_rows_backward(const int64_t* positions, const float* x, const float* dy, int64_t rows,
+                         int64_t cols, float* dfactor, float* scratch);
+
 // ---- RWKV-7, element by element or head by head.
 struct Heads {
   int64_t rows;

@@ -150,6 +150,14 @@ struct Attention {
 };
 Var attention(Context& c, const Var& q, const Var& k, const Var& v, const Attention& options);
 
+// RWKV-1: y_t = sum over u <= t of W(t, u) e^{k_u} v_u / sum of e^{k_u}, W the weights of time and k within
+// [-60, 30]; k, v [S, capacity, C] are histories that hold this step's rows.
+Var wkv1(Context& c, const TimeWeights& time, const Var& k, const Var& v);
+
+// AFT: y_t = sum over u <= t of e^{k_u + w[t, u]} v_u / sum of e^{k_u + w[t, u]}; w [L, L], k and v are
+// histories.
+Var aft(Context& c, Weight& w, const Var& k, const Var& v);
+
 // Head-QK: row t looks at every token u that its sequence has read, itself included, and adds scale q_t k_u
 // to the logit of that token; of a token that was read several times count all, or the largest only. q [N,
 // D]; keys [S, capacity, D] and ids [S, capacity, 1] are histories that hold this step's rows.

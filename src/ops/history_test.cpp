@@ -1,3 +1,6 @@
+#include <deque>
+#include <memory>
+
 #include "ops/check_operator.h"
 
 namespace aviary {
@@ -98,6 +101,96 @@ TEST(AttentionOperator, RefusesWhatDoesNotFitWithASentence) {
   Weight w("w", {2, 8}, Dtype::f32);
   EXPECT_EQ(refusal(wide, {.heads = 2, .time = {&w, &w, &w}}),
             "attention: position 8 is beyond the context length of 8");
+}
+
+// x: k, v, histories of both.
+OperatorCase average_case(int64_t rows, int64_t C, std::vector<Shape> weights) {
+  const Sequences sequences = ragged(rows);
+  const int64_t N = sequences.rows(), capacity = rows + 21;
+  const bool is_aft = weights.size() == 1;
+  return {.sequences = sequences,
+          .inputs = {{N, C}, {N, C}, {3, capacity, C}, {3, capacity, C}},
+          .weights = std::move(weights),
+          .run =
+              [=](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
+                Var keys = x[2], values = x[3];
+                append_history(c, x[0], keys);
+                append_history(c, x[1], values);
+                if (is_aft) return std::vector{aft(c, w[0], keys, values)};
+                return std::vector{wkv1(c, {&w[0], &w[1], &w[2]}, keys, values)};
+              },
+          .positions = {0, 5, 20}};
+}
+
+TEST(Wkv1, AgreesWithItsReferenceAtEveryLength) {
+  for (int64_t rows : lengths)
+    check_operator(average_case(rows, 24, {{2, context}, {2, 1, context}, {2, context, 1}}));
+  check_operator(average_case(40, 195, {{3, context}, {3, 1, context}, {3, context, 1}}));
+}
+
+TEST(Wkv1, KeysAreClamped) {
+  Arena arena;
+  Tape tape(arena);
+  const Sequences sequences = Sequences::uniform(1, 2);
+  Context c{arena, sequences, kernels::Precision::f32, &tape};
+  std::vector<Weight> ones;
+  for (int i = 0; i < 3; ++i) {
+    ones.emplace_back("time", Shape{1, 2}, Dtype::f32);
+    from_host({1, 1}, ones.back().value());
+  }
+  Var k = c.result({1, 2, 2}, Dtype::f32), v = c.result({1, 2, 2}, Dtype::f32);
+  from_host({-1000, 1000, -60, 1000}, k.value);
+  from_host({1, 2, 3, 4}, v.value);
+  Var y = wkv1(c, {&ones[0], &ones[1], &ones[2]}, k, v);
+  EXPECT_EQ(to_host(y.value), (std::vector<double>{1, 2, 2, 3}));
+  Tensor dy = arena.tensor({2, 2}, Dtype::f32);
+  from_host({1, 1, 1, 1}, dy);
+  tape.seed(y, dy);
+  tape.backward();
+  EXPECT_EQ(to_host(k.gradient->tensor), (std::vector<double>{0, 0, 0.5, 0}));
+}
+
+TEST(Aft, AgreesWithItsReferenceAtEveryLength) {
+  for (int64_t rows : lengths) check_operator(average_case(rows, 24, {{context, context}}));
+  check_operator(average_case(40, 135, {{context, context}}));
+}
+
+// Where the largest key and the largest weight of a row are far from meeting, the product of both is 0.
+TEST(Aft, AgreesWithItsReferenceWhereLargeWeightsMeetSmallKeys) {
+  OperatorCase op = average_case(5, 3, {{context, context}});
+  op.spread = 150;
+  op.float_tolerance = 1e-4;
+  check_operator(op);
+}
+
+TEST(Rotary, TurnsTheFirstColumnsOfEveryHead) {
+  for (int64_t F : {1, 2, 16}) {
+    auto kept = std::make_shared<std::deque<Weight>>();  // until the gradients are there
+    auto run = [=](Context& c, std::vector<Var>& x, std::vector<Weight>&) {
+      const Weight& frequencies = kept->emplace_back("inv_freq", Shape{F}, x[0].dtype());
+      std::vector<double> values;
+      for (int64_t i = 0; i < F; ++i)
+        values.push_back(std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(F)));
+      from_host(values, frequencies.value());
+      return std::vector{rotary(c, 3, x[0], frequencies)};
+    };
+    check_operator({.sequences = ragged(9),
+                    .inputs = {{13, 3 * (2 * F + 5)}},
+                    .weights = {},
+                    .run = run,
+                    .positions = {0, 5, 20}});
+  }
+}
+
+TEST(ScaleByPosition, HasAFactorForEveryPosition) {
+  for (int64_t cols : {1, 13, 64})
+    check_operator(
+        {.sequences = ragged(9),
+         .inputs = {{13, cols}},
+         .weights = {{1, 24, 1}},
+         .run = [](Context& c, std::vector<Var>& x,
+                   std::vector<Weight>& w) { return std::vector{scale_by_position(c, x[0], w[0])}; },
+         .positions = {0, 5, 20}});
 }
 
 TEST(AppendHistory, PutsRowsBehindThoseThatAreThere) {
