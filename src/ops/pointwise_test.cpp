@@ -93,7 +93,7 @@ TEST_P(Pointwise, LinearWithABias) {
                   .run = [](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
                     const Affine weights{w[0], w[1]};
                     return std::vector{linear(c, x[0], weights), linear(c, x[0], weights, x[1]),
-                                       residual_linear(c, x[1], x[0], weights)};
+                                       residual_linear(c, Branch::ffn, x[1], x[0], weights)};
                   }});
 }
 
