@@ -98,6 +98,24 @@ TEST(GoldenOperators, LayerNorm) {
   golden.expect_gradients(exact);
 }
 
+class GoldenWkv2 : public testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenWkv2, OutputsAndGradients) {
+  const std::string name = GetParam();
+  GoldenOperator golden(name, "k");
+  Context c = golden.context();
+  Var k = golden.rows("k"), v = golden.rows("v"), r = golden.rows("r");
+  const Shape shape{golden.sequences(), k.cols()};
+  Var aa = golden.state("aa", shape, 0), bb = golden.state("bb", shape, 0);
+  Var y = wkv2(c, golden.weight("time_decay"), golden.weight("time_first"), k, v, {aa, bb},
+               name.starts_with("v2") ? 1e-16 : 1e-8);
+  golden.expect("y", sigmoid_gate(c, r, y), exact);
+  golden.expect_gradients(exact);
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, GoldenWkv2,
+                         testing::Values("v2_timemix_core", "v3_timemix_core", "v3_timemix_clamp"));
+
 class GoldenWkv4 : public testing::TestWithParam<const char*> {};
 
 TEST_P(GoldenWkv4, OutputsStatesAndGradients) {

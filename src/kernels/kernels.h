@@ -39,6 +39,22 @@ void token_shift_mix_backward(const TokenShift& shape, const float* x, const flo
                               float* dx, float* dstate, float* const* dmix, float* scratch);
 
 // ---- Recurrences. All see `sequences` sequences of rows; state and next_state may be the same memory.
+struct Wkv2 {
+  const int64_t* begins;
+  int64_t sequences;
+  int64_t cols;
+  float epsilon;  // added to the denominator
+};
+inline constexpr float wkv2_largest_key = 60;  // larger keys count as this
+// decay = exp(-exp(time_decay)), first = exp(time_first). state and next_state: aa, bb, each [sequences,
+// cols]. history [rows, 2, cols] (may be null) keeps the state before each row.
+void wkv2(const Wkv2& shape, const float* decay, const float* first, const float* k, const float* v,
+          const float* const state[2], float* y, float* const next_state[2], float* history);
+// dvectors [2, cols]: of decay and first, not null. scratch [sequences, 2, cols]; dnext_state may be null.
+void wkv2_backward(const Wkv2& shape, const float* decay, const float* first, const float* k, const float* v,
+                   const float* history, const float* dy, const float* const dnext_state[2], float* dvectors,
+                   float* dk, float* dv, float* const dstate[2], float* scratch);
+
 struct Wkv4 {
   const int64_t* begins;
   int64_t sequences;

@@ -91,6 +91,15 @@ std::array<Var, outputs> token_shift_mix(Context& c, const Var& x, Var& state, M
   return out;
 }
 
+// RWKV-2 and 3: y_t = (sum_{i<t} e^{(t-1-i)w + k_i} v_i + e^{u + k_t} v_t) / (the same without v + epsilon),
+// w = -exp(time_decay), u = time_first, k above 60 counts as 60. state: the two sums aa, bb [S, C]; becomes
+// the last one.
+struct Wkv2State {
+  Var &aa, &bb;
+};
+Var wkv2(Context& c, Weight& time_decay, Weight& time_first, const Var& k, const Var& v, Wkv2State state,
+         double epsilon);
+
 // RWKV-4: y_t = (sum_{i<t} e^{(t-1-i)w + k_i} v_i + e^{u + k_t} v_t) / (the same without v), w =
 // -exp(time_decay), u = time_first. state: aa, bb, pp [S, C], meaning numerator aa e^pp and denominator bb
 // e^pp; becomes the last one. The gradient of a state is that of aa and bb; pp only rescales them.

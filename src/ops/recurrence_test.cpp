@@ -35,6 +35,49 @@ TEST(Wkv7, AgreesWithItsReferenceForOddHeadSizes) {
   for (int64_t head_size : {24, 40}) check_operator(wkv7_case(ragged(5), head_size, 1));
 }
 
+OperatorCase wkv2_case(const Sequences& sequences, int64_t C, double epsilon) {
+  const int64_t N = sequences.rows(), S = sequences.count();
+  return {.sequences = sequences,
+          .inputs = {{N, C}, {N, C}, {S, C}, {S, C}},
+          .weights = {{C, 1}, {C, 1}},
+          .run =
+              [=](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
+                Var aa = x[2], positive = activate(c, Activation::relu_squared, x[3]), bb = positive;
+                Var y = wkv2(c, w[0], w[1], x[0], x[1], {aa, bb}, epsilon);
+                return std::vector{y, aa, bb};
+              },
+          .float_tolerance = 5e-5};
+}
+
+TEST(Wkv2, AgreesWithItsReferenceAtEveryLength) {
+  for (int64_t length : lengths) check_operator(wkv2_case(ragged(length), 13, 1e-8));
+  check_operator(wkv2_case(ragged(7), 130, 0.5));
+}
+
+TEST(Wkv2, KeysAboveSixtyCountAsSixtyAndGetNoGradient) {
+  const Sequences sequences = Sequences::uniform(1, 2);
+  for (Dtype dtype : {Dtype::f32, Dtype::f64}) {
+    Arena arena;
+    Tape tape(arena);
+    Context c{arena, sequences, kernels::Precision::f32, &tape};
+    Weight decay("time_decay", {1}, dtype), first("time_first", {1}, dtype);
+    Var k = c.result({2, 1}, dtype), v = c.result({2, 1}, dtype);
+    Var aa = c.result({1, 1}, dtype), bb = c.result({1, 1}, dtype);
+    from_host({60, 900}, k.value);
+    from_host({1, 2}, v.value);
+    set_zero(aa.value);
+    set_zero(bb.value);
+    Var y = wkv2(c, decay, first, k, v, {aa, bb}, 1e-8);
+    EXPECT_NEAR(to_host(y.value)[1], 1.5, 1e-6);  // both keys count the same
+    Tensor dy = arena.tensor({2, 1}, dtype);
+    from_host({0, 1}, dy);
+    tape.seed(y, dy);
+    tape.backward();
+    EXPECT_NEAR(to_host(k.gradient->tensor)[0], -0.25, 1e-6);
+    EXPECT_EQ(to_host(k.gradient->tensor)[1], 0);
+  }
+}
+
 // Three calls in a row, so that the gradient passes through the states: as numbers, aa, bb and pp depend on
 // which maximum was taken out, but what the next call makes of them does not.
 OperatorCase wkv4_case(const Sequences& sequences, int64_t C, double spread) {

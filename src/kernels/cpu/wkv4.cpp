@@ -1,10 +1,9 @@
 // The recurrence of RWKV-4, per channel: a weighted average whose numerator and denominator are kept as aa
 // e^pp and bb e^pp, so that nothing overflows whatever k is (RWKV paper, arXiv 2305.13048, appendix on
 // numerical stability).
-#include <algorithm>
 #include <cstring>
 
-#include "base/threads.h"
+#include "kernels/cpu/channels.h"
 #include "kernels/kernels.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -103,20 +102,6 @@ namespace {
 HWY_EXPORT(wkv4_channels);
 HWY_EXPORT(wkv4_channels_backward);
 
-constexpr int64_t channel_block = 64;
-
-// body(sequence, first channel, channels)
-template <typename Body>
-void for_channel_blocks(const Wkv4& shape, Body body) {
-  const int64_t blocks = (shape.cols + channel_block - 1) / channel_block;
-  parallel_for(shape.sequences * blocks, 1, [&](int64_t first, int64_t last) {
-    for (int64_t task = first; task < last; ++task) {
-      const int64_t channel = task % blocks * channel_block;
-      body(task / blocks, channel, std::min(channel_block, shape.cols - channel));
-    }
-  });
-}
-
 }  // namespace
 
 void wkv4(const Wkv4& shape, const float* decay, const float* time_first, const float* k, const float* v,
@@ -125,7 +110,7 @@ void wkv4(const Wkv4& shape, const float* decay, const float* time_first, const 
   for (int part = 0; part < 3; ++part)
     if (state[part] != next_state[part])
       std::memcpy(next_state[part], state[part], static_cast<size_t>(shape.sequences * cols) * sizeof(float));
-  for_channel_blocks(shape, [&](int64_t s, int64_t c, int64_t count) {
+  for_channel_blocks(shape.sequences, cols, [&](int64_t s, int64_t c, int64_t count) {
     const int64_t begin = shape.begins[s], at = begin * cols + c, own = s * cols + c;
     HWY_DYNAMIC_DISPATCH(wkv4_channels)
     (shape.begins[s + 1] - begin, count, cols, decay + c, time_first + c, k + at, v + at, next_state[0] + own,
@@ -138,7 +123,7 @@ void wkv4_backward(const Wkv4& shape, const float* decay, const float* time_firs
                    float* ddecay, float* dtime_first, float* dk, float* dv, float* const dstate[3],
                    float* scratch) {
   const int64_t cols = shape.cols;
-  for_channel_blocks(shape, [&](int64_t s, int64_t c, int64_t count) {
+  for_channel_blocks(shape.sequences, cols, [&](int64_t s, int64_t c, int64_t count) {
     const int64_t begin = shape.begins[s], at = begin * cols + c, own = s * cols + c;
     float ga[channel_block] = {}, gb[channel_block] = {};
     const size_t bytes = static_cast<size_t>(count) * sizeof(float);
