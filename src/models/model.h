@@ -99,6 +99,7 @@ class Model {
   int64_t context_limit_ = 0;
   size_t window_ = 0;
 
+  friend class BlockTable;
   friend std::unique_ptr<Model> create_model(const ModelConfig& config, Dtype dtype);
 };
 
@@ -107,12 +108,15 @@ struct TrainingRecipe {
   double learning_rate = 6e-4, final_learning_rate = 1e-5;
   double beta1 = 0.9, beta2 = 0.99, epsilon = 1e-8;
   double weight_decay = 0;
-  double clip = 1;  // largest norm of the gradient; 0: no clipping
+  double clip = 1;     // largest norm of the gradient; 0: no clipping
+  bool l2wrap = true;  // the term that pulls the largest logit of each row to 0
 };
 
 // Names and shapes of a file's tensors.
 using ShapeMap = std::vector<std::pair<std::string, Shape>>;
 const Shape* find_shape(const ShapeMap& shapes, std::string_view name);
+// Axis `axis` of a tensor; 0 when there is none.
+int64_t find_size(const ShapeMap& shapes, std::string_view name, int axis);
 // Number of blocks: 1 + the largest i of "blocks.<i>."; 0 when there is none.
 int64_t count_blocks(const ShapeMap& shapes);
 

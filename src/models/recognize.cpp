@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "base/error.h"
 #include "base/human.h"
@@ -69,11 +68,6 @@ constexpr Relative relatives[] = {
     {"rwkv4-attention", "RWKV-4 with self-attention",
      [](const Names& n) { return n.has("att.time_mix_qq"); }},
     {"rwkv4-mishglu", "RWKV-4 with MishGLU", [](const Names& n) { return n.has("ffn.aa.weight"); }},
-    {"rwkv3", "RWKV-3",
-     [](const Names& n) { return n.has("ffn.time_mix_k") && n.size({"att.time_decay"}, 1) == 1; }},
-    {"rwkv4-ffnpre", "RWKV-4 with ffnPre",
-     [](const Names& n) { return n.has("ffn.time_mix_k") && n.has("ffnPre.key.weight"); }},
-    {"rwkv2", "RWKV-2", [](const Names& n) { return n.has("ffn.time_mix") && n.has("att.time_decay"); }},
     {"mha-pro", "MHA_pro, rotary attention with time weights",
      [](const Names& n) { return n.has("attn.head_mix.weight"); }},
     {"rwkv1", "RWKV-1", [](const Names& n) { return n.has("attn.time_w"); }},
@@ -99,43 +93,52 @@ ModelConfig sizes_of(const ShapeMap& shapes, const Names& names) {
 struct Needs {
   size_t needed = 0;
   std::vector<std::string> missing;
+  size_t unlike = 0;  // tensors that are there with more or fewer axes
 };
 // The tensors that a model of this config, of a registered version, needs and that are not there.
 Needs needs_of(ModelConfig config, const ShapeMap& shapes) {
   constexpr std::string_view first = "blocks.0.", second = "blocks.1.";
-  std::unordered_set<std::string_view> there;
-  for (const auto& [name, shape] : shapes) there.insert(name);
+  std::unordered_map<std::string_view, int> there;  // number of axes
+  for (const auto& [name, shape] : shapes) there.emplace(name, shape.rank());
   // Sizes do not matter for the names, and all blocks after the first have the same: a small model tells
   // them.
   config.n_layer = 2;
   config.n_embd = 64;
   config.vocab_size = 2;
+  config.head_qk = std::min<int64_t>(config.head_qk, 1);
   config.head_size = config.dim_att = config.dim_ffn = config.ctx_len = 0;
   config.rank_decay = config.rank_a = config.rank_v = config.rank_gate = config.rank_mix = 0;
   const auto model = create_model(config);
   const int64_t layers = std::min(count_blocks(shapes), static_cast<int64_t>(shapes.size()));
   Needs needs;
-  auto look_for = [&](std::string name) {
+  auto look_for = [&](std::string name, const Shape& shape) {
     ++needs.needed;
-    if (!there.contains(name)) needs.missing.push_back(std::move(name));
+    auto found = there.find(name);
+    if (found == there.end())
+      needs.missing.push_back(std::move(name));
+    else if (found->second != shape.rank())
+      ++needs.unlike;
   };
   for (const Parameter& parameter : model->parameters()) {
     const std::string& name = parameter.spec.name;
     if (parameter.spec.optional) continue;
-    if (!name.starts_with(second)) look_for(name);
+    if (!name.starts_with(second)) look_for(name, parameter.spec.shape);
     for (int64_t layer = 1; name.starts_with(second) && layer < layers; ++layer)
-      look_for(fmt::format("blocks.{}.{}", layer, name.substr(first.size())));
+      look_for(fmt::format("blocks.{}.{}", layer, name.substr(first.size())), parameter.spec.shape);
   }
   return needs;
 }
 
-// The registered version that the fewest tensors are missing of, if most are there.
+// The registered version that the fewest tensors are missing of, if most are there; of two with the same
+// names, the one with the axes that are there.
 std::optional<Recognition> nearest(const ShapeMap& shapes, const Names& names) {
   std::optional<Recognition> best;
+  std::pair<size_t, size_t> least;
   for (const ModelVersion* version : model_versions()) {
     Needs needs = needs_of({.version = version->name}, shapes);
-    if (4 * needs.missing.size() > needs.needed || (best && needs.missing.size() >= best->missing.size()))
-      continue;
+    const std::pair distance(needs.missing.size(), needs.unlike);
+    if (4 * needs.missing.size() > needs.needed || (best && distance >= least)) continue;
+    least = distance;
     best = Recognition{.name = version->name,
                        .title = version->title,
                        .config = sizes_of(shapes, names),

@@ -131,6 +131,11 @@ const Shape* find_shape(const ShapeMap& shapes, std::string_view name) {
   return nullptr;
 }
 
+int64_t find_size(const ShapeMap& shapes, std::string_view name, int axis) {
+  const Shape* shape = find_shape(shapes, name);
+  return shape && shape->rank() > axis ? (*shape)[axis] : 0;
+}
+
 int64_t count_blocks(const ShapeMap& shapes) {
   constexpr std::string_view prefix = "blocks.";
   int64_t count = 0;

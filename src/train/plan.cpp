@@ -52,6 +52,7 @@ TrainConfig plan_training(int64_t bytes, const std::string& version, const std::
   config.epsilon = rules.epsilon;
   config.weight_decay = rules.weight_decay > 0 ? 0.1 : 0;
   config.clip = rules.clip;
+  config.l2wrap = rules.l2wrap;
   config.precision = kernels::fastest_precision();
   return config;
 }

@@ -1,0 +1,86 @@
+// The table of one block of RWKV-2, 3 or 4: their trainers start parameters by the same rules.
+#pragma once
+
+#include <cmath>
+
+#include "models/channel_mix.h"
+
+namespace aviary {
+
+// sqrt(rows / cols) for a tall matrix: what an orthogonal one is scaled by.
+inline double tall_gain(int64_t rows, int64_t cols) {
+  return rows > cols ? std::sqrt(static_cast<double>(rows) / static_cast<double>(cols)) : 1;
+}
+
+class BlockTable {
+ public:
+  BlockTable(Model& model, int64_t layer)
+      : model_(model),
+        prefix_(fmt::format("blocks.{}.", layer)),
+        depth_(static_cast<double>(layer) / static_cast<double>(std::max<int64_t>(config().n_layer - 1, 1))),
+        rest_(1 - static_cast<double>(layer) / static_cast<double>(config().n_layer)) {}
+
+  const ModelConfig& config() const { return model_.config(); }
+  double depth() const { return depth_; }  // 0 in the first layer, 1 in the last
+  double rest() const { return rest_; }    // 1 in the first layer, 1 / n_layer in the last
+
+  // A vector whose element i starts at value(i).
+  Weight& vector(const std::string& name, Shape shape, std::function<double(int64_t)> value,
+                 double rate = 1) {
+    return model_.parameters().add({prefix_ + name, shape, init::each(std::move(value)), false, rate});
+  }
+  // A mixture of token shift, [1, 1, C]: (i / C)^power + offset.
+  Weight& mix(const std::string& name, double power, double offset = 0) {
+    const auto width = static_cast<double>(config().n_embd);
+    return vector(name, {1, 1, config().n_embd},
+                  [=](int64_t i) { return std::pow(static_cast<double>(i) / width, power) + offset; });
+  }
+  // Some matrices start at 0, the others orthogonal with a gain for tall ones. The original trainer of
+  // RWKV-4, as it was run, started all of them orthogonal with gain 1.
+  Weight& matrix(const std::string& name, int64_t rows, int64_t cols, bool starts_at_zero = false) {
+    const bool plain = config().recipe == "v4-original";
+    const Initializer start = plain            ? init::orthogonal(1)
+                              : starts_at_zero ? init::constant(0)
+                                               : init::orthogonal(tall_gain(rows, cols));
+    return model_.parameters().add({prefix_ + name + ".weight", {rows, cols}, start});
+  }
+  Norm norm(const std::string& name) { return model_.add_norm(prefix_ + name); }
+  // time_decay of RWKV-3 and 4: slow to fast over the channels, more unequal in deeper layers.
+  Weight& time_decay(Shape shape, double rate = 1) {
+    const double last = static_cast<double>(std::max<int64_t>(shape[0] - 1, 1)), power = 0.7 + 1.3 * depth_;
+    return vector(
+        "att.time_decay", shape,
+        [=](int64_t i) { return -5 + 8 * std::pow(static_cast<double>(i) / last, power); }, rate);
+  }
+  // time_first of RWKV-3 and 4: a zigzag around ln 0.3.
+  Weight& time_first(Shape shape, double rate = 1) {
+    return vector(
+        "att.time_first", shape,
+        [](int64_t i) { return std::log(0.3) + 0.5 * static_cast<double>((i + 1) % 3 - 1); }, rate);
+  }
+  // The channel mixing of RWKV-3 and 4.
+  ChannelMix channel_mix(const std::string& name) {
+    const int64_t C = config().n_embd, F = config().dim_ffn;
+    return {
+        .mix_k = mix(name + ".time_mix_k", rest_),
+        .mix_r = mix(name + ".time_mix_r", rest_),
+        .key = matrix(name + ".key", F, C),
+        .receptance = matrix(name + ".receptance", C, C, true),
+        .value = matrix(name + ".value", C, F, true),
+        .x_state = shift_state(name + ".x"),
+    };
+  }
+
+  // Parts of the state, by index.
+  size_t shift_state(const std::string& name) { return model_.add_shift_state(prefix_ + name); }
+  size_t state(const std::string& name, Shape shape, double initial = 0) {
+    return model_.add_state({prefix_ + name, shape, initial});
+  }
+
+ private:
+  Model& model_;
+  std::string prefix_;
+  double depth_, rest_;
+};
+
+}  // namespace aviary

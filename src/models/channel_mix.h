@@ -1,0 +1,24 @@
+// Channel mixing of RWKV-2 to 6: sigmoid(W_r x_r) * W_v relu(W_k x_k)^2.
+#pragma once
+
+#include "models/model.h"
+
+namespace aviary {
+
+struct ChannelMix {
+  Weight &mix_k, &mix_r;             // [1, 1, C] token shift
+  Weight &key, &receptance, &value;  // [F, C], [C, C], [C, F]
+  size_t x_state;
+};
+
+inline Var channel_mix(Context& c, ChannelMix& p, const Var& x, const Var& residual, std::span<Var> state,
+                       MixOf of = MixOf::current) {
+  auto [xk, xr] = token_shift_mix<2>(c, x, state[p.x_state], of, {&p.mix_k, &p.mix_r});
+  Var k = activate(c, Activation::relu_squared, linear(c, xk, p.key));  // [N, F]
+  Var r = linear(c, xr, p.receptance);
+  Var v = linear(c, k, p.value);
+  if (c.dropout > 0) return add(c, residual, dropout(c, sigmoid_gate(c, r, v)));
+  return sigmoid_gate(c, r, v, residual);
+}
+
+}  // namespace aviary

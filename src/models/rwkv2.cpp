@@ -1,0 +1,168 @@
+// RWKV-2: RWKV-LM, RWKV-v2-RNN/src/model.py, the first version that is a recurrent network. Time mixing is an
+// average whose weights decay by e^-w per token. One mixture serves the whole layer, and the residual runs
+// through the layer norms.
+#include "models/block_table.h"
+
+namespace aviary {
+namespace {
+
+constexpr double epsilon = 1e-16;  // in the denominator of the average
+
+struct Rwkv2TimeMix {
+  Weight &time_decay, &time_first;            // [C, 1]
+  Weight& time_mix;                           // [1, 1, C]
+  Weight &key, &value, &receptance, &output;  // [C, C]
+  size_t x_state, aa, bb;
+};
+
+struct Rwkv2Block {
+  Norm ln1, ln2;
+  std::optional<Rwkv2TimeMix> att;
+  std::optional<ChannelMix> ffn_pre;  // in place of att, in the first block of a model with pre_ffn
+  ChannelMix ffn;
+};
+
+class Rwkv2 final : public Model {
+ public:
+  Rwkv2(const ModelConfig& config, Dtype dtype);
+
+  Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
+    Var x = embedding(c, *emb_, tokens);  // [N, C]
+    for (Rwkv2Block& block : blocks_) {
+      x = layer_norm(c, x, block.ln1);
+      x = block.att ? time_mix(c, *block.att, x, state) : channel_mix(c, *block.ffn_pre, x, x, state);
+      x = layer_norm(c, x, block.ln2);
+      x = channel_mix(c, block.ffn, x, x, state);
+    }
+    return layer_norm(c, x, *ln_out_);
+  }
+  Weight& head() override { return *head_; }
+
+ private:
+  Var time_mix(Context& c, Rwkv2TimeMix& p, const Var& x, std::span<Var> state) {
+    auto [mixed] = token_shift_mix<1>(c, x, state[p.x_state], MixOf::current, {&p.time_mix});
+    Var k = linear(c, mixed, p.key);
+    Var v = linear(c, mixed, p.value);
+    Var r = linear(c, mixed, p.receptance);
+    Var y = wkv2(c, p.time_decay, p.time_first, k, v, {state[p.aa], state[p.bb]}, epsilon);
+    return residual_linear(c, x, sigmoid_gate(c, r, y), p.output);
+  }
+
+  Weight *emb_, *head_;
+  std::optional<Norm> ln_out_;
+  std::vector<Rwkv2Block> blocks_;
+};
+
+// ---- The table of parameters, with the initialization of the original trainer.
+
+// The first half of the channels is that of the token before.
+Weight& add_mix(BlockTable& table, const std::string& name) {
+  const int64_t C = table.config().n_embd;
+  return table.vector(name, {1, 1, C}, [C](int64_t i) { return i < C / 2 ? 0.0 : 1.0; });
+}
+
+// exp(time_decay) = fastest * ratio^(7 i / (C - 1)). Both change along the layers from the second one on, and
+// the trainer sets three layers by hand.
+Weight& add_decay(BlockTable& table, int64_t layer) {
+  const int64_t C = table.config().n_embd, L = table.config().n_layer;
+  const double along = static_cast<double>(layer - 1) / static_cast<double>(std::max<int64_t>(L - 2, 1));
+  const double fastest = 3 - 1.8 * along + (layer == 1 ? 0.5 : 0);
+  const double ratio = layer == L - 1 ? 0.37 : layer == L - 2 ? 0.4 : 0.65 - 0.25 * along;
+  const double last = static_cast<double>(std::max<int64_t>(C - 1, 1));
+  return table.vector("att.time_decay", {C, 1}, [=](int64_t i) {
+    return std::log(fastest) + 7 * static_cast<double>(i) / last * std::log(ratio);
+  });
+}
+
+Rwkv2TimeMix add_time_mix(BlockTable& table, int64_t layer) {
+  const int64_t C = table.config().n_embd;
+  return {
+      .time_decay = add_decay(table, layer),
+      .time_first = table.vector("att.time_first", {C, 1}, [](int64_t) { return std::log(0.3); }),
+      .time_mix = add_mix(table, "att.time_mix"),
+      .key = table.matrix("att.key", C, C, true),
+      .value = table.matrix("att.value", C, C),
+      .receptance = table.matrix("att.receptance", C, C, true),
+      .output = table.matrix("att.output", C, C, true),
+      .x_state = table.shift_state("att.x"),
+      .aa = table.state("att.aa", {C}),
+      .bb = table.state("att.bb", {C}),
+  };
+}
+
+ChannelMix add_channel_mix(BlockTable& table, const std::string& name) {
+  const int64_t C = table.config().n_embd, F = table.config().dim_ffn;
+  Weight& mix = add_mix(table, name + ".time_mix");
+  return {
+      .mix_k = mix,
+      .mix_r = mix,
+      .key = table.matrix(name + ".key", F, C),
+      .receptance = table.matrix(name + ".receptance", C, C, true),
+      .value = table.matrix(name + ".value", C, F, true),
+      .x_state = table.shift_state(name + ".x"),
+  };
+}
+
+Rwkv2::Rwkv2(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
+  const int64_t C = config.n_embd, V = config.vocab_size;
+  const double small = 1e-4 * std::sqrt(static_cast<double>(std::max(V, C)));
+  emb_ = &parameters_.add({"emb.weight", {V, C}, init::orthogonal(small)});
+  for (int64_t layer = 0; layer < config.n_layer; ++layer) {
+    BlockTable table(*this, layer);
+    Norm ln1 = table.norm("ln1"), ln2 = table.norm("ln2");
+    std::optional<Rwkv2TimeMix> att;
+    std::optional<ChannelMix> ffn_pre;
+    if (layer == 0 && config.pre_ffn)
+      ffn_pre.emplace(add_channel_mix(table, "ffnPre"));
+    else
+      att.emplace(add_time_mix(table, layer));
+    blocks_.push_back({ln1, ln2, att, ffn_pre, add_channel_mix(table, "ffn")});
+  }
+  ln_out_.emplace(add_norm("ln_out"));
+  head_ = &parameters_.add({"head.weight", {V, C}, init::orthogonal(0.5 * tall_gain(V, C))});
+  add_head_qk(config.head_qk, false, init::constant(0), init::orthogonal(0.1 * tall_gain(config.head_qk, C)));
+}
+
+// ---- Sizes
+
+ModelConfig complete(ModelConfig config) {
+  require(config.head_size == 0, "rwkv2: it has no heads, so no head size ({} was given)", config.head_size);
+  if (!config.dim_ffn) config.dim_ffn = 4 * config.n_embd;
+  if (!config.head_qk) config.head_qk = 256;
+  return config;
+}
+
+std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
+  const Shape* mix = find_shape(shapes, "blocks.0.ffn.time_mix");
+  if (!mix || mix->rank() == 0) return {};
+  return ModelConfig{.version = "rwkv2",
+                     .n_layer = count_blocks(shapes),
+                     .n_embd = (*mix)[mix->rank() - 1],
+                     .vocab_size = find_size(shapes, "emb.weight", 0),
+                     .dim_ffn = find_size(shapes, "blocks.0.ffn.key.weight", 0),
+                     .pre_ffn = find_shape(shapes, "blocks.0.ffnPre.key.weight") != nullptr};
+}
+
+}  // namespace
+
+AVIARY_MODEL(rwkv2){
+    .name = "rwkv2",
+    .title = "RWKV-2",
+    .year = 2022,
+    .recurrence = "A = e^-w A + e^k v, B = e^-w B + e^k, y = A / (B + epsilon), per channel",
+    .source = "RWKV-LM RWKV-v2-RNN",
+    .recipes = {"v2"},
+    .options = {"head_qk", "head_qk_max", "token_shift", "pre_ffn"},
+    .recognize = recognize,
+    .complete = complete,
+    .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
+      return std::make_unique<Rwkv2>(config, dtype);
+    },
+    .training =
+        [](const std::string&) {
+          return TrainingRecipe{
+              .learning_rate = 6e-4, .final_learning_rate = 1e-5, .epsilon = 4e-9, .l2wrap = false};
+        },
+};
+
+}  // namespace aviary

@@ -1,0 +1,143 @@
+// RWKV-3: RWKV-LM, RWKV-v3/src/model.py. Time mixing is the average of RWKV-2, whose keys are cut at 60; new
+// are the layer norms in front of every layer and a mixture of their own for k, v and r.
+#include "models/block_table.h"
+
+namespace aviary {
+namespace {
+
+constexpr double epsilon = 1e-8;  // in the denominator of the average
+
+struct Rwkv3TimeMix {
+  Weight &time_decay, &time_first;               // [C, 1]
+  Weight &time_mix_k, &time_mix_v, &time_mix_r;  // [1, 1, C]
+  Weight &key, &value, &receptance, &output;     // [C, C]
+  size_t x_state, aa, bb;
+};
+
+struct Rwkv3Block {
+  Norm ln1, ln2;
+  std::optional<Rwkv3TimeMix> att;
+  std::optional<ChannelMix> ffn_pre;  // in place of att, in the first block of a model with pre_ffn
+  ChannelMix ffn;
+};
+
+class Rwkv3 final : public Model {
+ public:
+  Rwkv3(const ModelConfig& config, Dtype dtype);
+
+  Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
+    Var x = embedding(c, *emb_, tokens);  // [N, C]
+    x = layer_norm(c, x, *ln0_);
+    for (Rwkv3Block& block : blocks_) {
+      Var normed = layer_norm(c, x, block.ln1);
+      x = block.att ? time_mix(c, *block.att, normed, x, state)
+                    : channel_mix(c, *block.ffn_pre, normed, x, state);
+      x = channel_mix(c, block.ffn, layer_norm(c, x, block.ln2), x, state);
+    }
+    return layer_norm(c, x, *ln_out_);
+  }
+  Weight& head() override { return *head_; }
+
+ private:
+  Var time_mix(Context& c, Rwkv3TimeMix& p, const Var& x, const Var& residual, std::span<Var> state) {
+    auto [xk, xv, xr] = token_shift_mix<3>(c, x, state[p.x_state], MixOf::current,
+                                           {&p.time_mix_k, &p.time_mix_v, &p.time_mix_r});
+    Var k = linear(c, xk, p.key);
+    Var v = linear(c, xv, p.value);
+    Var r = linear(c, xr, p.receptance);
+    Var y = wkv2(c, p.time_decay, p.time_first, k, v, {state[p.aa], state[p.bb]}, epsilon);
+    return residual_linear(c, residual, sigmoid_gate(c, r, y), p.output);
+  }
+
+  Weight *emb_, *head_;
+  std::optional<Norm> ln0_, ln_out_;
+  std::vector<Rwkv3Block> blocks_;
+};
+
+// ---- The table of parameters, with the initialization of the original trainer.
+
+Rwkv3TimeMix add_time_mix(BlockTable& table) {
+  const int64_t C = table.config().n_embd;
+  return {
+      .time_decay = table.time_decay({C, 1}),
+      .time_first = table.time_first({C, 1}),
+      .time_mix_k = table.mix("att.time_mix_k", table.rest()),
+      .time_mix_v = table.mix("att.time_mix_v", table.rest(), 0.3 * table.depth()),
+      .time_mix_r = table.mix("att.time_mix_r", 0.5 * table.rest()),
+      .key = table.matrix("att.key", C, C, true),
+      .value = table.matrix("att.value", C, C),
+      .receptance = table.matrix("att.receptance", C, C, true),
+      .output = table.matrix("att.output", C, C, true),
+      .x_state = table.shift_state("att.x"),
+      .aa = table.state("att.aa", {C}),
+      .bb = table.state("att.bb", {C}),
+  };
+}
+
+Rwkv3::Rwkv3(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
+  const int64_t C = config.n_embd, V = config.vocab_size;
+  const double small = 1e-4 * std::sqrt(static_cast<double>(std::max(V, C)));
+  emb_ = &parameters_.add({"emb.weight", {V, C}, init::orthogonal(small)});
+  for (int64_t layer = 0; layer < config.n_layer; ++layer) {
+    BlockTable table(*this, layer);
+    if (layer == 0) ln0_.emplace(table.norm("ln0"));
+    Norm ln1 = table.norm("ln1"), ln2 = table.norm("ln2");
+    std::optional<Rwkv3TimeMix> att;
+    std::optional<ChannelMix> ffn_pre;
+    if (layer == 0 && config.pre_ffn)
+      ffn_pre.emplace(table.channel_mix("ffnPre"));
+    else
+      att.emplace(add_time_mix(table));
+    blocks_.push_back({ln1, ln2, att, ffn_pre, table.channel_mix("ffn")});
+  }
+  ln_out_.emplace(add_norm("ln_out"));
+  head_ = &parameters_.add({"head.weight", {V, C}, init::orthogonal(0.5 * tall_gain(V, C))});
+  if (config.head_qk > 0)
+    add_head_qk(config.head_qk, false, init::constant(0),
+                init::orthogonal(0.1 * tall_gain(config.head_qk, C)));
+}
+
+// ---- Sizes
+
+ModelConfig complete(ModelConfig config) {
+  require(config.head_size == 0, "rwkv3: it has no heads, so no head size ({} was given)", config.head_size);
+  if (!config.dim_ffn) config.dim_ffn = 4 * config.n_embd;
+  return config;
+}
+
+std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
+  const bool pre_ffn = find_shape(shapes, "blocks.0.ffnPre.key.weight") != nullptr;
+  const Shape* decay = find_shape(shapes, pre_ffn ? "blocks.1.att.time_decay" : "blocks.0.att.time_decay");
+  const bool in_a_column = decay && decay->rank() == 2 && (*decay)[1] == 1;
+  if (!in_a_column || !find_shape(shapes, "blocks.0.ffn.time_mix_k")) return {};
+  return ModelConfig{.version = "rwkv3",
+                     .n_layer = count_blocks(shapes),
+                     .n_embd = (*decay)[0],
+                     .vocab_size = find_size(shapes, "emb.weight", 0),
+                     .dim_ffn = find_size(shapes, "blocks.0.ffn.key.weight", 0),
+                     .pre_ffn = pre_ffn};
+}
+
+}  // namespace
+
+AVIARY_MODEL(rwkv3){
+    .name = "rwkv3",
+    .title = "RWKV-3",
+    .year = 2022,
+    .recurrence = "A = e^-w A + e^k v, B = e^-w B + e^k, y = A / (B + epsilon), per channel",
+    .source = "RWKV-LM RWKV-v3",
+    .recipes = {"v3"},
+    .options = {"head_qk", "head_qk_max", "token_shift", "pre_ffn"},
+    .recognize = recognize,
+    .complete = complete,
+    .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
+      return std::make_unique<Rwkv3>(config, dtype);
+    },
+    .training =
+        [](const std::string&) {
+          return TrainingRecipe{
+              .learning_rate = 8e-4, .final_learning_rate = 1e-5, .epsilon = 4e-9, .l2wrap = false};
+        },
+};
+
+}  // namespace aviary
