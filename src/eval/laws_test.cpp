@@ -54,6 +54,7 @@ class Laws : public testing::TestWithParam<Member> {
     if (const ModelOption* option = GetParam().option) {
       config.*option->member = option->sample;
       if (std::string_view(option->name) == "head_qk_max") config.head_qk = 8;
+      if (std::string_view(option->name) == "tiny_att_layer") config.tiny_att_dim = 8;
     }
     config.token_shift = GetParam().token_shift;
     try {

@@ -76,6 +76,9 @@ class BlockTable {
   size_t state(const std::string& name, Shape shape, double initial = 0) {
     return model_.add_state({prefix_ + name, shape, initial});
   }
+  size_t history(const std::string& name, int64_t width) {
+    return model_.add_state({prefix_ + name, {width}, 0, true});
+  }
 
  private:
   Model& model_;

@@ -40,6 +40,7 @@ std::span<const ModelOption> model_options() {
       {"self_attention", &ModelConfig::self_attention, 1, "1: attention beside time mixing"},
       {"mish_glu", &ModelConfig::mish_glu, 1, "1: channel mixing gated by mish"},
       {"tiny_att_dim", &ModelConfig::tiny_att_dim, 8, "Width of tiny attention behind one block"},
+      {"tiny_att_layer", &ModelConfig::tiny_att_layer, 1, "The block behind which it stands"},
       {"trainable_state", &ModelConfig::trainable_state, 1, "1: the state before the first token is learned"},
   };
   return options;

@@ -64,10 +64,6 @@ constexpr Relative relatives[] = {
      }},
     {"rwkv5.0", "RWKV-5.0",
      [](const Names& n) { return n.has("att.time_decay") && n.has("att.ln_x.weight"); }},
-    {"rwkv4a", "RWKV-4a, RWKV-4 with tiny attention", [](const Names& n) { return n.has("tiny_q.weight"); }},
-    {"rwkv4-attention", "RWKV-4 with self-attention",
-     [](const Names& n) { return n.has("att.time_mix_qq"); }},
-    {"rwkv4-mishglu", "RWKV-4 with MishGLU", [](const Names& n) { return n.has("ffn.aa.weight"); }},
     {"mha-pro", "MHA_pro, rotary attention with time weights",
      [](const Names& n) { return n.has("attn.head_mix.weight"); }},
     {"rwkv1", "RWKV-1", [](const Names& n) { return n.has("attn.time_w"); }},
@@ -102,6 +98,9 @@ Needs needs_of(ModelConfig config, const ShapeMap& shapes) {
   for (const auto& [name, shape] : shapes) there.emplace(name, shape.rank());
   // Sizes do not matter for the names, and all blocks after the first have the same: a small model tells
   // them.
+  const int64_t tiny_layer =
+      std::exchange(config.tiny_att_layer, 0);  // the one block that has tiny attention
+  config.tiny_att_dim = std::min<int64_t>(config.tiny_att_dim, 1);
   config.n_layer = 2;
   config.n_embd = 64;
   config.vocab_size = 2;
@@ -122,7 +121,10 @@ Needs needs_of(ModelConfig config, const ShapeMap& shapes) {
   for (const Parameter& parameter : model->parameters()) {
     const std::string& name = parameter.spec.name;
     if (parameter.spec.optional) continue;
-    if (!name.starts_with(second)) look_for(name, parameter.spec.shape);
+    if (name.starts_with("blocks.0.tiny_"))
+      look_for(fmt::format("blocks.{}.{}", tiny_layer, name.substr(first.size())), parameter.spec.shape);
+    else if (!name.starts_with(second))
+      look_for(name, parameter.spec.shape);
     for (int64_t layer = 1; name.starts_with(second) && layer < layers; ++layer)
       look_for(fmt::format("blocks.{}.{}", layer, name.substr(first.size())), parameter.spec.shape);
   }

@@ -136,16 +136,17 @@ int64_t find_size(const ShapeMap& shapes, std::string_view name, int axis) {
   return shape && shape->rank() > axis ? (*shape)[axis] : 0;
 }
 
-int64_t count_blocks(const ShapeMap& shapes) {
+int64_t block_of(std::string_view name) {
   constexpr std::string_view prefix = "blocks.";
+  int64_t index = -1;
+  if (!name.starts_with(prefix)) return -1;
+  const auto [end, error] = std::from_chars(name.data() + prefix.size(), name.data() + name.size(), index);
+  return error == std::errc() && index >= 0 && index < INT64_MAX ? index : -1;
+}
+
+int64_t count_blocks(const ShapeMap& shapes) {
   int64_t count = 0;
-  for (const auto& [key, shape] : shapes) {
-    int64_t index = 0;
-    if (key.starts_with(prefix) &&
-        std::from_chars(key.data() + prefix.size(), key.data() + key.size(), index).ec == std::errc() &&
-        index < INT64_MAX)
-      count = std::max(count, index + 1);
-  }
+  for (const auto& [name, shape] : shapes) count = std::max(count, block_of(name) + 1);
   return count;
 }
 

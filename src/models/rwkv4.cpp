@@ -1,7 +1,9 @@
 // RWKV-4 "Dove": Peng et al. 2023, arXiv 2305.13048, as trained by RWKV-LM (RWKV-v4neo/src/model.py; the
 // recipe "v4-original" is RWKV-v4/src/model.py). Time mixing is a weighted average whose weights decay by
 // e^-w per token.
-#include "models/block_table.h"
+#include "models/mish_glu.h"
+#include "models/self_attention.h"
+#include "models/tiny_attention.h"
 
 namespace aviary {
 namespace {
@@ -11,13 +13,16 @@ struct Rwkv4TimeMix {
   Weight &time_mix_k, &time_mix_v, &time_mix_r;  // [1, 1, C]
   Weight &key, &value, &receptance, &output;     // [A, C], output [C, A]
   size_t x_state, aa, bb, pp;
+  std::optional<SelfAttention> self_attention;
 };
 
 struct Rwkv4Block {
   Norm ln1, ln2;
   std::optional<Rwkv4TimeMix> att;
   std::optional<ChannelMix> ffn_pre;  // in place of att, in the first block of a model with pre_ffn
-  ChannelMix ffn;
+  std::optional<ChannelMix> ffn;
+  std::optional<MishGlu> mish_glu;  // in place of ffn
+  std::optional<TinyAttention> tiny_attention;
 };
 
 class Rwkv4 final : public Model {
@@ -25,13 +30,16 @@ class Rwkv4 final : public Model {
   Rwkv4(const ModelConfig& config, Dtype dtype);
 
   Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
-    Var x = embedding(c, *emb_, tokens);  // [N, C]
-    x = layer_norm(c, x, *ln0_);
+    const Var x_emb = embedding(c, *emb_, tokens);  // [N, C]
+    Var x = layer_norm(c, x_emb, *ln0_);
     for (Rwkv4Block& block : blocks_) {
       Var normed = layer_norm(c, x, block.ln1);
       x = block.att ? time_mix(c, *block.att, normed, x, state)
                     : channel_mix(c, *block.ffn_pre, normed, x, state);
-      x = channel_mix(c, block.ffn, layer_norm(c, x, block.ln2), x, state);
+      normed = layer_norm(c, x, block.ln2);
+      x = block.ffn ? channel_mix(c, *block.ffn, normed, x, state)
+                    : mish_glu(c, *block.mish_glu, normed, x, state);
+      if (block.tiny_attention) x = tiny_attention(c, *block.tiny_attention, x, x_emb, state);
     }
     return layer_norm(c, x, *ln_out_);
   }
@@ -39,13 +47,15 @@ class Rwkv4 final : public Model {
 
  private:
   Var time_mix(Context& c, Rwkv4TimeMix& p, const Var& x, const Var& residual, std::span<Var> state) {
+    const Var before = state[p.x_state];
     auto [xk, xv, xr] = token_shift_mix<3>(c, x, state[p.x_state], MixOf::current,
                                            {&p.time_mix_k, &p.time_mix_v, &p.time_mix_r});
     Var k = linear(c, xk, p.key);  // [N, A]
     Var v = linear(c, xv, p.value);
     Var r = linear(c, xr, p.receptance);
     Var y = wkv4(c, p.time_decay, p.time_first, k, v, {state[p.aa], state[p.bb], state[p.pp]});
-    return residual_linear(c, residual, sigmoid_gate(c, r, y), p.output);
+    y = residual_linear(c, residual, sigmoid_gate(c, r, y), p.output);
+    return p.self_attention ? self_attention(c, *p.self_attention, x, before, y, state) : y;
   }
 
   Weight *emb_, *head_;
@@ -60,7 +70,7 @@ constexpr double neo_learning_rate = 6e-4;  // also the bound of its embedding
 Rwkv4TimeMix add_time_mix(BlockTable& table) {
   const int64_t C = table.config().n_embd, A = table.config().dim_att;
   const bool neo = table.config().recipe != "v4-original";
-  return {
+  Rwkv4TimeMix att{
       .time_decay = table.time_decay({A}, neo ? 2 : 1),
       .time_first = table.time_first({A}, neo ? 3 : 1),
       .time_mix_k = table.mix("att.time_mix_k", table.rest()),
@@ -74,7 +84,26 @@ Rwkv4TimeMix add_time_mix(BlockTable& table) {
       .aa = table.state("att.aa", {A}),
       .bb = table.state("att.bb", {A}),
       .pp = table.state("att.pp", {A}, -1e30),
+      .self_attention = {},
   };
+  if (table.config().self_attention) att.self_attention.emplace(add_self_attention(table));
+  return att;
+}
+
+Rwkv4Block add_block(BlockTable& table, int64_t layer) {
+  const ModelConfig& config = table.config();
+  Rwkv4Block block{table.norm("ln1"), table.norm("ln2"), {}, {}, {}, {}, {}};
+  if (layer == 0 && config.pre_ffn)
+    block.ffn_pre.emplace(table.channel_mix("ffnPre"));
+  else
+    block.att.emplace(add_time_mix(table));
+  if (config.mish_glu)
+    block.mish_glu.emplace(add_mish_glu(table));
+  else
+    block.ffn.emplace(table.channel_mix("ffn"));
+  if (config.tiny_att_dim > 0 && layer == config.tiny_att_layer)
+    block.tiny_attention.emplace(add_tiny_attention(table));
+  return block;
 }
 
 Rwkv4::Rwkv4(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
@@ -87,14 +116,7 @@ Rwkv4::Rwkv4(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
   for (int64_t layer = 0; layer < config.n_layer; ++layer) {
     BlockTable table(*this, layer);
     if (layer == 0) ln0_.emplace(table.norm("ln0"));
-    Norm ln1 = table.norm("ln1"), ln2 = table.norm("ln2");
-    std::optional<Rwkv4TimeMix> att;
-    std::optional<ChannelMix> ffn_pre;
-    if (layer == 0 && config.pre_ffn)
-      ffn_pre.emplace(table.channel_mix("ffnPre"));
-    else
-      att.emplace(add_time_mix(table));
-    blocks_.push_back({ln1, ln2, att, ffn_pre, table.channel_mix("ffn")});
+    blocks_.push_back(add_block(table, layer));
   }
   ln_out_.emplace(add_norm("ln_out"));
   head_ = &parameters_.add({"head.weight", {V, C}, init::orthogonal(0.5 * tall_gain(V, C))});
@@ -109,6 +131,12 @@ ModelConfig complete(ModelConfig config) {
   require(config.head_size == 0, "rwkv4: it has no heads, so no head size ({} was given)", config.head_size);
   if (!config.dim_ffn) config.dim_ffn = 4 * config.n_embd;
   if (!config.dim_att) config.dim_att = config.n_embd;
+  require(!config.self_attention || config.n_embd >= 16,
+          "rwkv4: width {} with self-attention, whose head is a sixteenth of it: it must be at least 16",
+          config.n_embd);
+  require(config.tiny_att_layer < config.n_layer && (config.tiny_att_dim || !config.tiny_att_layer),
+          "rwkv4: tiny attention of width {} behind block {} of {}", config.tiny_att_dim,
+          config.tiny_att_layer, config.n_layer);
   return config;
 }
 
@@ -118,13 +146,23 @@ std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
   const Shape* decay = find_shape(shapes, att + "time_decay");
   const bool of_channels = decay && decay->rank() == 1 && find_shape(shapes, att + "time_mix_k");
   if (!of_channels || find_shape(shapes, att + "ln_x.weight")) return {};
-  return ModelConfig{.version = "rwkv4",
-                     .n_layer = count_blocks(shapes),
-                     .n_embd = find_size(shapes, "emb.weight", 1),
-                     .vocab_size = find_size(shapes, "emb.weight", 0),
-                     .dim_att = (*decay)[0],
-                     .dim_ffn = find_size(shapes, "blocks.0.ffn.key.weight", 0),
-                     .pre_ffn = pre_ffn};
+  const bool mish_glu = find_shape(shapes, "blocks.0.ffn.aa.weight") != nullptr;
+  ModelConfig config{
+      .version = "rwkv4",
+      .n_layer = count_blocks(shapes),
+      .n_embd = find_size(shapes, "emb.weight", 1),
+      .vocab_size = find_size(shapes, "emb.weight", 0),
+      .dim_att = (*decay)[0],
+      .dim_ffn = find_size(shapes, mish_glu ? "blocks.0.ffn.aa.weight" : "blocks.0.ffn.key.weight", 0),
+      .pre_ffn = pre_ffn,
+      .self_attention = find_shape(shapes, att + "time_mix_qq") != nullptr,
+      .mish_glu = mish_glu};
+  for (const auto& [name, shape] : shapes)
+    if (name.ends_with(".tiny_q.weight") && shape.rank() == 2 && block_of(name) >= 0) {
+      config.tiny_att_dim = shape[0];
+      config.tiny_att_layer = block_of(name);
+    }
+  return config;
 }
 
 }  // namespace
@@ -136,7 +174,9 @@ AVIARY_MODEL(rwkv4){
     .recurrence = "A = e^-w A + e^k v, B = e^-w B + e^k, y = A / B, per channel",
     .source = "arXiv 2305.13048; RWKV-LM RWKV-v4neo, RWKV-v4",
     .recipes = {"v4neo", "v4-original"},
-    .options = {"head_qk", "head_qk_max", "token_shift", "pre_ffn"},
+    .buffers = {"att.att_mask", "tiny_mask"},
+    .options = {"head_qk", "head_qk_max", "token_shift", "pre_ffn", "self_attention", "mish_glu",
+                "tiny_att_dim", "tiny_att_layer"},
     .recognize = recognize,
     .complete = complete,
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
