@@ -73,8 +73,7 @@ TEST_P(EdgesLong, AHundredThousandTokensDoNotDriftFromDoublePrecision) {
 // Keys, decays and whatever else is a parameter, far outside of what training makes of them.
 TEST_P(Edges, HugeWeightsGiveNoNan) {
   for (double factor : {60.0, 200.0})
-    for (const char* part :
-         {"key", "decay", "time_first", "time_faaaa", "receptance", "value", "w0", "a0", "k_k"})
+    for (const char* part : {"key", "decay", "receptance", "value", "w0", "a0", "k_k"})
       for (double sign : {1.0, -1.0}) {
         auto exact = model(Dtype::f64), fast = model(Dtype::f32);
         for (Model* model : {exact.get(), fast.get()})

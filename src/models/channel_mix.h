@@ -17,8 +17,7 @@ inline Var channel_mix(Context& c, ChannelMix& p, const Var& x, const Var& resid
   Var k = activate(c, Activation::relu_squared, linear(c, xk, p.key));  // [N, F]
   Var r = linear(c, xr, p.receptance);
   Var v = linear(c, k, p.value);
-  if (c.dropout > 0) return add(c, residual, dropout(c, sigmoid_gate(c, r, v)));
-  return sigmoid_gate(c, r, v, residual);
+  return residual_gate(c, Branch::ffn, residual, r, v);
 }
 
 }  // namespace aviary

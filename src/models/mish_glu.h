@@ -17,7 +17,7 @@ inline Var mish_glu(Context& c, MishGlu& p, const Var& x, const Var& residual, s
   auto [xa, xb] = token_shift_mix<2>(c, x, state[p.x_state], MixOf::current, {&p.time_mix_k, &p.time_mix_r});
   Var a = linear(c, xa, p.aa);  // [N, F]
   Var b = activate(c, Activation::mish, linear(c, xb, p.bb));
-  return residual_linear(c, residual, mul(c, a, b), p.value);
+  return residual_linear(c, Branch::ffn, residual, mul(c, a, b), p.value);
 }
 
 inline MishGlu add_mish_glu(BlockTable& table) {

@@ -45,7 +45,7 @@ class Rwkv2 final : public Model {
     Var v = linear(c, mixed, p.value);
     Var r = linear(c, mixed, p.receptance);
     Var y = wkv2(c, p.time_decay, p.time_first, k, v, {state[p.aa], state[p.bb]}, epsilon);
-    return residual_linear(c, x, sigmoid_gate(c, r, y), p.output);
+    return residual_linear(c, Branch::att, x, sigmoid_gate(c, r, y), p.output);
   }
 
   Weight *emb_, *head_;

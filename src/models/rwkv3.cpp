@@ -46,7 +46,7 @@ class Rwkv3 final : public Model {
     Var v = linear(c, xv, p.value);
     Var r = linear(c, xr, p.receptance);
     Var y = wkv2(c, p.time_decay, p.time_first, k, v, {state[p.aa], state[p.bb]}, epsilon);
-    return residual_linear(c, residual, sigmoid_gate(c, r, y), p.output);
+    return residual_linear(c, Branch::att, residual, sigmoid_gate(c, r, y), p.output);
   }
 
   Weight *emb_, *head_;

@@ -54,7 +54,7 @@ class Rwkv4 final : public Model {
     Var v = linear(c, xv, p.value);
     Var r = linear(c, xr, p.receptance);
     Var y = wkv4(c, p.time_decay, p.time_first, k, v, {state[p.aa], state[p.bb], state[p.pp]});
-    y = residual_linear(c, residual, sigmoid_gate(c, r, y), p.output);
+    y = residual_linear(c, Branch::att, residual, sigmoid_gate(c, r, y), p.output);
     return p.self_attention ? self_attention(c, *p.self_attention, x, before, y, state) : y;
   }
 

@@ -21,7 +21,7 @@ inline Var self_attention(Context& c, SelfAttention& p, const Var& x, Var before
   Var k = append_history(c, linear(c, xk, p.kk), state[p.keys]);    // [S, capacity, D]
   Var v = append_history(c, linear(c, xv, p.vv), state[p.values]);  // [S, capacity, D]
   Var y = attention(c, q, k, v, {.scale = 1 / std::sqrt(static_cast<double>(q.cols()))});
-  return residual_linear(c, residual, y, p.oo);
+  return residual_linear(c, Branch::att, residual, y, p.oo);
 }
 
 inline SelfAttention add_self_attention(BlockTable& table) {
