@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "formats/state_file.h"
 #include "infer/generate.h"
+#include "models/cost.h"
 #include "text/utf8.h"
 
 namespace aviary::cli {
@@ -60,6 +61,8 @@ int generate_text(const Flags& flags) {
   fmt::print(stderr, "[prompt: {} tokens, {}; text: {} tokens, {}; seed {}]\n",
              with_commas(result.prompt_tokens), rate(result.prompt_tokens, result.prompt_seconds),
              with_commas(result.tokens), rate(result.tokens, result.seconds), options.sampling.seed);
+  fmt::print(stderr, "[{}: {}]\n", model_version(loaded.model->config().version).title,
+             describe(token_cost(*loaded.model)));
   return guard.interrupted() ? 130 : 0;
 }
 

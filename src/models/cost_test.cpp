@@ -1,0 +1,35 @@
+#include "models/cost.h"
+
+#include <gtest/gtest.h>
+
+namespace aviary {
+namespace {
+
+TokenCost cost_of(ModelConfig config) {
+  config.n_layer = 2;
+  config.n_embd = 32;
+  config.vocab_size = 100;
+  return token_cost(*create_model(config));
+}
+
+TEST(TokenCost, IsTheSameForEveryTokenOfAVersionWithAFiniteState) {
+  const TokenCost cost = cost_of({.version = "rwkv4"});
+  // Two blocks of four C x C and three in the channel mix (C x C, 4 C x C twice), and the output matrix.
+  EXPECT_EQ(cost.multiplications, 2 * (5 + 8) * 32 * 32 + 100 * 32);
+  EXPECT_EQ(cost.state_bytes, 2 * 5 * 32 * 4);
+  EXPECT_EQ(cost.state_growth, 0);
+  EXPECT_EQ(describe(cost),
+            "a token costs 29,824 multiplications, wherever it stands; the state has 1.25 KiB");
+}
+
+TEST(TokenCost, GrowsWithWhatIsLookedBackAt) {
+  const TokenCost cost = cost_of({.version = "rwkv4", .head_qk = 8});
+  EXPECT_EQ(cost.per_earlier_token, 8 + 1);
+  EXPECT_EQ(cost.state_growth, 4 * (8 + 1));
+  EXPECT_NE(describe(cost).find("and 9 for every token before it; the state grows by 36 B a token"),
+            std::string::npos)
+      << describe(cost);
+}
+
+}  // namespace
+}  // namespace aviary
