@@ -9,12 +9,6 @@ pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 
-find_path(DNNL_INCLUDE_DIR oneapi/dnnl/dnnl.hpp REQUIRED)
-find_library(DNNL_LIBRARY dnnl REQUIRED)
-add_library(aviary_dnnl INTERFACE)
-target_include_directories(aviary_dnnl SYSTEM INTERFACE ${DNNL_INCLUDE_DIR})
-target_link_libraries(aviary_dnnl INTERFACE ${DNNL_LIBRARY})
-
 find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
 add_library(aviary_xxhash INTERFACE)
 target_include_directories(aviary_xxhash SYSTEM INTERFACE ${XXHASH_INCLUDE_DIR})

@@ -1,5 +1,4 @@
-// Matrix products. Two providers behind one interface: oneDNN where the CPU has the instructions it is good
-// at (AVX-512 and up), our own Highway product everywhere else.
+// Matrix products.
 //
 // Contract: an element of a result is summed along K in an order that depends on K alone, never on the number
 // of rows, the number of threads or the slice it is computed in. Pointers are float32 and row-major; sizes
@@ -37,7 +36,7 @@ class PackedMatrix {
   // Bytes held.
   int64_t bytes() const;
 
-  struct Implementation;
+  class Implementation;
   const Implementation& implementation() const { return *implementation_; }
 
  private:

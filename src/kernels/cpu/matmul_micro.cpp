@@ -161,17 +161,6 @@ void round_to_bf16(const float* x, int64_t count, float* y) {
   for (; i < count; ++i) y[i] = to_float(to_bf16(x[i]));
 }
 
-void narrow_to_bf16(const float* x, int64_t count, uint16_t* y) {
-  const hn::RebindToSigned<U32> di;
-  const hn::Rebind<uint16_t, F32> d16;
-  int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    const auto upper = hn::ShiftRight<16>(rounded_bits(hn::LoadU(F32(), x + i)));
-    hn::StoreU(hn::DemoteTo(d16, hn::BitCast(di, upper)), d16, y + i);
-  }
-  for (; i < count; ++i) y[i] = to_bf16(x[i]).bits;
-}
-
 void copy_panel(const float* b, int64_t b_stride, int64_t k, bool rounded, float* panel) {
   constexpr int64_t ahead = 16;  // rows lie too far apart for the hardware to foresee
   for (int64_t i = 0; i < k; ++i, b += b_stride, panel += width) {
@@ -227,7 +216,6 @@ constexpr MicroKernels make_table() {
   enter<5>(all);
   enter<6>(all);
   all.round = round_to_bf16;
-  all.narrow = narrow_to_bf16;
   all.copy_panel = copy_panel;
   all.widen = widen;
   return all;

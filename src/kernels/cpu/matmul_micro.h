@@ -32,8 +32,6 @@ struct MicroKernels {
   TileFunction transposed[tile_rows];         // one panel, A as [K, rows]
   // y[i] = x[i] rounded to bf16.
   void (*round)(const float* x, int64_t count, float* y);
-  // The same as 16-bit values.
-  void (*narrow)(const float* x, int64_t count, uint16_t* y);
   // A panel of k rows of B, which are b_stride apart in memory; rounded to bf16 if asked.
   void (*copy_panel)(const float* b, int64_t b_stride, int64_t k, bool rounded, float* panel);
   // k rows of a bf16 panel as f32.
