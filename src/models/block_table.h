@@ -59,7 +59,7 @@ class BlockTable {
         [](int64_t i) { return std::log(0.3) + 0.5 * static_cast<double>((i + 1) % 3 - 1); }, rate);
   }
   // The channel mixing of RWKV-3 and 4.
-  ChannelMix channel_mix(const std::string& name) {
+  ChannelMix channel_mix(const std::string& name, Branch branch) {
     const int64_t C = config().n_embd, F = config().dim_ffn;
     return {
         .mix_k = mix(name + ".time_mix_k", rest_),
@@ -68,6 +68,7 @@ class BlockTable {
         .receptance = matrix(name + ".receptance", C, C, true),
         .value = matrix(name + ".value", C, F, true),
         .x_state = shift_state(name + ".x"),
+        .branch = branch,
     };
   }
 

@@ -1,4 +1,5 @@
-// Channel mixing of RWKV-2 to 6: sigmoid(W_r x_r) * W_v relu(W_k x_k)^2.
+// Channel mixing of RWKV-2 to 6: sigmoid(W_r x_r) times W_v relu(W_k x_k)^2. Only the names and the first
+// values of its parameters differ between the versions.
 #pragma once
 
 #include "models/model.h"
@@ -6,18 +7,20 @@
 namespace aviary {
 
 struct ChannelMix {
-  Weight &mix_k, &mix_r;             // [1, 1, C] token shift
+  Weight &mix_k, &mix_r;             // [1, 1, C]
   Weight &key, &receptance, &value;  // [F, C], [C, C], [C, F]
   size_t x_state;
+  Branch branch = Branch::ffn;  // of the block, in which it stands
 };
 
-inline Var channel_mix(Context& c, ChannelMix& p, const Var& x, const Var& residual, std::span<Var> state,
-                       MixOf of = MixOf::current) {
+// x [N, C] is the normed input of the layer.
+inline Var channel_mix(Context& c, ChannelMix& p, MixOf of, const Var& x, const Var& residual,
+                       std::span<Var> state) {
   auto [xk, xr] = token_shift_mix<2>(c, x, state[p.x_state], of, {&p.mix_k, &p.mix_r});
   Var k = activate(c, Activation::relu_squared, linear(c, xk, p.key));  // [N, F]
   Var r = linear(c, xr, p.receptance);
   Var v = linear(c, k, p.value);
-  return residual_gate(c, Branch::ffn, residual, r, v);
+  return residual_gate(c, p.branch, residual, r, v);
 }
 
 }  // namespace aviary

@@ -30,9 +30,10 @@ class Rwkv2 final : public Model {
     Var x = embedding(c, *emb_, tokens);  // [N, C]
     for (Rwkv2Block& block : blocks_) {
       x = layer_norm(c, x, block.ln1);
-      x = block.att ? time_mix(c, *block.att, x, state) : channel_mix(c, *block.ffn_pre, x, x, state);
+      x = block.att ? time_mix(c, *block.att, x, state)
+                    : channel_mix(c, *block.ffn_pre, MixOf::current, x, x, state);
       x = layer_norm(c, x, block.ln2);
-      x = channel_mix(c, block.ffn, x, x, state);
+      x = channel_mix(c, block.ffn, MixOf::current, x, x, state);
     }
     return layer_norm(c, x, *ln_out_);
   }
@@ -90,7 +91,7 @@ Rwkv2TimeMix add_time_mix(BlockTable& table, int64_t layer) {
   };
 }
 
-ChannelMix add_channel_mix(BlockTable& table, const std::string& name) {
+ChannelMix add_channel_mix(BlockTable& table, const std::string& name, Branch branch) {
   const int64_t C = table.config().n_embd, F = table.config().dim_ffn;
   Weight& mix = add_mix(table, name + ".time_mix");
   return {
@@ -100,6 +101,7 @@ ChannelMix add_channel_mix(BlockTable& table, const std::string& name) {
       .receptance = table.matrix(name + ".receptance", C, C, true),
       .value = table.matrix(name + ".value", C, F, true),
       .x_state = table.shift_state(name + ".x"),
+      .branch = branch,
   };
 }
 
@@ -113,10 +115,10 @@ Rwkv2::Rwkv2(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
     std::optional<Rwkv2TimeMix> att;
     std::optional<ChannelMix> ffn_pre;
     if (layer == 0 && config.pre_ffn)
-      ffn_pre.emplace(add_channel_mix(table, "ffnPre"));
+      ffn_pre.emplace(add_channel_mix(table, "ffnPre", Branch::att));
     else
       att.emplace(add_time_mix(table, layer));
-    blocks_.push_back({ln1, ln2, att, ffn_pre, add_channel_mix(table, "ffn")});
+    blocks_.push_back({ln1, ln2, att, ffn_pre, add_channel_mix(table, "ffn", Branch::ffn)});
   }
   ln_out_.emplace(add_norm("ln_out"));
   head_ = &parameters_.add({"head.weight", {V, C}, init::orthogonal(0.5 * tall_gain(V, C))});

@@ -31,8 +31,8 @@ class Rwkv3 final : public Model {
     for (Rwkv3Block& block : blocks_) {
       Var normed = layer_norm(c, x, block.ln1);
       x = block.att ? time_mix(c, *block.att, normed, x, state)
-                    : channel_mix(c, *block.ffn_pre, normed, x, state);
-      x = channel_mix(c, block.ffn, layer_norm(c, x, block.ln2), x, state);
+                    : channel_mix(c, *block.ffn_pre, MixOf::current, normed, x, state);
+      x = channel_mix(c, block.ffn, MixOf::current, layer_norm(c, x, block.ln2), x, state);
     }
     return layer_norm(c, x, *ln_out_);
   }
@@ -85,10 +85,10 @@ Rwkv3::Rwkv3(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
     std::optional<Rwkv3TimeMix> att;
     std::optional<ChannelMix> ffn_pre;
     if (layer == 0 && config.pre_ffn)
-      ffn_pre.emplace(table.channel_mix("ffnPre"));
+      ffn_pre.emplace(table.channel_mix("ffnPre", Branch::att));
     else
       att.emplace(add_time_mix(table));
-    blocks_.push_back({ln1, ln2, att, ffn_pre, table.channel_mix("ffn")});
+    blocks_.push_back({ln1, ln2, att, ffn_pre, table.channel_mix("ffn", Branch::ffn)});
   }
   ln_out_.emplace(add_norm("ln_out"));
   head_ = &parameters_.add({"head.weight", {V, C}, init::orthogonal(0.5 * tall_gain(V, C))});

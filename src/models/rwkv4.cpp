@@ -35,9 +35,9 @@ class Rwkv4 final : public Model {
     for (Rwkv4Block& block : blocks_) {
       Var normed = layer_norm(c, x, block.ln1);
       x = block.att ? time_mix(c, *block.att, normed, x, state)
-                    : channel_mix(c, *block.ffn_pre, normed, x, state);
+                    : channel_mix(c, *block.ffn_pre, MixOf::current, normed, x, state);
       normed = layer_norm(c, x, block.ln2);
-      x = block.ffn ? channel_mix(c, *block.ffn, normed, x, state)
+      x = block.ffn ? channel_mix(c, *block.ffn, MixOf::current, normed, x, state)
                     : mish_glu(c, *block.mish_glu, normed, x, state);
       if (block.tiny_attention) x = tiny_attention(c, *block.tiny_attention, x, x_emb, state);
     }
@@ -54,8 +54,10 @@ class Rwkv4 final : public Model {
     Var v = linear(c, xv, p.value);
     Var r = linear(c, xr, p.receptance);
     Var y = wkv4(c, p.time_decay, p.time_first, k, v, {state[p.aa], state[p.bb], state[p.pp]});
-    y = residual_linear(c, Branch::att, residual, sigmoid_gate(c, r, y), p.output);
-    return p.self_attention ? self_attention(c, *p.self_attention, x, before, y, state) : y;
+    y = sigmoid_gate(c, r, y);
+    if (!p.self_attention) return residual_linear(c, Branch::att, residual, y, p.output);
+    y = self_attention(c, *p.self_attention, x, before, linear(c, y, p.output), state);
+    return add_branch(c, Branch::att, residual, y);
   }
 
   Weight *emb_, *head_;
@@ -94,13 +96,13 @@ Rwkv4Block add_block(BlockTable& table, int64_t layer) {
   const ModelConfig& config = table.config();
   Rwkv4Block block{table.norm("ln1"), table.norm("ln2"), {}, {}, {}, {}, {}};
   if (layer == 0 && config.pre_ffn)
-    block.ffn_pre.emplace(table.channel_mix("ffnPre"));
+    block.ffn_pre.emplace(table.channel_mix("ffnPre", Branch::att));
   else
     block.att.emplace(add_time_mix(table));
   if (config.mish_glu)
     block.mish_glu.emplace(add_mish_glu(table));
   else
-    block.ffn.emplace(table.channel_mix("ffn"));
+    block.ffn.emplace(table.channel_mix("ffn", Branch::ffn));
   if (config.tiny_att_dim > 0 && layer == config.tiny_att_layer)
     block.tiny_attention.emplace(add_tiny_attention(table));
   return block;

@@ -12,16 +12,17 @@ struct SelfAttention {
   size_t keys, values;                              // histories
 };
 
-// x: the input of time mixing. before: the state of its token shift before this step.
-inline Var self_attention(Context& c, SelfAttention& p, const Var& x, Var before, const Var& residual,
+// x is the input of time mixing, `before` the state of its token shift before this step, y its output.
+// Returns the sum of y and the attention.
+inline Var self_attention(Context& c, SelfAttention& p, const Var& x, Var before, const Var& y,
                           std::span<Var> state) {
   auto [xq, xk, xv] =
       token_shift_mix<3>(c, x, before, MixOf::current, {&p.time_mix_qq, &p.time_mix_kk, &p.time_mix_vv});
   Var q = linear(c, xq, p.qq);                                      // [N, D]
   Var k = append_history(c, linear(c, xk, p.kk), state[p.keys]);    // [S, capacity, D]
   Var v = append_history(c, linear(c, xv, p.vv), state[p.values]);  // [S, capacity, D]
-  Var y = attention(c, q, k, v, {.scale = 1 / std::sqrt(static_cast<double>(q.cols()))});
-  return residual_linear(c, Branch::att, residual, y, p.oo);
+  Var seen = attention(c, q, k, v, {.scale = 1 / std::sqrt(static_cast<double>(q.cols()))});
+  return linear(c, seen, p.oo, Layout::out_in, y);
 }
 
 inline SelfAttention add_self_attention(BlockTable& table) {
