@@ -5,6 +5,7 @@
 
 #include "eval/laws.h"
 #include "formats/tensor_file.h"
+#include "ops/forms.h"
 #include "ops/ops.h"
 
 namespace aviary {
@@ -12,13 +13,15 @@ namespace {
 
 using Doubles = std::vector<double>;
 
+TensorFile golden_file(const std::string& name) {
+  return read_tensor_file(std::string(AVIARY_SOURCE_DIR) + "/tests/golden/ops/" + name + ".safetensors");
+}
+
 // One golden file: [B, T, C] inputs become rows, and gradients flow back from the given upstream ones.
 class GoldenOperator {
  public:
   explicit GoldenOperator(const std::string& name, const std::string& rows_of)
-      : file_(
-            read_tensor_file(std::string(AVIARY_SOURCE_DIR) + "/tests/golden/ops/" + name + ".safetensors")),
-        tape_(arena_) {
+      : file_(golden_file(name)), tape_(arena_) {
     const std::vector<int64_t>& shape = file_.find(rows_of)->shape;
     const bool batched = shape.size() == 3;
     sequences_ = Sequences::uniform(batched ? shape[0] : 1, batched ? shape[1] : shape[0]);
@@ -42,6 +45,12 @@ class GoldenOperator {
     from_host(all, weights_.back()->value());
     weights_.back()->set_trainable(true);
     return *weights_.back();
+  }
+  // A history with room for the rows, empty.
+  Var history(int64_t cols) {
+    Var x{arena_.tensor({sequences(), sequences_.length(0), cols}, Dtype::f64)};
+    set_zero(x.value);
+    return x;
   }
   // A state of S sequences from a golden tensor, or filled with `initial`.
   Var state(const std::string& name, Shape shape, double initial) {
@@ -88,6 +97,24 @@ class GoldenOperator {
   std::vector<std::unique_ptr<Weight>> weights_;
 };
 
+// The five forms of the seed of the family: docs/forms.md.
+TEST(GoldenOperators, FiveForms) {
+  const TensorFile golden = golden_file("seed004_forms");
+  auto values = [&](const std::string& name) { return to_doubles(*golden.find(name)); };
+  auto matrix = [&](const std::string& name) {
+    const std::vector<int64_t>& shape = golden.find(name)->shape;
+    return forms::Matrix(shape[0], shape[1], values(name));
+  };
+  const forms::Matrix Q = matrix("Q"), K = matrix("K"), V = matrix("V"), W = matrix("W_aft");
+  const forms::Vector w = values("W_rwkv"), u = values("U_rwkv");
+  for (auto [name, y] : {std::pair("attention", forms::attention(Q, K, V, forms::Sees::all)),
+                         std::pair("aft", forms::aft(W, K, V, forms::Sees::past)),
+                         std::pair("rwkv_parallel", forms::rwkv_parallel(w, u, K, V)),
+                         std::pair("rwkv_rnn", forms::rwkv_recurrent(w, u, K, V)),
+                         std::pair("rwkv_rnn_stable", forms::rwkv_stable(w, u, K, V))})
+    EXPECT_LE(largest_difference(y.values(), values(std::string("out.") + name)), 1e-12) << name;
+}
+
 constexpr double exact = 1e-9;          // relative
 constexpr double wkv7_constant = 1e-8;  // the original rounds e^-1/2 to ten digits
 
@@ -115,6 +142,90 @@ TEST_P(GoldenWkv2, OutputsAndGradients) {
 
 INSTANTIATE_TEST_SUITE_P(Files, GoldenWkv2,
                          testing::Values("v2_timemix_core", "v3_timemix_core", "v3_timemix_clamp"));
+
+TEST(GoldenOperators, GeluAndMish) {
+  const TensorFile golden = golden_file("acts");
+  Arena arena;
+  const Doubles x = to_doubles(*golden.find("x"));
+  const auto count = static_cast<int64_t>(x.size());
+  const Sequences sequences = Sequences::uniform(1, count);
+  Context c{arena, sequences};
+  Var in = c.result({count, 1}, Dtype::f64);
+  from_host(x, in.value);
+  for (auto [name, kind] :
+       {std::pair("out.gelu_erf", Activation::gelu), std::pair("out.mish", Activation::mish)})
+    EXPECT_LE(largest_difference(to_host(activate(c, kind, in).value), to_doubles(*golden.find(name))), 1e-12)
+        << name;
+}
+
+// The kinds of AFT differ in w alone: nothing, a band around the diagonal, a product of two thin matrices.
+class GoldenAft : public testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenAft, OutputsAndGradients) {
+  GoldenOperator golden(GetParam(), "q");
+  Context c = golden.context();
+  const std::string name = GetParam();
+  const int64_t T = c.sequences.length(0), band = 3;
+  const bool local = name.find("local") != name.npos;
+  Doubles w(static_cast<size_t>(T * T)), pu, pv;
+  if (golden.has("w")) w = golden.values("w");
+  if (golden.has("pu")) pu = golden.values("pu"), pv = golden.values("pv");
+  const int64_t rank = std::ssize(pu) / T;
+  auto at = [&](int64_t row, int64_t col, int64_t cols) { return static_cast<size_t>(row * cols + col); };
+  auto for_pairs = [&](auto body) {
+    for (int64_t t = 0; t < T; ++t)
+      for (int64_t i = 0; i < T; ++i) body(t, i, w[at(t, i, T)]);
+  };
+  for_pairs([&](int64_t t, int64_t i, double& value) {
+    if (local && std::abs(t - i) >= band) value = 0;
+    for (int64_t r = 0; r < rank; ++r) value += pu[at(t, r, rank)] * pv[at(i, r, rank)];
+  });
+  Weight weight("w", {T, T}, Dtype::f64);
+  from_host(w, weight.value());
+  weight.set_trainable(true);
+  Var q = golden.rows("q"), k = golden.rows("k"), v = golden.rows("v");
+  Var keys = golden.history(k.cols()), values = golden.history(k.cols());
+  append_history(c, k, keys);
+  append_history(c, v, values);
+  golden.expect("y", sigmoid_gate(c, q, aft_full(c, weight, keys, values)), exact);
+  golden.expect_gradients(exact);
+  w = to_host(weight.gradient());
+  if (golden.has("grad.w")) {
+    for_pairs(
+        [&](int64_t t, int64_t i, double& value) { value = local && std::abs(t - i) >= band ? 0 : value; });
+    EXPECT_LE(largest_difference(w, golden.values("grad.w")), exact);
+  }
+  if (pu.empty()) return;
+  Doubles dpu(pu.size()), dpv(pv.size());
+  for_pairs([&](int64_t t, int64_t i, double value) {
+    for (int64_t r = 0; r < rank; ++r) {
+      dpu[at(t, r, rank)] += value * pv[at(i, r, rank)];
+      dpv[at(i, r, rank)] += value * pu[at(t, r, rank)];
+    }
+  });
+  EXPECT_LE(largest_difference(dpu, golden.values("grad.pu")), exact);
+  EXPECT_LE(largest_difference(dpv, golden.values("grad.pv")), exact);
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, GoldenAft,
+                         testing::Values("aft_full_causal", "aft_simple_causal", "aft_local_causal",
+                                         "aft_factorised_causal"));
+
+TEST(GoldenOperators, AftThatSeesLaterTokens) {
+  GoldenOperator golden("aft_full", "q");
+  const int64_t T = golden.context().sequences.length(0), C = golden.rows("q").cols(), size = T * C;
+  const Doubles q = golden.values("q"), k = golden.values("k"), v = golden.values("v"),
+                y = golden.values("out.y");
+  const forms::Matrix W(T, T, golden.values("w"));
+  for (int64_t s = 0; s < golden.sequences(); ++s) {
+    auto part = [&](const Doubles& all) {
+      return forms::Matrix(T, C, {all.begin() + s * size, all.begin() + (s + 1) * size});
+    };
+    Doubles ours = forms::aft(W, part(k), part(v), forms::Sees::all).values();
+    for (size_t i = 0; i < ours.size(); ++i) ours[i] /= 1 + std::exp(-part(q).values()[i]);
+    EXPECT_LE(largest_difference(ours, part(y).values()), 1e-12);
+  }
+}
 
 class GoldenWkv4 : public testing::TestWithParam<const char*> {};
 

@@ -134,6 +134,8 @@ struct ModelVersion {
   // Names that end so are constants in the checkpoints of the original trainer, made anew from the sizes.
   std::vector<std::string> buffers = {};
   std::vector<std::string> options = {};  // of model_options(), that it takes
+  // A version with the same tensors, which a file that does not say more is taken for.
+  const char* twin = nullptr;
 
   // The config of a checkpoint that is of this version, by names and shapes alone.
   std::optional<ModelConfig> (*recognize)(const ShapeMap& shapes);

@@ -63,6 +63,14 @@ Initializer uniform(double bound) {
   };
 }
 
+Initializer normal(double deviation) {
+  return [deviation](Random& random, const Tensor& tensor) {
+    std::vector<double> values(static_cast<size_t>(tensor.count()));
+    for (double& value : values) value = deviation * random.normal();
+    from_host(values, tensor);
+  };
+}
+
 Initializer orthogonal(double gain) {
   return [gain](Random& random, const Tensor& tensor) {
     const int64_t rows = tensor.rows(), cols = tensor.cols();
@@ -116,7 +124,8 @@ void ParameterTable::initialize(uint64_t seed) {
 }
 
 void ParameterTable::set_trainable(bool trainable) {
-  for (Parameter& parameter : parameters_) parameter.weight.set_trainable(trainable);
+  for (Parameter& parameter : parameters_)
+    parameter.weight.set_trainable(trainable && !parameter.spec.constant);
 }
 
 void ParameterTable::freeze() {

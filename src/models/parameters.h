@@ -17,6 +17,7 @@ using Initializer = std::function<void(Random&, const Tensor&)>;
 namespace init {
 Initializer constant(double value);
 Initializer uniform(double bound);  // in [-bound, bound)
+Initializer normal(double deviation);
 // Rows or columns orthonormal, times gain (Saxe, McClelland, Ganguli 2013, arXiv 1312.6120).
 Initializer orthogonal(double gain);
 // value(i) for element i of a vector.
@@ -30,6 +31,7 @@ struct ParameterSpec {
   bool decay = false;  // weight decay applies
   double learning_rate_scale = 1;
   bool optional = false;  // a file may lack it
+  bool constant = false;  // stored, but never trained
 };
 
 struct Parameter {

@@ -64,12 +64,6 @@ constexpr Relative relatives[] = {
      }},
     {"rwkv5.0", "RWKV-5.0",
      [](const Names& n) { return n.has("att.time_decay") && n.has("att.ln_x.weight"); }},
-    {"mha-pro", "MHA_pro, rotary attention with time weights",
-     [](const Names& n) { return n.has("attn.head_mix.weight"); }},
-    {"rwkv1", "RWKV-1", [](const Names& n) { return n.has("attn.time_w"); }},
-    {"mha-rotary", "rotary attention (MHA_rotary or MHA_shift)",
-     [](const Names& n) { return n.has("attn.rotary_emb.inv_freq"); }},
-    {"aft", "AFT-full", [](const Names& n) { return n.has("attn.w") && n.has("attn.query.weight"); }},
 };
 
 ModelConfig sizes_of(const ShapeMap& shapes, const Names& names) {
@@ -79,10 +73,9 @@ ModelConfig sizes_of(const ShapeMap& shapes, const Names& names) {
   config.vocab_size = names.size({"emb.weight", "tok_emb.weight", "e.weight", "head.weight"}, 0);
   config.dim_ffn = names.size({"ffn.key.weight", "ffn.aa.weight", "mlp.key.weight"}, 0);
   config.head_size = names.size({"att.r_k", "att.time_faaaa"}, 1);
-  const int64_t heads =
-      names.has("att.ln_x.weight") ? names.size({"att.time_decay"}, 0) : names.size({"attn.time_w"}, 0);
+  const int64_t heads = names.has("att.ln_x.weight") ? names.size({"att.time_decay"}, 0) : 0;
   if (!config.head_size && heads > 0) config.head_size = config.n_embd / heads;
-  config.ctx_len = names.size({"attn.time_w", "attn.mask"}, 1);
+  config.ctx_len = names.size({"time_out"}, 1);
   return config;
 }
 
@@ -131,14 +124,15 @@ Needs needs_of(ModelConfig config, const ShapeMap& shapes) {
   return needs;
 }
 
-// The registered version that the fewest tensors are missing of, if most are there; of two with the same
-// names, the one with the axes that are there.
+// The registered version that the fewest tensors are missing of or strange to, if most are there; of two with
+// the same names, the one with the axes that are there.
 std::optional<Recognition> nearest(const ShapeMap& shapes, const Names& names) {
   std::optional<Recognition> best;
   std::pair<size_t, size_t> least;
   for (const ModelVersion* version : model_versions()) {
     Needs needs = needs_of({.version = version->name}, shapes);
-    const std::pair distance(needs.missing.size(), needs.unlike);
+    const size_t strange = shapes.size() - (needs.needed - needs.missing.size());
+    const std::pair distance(needs.missing.size() + strange, needs.unlike);
     if (4 * needs.missing.size() > needs.needed || (best && distance >= least)) continue;
     least = distance;
     best = Recognition{.name = version->name,

@@ -70,11 +70,11 @@ void backward(Tape& tape, const Call& call) {
 
 }  // namespace
 
-Var aft(Context& c, Weight& w, const Var& k, const Var& v) {
+Var aft_full(Context& c, Weight& w, const Var& k, const Var& v) {
   const int64_t L = w.value().cols(), cols = k.cols(), rows = c.sequences.rows();
-  require_shape("aft", "w", w.shape(), {L, L});
-  const kernels::Histories at = histories_of(c, "aft", k, L);
-  require_shape("aft", "v", v.shape(), k.shape());
+  require_shape("aft_full", "w", w.shape(), {L, L});
+  const kernels::Histories at = histories_of(c, "aft_full", k, L);
+  require_shape("aft_full", "v", v.shape(), k.shape());
   Call call{k, v, c.result({rows, cols}, k.dtype()), &w, {}, {at, cols, L}};
   if (k.dtype() == Dtype::f64) {
     reference(call);

@@ -116,7 +116,7 @@ OperatorCase average_case(int64_t rows, int64_t C, std::vector<Shape> weights) {
                 Var keys = x[2], values = x[3];
                 append_history(c, x[0], keys);
                 append_history(c, x[1], values);
-                if (is_aft) return std::vector{aft(c, w[0], keys, values)};
+                if (is_aft) return std::vector{aft_full(c, w[0], keys, values)};
                 return std::vector{wkv1(c, {&w[0], &w[1], &w[2]}, keys, values)};
               },
           .positions = {0, 5, 20}};

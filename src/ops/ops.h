@@ -165,7 +165,7 @@ Var wkv1(Context& c, const TimeWeights& time, const Var& k, const Var& v);
 
 // AFT: y_t = sum over u <= t of e^{k_u + w[t, u]} v_u / sum of e^{k_u + w[t, u]}; w [L, L], k and v are
 // histories.
-Var aft(Context& c, Weight& w, const Var& k, const Var& v);
+Var aft_full(Context& c, Weight& w, const Var& k, const Var& v);
 
 // Head-QK: row t looks at every token u that its sequence has read, itself included, and adds scale q_t k_u
 // to the logit of that token; of a token that was read several times count all, or the largest only. q [N,

@@ -25,6 +25,9 @@ struct Tolerances {
 constexpr Tolerances float_tolerances{5e-5, 1e-5, 1e-3, 1e-4};
 constexpr Tolerances double_tolerances{1e-6, 1e-6, 1e-5, 1e-5};
 
+// A gradient below is 0 in exact arithmetic.
+constexpr double rounding = 1e-12;
+
 double largest_magnitude(const Doubles& a) {
   double largest = 0;
   for (double value : a) largest = std::max(largest, std::abs(value));
@@ -98,6 +101,10 @@ class Checker {
     const TensorFile file = read_tensor_file(path);
     ModelConfig config = config_of(file, path.string());
     config.recipe = recipe;
+    // No tensor tells whether rotary attention shifts its tokens.
+    const fs::path about = folder_ / "config.json";
+    if (fs::exists(about) && read_json(about).value("model_type", "") == "MHA_shift")
+      config.version = "mha_rotary_shift";
     auto model = create_model(config, dtype_);
     load_parameters(file, path.string(), *model);
     return model;
@@ -119,7 +126,8 @@ class Checker {
     }
   }
 
-  // The worst tensor, relative to the largest element of each.
+  // The worst tensor, relative to the largest element of each; where the gradient is 0 but for rounding, to
+  // that of all.
   void check_gradients(const TensorFile& golden, const Batch& batch, const std::string& prefix,
                        const std::string& label, bool l2wrap) {
     model_->parameters().set_trainable(false);
@@ -128,13 +136,15 @@ class Checker {
     State state = runner.new_state(batch.sequences.count());
     runner.loss_and_gradients(batch.tokens, batch.targets, batch.sequences, state,
                               {.loss = {.l2wrap = l2wrap}});
-    double worst = -1;
+    double worst = -1, largest = 0;
     std::string worst_name;
+    for (const TensorEntry& entry : golden.tensors())
+      if (entry.name.starts_with(prefix)) largest = std::max(largest, largest_magnitude(to_doubles(entry)));
     for (const Parameter& parameter : model_->parameters()) {
       const TensorEntry* entry = golden.find(prefix + parameter.spec.name);
       if (!entry) continue;
       const Doubles expected = to_doubles(*entry);
-      const double scale = largest_magnitude(expected);
+      const double own = largest_magnitude(expected), scale = own > rounding ? own : largest;
       const double difference = largest_difference(to_host(parameter.weight.gradient()), expected);
       const double relative = scale > 0 ? difference / scale : difference;
       if (relative > worst) {
@@ -293,6 +303,15 @@ class Checker {
   std::unique_ptr<Model> model_;
 };
 
+// What no gradient moves, Adam moves by rounding errors, which it scales up: nothing to compare. A gradient
+// that is 0 throughout a tensor or where its token did not occur is none of that kind.
+void forget_rounded(const Doubles& gradient, Doubles& ours, Doubles& expected) {
+  auto rounded = [](double g) { return std::abs(g) <= rounding; };
+  if (std::none_of(gradient.begin(), gradient.end(), [&](double g) { return rounded(g) && g != 0; })) return;
+  for (size_t i = 0; i < gradient.size(); ++i)
+    if (rounded(gradient[i])) ours[i] = expected[i] = 0;
+}
+
 // The learning-rate scale and the decay of every parameter as train.json tells them, against our table.
 double group_difference(const Json& train, const Model& model, double weight_decay) {
   double worst = 0;
@@ -343,10 +362,16 @@ void Checker::check_training(const std::string& file, const std::string& after, 
   add(label + "loss", loss_difference, 1e-4);
   add(label + "gradient norm, relative", norm_difference, tolerances_.gradient);
   const TensorFile end = read_tensor_file(folder_ / fmt::format("{}{}{}.safetensors", after, steps, suffix));
+  const TensorFile golden = read_tensor_file(folder_ / "golden.safetensors");
   double worst = 0;
-  for (const Parameter& parameter : model->parameters())
-    if (const TensorEntry* entry = end.find(parameter.spec.name))
-      worst = std::max(worst, largest_difference(to_host(parameter.weight.value()), to_doubles(*entry)));
+  for (const Parameter& parameter : model->parameters()) {
+    const TensorEntry *entry = end.find(parameter.spec.name),
+                      *gradient = golden.find("grad." + parameter.spec.name);
+    if (!entry) continue;
+    Doubles ours = to_host(parameter.weight.value()), expected = to_doubles(*entry);
+    if (gradient) forget_rounded(to_doubles(*gradient), ours, expected);
+    worst = std::max(worst, largest_difference(ours, expected));
+  }
   add(fmt::format("{}parameters after {} steps", label, steps), worst, 1e-4);
 }
 
@@ -422,10 +447,11 @@ std::vector<LawCheck> check_golden_initialization(const fs::path& file, const st
       if (!expected.contains("singular_values_min_max")) continue;
       const double low = expected["singular_values_min_max"][0],
                    high = expected["singular_values_min_max"][1];
+      const bool uniform = double(expected["max"]) < 2 * spread;
       if (high - low < 1e-3 * high)
         checks.push_back(
             {name + " orthogonality", distance_from_orthogonal(value, high), 1e-5 * high * high + 1e-9});
-      else
+      else if (uniform)
         checks.push_back(
             {name + " bound", std::abs(largest_magnitude(ours) - double(expected["max"])), 0.05 * spread});
     }

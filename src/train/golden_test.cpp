@@ -34,7 +34,8 @@ TEST_P(Golden, TheFullSetAgrees) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Versions, Golden,
-                         testing::Values("rwkv-v2", "rwkv-v2-ffnpre", "rwkv-v3", "rwkv-v3-ffnpre", "rwkv-v4",
+                         testing::Values("aft", "mha_rotary", "mha_rotary_shift", "mha_pro", "rwkv-v1",
+                                         "rwkv-v2", "rwkv-v2-ffnpre", "rwkv-v3", "rwkv-v3-ffnpre", "rwkv-v4",
                                          "rwkv-v4-ffnpre", "rwkv-v4-headqk", "rwkv-v4neo-headqk",
                                          "rwkv-v4neo-preffn-dims", "rwkv-v4-selfattn", "rwkv-v4-mishglu",
                                          "rwkv-v4-selfattn-mishglu", "rwkv-v4a-tinyatt", "rwkv-v7"));
@@ -42,11 +43,13 @@ INSTANTIATE_TEST_SUITE_P(Versions, Golden,
 TEST(GoldenStart, InitializationHasTheStatisticsOfTheOriginal) {
   const fs::path folder = fs::path(AVIARY_SOURCE_DIR) / "tests/golden/init";
   for (auto [file, recipe] :
-       {std::pair("rwkv-v2.json", "v2"), std::pair("rwkv-v2-ffnpre.json", "v2"),
-        std::pair("rwkv-v3.json", "v3"), std::pair("rwkv-v3-ffnpre.json", "v3"),
-        std::pair("rwkv-v4-neo.json", "v4neo"), std::pair("rwkv-v4-original.json", "v4-original"),
-        std::pair("rwkv-v4-ffnpre.json", "v4-original"), std::pair("rwkv-v4-headqk.json", "v4-original"),
-        std::pair("rwkv-v4neo-headqk.json", "v4neo"), std::pair("rwkv-v4neo-preffn-dims.json", "v4neo"),
+       {std::pair("aft.json", "v1"), std::pair("mha_rotary.json", "v1"), std::pair("mha_pro.json", "v1"),
+        std::pair("rwkv-v1.json", "v1"), std::pair("rwkv-v2.json", "v2"),
+        std::pair("rwkv-v2-ffnpre.json", "v2"), std::pair("rwkv-v3.json", "v3"),
+        std::pair("rwkv-v3-ffnpre.json", "v3"), std::pair("rwkv-v4-neo.json", "v4neo"),
+        std::pair("rwkv-v4-original.json", "v4-original"), std::pair("rwkv-v4-ffnpre.json", "v4-original"),
+        std::pair("rwkv-v4-headqk.json", "v4-original"), std::pair("rwkv-v4neo-headqk.json", "v4neo"),
+        std::pair("rwkv-v4neo-preffn-dims.json", "v4neo"),
         std::pair("rwkv-v4-selfattn-mishglu.json", "v4neo"), std::pair("rwkv-v4a-tinyatt.json", "v4neo"),
         std::pair("rwkv-v7.json", "v7"), std::pair("rwkv-v7-h64.json", "v7")}) {
     SCOPED_TRACE(file);

@@ -40,8 +40,8 @@ void update(const Update& u, const Tensor& weight, const Tensor& gradient, const
 }  // namespace
 
 Optimizer::Optimizer(Model& model, const OptimizerOptions& options) : model_(model), options_(options) {
-  for (Parameter& parameter : model_.parameters()) {
-    parameter.weight.set_trainable(true);
+  model_.parameters().set_trainable(true);
+  for (const Parameter& parameter : model_.parameters()) {
     m_.emplace_back(parameter.weight.shape(), model.dtype());
     v_.emplace_back(parameter.weight.shape(), model.dtype());
   }
@@ -68,6 +68,10 @@ double Optimizer::step(double learning_rate) {
            .correction2 = 1 - std::pow(options_.beta2, t)};
   size_t index = 0;
   for (Parameter& parameter : model_.parameters()) {
+    if (!parameter.weight.trainable()) {
+      ++index;
+      continue;
+    }
     u.learning_rate = learning_rate * parameter.spec.learning_rate_scale;
     u.weight_decay = parameter.spec.decay ? options_.weight_decay : 0;
     update(u, parameter.weight.value(), parameter.weight.gradient(), m_[index].view(), v_[index].view());

@@ -1,0 +1,104 @@
+#include "models/rwkv1_skeleton.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+
+namespace aviary {
+
+Rwkv1Skeleton::Rwkv1Skeleton(const ModelConfig& config, Dtype dtype, Kind kind)
+    : Model(config, dtype),
+      kind_(kind),
+      distances_(shift_distances(config.token_shift.empty() ? "1,0" : config.token_shift, config.n_embd)),
+      depth_(std::max(1, *std::max_element(distances_.begin(), distances_.end()))) {}
+
+Var Rwkv1Skeleton::hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) {
+  Var x = embedding(c, *tok_emb_, tokens);  // [N, C]
+  for (size_t layer = 0; layer < blocks_.size(); ++layer) {
+    Block& block = blocks_[layer];
+    x = attention(c, layer, layer_norm(c, x, block.ln1), x, state);
+    x = mix_channels(c, block.mlp, layer_norm(c, x, block.ln2), x, state);
+  }
+  return layer_norm(c, x, *ln_f_);
+}
+
+Var Rwkv1Skeleton::mix_channels(Context& c, Mlp& p, Var x, const Var& residual, std::span<Var> state) {
+  if (kind_.shift) x = token_shift(c, x, state[p.x_state]);
+  Var k = activate(c, kind_.rwkv ? Activation::mish : Activation::gelu, linear(c, x, p.key));  // [N, F]
+  Var v = linear(c, x, p.value);                                                               // [N, F]
+  if (!kind_.rwkv) return residual_linear(c, Branch::ffn, residual, mul(c, k, v), p.weight);
+  Var r = linear(c, x, *p.receptance);
+  v = linear(c, mul(c, k, v), p.weight);
+  return residual_gate(c, Branch::ffn, residual, r, v);
+}
+
+// ---- The table of parameters, with the initialization of the original trainer.
+
+Initializer Rwkv1Skeleton::start_of(int64_t rows, int64_t cols, double scale) const {
+  if (!kind_.orthogonal) return init::normal(0.01);
+  if (scale == 0) return init::constant(0);
+  const double tall = rows > cols ? std::sqrt(static_cast<double>(rows) / static_cast<double>(cols)) : 1;
+  return init::orthogonal(scale * tall);
+}
+
+Affine Rwkv1Skeleton::add_affine(const std::string& name, int64_t rows, int64_t cols, bool starts_at_zero) {
+  Weight& weight =
+      parameters_.add({name + ".weight", {rows, cols}, start_of(rows, cols, starts_at_zero ? 0 : 1), true});
+  return {weight, add_vector(name + ".bias", {rows}, 0)};
+}
+
+Rwkv1Skeleton::Mlp Rwkv1Skeleton::add_mlp(const std::string& name) {
+  const int64_t C = config_.n_embd, F = config_.dim_ffn;
+  Mlp mlp{.key = add_affine(name + "key", F, C),
+          .value = add_affine(name + "value", F, C),
+          .weight = add_affine(name + "weight", C, F, true),
+          .receptance = {},
+          .x_state = kind_.shift ? add_token_shift(name + "x") : 0};
+  if (kind_.rwkv) mlp.receptance.emplace(add_affine(name + "receptance", C, C, true));
+  return mlp;
+}
+
+// ---- Sizes
+
+ModelConfig complete_rwkv1(ModelConfig config, int64_t heads_of, double ffn) {
+  constexpr int64_t usual_context = 256, copies = 256;
+  if (!config.dim_att) config.dim_att = config.n_embd;
+  const int64_t A = config.dim_att;
+  if (heads_of == 0)
+    require(config.head_size == 0, "{}: it has no heads, so no head size ({} was given)", config.version,
+            config.head_size);
+  if (heads_of > 0) {
+    if (!config.head_size) config.head_size = A % 64 == 0 ? 64 : A % 32 == 0 ? 32 : 8;
+    require(config.head_size % heads_of == 0 && A % config.head_size == 0,
+            "{}: width {} with heads of {}: the head size must be a multiple of {} that divides the width",
+            config.version, A, config.head_size, heads_of);
+  }
+  if (!config.dim_ffn) config.dim_ffn = static_cast<int64_t>(ffn * static_cast<double>(config.n_embd));
+  if (!config.ctx_len) config.ctx_len = usual_context;
+  if (!config.head_qk) config.head_qk = copies;
+  return config;
+}
+
+std::optional<ModelConfig> recognize_rwkv1(const ShapeMap& shapes, const char* version) {
+  ModelConfig config{.version = version,
+                     .n_layer = count_blocks(shapes),
+                     .n_embd = find_size(shapes, "tok_emb.weight", 1),
+                     .vocab_size = find_size(shapes, "tok_emb.weight", 0),
+                     .dim_att = find_size(shapes, "blocks.0.attn.key.weight", 0),
+                     .dim_ffn = find_size(shapes, "blocks.0.mlp.key.weight", 0),
+                     .ctx_len = find_size(shapes, "time_out", 1)};
+  for (int64_t size : {config.n_embd, config.dim_att, config.dim_ffn, config.ctx_len})
+    if (size == 0) return {};
+  return config;
+}
+
+TrainingRecipe rwkv1_training(double learning_rate, double weight_decay) {
+  return {.learning_rate = learning_rate,
+          .final_learning_rate = 4e-5,
+          .epsilon = 4e-9,
+          .weight_decay = weight_decay,
+          .l2wrap = false};
+}
+
+}  // namespace aviary
