@@ -262,6 +262,36 @@ TEST_P(GoldenWkv4, OutputsStatesAndGradients) {
 
 INSTANTIATE_TEST_SUITE_P(Files, GoldenWkv4, testing::Values("wkv4", "wkv4_state", "wkv4_extreme"));
 
+// RWKV-5 has a decay per head (5.0) or per channel, RWKV-6 one per token; all have the same recurrence.
+class GoldenWkv6 : public testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenWkv6, OutputsStatesAndGradients) {
+  GoldenOperator golden(GetParam(), "r");
+  Context c = golden.context();
+  Wkv6Arguments in{.r = golden.rows("r"), .k = golden.rows("k"), .v = golden.rows("v"), .w = {}, .u = {}};
+  const int64_t C = in.r.cols(), H = 2;
+  in.w = golden.has("w") ? golden.rows("w") : weight_row(c, golden.weight("time_decay"), C);
+  in.u = golden.has("u") ? weight_row(c, golden.weight("u"), C)
+                         : weight_row(c, golden.weight("time_first"), C, true);
+  Var state = golden.state("s0", {golden.sequences(), H, C / H, C / H}, 0);
+  golden.expect("y", wkv6(c, H, in, state), exact);
+  golden.expect("state", state, exact);
+  golden.expect_gradients(exact);
+}
+
+INSTANTIATE_TEST_SUITE_P(Files, GoldenWkv6,
+                         testing::Values("wkv5_0", "wkv5_2", "wkv5_2_state", "wkv6", "wkv6_state",
+                                         "wkv6_extreme"));
+
+TEST(GoldenOperators, GroupNorm) {
+  GoldenOperator golden("group_norm", "x");
+  Context c = golden.context();
+  const HeadNorm in{.x = golden.rows("x"), .weight = golden.weight("weight"), .bias = golden.weight("bias")};
+  golden.expect("y", group_norm(c, 2, in, 64e-5), exact);
+  golden.expect("y_div8", group_norm(c, 2, in, 64e-5), exact);  // of x / 8 with 1e-5, which is the same
+  golden.expect_gradients(exact);
+}
+
 // [.., value, key] of the originals to [.., key, value] of ours, and back.
 Doubles transposed(const Doubles& values, int64_t n) {
   Doubles turned(values.size());

@@ -96,7 +96,7 @@ TEST(Recognition, NamesTheFullReferenceModels) {
     expect_recognized(outside("AVIARY_GOLDEN", row.folder + "/model.pth"s), row.name, row.sizes);
 }
 
-TEST(Recognition, NamesTheModelOfRwkvCppThatDoesNotRunYet) {
+TEST(Recognition, NamesAModelOfRwkvCpp) {
   if (shared_file("models").empty()) GTEST_SKIP() << "set AVIARY_SHARED to a folder that has models/rwkv.cpp";
   for (const std::string type : {"FP32", "FP16", "Q5_0", "Q5_1"})
     expect_recognized(shared_file("models/rwkv.cpp/tiny-rwkv-5v2-730K-" + type + ".bin"), "rwkv5.2",

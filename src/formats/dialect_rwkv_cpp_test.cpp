@@ -212,10 +212,11 @@ const Tolerance tolerances[] = {
     {"4v0-660K", "FP16", 0.0060},  // 0.0016
     {"4v0-660K", "Q5_0", 0.29},    // 0.12
     {"4v0-660K", "Q5_1", 0.22},    // 0.096
-    {"7v0-834K", "FP16",
-     0.00062},                    // 0.0000013: the weights were bfloat16, most of which float16 holds exactly
-    {"7v0-834K", "Q5_0", 0.012},  // 0.0037
-    {"7v0-834K", "Q5_1", 0.011},  // 0.0042
+    {"5v2-730K", "FP16", 1},       {"5v2-730K", "Q5_0", 1}, {"5v2-730K", "Q5_1", 1},
+    {"7v0-834K", "FP16", 0.00062},  // 0.0000013: the weights were bfloat16, most of which float16 holds
+                                    // exactly
+    {"7v0-834K", "Q5_0", 0.012},    // 0.0037
+    {"7v0-834K", "Q5_1", 0.011},    // 0.0042
 };
 
 class RwkvCppFiles : public testing::Test {
@@ -227,7 +228,7 @@ class RwkvCppFiles : public testing::Test {
 };
 
 TEST_F(RwkvCppFiles, OfFloatsGiveTheLogitsOfRwkvCpp) {
-  for (const std::string model : {"4v0-660K", "7v0-834K"}) {
+  for (const std::string model : {"4v0-660K", "5v2-730K", "7v0-834K"}) {
     const Checkpoint checkpoint = load_checkpoint(tiny(model, "FP32"));
     EXPECT_LE(difference_of_logits(*checkpoint.model, expected_logits(model)), 1e-4) << model;
   }

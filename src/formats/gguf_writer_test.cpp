@@ -7,6 +7,7 @@
 #include "formats/checkpoint.h"
 #include "formats/gguf.h"
 #include "formats/test_gguf.h"
+#include "models/run.h"
 #include "text/vocabulary_trainer.h"
 
 namespace aviary {
@@ -14,15 +15,6 @@ namespace {
 
 TensorFile original(const std::string& folder) {
   return read_tensor_file(golden(folder + "/model.safetensors"));
-}
-
-ModelConfig rwkv6_config(const TensorFile& file) {
-  return {.version = "rwkv6",
-          .recipe = "",
-          .n_layer = 2,
-          .n_embd = file.find("emb.weight")->shape[1],
-          .vocab_size = file.find("emb.weight")->shape[0],
-          .head_size = file.find("blocks.0.att.time_faaaa")->shape[1]};
 }
 
 // A golden model of width 16 made so wide that its rows are whole blocks of every type, with random numbers.
@@ -82,7 +74,7 @@ TEST(GgufWriter, OriginalToGgufToOriginalIsTheSameModel) {
   TestFolder folder;
   for (std::string version : {"rwkv-v7", "rwkv-v6", "rwkv-v4"}) {
     const TensorFile file = original(version);
-    const ModelConfig config = version == "rwkv-v6" ? rwkv6_config(file) : config_of(file, version);
+    const ModelConfig config = config_of(file, version);
     write_gguf(folder / "a.gguf", config, unchanged(file.tensors()));
     const TensorFile again = read_tensor_file(folder / "a.gguf");
     EXPECT_EQ(again.format(), "gguf");
@@ -112,6 +104,22 @@ TEST(GgufWriter, TheModelAndItsTokenizerComeBack) {
     const Tensor& b = after.model->parameters().find(parameter.spec.name)->weight.value();
     EXPECT_TRUE(std::equal(a.as<float>(), a.as<float>() + a.count(), b.as<float>())) << parameter.spec.name;
   }
+}
+
+// Fused, reordered and transposed for llama.cpp, and back: what is computed stays the same.
+TEST(GgufWriter, AnRwkv6ThatComesBackPredictsTheSame) {
+  TestFolder folder;
+  auto logits = [](Model& model) {
+    Runner runner(model);
+    State state = runner.new_state();
+    const std::vector<int32_t> tokens = {3, 1, 4, 1, 5, 9, 2, 6};
+    return to_host(runner.logits(tokens, Sequences::uniform(1, 8), state, Runner::Rows::all));
+  };
+  const Checkpoint before = load_checkpoint(golden("rwkv-v6/model.safetensors"));
+  write_gguf(folder / "a.gguf", before.model->config(), unchanged(original("rwkv-v6").tensors()));
+  const Checkpoint after = load_checkpoint(folder / "a.gguf");
+  EXPECT_EQ(after.model->config(), before.model->config());
+  EXPECT_EQ(logits(*after.model), logits(*before.model));
 }
 
 struct TinyModel {
@@ -215,7 +223,7 @@ TEST(GgufWriter, UndoesTheRescalingOfRwkv6ExactlyInEveryType) {
   const WideModel model("rwkv-v6");
   for (Dtype type : {Dtype::f32, Dtype::f16, Dtype::bf16, Dtype::q8_0, Dtype::q5_1, Dtype::q5_0, Dtype::q4_1,
                      Dtype::q4_0, Dtype::q4_k, Dtype::q5_k, Dtype::q6_k}) {
-    write_gguf(folder / "a.gguf", rwkv6_config(file), model.stored_as(type));
+    write_gguf(folder / "a.gguf", config_of(file, "v6"), model.stored_as(type));
     const std::string plain = read_file(folder / "a.gguf", 1 << 24);
     // The same file, said to be divided by 2 after each layer.
     const std::string key = gguf_text("rwkv6.rescale_every_n_layers") + le(4u);

@@ -21,22 +21,33 @@ void layer_norm_backward(const float* dy, const float* x, const float* weight, c
                          const float* rstd, int64_t rows, int64_t cols, float* dx, float* dweight,
                          float* dbias, float* scratch);
 
-// ---- Token shift. out[o] = x + (shifted - x) * mix[o] for each of `outputs` outputs; `shifted` is the row
-// above, or the sequence's row of state [sequences, cols]. begins: sequences + 1 offsets. next_state: the
-// last row of each.
+// ---- Token shift. out[o] = x + (shifted - x) * share for each of `outputs` outputs; `shifted` is the row
+// above, or the sequence's row of state [sequences, cols]; share = mix[o], plus more[o] [rows, cols] where
+// that is not null; of_current: one minus it. begins: sequences + 1 offsets. next_state: the last row of
+// each.
 struct TokenShift {
   const int64_t* begins;
   int64_t sequences;
   int64_t cols;
   int outputs;
+  bool of_current;
 };
 inline constexpr int max_shift_outputs = 8;
-void token_shift_mix(const TokenShift& shape, const float* x, const float* state, const float* const* mix,
-                     float* const* out, float* next_state);
+struct TokenShiftInputs {
+  const float *x, *state;
+  const float* mix[max_shift_outputs];
+  const float* more[max_shift_outputs];
+};
+struct TokenShiftGradients {
+  float *x, *state;
+  float* mix[max_shift_outputs];
+  float* more[max_shift_outputs];
+};
+void token_shift_mix(const TokenShift& shape, const TokenShiftInputs& in, float* const* out,
+                     float* next_state);
 // scratch [row_blocks, outputs + 1, cols]; dout[o] and dnext_state may be null.
-void token_shift_mix_backward(const TokenShift& shape, const float* x, const float* state,
-                              const float* const* mix, const float* const* dout, const float* dnext_state,
-                              float* dx, float* dstate, float* const* dmix, float* scratch);
+void token_shift_mix_backward(const TokenShift& shape, const TokenShiftInputs& in, const float* const* dout,
+                              const float* dnext_state, const TokenShiftGradients& gradients, float* scratch);
 
 // ---- Recurrences. All see `sequences` sequences of rows; state and next_state may be the same memory.
 struct Wkv2 {
@@ -92,6 +103,31 @@ void wkv7(const Wkv7& shape, const Wkv7Inputs& in, const float* state, float* y,
           float* checkpoints);
 void wkv7_backward(const Wkv7& shape, const Wkv7Inputs& in, const float* checkpoints, const float* dy,
                    const float* dnext_state, const Wkv7Gradients& gradients, float* dstate);
+
+// RWKV-5 and 6.
+struct Wkv6 {
+  const int64_t* begins;
+  int64_t sequences;
+  int64_t heads;
+  int64_t head_size;  // a multiple of 8, at most wkv_max_head_size
+  bool shared_decay;  // w is one row for all tokens
+};
+struct Wkv6Inputs {
+  const float *r, *k, *v;  // [rows, heads * head_size]
+  const float* w;          // [rows or 1, heads * head_size]
+  const float* u;          // [heads * head_size]
+};
+struct Wkv6Gradients {
+  float *r, *k, *v;  // may not be null
+  float* w;          // may be null if the decay is shared
+  float* u;
+};
+// As for wkv7.
+void wkv6(const Wkv6& shape, const Wkv6Inputs& in, const float* state, float* y, float* next_state,
+          float* checkpoints);
+// scratch [sequences, 2, heads * head_size]
+void wkv6_backward(const Wkv6& shape, const Wkv6Inputs& in, const float* checkpoints, const float* dy,
+                   const float* dnext_state, const Wkv6Gradients& gradients, float* dstate, float* scratch);
 
 // ---- Attention and its relatives. The rows of a step look at the rows of their sequence's history
 // [capacity, cols]: row t at rows 0 ... positions[s] + t, of which the last are this step's own.
@@ -174,12 +210,22 @@ void scale_rows(const float* factor, const int64_t* positions, const float* x, i
 void scale_rows_backward(const int64_t* positions, const float* x, const float* dy, int64_t rows,
                          int64_t cols, float* dfactor, float* scratch);
 
-// ---- RWKV-7, element by element or head by head.
+// ---- Head by head.
 struct Heads {
   int64_t rows;
   int64_t heads;
   int64_t head_size;  // a multiple of 8
 };
+// y = (group_norm(x) weight + bias) gate(g), every head of a row a group; weight, bias [cols].
+enum class Gate : uint8_t { none, plain, silu };
+void group_norm(const Heads& shape, Gate gate, const float* x, const float* weight, const float* bias,
+                const float* g, float epsilon, float* y);
+// scratch [row_blocks, 2, cols]; dx, and dg with a gate, may not be null here.
+void group_norm_backward(const Heads& shape, Gate gate, const float* x, const float* weight,
+                         const float* bias, const float* g, float epsilon, const float* dy, float* dx,
+                         float* dweight, float* dbias, float* dg, float* scratch);
+
+// ---- RWKV-7.
 // kk = normalize(k * k_k); out: k * (1 + (a - 1) * k_a), -kk, kk * a
 void rwkv7_keys(const Heads& shape, const float* k, const float* k_k, const float* a, const float* k_a,
                 float* out_k, float* minus_kk, float* kk_a);

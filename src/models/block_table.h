@@ -1,4 +1,5 @@
-// The table of one block of RWKV-2, 3 or 4: their trainers start parameters by the same rules.
+// The table of one block of RWKV-2, 3 or 4: their trainers start parameters by the same rules. RWKV-5 and 6
+// add theirs (models/eagle.h).
 #pragma once
 
 #include <cmath>
@@ -27,7 +28,11 @@ class BlockTable {
   // A vector whose element i starts at value(i).
   Weight& vector(const std::string& name, Shape shape, std::function<double(int64_t)> value,
                  double rate = 1) {
-    return model_.parameters().add({prefix_ + name, shape, init::each(std::move(value)), false, rate});
+    return parameter(name, shape, init::each(std::move(value)), rate);
+  }
+  Weight& parameter(const std::string& name, Shape shape, Initializer start, double rate = 1,
+                    bool decay = false) {
+    return model_.parameters().add({prefix_ + name, shape, std::move(start), decay, rate});
   }
   // A mixture of token shift, [1, 1, C]: (i / C)^power + offset.
   Weight& mix(const std::string& name, double power, double offset = 0) {
@@ -42,7 +47,7 @@ class BlockTable {
     const Initializer start = plain            ? init::orthogonal(1)
                               : starts_at_zero ? init::constant(0)
                                                : init::orthogonal(tall_gain(rows, cols));
-    return model_.parameters().add({prefix_ + name + ".weight", {rows, cols}, start});
+    return parameter(name + ".weight", {rows, cols}, start);
   }
   Norm norm(const std::string& name) { return model_.add_norm(prefix_ + name); }
   // time_decay of RWKV-3 and 4: slow to fast over the channels, more unequal in deeper layers.

@@ -13,10 +13,11 @@ struct ChannelMix {
   Branch branch = Branch::ffn;  // of the block, in which it stands
 };
 
-// x [N, C] is the normed input of the layer.
+// x [N, C] is the normed input of the layer. more: what is added to mix_k and mix_r row by row, where a
+// version has that.
 inline Var channel_mix(Context& c, ChannelMix& p, MixOf of, const Var& x, const Var& residual,
-                       std::span<Var> state) {
-  auto [xk, xr] = token_shift_mix<2>(c, x, state[p.x_state], of, {&p.mix_k, &p.mix_r});
+                       std::span<Var> state, std::span<const Var> more = {}) {
+  auto [xk, xr] = token_shift_mix<2>(c, x, state[p.x_state], of, {&p.mix_k, &p.mix_r}, more);
   Var k = activate(c, Activation::relu_squared, linear(c, xk, p.key));  // [N, F]
   Var r = linear(c, xr, p.receptance);
   Var v = linear(c, k, p.value);

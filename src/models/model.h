@@ -119,6 +119,8 @@ const Shape* find_shape(const ShapeMap& shapes, std::string_view name);
 int64_t find_size(const ShapeMap& shapes, std::string_view name, int axis);
 // The i of "blocks.<i>."; -1 for other names.
 int64_t block_of(std::string_view name);
+// The shape of "blocks.<i>.<name>" in the first block that has it.
+const Shape* find_in_blocks(const ShapeMap& shapes, std::string_view name);
 // Number of blocks: 1 + the largest i of "blocks.<i>."; 0 when there is none.
 int64_t count_blocks(const ShapeMap& shapes);
 

@@ -51,19 +51,6 @@ constexpr Relative relatives[] = {
     {"rwkv7b", "RWKV-7b, RWKV-7 with DeepEmbed and its attention",
      [](const Names& n) { return n.has("qkv.k_emb.weight"); }},
     {"rwkv7a", "RWKV-7a, RWKV-7 with DeepEmbed", [](const Names& n) { return n.has("ffn.s_emb.weight"); }},
-    {"rwkv6-x060b", "RWKV-6 Finch, variant x060b",
-     [](const Names& n) { return n.has("att.time_maa_rkvw_w1"); }},
-    {"rwkv6-x060a", "RWKV-6 Finch, variant x060a",
-     [](const Names& n) { return n.has("att.time_maa_x") && n.has("att.gate_w1"); }},
-    {"rwkv6", "RWKV-6 Finch", [](const Names& n) { return n.has("att.time_maa_x"); }},
-    {"rwkv5.2", "RWKV-5.2 Eagle",
-     [](const Names& n) { return n.has("att.ln_x.weight") && n.size({"att.time_decay"}, 1) > 1; }},
-    {"rwkv5.1", "RWKV-5.1",
-     [](const Names& n) {
-       return n.has("att.time_decay") && n.has("att.ln_x.weight") && n.has("att.gate.weight");
-     }},
-    {"rwkv5.0", "RWKV-5.0",
-     [](const Names& n) { return n.has("att.time_decay") && n.has("att.ln_x.weight"); }},
 };
 
 ModelConfig sizes_of(const ShapeMap& shapes, const Names& names) {

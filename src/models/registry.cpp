@@ -136,6 +136,13 @@ int64_t find_size(const ShapeMap& shapes, std::string_view name, int axis) {
   return shape && shape->rank() > axis ? (*shape)[axis] : 0;
 }
 
+const Shape* find_in_blocks(const ShapeMap& shapes, std::string_view name) {
+  for (const auto& [key, shape] : shapes)
+    if (key.starts_with("blocks.") && key.ends_with(name) && key.find('.', 7) + name.size() + 1 == key.size())
+      return &shape;
+  return nullptr;
+}
+
 int64_t block_of(std::string_view name) {
   constexpr std::string_view prefix = "blocks.";
   int64_t index = -1;

@@ -147,7 +147,8 @@ std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
   const std::string att = pre_ffn ? "blocks.1.att." : "blocks.0.att.";
   const Shape* decay = find_shape(shapes, att + "time_decay");
   const bool of_channels = decay && decay->rank() == 1 && find_shape(shapes, att + "time_mix_k");
-  if (!of_channels || find_shape(shapes, att + "ln_x.weight")) return {};
+  const bool of_heads = find_shape(shapes, att + "ln_x.weight") || find_shape(shapes, att + "ln_x.bias");
+  if (!of_channels || of_heads) return {};  // RWKV-5 decays by heads and has ln_x
   const bool mish_glu = find_shape(shapes, "blocks.0.ffn.aa.weight") != nullptr;
   ModelConfig config{
       .version = "rwkv4",

@@ -1,6 +1,6 @@
 // Matrix products with a weight.
 //   y = x W^T + bias + residual;  dx = dy W,  dW = dy^T x,  dbias = sum over rows of dy,  dresidual = dy
-//   (out_in; for in_out W is transposed throughout)
+//   (out_in; for in_out W is transposed throughout; for a stack, x is the columns that belong to a matrix)
 #include "ops/accumulate.h"
 #include "ops/ops.h"
 
@@ -13,28 +13,55 @@ struct Matrix {
 };
 
 Matrix matrix_of(const Weight& weight, Layout layout) {
-  const int64_t rows = weight.shape()[0], cols = weight.shape()[1];
+  const int rank = weight.shape().rank();
+  const int64_t rows = weight.shape()[rank - 2], cols = weight.shape()[rank - 1];
   if (layout == Layout::out_in) return {cols, rows, 1, cols};
   return {rows, cols, cols, 1};
 }
 
-void reference(const double* x, const double* w, const Matrix& b, int64_t rows, double* y) {
-  for (int64_t row = 0; row < rows; ++row)
-    for (int64_t n = 0; n < b.n; ++n) {
+// Columns [x_begin, x_begin + k) of x times a matrix.
+struct Product {
+  Var x, y;
+  int64_t x_begin;
+  Weight* weight;
+  Layout layout;
+  int64_t index;  // of the matrix in a stack
+  Matrix b;
+  kernels::Precision precision;
+
+  int64_t rows() const { return x.rows(); }
+  int64_t stride() const { return x.cols(); }
+  template <typename T>
+  T* columns(const Tensor& of_x) const {
+    return of_x.empty() ? nullptr : of_x.as<T>() + x_begin;
+  }
+  template <typename T>
+  T* matrix(const Tensor& of_weight) const {
+    return of_weight.empty() ? nullptr : of_weight.as<T>() + index * b.k * b.n;
+  }
+};
+
+void reference(const Product& p) {
+  const double *x = p.columns<double>(p.x.value), *w = p.matrix<double>(p.weight->value());
+  for (int64_t row = 0; row < p.rows(); ++row)
+    for (int64_t n = 0; n < p.b.n; ++n) {
       double sum = 0;
-      for (int64_t k = 0; k < b.k; ++k) sum += x[row * b.k + k] * w[k * b.k_stride + n * b.n_stride];
-      y[row * b.n + n] += sum;
+      for (int64_t k = 0; k < p.b.k; ++k)
+        sum += x[row * p.stride() + k] * w[k * p.b.k_stride + n * p.b.n_stride];
+      p.y.value.as<double>()[row * p.b.n + n] += sum;
     }
 }
 
-void reference_backward(const double* dy, const double* x, const double* w, const Matrix& b, int64_t rows,
-                        double* dx, double* dw) {
-  for (int64_t row = 0; row < rows; ++row)
-    for (int64_t k = 0; k < b.k; ++k)
-      for (int64_t n = 0; n < b.n; ++n) {
-        const int64_t at = k * b.k_stride + n * b.n_stride;
-        if (dx) dx[row * b.k + k] += dy[row * b.n + n] * w[at];
-        if (dw) dw[at] += dy[row * b.n + n] * x[row * b.k + k];
+void reference_backward(Tape& tape, const Product& p) {
+  const double *x = p.columns<double>(p.x.value), *w = p.matrix<double>(p.weight->value());
+  double *dx = p.columns<double>(tape.gradient(p.x)), *dw = p.matrix<double>(p.weight->gradient());
+  const double* dy = tape.gradient(p.y).as<double>();
+  for (int64_t row = 0; row < p.rows(); ++row)
+    for (int64_t k = 0; k < p.b.k; ++k)
+      for (int64_t n = 0; n < p.b.n; ++n) {
+        const int64_t at = k * p.b.k_stride + n * p.b.n_stride;
+        if (dx) dx[row * p.stride() + k] += dy[row * p.b.n + n] * w[at];
+        if (dw) dw[at] += dy[row * p.b.n + n] * x[row * p.stride() + k];
       }
 }
 
@@ -51,29 +78,22 @@ void bias_backward(Tape& tape, const Tensor& dy, Weight& bias) {
   tape.release(scratch);
 }
 
-void backward(Tape& tape, const Var& x, const Var& y, Weight& weight, Layout layout, const Matrix& b,
-              kernels::Precision precision) {
-  const int64_t rows = x.rows();
-  Tensor dy = tape.gradient(y);
-  if (x.dtype() == Dtype::f64) {
-    reference_backward(dy.as<double>(), x.value.as<double>(), weight.value().as<double>(), b, rows,
-                       tape.gradient(x).as<double>(), weight.gradient().as<double>());
-    return;
-  }
-  if (x.gradient) {
+void backward(Tape& tape, const Product& p) {
+  if (p.x.dtype() == Dtype::f64) return reference_backward(tape, p);
+  const float *dy = tape.gradient(p.y).as<float>(), *x = p.columns<float>(p.x.value);
+  if (p.x.gradient) {
     bool fresh = false;
-    Tensor dx = tape.gradient(x, fresh);
-    kernels::matmul(dy.as<float>(), rows, b.n, weight.backward(layout, precision), dx.as<float>(), b.k,
-                    !fresh);
+    const Tensor dx = tape.gradient(p.x, fresh);
+    if (fresh && p.b.k < p.stride()) set_zero(dx);
+    kernels::matmul(dy, p.rows(), p.b.n, p.weight->backward(p.layout, p.precision, p.index),
+                    p.columns<float>(dx), p.stride(), !fresh || p.b.k < p.stride());
   }
-  if (!weight.trainable()) return;
-  float* dw = weight.gradient().as<float>();
-  if (layout == Layout::out_in)
-    kernels::matmul_transposed(dy.as<float>(), b.n, x.value.as<float>(), b.k, rows, b.n, b.k, dw, b.k,
-                               precision);
+  if (!p.weight->trainable()) return;
+  float* dw = p.matrix<float>(p.weight->gradient());
+  if (p.layout == Layout::out_in)
+    kernels::matmul_transposed(dy, p.b.n, x, p.stride(), p.rows(), p.b.n, p.b.k, dw, p.b.k, p.precision);
   else
-    kernels::matmul_transposed(x.value.as<float>(), b.k, dy.as<float>(), b.n, rows, b.k, b.n, dw, b.n,
-                               precision);
+    kernels::matmul_transposed(x, p.stride(), dy, p.b.n, p.rows(), p.b.k, p.b.n, dw, p.b.n, p.precision);
 }
 
 // What the product is added to: residual + bias, either of which may be missing. In float32 a bias alone
@@ -90,32 +110,32 @@ void start(const Tensor& residual, const Weight* bias, const Tensor& y) {
                       y.as<float>());
 }
 
+void run(const Product& p, const Tensor& residual, const Weight* bias) {
+  start(residual, bias, p.y.value);
+  if (p.x.dtype() == Dtype::f64) return reference(p);
+  float* out = p.y.value.as<float>();
+  kernels::matmul(p.columns<float>(p.x.value), p.rows(), p.stride(),
+                  p.weight->forward(p.layout, p.precision, p.index), out, p.b.n, !residual.empty());
+  if (bias && residual.empty())
+    kernels::activate(Activation::none, out, bias->value().as<float>(), p.rows(), p.b.n, out);
+}
+
 Var multiply(Context& c, const Var& x, Weight& weight, Layout layout, Weight* bias, const Var& residual) {
   require(weight.shape().rank() == 2, "linear: weight {} has shape {}, expected a matrix", weight.name(),
           to_string(weight.shape()));
   const Matrix b = matrix_of(weight, layout);
-  const int64_t rows = x.rows();
   require(x.cols() == b.k, "linear: x has {} columns, {} expects {}", x.cols(), weight.name(), b.k);
-  Var y = c.result({rows, b.n}, x.dtype());
-  if (!residual.empty()) require_shape("linear", "residual", residual.shape(), y.shape());
+  const Product p{x, c.result({x.rows(), b.n}, x.dtype()), 0, &weight, layout, 0, b, c.precision};
+  if (!residual.empty()) require_shape("linear", "residual", residual.shape(), p.y.shape());
   if (bias) require_count("linear", "bias", bias->value(), b.n);
-  start(residual.value, bias, y.value);
-  if (x.dtype() == Dtype::f64) {
-    reference(x.value.as<double>(), weight.value().as<double>(), b, rows, y.value.as<double>());
-  } else {
-    float* out = y.value.as<float>();
-    kernels::matmul(x.value.as<float>(), rows, b.k, weight.forward(layout, c.precision), out, b.n,
-                    !residual.empty());
-    if (bias && residual.empty())
-      kernels::activate(Activation::none, out, bias->value().as<float>(), rows, b.n, out);
-  }
-  if (!c.tape) return y;
-  c.tape->record({y}, [=, precision = c.precision, &weight](Tape& tape) {
-    backward(tape, x, y, weight, layout, b, precision);
-    if (bias) bias_backward(tape, tape.gradient(y), *bias);
-    pass_gradient(tape, y, residual);
-  });
-  return y;
+  run(p, residual.value, bias);
+  if (c.tape)
+    c.tape->record({p.y}, [=](Tape& tape) {
+      backward(tape, p);
+      if (bias) bias_backward(tape, tape.gradient(p.y), *bias);
+      pass_gradient(tape, p.y, residual);
+    });
+  return p.y;
 }
 
 }  // namespace
@@ -126,6 +146,23 @@ Var linear(Context& c, const Var& x, Weight& weight, Layout layout, const Var& r
 
 Var linear(Context& c, const Var& x, const Affine& weights, const Var& residual) {
   return multiply(c, x, weights.weight, Layout::out_in, &weights.bias, residual);
+}
+
+void linear_stack(Context& c, const Var& x, Weight& weight, std::span<Var> out) {
+  const auto count = static_cast<int64_t>(out.size());
+  require(weight.shape().rank() == 3 && weight.shape()[0] == count,
+          "linear_stack: weight {} has shape {}, expected a stack of {} matrices", weight.name(),
+          to_string(weight.shape()), count);
+  const Matrix b = matrix_of(weight, Layout::in_out);
+  require(x.cols() == count * b.k, "linear_stack: x has {} columns, {} expects {} for each of {} matrices",
+          x.cols(), weight.name(), b.k, count);
+  for (int64_t i = 0; i < count; ++i) {
+    const Product p{x,          c.result({x.rows(), b.n}, x.dtype()), i * b.k, &weight, Layout::in_out, i, b,
+                    c.precision};
+    run(p, {}, nullptr);
+    if (c.tape) c.tape->record({p.y}, [p](Tape& tape) { backward(tape, p); });
+    out[static_cast<size_t>(i)] = p.y;
+  }
 }
 
 }  // namespace aviary

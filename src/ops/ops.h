@@ -16,6 +16,7 @@
 namespace aviary {
 
 using kernels::Activation;
+using kernels::Gate;
 
 // Rows of `table` [V, C] chosen by tokens [N]. Throws Error for a token outside the vocabulary.
 Var embedding(Context& c, Weight& table, std::span<const int32_t> tokens);
@@ -33,6 +34,10 @@ struct Affine {
   Weight &weight, &bias;
 };
 Var linear(Context& c, const Var& x, const Affine& weights, const Var& residual = {});
+
+// A stack of thin matrices, weight [B, K, M], each for its own columns of x [N, B * K]: out[b] [N, M] =
+// columns b K ... of x times matrix b.
+void linear_stack(Context& c, const Var& x, Weight& weight, std::span<Var> out);
 
 // activation(x + bias); bias [C] is optional, and only for none, tanh and sigmoid.
 Var activate(Context& c, Activation kind, const Var& x, Weight* bias = nullptr);
@@ -75,19 +80,21 @@ Var token_delay(Context& c, const Var& x, Var& state, std::span<const int32_t> d
 // Which of the two a mix of 1 means: the row itself (RWKV-2 to 5) or the row above (RWKV-6 and 7).
 enum class MixOf : uint8_t { current, previous };
 // out[o] = the mixture of every row with the row above it in its sequence (state [S, C] above the first), one
-// output per weight [C]. state becomes the last row of each sequence. With c.shift, "the row above" is what
-// token_delay() makes of x, and the state is that of token_delay().
+// output per weight [C]; more[o] [N, C], where given, is added to the weight row by row. state becomes the
+// last row of each sequence. With c.shift, "the row above" is what token_delay() makes of x, and the state is
+// that of token_delay().
 template <size_t outputs>
 std::array<Var, outputs> token_shift_mix(Context& c, const Var& x, Var& state, MixOf of,
-                                         const std::array<Weight*, outputs>& mix);
+                                         const std::array<Weight*, outputs>& mix,
+                                         std::span<const Var> more = {});
 void token_shift_mix(Context& c, const Var& x, Var& state, MixOf of, std::span<Weight* const> mix,
-                     std::span<Var> out);
+                     std::span<Var> out, std::span<const Var> more = {});
 
 template <size_t outputs>
 std::array<Var, outputs> token_shift_mix(Context& c, const Var& x, Var& state, MixOf of,
-                                         const std::array<Weight*, outputs>& mix) {
+                                         const std::array<Weight*, outputs>& mix, std::span<const Var> more) {
   std::array<Var, outputs> out;
-  token_shift_mix(c, x, state, of, std::span<Weight* const>(mix), std::span<Var>(out));
+  token_shift_mix(c, x, state, of, std::span<Weight* const>(mix), std::span<Var>(out), more);
   return out;
 }
 
@@ -107,6 +114,32 @@ struct Wkv4State {
   Var &aa, &bb, &pp;
 };
 Var wkv4(Context& c, Weight& time_decay, Weight& time_first, const Var& k, const Var& v, Wkv4State state);
+
+// RWKV-5 and 6: y = r (diag(u) k^T v + S), S = diag(d) S + k^T v, d = exp(-exp(w)). r, k, v [N, H * n]; w [N,
+// H * n] or, the same for all tokens, [1, H * n]; u [1, H * n]. state [S, H, key, value] becomes the last
+// one.
+struct Wkv6Arguments {
+  Var r, k, v, w, u;
+};
+Var wkv6(Context& c, int64_t heads, const Wkv6Arguments& arguments, Var& state);
+
+// A state before the first token that is learned: weight [H, value, key]. Sequences that have read nothing
+// yet (c.position) get it as their state [S, H, key, value], the others keep theirs.
+void start_state(Context& c, Weight& weight, Var& state);
+
+// A weight of `cols` numbers, or of one for each of some heads, as a row [1, cols]; e to the power of it if
+// exponential.
+Var weight_row(Context& c, Weight& weight, int64_t cols, bool exponential = false);
+
+// (group_norm(x) weight + bias) gate, where every head of a row is a group: (x - mean) / sqrt(variance +
+// epsilon). The gate is 1, g or silu(g).
+struct HeadNorm {
+  Var x;
+  Weight &weight, &bias;  // [C]
+  Gate gate = Gate::none;
+  Var g = {};
+};
+Var group_norm(Context& c, int64_t heads, const HeadNorm& arguments, double epsilon);
 
 // RWKV-7: S = S diag(decay) + (S a) b^T + v k^T, y = S r, decay = exp(-e^{-1/2} sigmoid(w)); all arguments
 // [N, H * n]. state [S, H, key, value] becomes the last one.

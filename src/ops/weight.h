@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "kernels/matmul.h"
 #include "tensor/tensor.h"
@@ -37,18 +38,19 @@ class Weight {
   // The value changes no more: when it is packed for products, the packed copy is all that is kept.
   void freeze() { frozen_ = true; }
 
-  // The matrix B of y = x B, and of dx = dy B, for f32 values. Throws Error when a frozen weight is packed as
-  // something else than before.
-  const kernels::PackedMatrix& forward(Layout layout, kernels::Precision precision);
-  const kernels::PackedMatrix& backward(Layout layout, kernels::Precision precision);
+  // The matrix B of y = x B, and of dx = dy B, for f32 values; matrix `index` if the weight has rank 3: a
+  // stack of them. Throws Error when a frozen weight is packed as something else than before.
+  const kernels::PackedMatrix& forward(Layout layout, kernels::Precision precision, int64_t index = 0);
+  const kernels::PackedMatrix& backward(Layout layout, kernels::Precision precision, int64_t index = 0);
 
  private:
-  void require_value() const;
+  const kernels::PackedMatrix& packed(std::vector<kernels::PackedMatrix>& matrices, bool& stale,
+                                      bool rows_are_k, kernels::Precision precision, int64_t index);
 
   std::string name_;
   Shape shape_;
   OwnedTensor value_, gradient_;
-  kernels::PackedMatrix forward_, backward_;
+  std::vector<kernels::PackedMatrix> forward_, backward_;  // one per matrix of the stack
   bool forward_stale_ = true, backward_stale_ = true, frozen_ = false;
 };
 

@@ -177,7 +177,7 @@ class Checker {
     }
   }
 
-  // Our part of the state for a name like "0.kv", "xx.att.0" (layer last) or "state" (all of RWKV-4's) of the
+  // Our part of the state for a name like "0.kv", "xx.att.0" (layer last) or "state" (all of it) of the
   // original runners.
   Doubles state_part(const State& state, const std::string& name) {
     if (name == "state") return stacked_state(state);
@@ -216,15 +216,15 @@ class Checker {
     return filled;
   }
 
-  // [B, 5 n_layer, n_embd]
+  // [B, rows, n_embd]: all parts of a layer, then the next layer.
   Doubles stacked_state(const State& state) {
     Doubles stacked;
-    const auto width = model_->config().n_embd;
     for (int64_t s = 0; s < state.sequences(); ++s)
       for (int64_t layer = 0; layer < model_->config().n_layer; ++layer)
-        for (const char* part : {"ffn.x", "att.x", "att.aa", "att.bb", "att.pp"}) {
+        for (const char* part : {"ffn.x", "att.x", "att.aa", "att.bb", "att.pp", "att.wkv"}) {
           const Doubles values = values_named(fmt::format("blocks.{}.{}", layer, part), state);
-          stacked.insert(stacked.end(), values.begin() + s * width, values.begin() + (s + 1) * width);
+          const auto count = static_cast<int64_t>(values.size()) / state.sequences();
+          stacked.insert(stacked.end(), values.begin() + s * count, values.begin() + (s + 1) * count);
         }
     return stacked;
   }
@@ -339,11 +339,15 @@ void Checker::check_training(const std::string& file, const std::string& after, 
   const std::vector<int32_t> tokens = tokens_of(*idx), wanted = tokens_of(*targets);
   const std::string label = "training" + suffix + " ";
 
+  std::vector<std::string> trained;
+  for (const Json& group : train["groups"])
+    trained.insert(trained.end(), group["names"].begin(), group["names"].end());
   Optimizer optimizer(*model, {.beta1 = train["betas"][0],
                                .beta2 = train["betas"][1],
                                .epsilon = train["eps"],
                                .weight_decay = recipe.weight_decay,
-                               .clip = train["grad_clip_norm"]});
+                               .clip = train["grad_clip_norm"],
+                               .only = trained});
   Runner runner(*model);
   double loss_difference = 0, norm_difference = 0;
   for (int64_t step = 0; step < steps; ++step) {
@@ -361,7 +365,9 @@ void Checker::check_training(const std::string& file, const std::string& after, 
   add(label + "parameter groups", group_difference(train, *model, recipe.weight_decay), 0);
   add(label + "loss", loss_difference, 1e-4);
   add(label + "gradient norm, relative", norm_difference, tolerances_.gradient);
-  const TensorFile end = read_tensor_file(folder_ / fmt::format("{}{}{}.safetensors", after, steps, suffix));
+  const fs::path last = folder_ / fmt::format("{}{}{}.safetensors", after, steps, suffix);
+  if (!fs::exists(last)) return;
+  const TensorFile end = read_tensor_file(last);
   const TensorFile golden = read_tensor_file(folder_ / "golden.safetensors");
   double worst = 0;
   for (const Parameter& parameter : model->parameters()) {

@@ -38,20 +38,39 @@ INSTANTIATE_TEST_SUITE_P(Versions, Golden,
                                          "rwkv-v2", "rwkv-v2-ffnpre", "rwkv-v3", "rwkv-v3-ffnpre", "rwkv-v4",
                                          "rwkv-v4-ffnpre", "rwkv-v4-headqk", "rwkv-v4neo-headqk",
                                          "rwkv-v4neo-preffn-dims", "rwkv-v4-selfattn", "rwkv-v4-mishglu",
-                                         "rwkv-v4-selfattn-mishglu", "rwkv-v4a-tinyatt", "rwkv-v7"));
+                                         "rwkv-v4-selfattn-mishglu", "rwkv-v4a-tinyatt", "rwkv-v5.0",
+                                         "rwkv-v5.0-r2", "rwkv-v5.1", "rwkv-v5.1-r3", "rwkv-v5.2", "rwkv-v6",
+                                         "rwkv-v6-state", "rwkv-v6-x060a", "rwkv-v6-x060b", "rwkv-v7"));
 
 TEST(GoldenStart, InitializationHasTheStatisticsOfTheOriginal) {
   const fs::path folder = fs::path(AVIARY_SOURCE_DIR) / "tests/golden/init";
-  for (auto [file, recipe] :
-       {std::pair("aft.json", "v1"), std::pair("mha_rotary.json", "v1"), std::pair("mha_pro.json", "v1"),
-        std::pair("rwkv-v1.json", "v1"), std::pair("rwkv-v2.json", "v2"),
-        std::pair("rwkv-v2-ffnpre.json", "v2"), std::pair("rwkv-v3.json", "v3"),
-        std::pair("rwkv-v3-ffnpre.json", "v3"), std::pair("rwkv-v4-neo.json", "v4neo"),
-        std::pair("rwkv-v4-original.json", "v4-original"), std::pair("rwkv-v4-ffnpre.json", "v4-original"),
-        std::pair("rwkv-v4-headqk.json", "v4-original"), std::pair("rwkv-v4neo-headqk.json", "v4neo"),
-        std::pair("rwkv-v4neo-preffn-dims.json", "v4neo"),
-        std::pair("rwkv-v4-selfattn-mishglu.json", "v4neo"), std::pair("rwkv-v4a-tinyatt.json", "v4neo"),
-        std::pair("rwkv-v7.json", "v7"), std::pair("rwkv-v7-h64.json", "v7")}) {
+  for (auto [file, recipe] : {std::pair("aft.json", "v1"),
+                              std::pair("mha_rotary.json", "v1"),
+                              std::pair("mha_pro.json", "v1"),
+                              std::pair("rwkv-v1.json", "v1"),
+                              std::pair("rwkv-v2.json", "v2"),
+                              std::pair("rwkv-v2-ffnpre.json", "v2"),
+                              std::pair("rwkv-v3.json", "v3"),
+                              std::pair("rwkv-v3-ffnpre.json", "v3"),
+                              std::pair("rwkv-v4-neo.json", "v4neo"),
+                              std::pair("rwkv-v4-original.json", "v4-original"),
+                              std::pair("rwkv-v4-ffnpre.json", "v4-original"),
+                              std::pair("rwkv-v4-headqk.json", "v4-original"),
+                              std::pair("rwkv-v4neo-headqk.json", "v4neo"),
+                              std::pair("rwkv-v4neo-preffn-dims.json", "v4neo"),
+                              std::pair("rwkv-v4-selfattn-mishglu.json", "v4neo"),
+                              std::pair("rwkv-v4a-tinyatt.json", "v4neo"),
+                              std::pair("rwkv-v5.0.json", "v4neo"),
+                              std::pair("rwkv-v5.0-r2.json", "v4neo"),
+                              std::pair("rwkv-v5.1.json", "v4neo"),
+                              std::pair("rwkv-v5.1-r3.json", "v4neo"),
+                              std::pair("rwkv-v5.2.json", "v5"),
+                              std::pair("rwkv-v6.json", "v6"),
+                              std::pair("rwkv-v6-state.json", "v6"),
+                              std::pair("rwkv-v6-x060a.json", "v6"),
+                              std::pair("rwkv-v6-x060b.json", "v6"),
+                              std::pair("rwkv-v7.json", "v7"),
+                              std::pair("rwkv-v7-h64.json", "v7")}) {
     SCOPED_TRACE(file);
     expect_all_passed(check_golden_initialization(folder / file, recipe));
   }

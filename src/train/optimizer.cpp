@@ -1,5 +1,6 @@
 #include "train/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace aviary {
@@ -39,21 +40,25 @@ void update(const Update& u, const Tensor& weight, const Tensor& gradient, const
 
 }  // namespace
 
-Optimizer::Optimizer(Model& model, const OptimizerOptions& options) : model_(model), options_(options) {
-  model_.parameters().set_trainable(true);
-  for (const Parameter& parameter : model_.parameters()) {
-    m_.emplace_back(parameter.weight.shape(), model.dtype());
-    v_.emplace_back(parameter.weight.shape(), model.dtype());
+Optimizer::Optimizer(Model& model, const OptimizerOptions& options) : options_(options) {
+  const auto& only = options.only;
+  for (Parameter& parameter : model.parameters()) {
+    const bool wanted =
+        only.empty() || std::find(only.begin(), only.end(), parameter.spec.name) != only.end();
+    const bool trained = wanted && !parameter.spec.constant;
+    parameter.weight.set_trainable(trained);
+    const Shape& shape = parameter.weight.shape();
+    if (trained)
+      trained_.push_back({parameter, OwnedTensor(shape, model.dtype()), OwnedTensor(shape, model.dtype())});
   }
 }
 
 double Optimizer::step(double learning_rate) {
   double squares = 0;
-  for (const Parameter& parameter : model_.parameters())
-    squares += sum_of_squares(parameter.weight.gradient());
+  for (const Trained& trained : trained_) squares += sum_of_squares(trained.parameter.weight.gradient());
   const double norm = std::sqrt(squares);
   if (!std::isfinite(norm)) {
-    for (const Parameter& parameter : model_.parameters()) set_zero(parameter.weight.gradient());
+    for (const Trained& trained : trained_) set_zero(trained.parameter.weight.gradient());
     return norm;
   }
   ++steps_;
@@ -66,28 +71,21 @@ double Optimizer::step(double learning_rate) {
            .gradient_scale = options_.clip > 0 ? std::min(1.0, options_.clip / (norm + 1e-6)) : 1,
            .correction1 = 1 - std::pow(options_.beta1, t),
            .correction2 = 1 - std::pow(options_.beta2, t)};
-  size_t index = 0;
-  for (Parameter& parameter : model_.parameters()) {
-    if (!parameter.weight.trainable()) {
-      ++index;
-      continue;
-    }
+  for (Trained& trained : trained_) {
+    Parameter& parameter = trained.parameter;
     u.learning_rate = learning_rate * parameter.spec.learning_rate_scale;
     u.weight_decay = parameter.spec.decay ? options_.weight_decay : 0;
-    update(u, parameter.weight.value(), parameter.weight.gradient(), m_[index].view(), v_[index].view());
+    update(u, parameter.weight.value(), parameter.weight.gradient(), trained.m.view(), trained.v.view());
     parameter.weight.changed();
-    ++index;
   }
   return norm;
 }
 
 std::vector<Optimizer::Moment> Optimizer::moments() const {
   std::vector<Moment> result;
-  size_t index = 0;
-  for (const Parameter& parameter : model_.parameters()) {
-    result.push_back({"m." + parameter.spec.name, m_[index].view()});
-    result.push_back({"v." + parameter.spec.name, v_[index].view()});
-    ++index;
+  for (const Trained& trained : trained_) {
+    result.push_back({"m." + trained.parameter.spec.name, trained.m.view()});
+    result.push_back({"v." + trained.parameter.spec.name, trained.v.view()});
   }
   return result;
 }

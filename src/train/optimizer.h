@@ -9,13 +9,14 @@ namespace aviary {
 
 struct OptimizerOptions {
   double beta1 = 0.9, beta2 = 0.99, epsilon = 1e-8;
-  double weight_decay = 0;  // for parameters whose spec says so
-  double clip = 1;          // largest norm of the gradient; 0: no clipping
+  double weight_decay = 0;             // for parameters whose spec says so
+  double clip = 1;                     // largest norm of the gradient; 0: no clipping
+  std::vector<std::string> only = {};  // names of the parameters that are trained; empty: all of them
 };
 
 class Optimizer {
  public:
-  // Makes the model's parameters trainable.
+  // Makes the parameters that are trained trainable, and no others.
   Optimizer(Model& model, const OptimizerOptions& options);
 
   // One update from the gathered gradients, which become zero. Each parameter moves at learning_rate times
@@ -35,9 +36,14 @@ class Optimizer {
   void set_steps(int64_t steps) { steps_ = steps; }
 
  private:
-  Model& model_;
+  // A parameter that is trained, and its moments.
+  struct Trained {
+    Parameter& parameter;
+    OwnedTensor m, v;
+  };
+
   OptimizerOptions options_;
-  std::vector<OwnedTensor> m_, v_;  // in the order of the table
+  std::vector<Trained> trained_;  // in the order of the table
   int64_t steps_ = 0;
 };
 

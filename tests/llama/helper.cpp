@@ -56,10 +56,7 @@ void make(int64_t width, int64_t layers, const std::string& out, const std::stri
 
 void write_rwkv6(const std::string& in, const std::string& out) {
   const TensorFile file = read_tensor_file(in);
-  const std::vector<int64_t> emb = file.find("emb.weight")->shape;
-  const ModelConfig config{
-      .version = "rwkv6", .recipe = "", .n_layer = 2, .n_embd = emb[1], .vocab_size = emb[0]};
-  write_gguf(out, config, unchanged(file.tensors()));
+  write_gguf(out, config_of(file, in), unchanged(file.tensors()));
 }
 
 void tokenize(const std::string& path) {

@@ -122,7 +122,7 @@ TEST_F(Convert, ABrokenModelIsWrittenOnlyWhenForced) {
   EXPECT_TRUE(fs::exists(folder_ / "half.safetensors"));
 }
 
-TEST_F(Convert, AVersionThatDoesNotRunYetIsConvertedAllTheSame) {
+TEST_F(Convert, KeepsTheTensorsOfAnotherVersion) {
   const std::string v6 = AVIARY_SOURCE_DIR "/tests/golden/rwkv-v6/model.pth";
   const Outcome outcome = convert({v6, "v6.safetensors"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;

@@ -2,8 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/threads.h"
-#include "kernels/kernels.h"
+#include "kernels/cpu/heads.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/rwkv7.cpp"
@@ -149,39 +148,13 @@ HWY_EXPORT(keys_head_backward);
 HWY_EXPORT(output_head);
 HWY_EXPORT(output_head_backward);
 
-int64_t row_grain(int64_t cols) { return std::max<int64_t>(1, 4096 / cols); }
-
-// body(row, head, first column, offset) for every head of every row, with one scratch of `width` columns per
-// block of rows; then the partial sums are added to `sums`.
-template <typename Body>
-void for_heads_in_blocks(const Heads& shape, int sums_count, float* const* sums, float* scratch, Body body) {
-  const int64_t cols = shape.heads * shape.head_size, width = sums_count * cols;
-  parallel_for(row_blocks, 1, [&](int64_t first, int64_t last) {
-    for (int64_t block = first; block < last; ++block) {
-      float* partial = scratch + block * width;
-      std::fill(partial, partial + width, 0.0f);
-      for (int64_t row = block * shape.rows / row_blocks; row < (block + 1) * shape.rows / row_blocks; ++row)
-        for (int64_t c = 0; c < cols; c += shape.head_size) body(c, row * cols + c, partial);
-    }
-  });
-  for (int64_t block = 0; block < row_blocks; ++block)
-    for (int sum = 0; sum < sums_count; ++sum)
-      if (sums[sum])
-        for (int64_t i = 0; i < cols; ++i) sums[sum][i] += scratch[block * width + sum * cols + i];
-}
-
 }  // namespace
 
 void rwkv7_keys(const Heads& shape, const float* k, const float* k_k, const float* a, const float* k_a,
                 float* out_k, float* minus_kk, float* kk_a) {
-  const int64_t cols = shape.heads * shape.head_size;
-  parallel_for(shape.rows, row_grain(cols), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row)
-      for (int64_t c = 0; c < cols; c += shape.head_size) {
-        const int64_t at = row * cols + c;
-        HWY_DYNAMIC_DISPATCH(keys_head)
-        (shape.head_size, k + at, k_k + c, a + at, k_a + c, out_k + at, minus_kk + at, kk_a + at);
-      }
+  for_heads(shape, [&](int64_t c, int64_t at) {
+    HWY_DYNAMIC_DISPATCH(keys_head)
+    (shape.head_size, k + at, k_k + c, a + at, k_a + c, out_k + at, minus_kk + at, kk_a + at);
   });
 }
 
@@ -198,15 +171,10 @@ void rwkv7_keys_backward(const Heads& shape, const float* k, const float* k_k, c
 }
 
 void rwkv7_output(const Heads& shape, const Rwkv7OutputInputs& in, float epsilon, float* out) {
-  const int64_t cols = shape.heads * shape.head_size;
-  parallel_for(shape.rows, row_grain(cols), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row)
-      for (int64_t c = 0; c < cols; c += shape.head_size) {
-        const int64_t at = row * cols + c;
-        const Rwkv7OutputInputs head = {in.y + at, in.r + at,  in.k + at,     in.v + at,
-                                        in.g + at, in.r_k + c, in.weight + c, in.bias + c};
-        HWY_DYNAMIC_DISPATCH(output_head)(shape.head_size, head, epsilon, out + at);
-      }
+  for_heads(shape, [&](int64_t c, int64_t at) {
+    const Rwkv7OutputInputs head = {in.y + at, in.r + at,  in.k + at,     in.v + at,
+                                    in.g + at, in.r_k + c, in.weight + c, in.bias + c};
+    HWY_DYNAMIC_DISPATCH(output_head)(shape.head_size, head, epsilon, out + at);
   });
 }
 

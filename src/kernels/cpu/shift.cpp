@@ -14,46 +14,54 @@
 HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
 
-void shift_row(int outputs, int64_t cols, const float* x, const float* above, const float* const* mix,
-               float* const* out) {
-  for_vectors(cols, [&](auto d, int64_t i) HWY_ATTR {
-    const auto here = hn::LoadU(d, x + i);
-    const auto step = hn::Sub(hn::LoadU(d, above + i), here);
-    for (int o = 0; o < outputs; ++o)
-      hn::StoreU(hn::MulAdd(step, hn::LoadU(d, mix[o] + i), here), d, out[o] + i);
+// The kernels of rows see pointers to one row of everything, `state` being the row above.
+template <class D>
+HWY_INLINE hn::Vec<D> share_at(D d, const TokenShift& shape, const TokenShiftInputs& row, int o, int64_t i) {
+  auto share = hn::LoadU(d, row.mix[o] + i);
+  if (row.more[o]) share = hn::Add(share, hn::LoadU(d, row.more[o] + i));
+  return shape.of_current ? hn::Sub(hn::Set(d, 1.0f), share) : share;
+}
+
+void shift_row(const TokenShift& shape, const TokenShiftInputs& row, float* const* out) {
+  for_vectors(shape.cols, [&](auto d, int64_t i) HWY_ATTR {
+    const auto here = hn::LoadU(d, row.x + i);
+    const auto step = hn::Sub(hn::LoadU(d, row.state + i), here);
+    for (int o = 0; o < shape.outputs; ++o)
+      hn::StoreU(hn::MulAdd(step, share_at(d, shape, row, o, i), here), d, out[o] + i);
   });
 }
 
-// One row, from below: `from_below` holds the sum of dout * mix of the row below (its share for this row),
-// and receives this row's share for the row above.
-void shift_row_backward(int outputs, int64_t cols, const float* x, const float* above,
-                        const float* const* mix, const float* const* dout, float* dx, float* from_below,
-                        float* const* dmix) {
-  for_vectors(cols, [&](auto d, int64_t i) HWY_ATTR {
-    const auto step = hn::Sub(hn::LoadU(d, above + i), hn::LoadU(d, x + i));
+// One row, from below: `from_below` holds the sum of dout * share of the row below (its part for this row),
+// and receives this row's part for the row above. to.state is not used.
+void shift_row_backward(const TokenShift& shape, const TokenShiftInputs& row, const float* const* dout,
+                        float* from_below, const TokenShiftGradients& to) {
+  for_vectors(shape.cols, [&](auto d, int64_t i) HWY_ATTR {
+    auto step = hn::Sub(hn::LoadU(d, row.state + i), hn::LoadU(d, row.x + i));
+    if (shape.of_current) step = hn::Neg(step);
     auto total = hn::Zero(d), shifted = hn::Zero(d);
-    for (int o = 0; o < outputs; ++o) {
+    for (int o = 0; o < shape.outputs; ++o) {
       if (!dout[o]) continue;
       const auto g = hn::LoadU(d, dout[o] + i);
       total = hn::Add(total, g);
-      shifted = hn::MulAdd(g, hn::LoadU(d, mix[o] + i), shifted);
-      if (dmix[o]) hn::StoreU(hn::MulAdd(g, step, hn::LoadU(d, dmix[o] + i)), d, dmix[o] + i);
+      shifted = hn::MulAdd(g, share_at(d, shape, row, o, i), shifted);
+      if (to.mix[o]) hn::StoreU(hn::MulAdd(g, step, hn::LoadU(d, to.mix[o] + i)), d, to.mix[o] + i);
+      if (to.more[o]) hn::StoreU(hn::MulAdd(g, step, hn::LoadU(d, to.more[o] + i)), d, to.more[o] + i);
     }
-    if (dx) {
+    if (to.x) {
       const auto own = hn::Add(hn::Sub(total, shifted), hn::LoadU(d, from_below + i));
-      hn::StoreU(hn::Add(hn::LoadU(d, dx + i), own), d, dx + i);
+      hn::StoreU(hn::Add(hn::LoadU(d, to.x + i), own), d, to.x + i);
     }
     hn::StoreU(shifted, d, from_below + i);
   });
 }
 
-// from_below = sum over outputs of dout * mix of one row.
-void shifted_share(int outputs, int64_t cols, const float* const* mix, const float* const* dout,
-                   float* from_below) {
-  for_vectors(cols, [&](auto d, int64_t i) HWY_ATTR {
+// from_below = sum over outputs of dout * share of one row.
+void shifted_part(const TokenShift& shape, const TokenShiftInputs& row, const float* const* dout,
+                  float* from_below) {
+  for_vectors(shape.cols, [&](auto d, int64_t i) HWY_ATTR {
     auto shifted = hn::Zero(d);
-    for (int o = 0; o < outputs; ++o)
-      if (dout[o]) shifted = hn::MulAdd(hn::LoadU(d, dout[o] + i), hn::LoadU(d, mix[o] + i), shifted);
+    for (int o = 0; o < shape.outputs; ++o)
+      if (dout[o]) shifted = hn::MulAdd(hn::LoadU(d, dout[o] + i), share_at(d, shape, row, o, i), shifted);
     hn::StoreU(shifted, d, from_below + i);
   });
 }
@@ -67,84 +75,100 @@ namespace {
 
 HWY_EXPORT(shift_row);
 HWY_EXPORT(shift_row_backward);
-HWY_EXPORT(shifted_share);
+HWY_EXPORT(shifted_part);
 
 // The sequence that holds `row`.
 int64_t sequence_of(const TokenShift& shape, int64_t row) {
   return std::upper_bound(shape.begins, shape.begins + shape.sequences + 1, row) - shape.begins - 1;
 }
 
-void backward_block(const TokenShift& shape, int64_t begin, int64_t end, const float* x, const float* state,
-                    const float* const* mix, const float* const* dout, const float* dnext_state, float* dx,
-                    float* dstate, float* const* dmix, float* from_below) {
+template <typename T>
+T* at(T* x, int64_t i) {
+  return x ? x + i : nullptr;
+}
+
+// Row `row` of sequence s.
+TokenShiftInputs row_of(const TokenShift& shape, const TokenShiftInputs& in, int64_t row, int64_t s) {
+  const int64_t begin = row * shape.cols;
+  TokenShiftInputs own = in;
+  own.x = in.x + begin;
+  own.state = row == shape.begins[s] ? in.state + s * shape.cols : own.x - shape.cols;
+  for (int o = 0; o < shape.outputs; ++o) own.more[o] = at(in.more[o], begin);
+  return own;
+}
+
+// `partial`: where the gradients of mix go.
+void backward_block(const TokenShift& shape, int64_t begin, int64_t end, const TokenShiftInputs& in,
+                    const float* const* dout, const float* dnext_state, const TokenShiftGradients& g,
+                    float* const* partial, float* from_below) {
   const int64_t cols = shape.cols;
+  const float* row_dout[max_shift_outputs];
   int64_t s = sequence_of(shape, end - 1);
   for (int64_t row = end - 1; row >= begin; --row) {
     if (row < shape.begins[s]) --s;
-    const float* row_dout[max_shift_outputs];
     if (row + 1 == shape.begins[s + 1]) {
       if (dnext_state)
         std::memcpy(from_below, dnext_state + s * cols, static_cast<size_t>(cols) * sizeof(float));
       else
         std::fill(from_below, from_below + cols, 0.0f);
     } else if (row + 1 == end) {  // the row below belongs to another block
-      for (int o = 0; o < shape.outputs; ++o) row_dout[o] = dout[o] ? dout[o] + (row + 1) * cols : nullptr;
-      HWY_DYNAMIC_DISPATCH(shifted_share)(shape.outputs, cols, mix, row_dout, from_below);
+      for (int o = 0; o < shape.outputs; ++o) row_dout[o] = at(dout[o], (row + 1) * cols);
+      HWY_DYNAMIC_DISPATCH(shifted_part)(shape, row_of(shape, in, row + 1, s), row_dout, from_below);
     }
-    for (int o = 0; o < shape.outputs; ++o) row_dout[o] = dout[o] ? dout[o] + row * cols : nullptr;
-    const bool first = row == shape.begins[s];
-    const float* above = first ? state + s * cols : x + (row - 1) * cols;
-    HWY_DYNAMIC_DISPATCH(shift_row_backward)
-    (shape.outputs, cols, x + row * cols, above, mix, row_dout, dx ? dx + row * cols : nullptr, from_below,
-     dmix);
-    if (first && dstate)
-      for (int64_t i = 0; i < cols; ++i) dstate[s * cols + i] += from_below[i];
+    TokenShiftGradients to{at(g.x, row * cols), nullptr, {}, {}};
+    for (int o = 0; o < shape.outputs; ++o) {
+      row_dout[o] = at(dout[o], row * cols);
+      to.mix[o] = partial[o];
+      to.more[o] = at(g.more[o], row * cols);
+    }
+    HWY_DYNAMIC_DISPATCH(shift_row_backward)(shape, row_of(shape, in, row, s), row_dout, from_below, to);
+    if (g.state && row == shape.begins[s])
+      for (int64_t i = 0; i < cols; ++i) g.state[s * cols + i] += from_below[i];
   }
 }
 
 }  // namespace
 
-void token_shift_mix(const TokenShift& shape, const float* x, const float* state, const float* const* mix,
-                     float* const* out, float* next_state) {
+void token_shift_mix(const TokenShift& shape, const TokenShiftInputs& in, float* const* out,
+                     float* next_state) {
   const int64_t cols = shape.cols;
   const int64_t rows = shape.begins[shape.sequences];
   parallel_for(rows, std::max<int64_t>(1, 4096 / cols), [&](int64_t begin, int64_t end) {
     int64_t s = sequence_of(shape, begin);
     for (int64_t row = begin; row < end; ++row) {
       if (row == shape.begins[s + 1]) ++s;
-      const float* above = row == shape.begins[s] ? state + s * cols : x + (row - 1) * cols;
       float* row_out[max_shift_outputs];
       for (int o = 0; o < shape.outputs; ++o) row_out[o] = out[o] + row * cols;
-      HWY_DYNAMIC_DISPATCH(shift_row)(shape.outputs, cols, x + row * cols, above, mix, row_out);
+      HWY_DYNAMIC_DISPATCH(shift_row)(shape, row_of(shape, in, row, s), row_out);
     }
   });
   for (int64_t s = 0; s < shape.sequences; ++s)
-    std::memcpy(next_state + s * cols, x + (shape.begins[s + 1] - 1) * cols,
+    std::memcpy(next_state + s * cols, in.x + (shape.begins[s + 1] - 1) * cols,
                 static_cast<size_t>(cols) * sizeof(float));
 }
 
-void token_shift_mix_backward(const TokenShift& shape, const float* x, const float* state,
-                              const float* const* mix, const float* const* dout, const float* dnext_state,
-                              float* dx, float* dstate, float* const* dmix, float* scratch) {
+void token_shift_mix_backward(const TokenShift& shape, const TokenShiftInputs& in, const float* const* dout,
+                              const float* dnext_state, const TokenShiftGradients& gradients,
+                              float* scratch) {
   const int64_t cols = shape.cols;
   const int64_t rows = shape.begins[shape.sequences];
   const int64_t width = (shape.outputs + 1) * cols;  // partial sums of dmix, then one row of `from_below`
   parallel_for(row_blocks, 1, [&](int64_t first, int64_t last) {
     for (int64_t block = first; block < last; ++block) {
-      float* partial = scratch + block * width;
-      std::fill(partial, partial + width, 0.0f);
-      float* block_dmix[max_shift_outputs];
-      for (int o = 0; o < shape.outputs; ++o) block_dmix[o] = dmix[o] ? partial + o * cols : nullptr;
+      float* sums = scratch + block * width;
+      std::fill(sums, sums + width, 0.0f);
+      float* partial[max_shift_outputs];
+      for (int o = 0; o < shape.outputs; ++o) partial[o] = gradients.mix[o] ? sums + o * cols : nullptr;
       const int64_t begin = block * rows / row_blocks, end = (block + 1) * rows / row_blocks;
       if (begin < end)
-        backward_block(shape, begin, end, x, state, mix, dout, dnext_state, dx, dstate, block_dmix,
-                       partial + shape.outputs * cols);
+        backward_block(shape, begin, end, in, dout, dnext_state, gradients, partial,
+                       sums + shape.outputs * cols);
     }
   });
   for (int64_t block = 0; block < row_blocks; ++block)
     for (int o = 0; o < shape.outputs; ++o)
-      if (dmix[o])
-        for (int64_t i = 0; i < cols; ++i) dmix[o][i] += scratch[block * width + o * cols + i];
+      if (gradients.mix[o])
+        for (int64_t i = 0; i < cols; ++i) gradients.mix[o][i] += scratch[block * width + o * cols + i];
 }
 
 }  // namespace aviary::kernels

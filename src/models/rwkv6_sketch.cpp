@@ -1,0 +1,165 @@
+// The first sketch of RWKV-6, from the README of RWKV-LM ("Dynamic Mix"): RWKV-5.2, where what token shift
+// mixes depends on the token, by a low-rank map per mixture, in time mixing and in channel mixing:
+//   time_mix_k(x) = time_mix_k + (x w1) w2
+// What became RWKV-6 is another thing: rwkv6.cpp. With w1 = 0 this is RWKV-5.2.
+#include "models/eagle.h"
+
+namespace aviary {
+namespace {
+
+// One mixture of token shift.
+struct Mixture {
+  Weight& time_mix;  // [1, 1, C]
+  Weight &w1, &w2;   // [C, R], [R, C]
+};
+
+struct SketchTimeMix {
+  Mixture k, v, r, g;
+  Weight &time_decay, &time_faaaa;                   // [H, n]
+  Weight &receptance, &key, &value, &gate, &output;  // [A, C], output [C, A]
+  Norm ln_x;                                         // A channels
+  size_t x_state, wkv_state;
+};
+
+struct SketchChannelMix {
+  Mixture k, r;
+  ChannelMix mix;
+};
+
+struct SketchBlock {
+  Norm ln1, ln2;
+  SketchTimeMix att;
+  SketchChannelMix ffn;
+};
+
+class Rwkv6Sketch final : public Model {
+ public:
+  Rwkv6Sketch(const ModelConfig& config, Dtype dtype);
+
+  Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
+    Var x = embedding(c, *emb_, tokens);  // [N, C]
+    x = layer_norm(c, x, *ln0_);
+    for (SketchBlock& block : blocks_) {
+      x = time_mix(c, block.att, layer_norm(c, x, block.ln1), x, state);
+      const Var normed = layer_norm(c, x, block.ln2);
+      const std::array more{of_token(c, normed, block.ffn.k), of_token(c, normed, block.ffn.r)};
+      x = channel_mix(c, block.ffn.mix, MixOf::current, normed, x, state, more);
+    }
+    return layer_norm(c, x, *ln_out_);
+  }
+  Weight& head() override { return *head_; }
+
+ private:
+  // What a token adds to time_mix: [N, C].
+  static Var of_token(Context& c, const Var& x, Mixture& p) { return lora(c, x, {p.w1, p.w2}); }
+
+  Var time_mix(Context& c, SketchTimeMix& p, const Var& x, const Var& residual, std::span<Var> state) {
+    const std::array more{of_token(c, x, p.k), of_token(c, x, p.v), of_token(c, x, p.r), of_token(c, x, p.g)};
+    auto [xk, xv, xr, xg] =
+        token_shift_mix<4>(c, x, state[p.x_state], MixOf::current,
+                           {&p.k.time_mix, &p.v.time_mix, &p.r.time_mix, &p.g.time_mix}, more);
+    Var k = linear(c, xk, p.key);  // [N, A]
+    Var v = linear(c, xv, p.value);
+    Var r = linear(c, xr, p.receptance);
+    Var w = weight_row(c, p.time_decay, config_.dim_att);  // [1, A]
+    Var u = weight_row(c, p.time_faaaa, config_.dim_att);
+    Var y = wkv6(c, heads_, {r, k, v, w, u}, state[p.wkv_state]);
+    y = group_norm(c, heads_, {y, p.ln_x.weight, p.ln_x.bias, Gate::silu, linear(c, xg, p.gate)},
+                   eagle_epsilon);
+    return residual_linear(c, Branch::att, residual, y, p.output);
+  }
+
+  int64_t heads_;
+  Weight *emb_, *head_;
+  std::optional<Norm> ln0_, ln_out_;
+  std::vector<SketchBlock> blocks_;
+};
+
+// ---- The table of parameters: RWKV-5.2's, and for the low-rank maps what the sketch says.
+
+Mixture add_mixture(EagleTable& table, const std::string& name, double power, double offset = 0) {
+  const int64_t C = table.config().n_embd, R = table.config().rank_mix;
+  return {table.mix(name, power, offset), table.parameter(name + "_w1", {C, R}, init::uniform(0.01)),
+          table.parameter(name + "_w2", {R, C}, init::constant(0))};
+}
+
+SketchTimeMix add_time_mix(EagleTable& table) {
+  const ModelConfig& config = table.config();
+  const int64_t C = config.n_embd, A = config.dim_att, n = config.head_size, H = A / n;
+  const double rest = table.rest();
+  return {
+      .k = add_mixture(table, "att.time_mix_k", rest),
+      .v = add_mixture(table, "att.time_mix_v", rest, 0.3 * table.depth()),
+      .r = add_mixture(table, "att.time_mix_r", 0.5 * rest),
+      .g = add_mixture(table, "att.time_mix_g", 0.5 * rest),
+      .time_decay = table.time_decay({H, n}),
+      .time_faaaa = table.time_faaaa({H, n}),
+      .receptance = table.matrix("att.receptance", A, C, 1),
+      .key = table.matrix("att.key", A, C, 0.1),
+      .value = table.matrix("att.value", A, C, 1),
+      .gate = table.matrix("att.gate", A, C, 0.1),
+      .output = table.matrix("att.output", C, A, 0),
+      .ln_x = table.ln_x(),
+      .x_state = table.shift_state("att.x"),
+      .wkv_state = table.wkv_state(),
+  };
+}
+
+SketchChannelMix add_channel_mix(EagleTable& table) {
+  const Mixture k = add_mixture(table, "ffn.time_mix_k", table.rest());
+  const Mixture r = add_mixture(table, "ffn.time_mix_r", table.rest());
+  return {k, r, table.channel_mix(k.time_mix, r.time_mix)};
+}
+
+Rwkv6Sketch::Rwkv6Sketch(const ModelConfig& config, Dtype dtype)
+    : Model(config, dtype), heads_(config.dim_att / config.head_size) {
+  const int64_t C = config.n_embd, V = config.vocab_size;
+  emb_ = &parameters_.add({"emb.weight", {V, C}, init::uniform(1e-4), true});
+  for (int64_t layer = 0; layer < config.n_layer; ++layer) {
+    EagleTable table(*this, layer);
+    if (layer == 0) ln0_.emplace(table.norm("ln0"));
+    const Norm ln1 = table.norm("ln1"), ln2 = table.norm("ln2");
+    const SketchTimeMix att = add_time_mix(table);
+    blocks_.push_back({ln1, ln2, att, add_channel_mix(table)});
+  }
+  ln_out_.emplace(add_norm("ln_out"));
+  head_ = &parameters_.add({"head.weight", {V, C}, init::orthogonal(0.5 * tall_gain(V, C)), true});
+}
+
+// ---- Sizes
+
+ModelConfig complete(ModelConfig config) {
+  if (!config.rank_mix) config.rank_mix = 32;
+  return complete_eagle(std::move(config));
+}
+
+std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
+  std::optional<ModelConfig> config = recognize_eagle(shapes);
+  const Shape *low = find_in_blocks(shapes, "att.time_mix_k_w1"),
+              *bonus = find_in_blocks(shapes, "att.time_faaaa");
+  if (!config || !low || low->rank() != 2 || !bonus || bonus->rank() != 2) return {};
+  config->version = "rwkv6-sketch";
+  config->head_size = (*bonus)[1];
+  config->rank_mix = (*low)[1];
+  return config;
+}
+
+}  // namespace
+
+AVIARY_MODEL(rwkv6_sketch){
+    .name = "rwkv6-sketch",
+    .title = "RWKV-6, the first sketch",
+    .year = 2023,
+    .recurrence = "as RWKV-5.2; token shift mixes as each token says",
+    .source = "README of RWKV-LM",
+    .recipes = {"v5"},
+    .options = {"head_qk", "head_qk_max", "token_shift"},
+    .recognize = recognize,
+    .complete = complete,
+    .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
+      return std::make_unique<Rwkv6Sketch>(config, dtype);
+    },
+    .training = [](const std::string&) { return eagle_recipe(); },
+};
+
+}  // namespace aviary
