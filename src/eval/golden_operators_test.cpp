@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
+#include "base/files.h"
 #include "eval/laws.h"
 #include "formats/tensor_file.h"
 #include "ops/forms.h"
@@ -371,6 +373,31 @@ TEST_P(GoldenLoss, ValueAndGradient) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, GoldenLoss, testing::Values("cross_entropy", "l2wrap"));
+
+TEST(GoldenOperators, Rosa) {
+  const auto golden = nlohmann::json::parse(
+      read_file(std::string(AVIARY_SOURCE_DIR) + "/tests/golden/ops/rosa_qkv.json", 1 << 20));
+  const auto& cases = golden["cases"];
+  ASSERT_FALSE(cases.empty());
+  for (const auto& one : cases)
+    for (Dtype dtype : {Dtype::f32, Dtype::f64}) {
+      Arena arena;
+      const auto rows = static_cast<int64_t>(one["q"].size());
+      const Sequences sequences = Sequences::uniform(1, rows);
+      Context c{arena, sequences};
+      auto column = [&](const char* name) {
+        Var x{arena.tensor({rows, 1}, dtype)};
+        from_host(one[name].get<Doubles>(), x.value);
+        return x;
+      };
+      Var keys{arena.tensor({1, rows, 1}, dtype)}, values{arena.tensor({1, rows, 1}, dtype)},
+          match{arena.tensor({1, rows, 1}, dtype)};
+      for (const Var& part : {keys, values, match}) set_zero(part.value);
+      append_history(c, column("k"), keys);
+      append_history(c, column("v"), values);
+      EXPECT_EQ(to_host(rosa(c, column("q"), keys, values, 0, match).value), one["y"].get<Doubles>());
+    }
+}
 
 }  // namespace
 }  // namespace aviary

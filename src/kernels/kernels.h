@@ -283,6 +283,30 @@ void dot_rows(const float* q, const float* matrix, int64_t rows, int64_t cols, f
 // y += sum over i of weights[i] * row i
 void add_weighted_rows(const float* weights, const float* matrix, int64_t rows, int64_t cols, float* y);
 
+// ---- Every row times a matrix of its own: x [rows, inputs], matrices [rows, inputs, outputs], y [rows,
+// outputs].
+struct RowMatrix {
+  int64_t rows, inputs, outputs;
+};
+void row_matrix(const RowMatrix& shape, const float* x, const float* matrices, float* y);
+void row_matrix_backward(const RowMatrix& shape, const float* x, const float* matrices, const float* dy,
+                         float* dx, float* dmatrices);
+
+// ---- ROSA, every channel by itself: y = the value behind the place where the longest suffix of the queries
+// was last seen among the keys before, or `missing`. keys, values, match [sequences, capacity, cols]:
+// histories that hold this step's rows behind the positions[s] (null: 0) of before; match becomes that of the
+// last row.
+struct Rosa {
+  const int64_t *begins, *positions;
+  int64_t sequences, cols, capacity;
+  float missing;
+};
+void rosa(const Rosa& shape, const float* q, const float* keys, const float* values, float* match, float* y);
+// y = 1 where x > 0, otherwise -1
+void signs(const float* x, int64_t count, float* y);
+// y[r, c] = x[r, c] * weight[c]
+void scale_columns(const float* x, const float* weight, int64_t rows, int64_t cols, float* y);
+
 // ---- Loss. logits [rows, cols] become the gradient of scale * (sum of cross entropies), plus, with l2wrap,
 // the term that pulls the largest logit of each row to 0. losses [rows]. A target < 0 counts for nothing.
 void cross_entropy(float* logits, const int32_t* targets, int64_t rows, int64_t cols, float scale,

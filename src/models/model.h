@@ -43,6 +43,8 @@ class Model {
   Output forward(Context& c, std::span<const int32_t> tokens, std::span<Var> state);
   // The output matrix [vocab_size, n_embd].
   virtual Weight& head() = 0;
+  // [vocab_size], added to the logits; null where the version has none.
+  virtual Weight* head_bias() { return nullptr; }
   // The most tokens that the model can look at, 0 for as many as there are. Beyond it, the last so many are
   // read again for every token (Runner).
   int64_t context_limit() const { return context_limit_; }
@@ -75,8 +77,8 @@ class Model {
   // look at. Weights start at init_q and init_k.
   void add_head_qk(int64_t width, bool biased, Initializer init_q, Initializer init_k);
 
-  // `name`.weight and `name`.bias of n_embd channels, starting at `weight` and 0.
-  Norm add_norm(const std::string& name, double weight = 1);
+  // `name`.weight and `name`.bias of `width` channels (0: n_embd), starting at `weight` and 0.
+  Norm add_norm(const std::string& name, double weight = 1, int64_t width = 0);
 
   // Registers a part of the state and returns its index.
   size_t add_state(StateSpec spec) {
@@ -117,12 +119,14 @@ using ShapeMap = std::vector<std::pair<std::string, Shape>>;
 const Shape* find_shape(const ShapeMap& shapes, std::string_view name);
 // Axis `axis` of a tensor; 0 when there is none.
 int64_t find_size(const ShapeMap& shapes, std::string_view name, int axis);
-// The i of "blocks.<i>."; -1 for other names.
-int64_t block_of(std::string_view name);
+// Whether a tensor's name contains `part`.
+bool has_name_with(const ShapeMap& shapes, std::string_view part);
+// The i of "blocks.<i>.", or of a number behind another prefix; -1 for other names.
+int64_t block_of(std::string_view name, std::string_view prefix = "blocks.");
+// 1 + the largest i of these; 0 when there is none.
+int64_t count_blocks(const ShapeMap& shapes, std::string_view prefix = "blocks.");
 // The shape of "blocks.<i>.<name>" in the first block that has it.
 const Shape* find_in_blocks(const ShapeMap& shapes, std::string_view name);
-// Number of blocks: 1 + the largest i of "blocks.<i>."; 0 when there is none.
-int64_t count_blocks(const ShapeMap& shapes);
 
 // What a version's file provides.
 struct ModelVersion {

@@ -36,26 +36,25 @@ class Names {
   std::unordered_map<std::string_view, Shape> shapes_;
 };
 
-// Versions and relatives that are not registered. The first that fits counts: a model with more tensors than
-// another one stands above it.
-struct Relative {
-  const char *name, *title;
-  bool (*is)(const Names& names);
-};
-constexpr Relative relatives[] = {
-    {"rwkv8-rosa", "RWKV-8 with ROSA (the experiments on digits)",
-     [](const Names& n) { return n.has("rosa1.q.weight"); }},
-    {"rwkv8-hybrid", "RWKV-8 Heron with DeepEmbed attention (rc00)",
-     [](const Names& n) { return n.has("qkv.emm.weight"); }},
-    {"rwkv8", "RWKV-8 Heron (rc00)", [](const Names& n) { return n.has("ffn.enn.weight"); }},
-    {"rwkv7b", "RWKV-7b, RWKV-7 with DeepEmbed and its attention",
-     [](const Names& n) { return n.has("qkv.k_emb.weight"); }},
-    {"rwkv7a", "RWKV-7a, RWKV-7 with DeepEmbed", [](const Names& n) { return n.has("ffn.s_emb.weight"); }},
-};
+// The experiments with ROSA count their layers from 1.
+int64_t count_layers(const ShapeMap& shapes) {
+  return std::max(count_blocks(shapes), count_blocks(shapes, "rwkv") - 1);
+}
+
+// For the name of a tensor of the second layer ("blocks.1.att.w0", "rwkv2.w0", "ln2a.bias"), the same one of
+// another layer; empty for other names.
+std::string in_layer(std::string_view name, int64_t layer) {
+  for (std::string_view second : {"blocks.1", "rwkv2", "rosa2", "ffn2", "ln2"}) {
+    if (!name.starts_with(second)) continue;
+    const int64_t number = layer + (second == "blocks.1" ? 0 : 1);
+    return fmt::format("{}{}{}", second.substr(0, second.size() - 1), number, name.substr(second.size()));
+  }
+  return {};
+}
 
 ModelConfig sizes_of(const ShapeMap& shapes, const Names& names) {
   ModelConfig config;
-  config.n_layer = count_blocks(shapes);
+  config.n_layer = count_layers(shapes);
   config.n_embd = names.size({"emb.weight", "tok_emb.weight", "e.weight", "head.weight"}, 1);
   config.vocab_size = names.size({"emb.weight", "tok_emb.weight", "e.weight", "head.weight"}, 0);
   config.dim_ffn = names.size({"ffn.key.weight", "ffn.aa.weight", "mlp.key.weight"}, 0);
@@ -69,11 +68,11 @@ ModelConfig sizes_of(const ShapeMap& shapes, const Names& names) {
 struct Needs {
   size_t needed = 0;
   std::vector<std::string> missing;
-  size_t unlike = 0;  // tensors that are there with more or fewer axes
+  size_t unlike = 0;   // tensors that are there with more or fewer axes
+  size_t strange = 0;  // tensors that are there and that it has no place for
 };
 // The tensors that a model of this config, of a registered version, needs and that are not there.
 Needs needs_of(ModelConfig config, const ShapeMap& shapes) {
-  constexpr std::string_view first = "blocks.0.", second = "blocks.1.";
   std::unordered_map<std::string_view, int> there;  // number of axes
   for (const auto& [name, shape] : shapes) there.emplace(name, shape.rank());
   // Sizes do not matter for the names, and all blocks after the first have the same: a small model tells
@@ -88,38 +87,40 @@ Needs needs_of(ModelConfig config, const ShapeMap& shapes) {
   config.head_size = config.dim_att = config.dim_ffn = config.ctx_len = 0;
   config.rank_decay = config.rank_a = config.rank_v = config.rank_gate = config.rank_mix = 0;
   const auto model = create_model(config);
-  const int64_t layers = std::min(count_blocks(shapes), static_cast<int64_t>(shapes.size()));
+  const int64_t layers = std::min(count_layers(shapes), static_cast<int64_t>(shapes.size()));
   Needs needs;
-  auto look_for = [&](std::string name, const Shape& shape) {
-    ++needs.needed;
+  size_t placed = 0;
+  auto look_for = [&](std::string name, const ParameterSpec& spec) {
     auto found = there.find(name);
+    placed += found != there.end();
+    if (spec.optional) return;
+    ++needs.needed;
     if (found == there.end())
       needs.missing.push_back(std::move(name));
-    else if (found->second != shape.rank())
+    else if (found->second != spec.shape.rank())
       ++needs.unlike;
   };
   for (const Parameter& parameter : model->parameters()) {
-    const std::string& name = parameter.spec.name;
-    if (parameter.spec.optional) continue;
-    if (name.starts_with("blocks.0.tiny_"))
-      look_for(fmt::format("blocks.{}.{}", tiny_layer, name.substr(first.size())), parameter.spec.shape);
-    else if (!name.starts_with(second))
-      look_for(name, parameter.spec.shape);
-    for (int64_t layer = 1; name.starts_with(second) && layer < layers; ++layer)
-      look_for(fmt::format("blocks.{}.{}", layer, name.substr(first.size())), parameter.spec.shape);
+    const ParameterSpec& spec = parameter.spec;
+    if (spec.name.starts_with("blocks.0.tiny_"))
+      look_for(in_layer("blocks.1" + spec.name.substr(8), tiny_layer), spec);
+    else if (in_layer(spec.name, 1).empty())
+      look_for(spec.name, spec);
+    else
+      for (int64_t layer = 1; layer < layers; ++layer) look_for(in_layer(spec.name, layer), spec);
   }
+  needs.strange = there.size() - placed;
   return needs;
 }
 
-// The registered version that the fewest tensors are missing of or strange to, if most are there; of two with
-// the same names, the one with the axes that are there.
+// The registered version whose tensors differ the least from those that are there, if most are there; of two
+// with the same names, the one with the axes that are there.
 std::optional<Recognition> nearest(const ShapeMap& shapes, const Names& names) {
   std::optional<Recognition> best;
   std::pair<size_t, size_t> least;
   for (const ModelVersion* version : model_versions()) {
     Needs needs = needs_of({.version = version->name}, shapes);
-    const size_t strange = shapes.size() - (needs.needed - needs.missing.size());
-    const std::pair distance(needs.missing.size() + strange, needs.unlike);
+    const std::pair distance(needs.missing.size() + needs.strange, needs.unlike);
     if (4 * needs.missing.size() > needs.needed || (best && distance >= least)) continue;
     least = distance;
     best = Recognition{.name = version->name,
@@ -129,12 +130,6 @@ std::optional<Recognition> nearest(const ShapeMap& shapes, const Names& names) {
     best->config.version = version->name;
   }
   return best;
-}
-
-bool is_registered(const char* name) {
-  const auto& versions = model_versions();
-  return std::any_of(versions.begin(), versions.end(),
-                     [&](const ModelVersion* version) { return std::string_view(version->name) == name; });
 }
 
 }  // namespace
@@ -148,13 +143,6 @@ std::optional<ModelConfig> recognize_as(const ModelVersion& version, const Shape
 
 std::optional<Recognition> recognize(const ShapeMap& shapes) {
   const Names names(shapes);
-  for (const Relative& relative : relatives) {
-    if (is_registered(relative.name) || !relative.is(names)) continue;
-    Recognition found{
-        .name = relative.name, .title = relative.title, .config = sizes_of(shapes, names), .missing = {}};
-    found.config.version = relative.name;
-    return found;
-  }
   for (const ModelVersion* version : model_versions())
     if (auto config = recognize_as(*version, shapes)) {
       Recognition found{.name = version->name,

@@ -81,9 +81,10 @@ void Model::add_head_qk(int64_t width, bool biased, Initializer init_q, Initiali
   head_qk_.emplace(HeadQk{q, k, q_bias, k_bias, keys, add_state({"head.ids", {1}, 0, true})});
 }
 
-Norm Model::add_norm(const std::string& name, double weight) {
-  Weight& scale = parameters_.add({name + ".weight", {config_.n_embd}, init::constant(weight)});
-  return {scale, parameters_.add({name + ".bias", {config_.n_embd}, init::constant(0)})};
+Norm Model::add_norm(const std::string& name, double weight, int64_t width) {
+  const Shape shape{width > 0 ? width : config_.n_embd};
+  Weight& scale = parameters_.add({name + ".weight", shape, init::constant(weight)});
+  return {scale, parameters_.add({name + ".bias", shape, init::constant(0)})};
 }
 
 ModelConfig complete(const ModelConfig& config) {
@@ -143,17 +144,21 @@ const Shape* find_in_blocks(const ShapeMap& shapes, std::string_view name) {
   return nullptr;
 }
 
-int64_t block_of(std::string_view name) {
-  constexpr std::string_view prefix = "blocks.";
+bool has_name_with(const ShapeMap& shapes, std::string_view part) {
+  return std::any_of(shapes.begin(), shapes.end(),
+                     [&](const auto& entry) { return entry.first.find(part) != std::string::npos; });
+}
+
+int64_t block_of(std::string_view name, std::string_view prefix) {
   int64_t index = -1;
   if (!name.starts_with(prefix)) return -1;
   const auto [end, error] = std::from_chars(name.data() + prefix.size(), name.data() + name.size(), index);
   return error == std::errc() && index >= 0 && index < INT64_MAX ? index : -1;
 }
 
-int64_t count_blocks(const ShapeMap& shapes) {
+int64_t count_blocks(const ShapeMap& shapes, std::string_view prefix) {
   int64_t count = 0;
-  for (const auto& [name, shape] : shapes) count = std::max(count, block_of(name) + 1);
+  for (const auto& [name, shape] : shapes) count = std::max(count, block_of(name, prefix) + 1);
   return count;
 }
 

@@ -157,7 +157,8 @@ Tensor Runner::logits_within(std::span<const int32_t> tokens, const Sequences& s
   Context c{arena_, sequences, precision_};
   std::vector<Var> vars;
   const Output output = forward(c, tokens, state, vars);
-  const Tensor result = head_logits(c, output.x, model_.head(), output.copies, wanted_rows(sequences, rows));
+  const Tensor result = head_logits(c, output.x, model_.head(), output.copies, wanted_rows(sequences, rows),
+                                    model_.head_bias());
   advance(tokens, sequences, vars, state);
   return result;
 }
@@ -172,7 +173,8 @@ double Runner::loss(std::span<const int32_t> tokens, std::span<const int32_t> ta
   Context c{arena_, sequences, precision_};
   std::vector<Var> vars;
   const Output output = forward(c, tokens, state, vars);
-  const double loss = head_loss(c, output.x, model_.head(), targets, {}, losses, output.copies);
+  const double loss =
+      head_loss(c, output.x, model_.head(), targets, {}, losses, output.copies, model_.head_bias());
   advance(tokens, sequences, vars, state);
   return loss;
 }
@@ -189,7 +191,8 @@ double Runner::loss_and_gradients(std::span<const int32_t> tokens, std::span<con
   c.dropout_places = training.dropout_places;
   std::vector<Var> vars;
   const Output output = forward(c, tokens, state, vars);
-  const double loss = head_loss(c, output.x, model_.head(), targets, training.loss, {}, output.copies);
+  const double loss =
+      head_loss(c, output.x, model_.head(), targets, training.loss, {}, output.copies, model_.head_bias());
   tape_.backward();
   advance(tokens, sequences, vars, state);
   return loss;

@@ -1,30 +1,14 @@
 // RWKV-7 "Goose": Peng et al. 2025, arXiv 2503.14456, as trained by RWKV-LM (RWKV-v7/train_temp/src/model.py,
 // x070). Time mixing is a generalized delta rule: the state forgets along kk at the rate a and learns v at
 // the key k.
-#include <cmath>
+#include "models/rwkv7.h"
 
-#include "models/model.h"
+#include <cmath>
 
 namespace aviary {
 namespace {
 
 constexpr double group_norm_epsilon = 64e-5;
-
-struct Rwkv7TimeMix {
-  Weight &x_r, &x_w, &x_k, &x_v, &x_a, &x_g;  // [1, 1, C] token shift
-  Weight &w1, &w2, &w0, &a1, &a2, &a0, &v1, &v2, &v0, &g1, &g2;
-  Weight &k_k, &k_a, &r_k;                    // [1, 1, C], [1, 1, C], [H, n]
-  Weight &receptance, &key, &value, &output;  // [C, C]
-  Weight &ln_x_weight, &ln_x_bias;            // [C]
-  size_t x_state, wkv_state;
-};
-
-struct Rwkv7ChannelMix {
-  Weight& x_k;    // [1, 1, C]
-  Weight& key;    // [F, C]
-  Weight& value;  // [C, F]
-  size_t x_state;
-};
 
 struct Rwkv7Block {
   Norm ln1, ln2;
@@ -32,7 +16,7 @@ struct Rwkv7Block {
   Rwkv7ChannelMix ffn;
 };
 
-class Rwkv7 final : public Model {
+class Rwkv7 final : public Rwkv7Layers {
  public:
   Rwkv7(const ModelConfig& config, Dtype dtype);
 
@@ -42,28 +26,23 @@ class Rwkv7 final : public Model {
     Var v_first;  // the value of layer 0
     for (Rwkv7Block& block : blocks_) {
       x = time_mix(c, block.att, layer_norm(c, x, block.ln1), x, v_first, state);
-      x = channel_mix(c, block.ffn, layer_norm(c, x, block.ln2), x, state);
+      Var k = channel_keys(c, block.ffn, layer_norm(c, x, block.ln2), state);  // [N, F]
+      x = residual_linear(c, Branch::ffn, x, k, block.ffn.value);
     }
     return layer_norm(c, x, *ln_out_);
   }
   Weight& head() override { return *head_; }
 
  private:
-  Var time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& residual, Var& v_first,
-               std::span<Var> state);
-  Var channel_mix(Context& c, Rwkv7ChannelMix& p, const Var& x, const Var& residual, std::span<Var> state);
-
-  Rwkv7TimeMix add_time_mix(int64_t layer);
-  Rwkv7ChannelMix add_channel_mix(int64_t layer);
-
-  int64_t heads_;
   Weight *emb_, *head_;
   std::optional<Norm> ln0_, ln_out_;
   std::vector<Rwkv7Block> blocks_;
 };
 
-Var Rwkv7::time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& residual, Var& v_first,
-                    std::span<Var> state) {
+}  // namespace
+
+Var Rwkv7Layers::time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& residual, Var& v_first,
+                          std::span<Var> state) {
   auto [xr, xw, xk, xv, xa, xg] = token_shift_mix<6>(c, x, state[p.x_state], MixOf::previous,
                                                      {&p.x_r, &p.x_w, &p.x_k, &p.x_v, &p.x_a, &p.x_g});
   Var r = linear(c, xr, p.receptance);
@@ -84,37 +63,42 @@ Var Rwkv7::time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& residu
   return residual_linear(c, Branch::att, residual, y, p.output);
 }
 
-Var Rwkv7::channel_mix(Context& c, Rwkv7ChannelMix& p, const Var& x, const Var& residual,
-                       std::span<Var> state) {
+Var Rwkv7Layers::channel_keys(Context& c, Rwkv7ChannelMix& p, const Var& x, std::span<Var> state) {
   auto [xk] = token_shift_mix<1>(c, x, state[p.x_state], MixOf::previous, {&p.x_k});
-  Var k = activate(c, Activation::relu_squared, linear(c, xk, p.key));  // [N, F]
-  return residual_linear(c, Branch::ffn, residual, k, p.value);
+  return activate(c, Activation::relu_squared, linear(c, xk, p.key));
 }
 
 // ---- The table of parameters, with the initialization of the original trainer.
 
-Rwkv7::Rwkv7(const ModelConfig& config, Dtype dtype)
-    : Model(config, dtype), heads_(config.n_embd / config.head_size) {
-  const int64_t C = config.n_embd, V = config.vocab_size;
-  emb_ = &parameters_.add({"emb.weight", {V, C}, init::uniform(1e-4), true});
+Rwkv7::Rwkv7(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dtype) {
+  emb_ = &add_embedding("emb");
   for (int64_t layer = 0; layer < config.n_layer; ++layer) {
     const std::string block = fmt::format("blocks.{}.", layer);
     if (layer == 0) ln0_.emplace(add_norm(block + "ln0"));
     Norm ln1 = add_norm(block + "ln1"), ln2 = add_norm(block + "ln2");
-    Rwkv7TimeMix att = add_time_mix(layer);
-    blocks_.push_back({ln1, ln2, att, add_channel_mix(layer)});
+    Rwkv7TimeMix att = add_time_mix(block + "att", layer);
+    blocks_.push_back({ln1, ln2, att, add_channel_mix(block + "ffn", layer)});
   }
   ln_out_.emplace(add_norm("ln_out"));
-  const double gain = V > C ? 0.5 * std::sqrt(static_cast<double>(V) / static_cast<double>(C)) : 0.5;
-  head_ = &parameters_.add({"head.weight", {V, C}, init::orthogonal(gain), true});
+  head_ = &add_head("head");
 }
 
-Rwkv7TimeMix Rwkv7::add_time_mix(int64_t layer) {
+Weight& Rwkv7Layers::add_embedding(const std::string& name) {
+  return parameters_.add({name + ".weight", {config_.vocab_size, config_.n_embd}, init::uniform(1e-4), true});
+}
+
+Weight& Rwkv7Layers::add_head(const std::string& name) {
+  const int64_t C = config_.n_embd, V = config_.vocab_size;
+  const double gain = V > C ? 0.5 * std::sqrt(static_cast<double>(V) / static_cast<double>(C)) : 0.5;
+  return parameters_.add({name + ".weight", {V, C}, init::orthogonal(gain), true});
+}
+
+Rwkv7TimeMix Rwkv7Layers::add_time_mix(const std::string& place, int64_t layer) {
   const int64_t C = config_.n_embd, n = config_.head_size;
   const double depth =
       static_cast<double>(layer) / static_cast<double>(std::max<int64_t>(config_.n_layer - 1, 1));
   const double rest = 1 - static_cast<double>(layer) / static_cast<double>(config_.n_layer);
-  const std::string att = fmt::format("blocks.{}.att.", layer);
+  const std::string att = place + ".";
 
   auto channel = [C](int64_t i) { return static_cast<double>(i) / static_cast<double>(C); };
   auto across = [C](int64_t i) {
@@ -188,10 +172,10 @@ Rwkv7TimeMix Rwkv7::add_time_mix(int64_t layer) {
   };
 }
 
-Rwkv7ChannelMix Rwkv7::add_channel_mix(int64_t layer) {
+Rwkv7ChannelMix Rwkv7Layers::add_channel_mix(const std::string& place, int64_t layer) {
   const int64_t C = config_.n_embd, F = config_.dim_ffn;
   const double rest = 1 - static_cast<double>(layer) / static_cast<double>(config_.n_layer);
-  const std::string ffn = fmt::format("blocks.{}.ffn.", layer);
+  const std::string ffn = place + ".";
   auto shift = [=](int64_t i) {
     return 1 - std::pow(static_cast<double>(i) / static_cast<double>(C), std::pow(rest, 4));
   };
@@ -205,6 +189,8 @@ Rwkv7ChannelMix Rwkv7::add_channel_mix(int64_t layer) {
 
 // ---- Sizes
 
+namespace {
+
 // max(32, factor * sqrt(C) rounded to a multiple of 32, halves to even), as the original trainer chooses
 // ranks.
 int64_t rank_rule(double factor, int64_t n_embd) {
@@ -212,12 +198,14 @@ int64_t rank_rule(double factor, int64_t n_embd) {
   return std::max<int64_t>(32, static_cast<int64_t>(steps) * 32);
 }
 
-ModelConfig complete(ModelConfig config) {
+}  // namespace
+
+ModelConfig complete_rwkv7(ModelConfig config) {
   const int64_t C = config.n_embd;
   if (!config.head_size) config.head_size = C % 64 == 0 ? 64 : C % 32 == 0 ? 32 : 8;
   require(config.head_size % 8 == 0 && C % config.head_size == 0,
-          "rwkv7: width {} with heads of {}: the head size must be a multiple of 8 that divides the width", C,
-          config.head_size);
+          "{}: width {} with heads of {}: the head size must be a multiple of 8 that divides the width",
+          config.version, C, config.head_size);
   if (!config.dim_ffn) config.dim_ffn = 4 * C;
   if (!config.rank_decay) config.rank_decay = rank_rule(2.5, C);
   if (!config.rank_a) config.rank_a = rank_rule(2.5, C);
@@ -226,27 +214,42 @@ ModelConfig complete(ModelConfig config) {
   return config;
 }
 
-std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
-  const Shape* r_k = find_shape(shapes, "blocks.0.att.r_k");
-  const Shape* emb = find_shape(shapes, "emb.weight");
-  const Shape* key = find_shape(shapes, "blocks.0.ffn.key.weight");
-  const Shape* ranks[] = {find_shape(shapes, "blocks.0.att.w1"), find_shape(shapes, "blocks.0.att.a1"),
-                          find_shape(shapes, "blocks.0.att.g1"), find_shape(shapes, "blocks.1.att.v1")};
-  if (!ranks[3]) ranks[3] = find_shape(shapes, "blocks.0.att.v1");
-  if (!r_k || !emb || !key || r_k->rank() != 2 || emb->rank() != 2 || key->rank() != 2) return {};
-  for (const Shape* rank : {ranks[0], ranks[1], ranks[2]})
-    if (!rank || rank->rank() != 2) return {};
-  ModelConfig config{.version = "rwkv7",
+std::optional<ModelConfig> recognize_rwkv7(const char* version, const ShapeMap& shapes,
+                                           const Rwkv7Names& names) {
+  auto matrix = [&](const std::string& name) -> const Shape* {
+    const Shape* shape = find_shape(shapes, name);
+    return shape && shape->rank() == 2 ? shape : nullptr;
+  };
+  const std::string& att = names.first_time_mix;
+  const Shape *emb = matrix(names.embedding), *key = matrix(names.channel_mix + "key.weight");
+  const Shape *r_k = matrix(att + "r_k"), *w1 = matrix(att + "w1"), *a1 = matrix(att + "a1"),
+              *g1 = matrix(att + "g1"), *v1 = matrix(names.second_time_mix + "v1");
+  if (!v1) v1 = matrix(att + "v1");
+  if (!emb || !key || !r_k || !w1 || !a1 || !g1) return {};
+  ModelConfig config{.version = version,
                      .n_layer = count_blocks(shapes),
                      .n_embd = (*emb)[1],
                      .vocab_size = (*emb)[0],
                      .head_size = (*r_k)[1],
                      .dim_ffn = (*key)[0]};
-  config.rank_decay = (*ranks[0])[1];
-  config.rank_a = (*ranks[1])[1];
-  config.rank_gate = (*ranks[2])[1];
-  config.rank_v = ranks[3] && ranks[3]->rank() == 2 ? (*ranks[3])[1] : 0;
+  config.rank_decay = (*w1)[1];
+  config.rank_a = (*a1)[1];
+  config.rank_gate = (*g1)[1];
+  config.rank_v = v1 ? (*v1)[1] : 0;
   return config;
+}
+
+TrainingRecipe train_like_rwkv7(const std::string&) {
+  return {.learning_rate = 6e-4, .final_learning_rate = 6e-5, .epsilon = 1e-18, .weight_decay = 1e-3};
+}
+
+namespace {
+
+// Its relatives have all of its tensors, and some more in every block.
+std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
+  for (const char* more : {".ffn.s_emb", ".ffn.enn.", ".qkv."})
+    if (has_name_with(shapes, more)) return {};
+  return recognize_rwkv7("rwkv7", shapes);
 }
 
 }  // namespace
@@ -260,15 +263,11 @@ AVIARY_MODEL(rwkv7){
     .recipes = {"v7"},
     .options = {"head_qk", "head_qk_max", "token_shift"},
     .recognize = recognize,
-    .complete = complete,
+    .complete = complete_rwkv7,
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
       return std::make_unique<Rwkv7>(config, dtype);
     },
-    .training =
-        [](const std::string&) {
-          return TrainingRecipe{
-              .learning_rate = 6e-4, .final_learning_rate = 6e-5, .epsilon = 1e-18, .weight_decay = 1e-3};
-        },
+    .training = train_like_rwkv7,
 };
 
 }  // namespace aviary

@@ -1,5 +1,5 @@
 // The output matrix and the cross entropy behind it, fused, so that [N, V] logits never exist as a whole.
-//   loss = mean over rows of (log sum_j e^{l_j} - l_target),  l = x head^T + copies (head_qk.cpp);
+//   loss = mean over rows of (log sum_j e^{l_j} - l_target),  l = x head^T + bias + copies (head_qk.cpp);
 //   dl = (softmax(l) - onehot(target)) / N;  l2wrap adds 1e-4 max(l) / N to dl at the largest logit (L2Wrap
 //   of the original trainers; the loss itself stays).
 #include <algorithm>
@@ -47,15 +47,33 @@ std::span<const int64_t> row_numbers(Context& c, int64_t rows) {
   return {numbers, static_cast<size_t>(rows)};
 }
 
-// logits = x head^T
-void multiply(Context& c, const Tensor& x, Weight& head, const Tensor& logits) {
+// logits = x head^T + bias
+void multiply(Context& c, const Tensor& x, Weight& head, const Weight* bias, const Tensor& logits) {
   if (x.dtype() == Dtype::f64) {
     Context plain{c.arena, c.sequences};
     copy(linear(plain, {x}, head).value, logits);
-  } else {
-    kernels::matmul(x.as<float>(), x.rows(), x.cols(), head.forward(Layout::out_in, c.precision),
-                    logits.as<float>(), logits.cols(), false);
+    for (int64_t i = 0; bias && i < logits.count(); ++i)
+      logits.as<double>()[i] += bias->value().as<double>()[i % logits.cols()];
+    return;
   }
+  float* out = logits.as<float>();
+  kernels::matmul(x.as<float>(), x.rows(), x.cols(), head.forward(Layout::out_in, c.precision), out,
+                  logits.cols(), false);
+  if (bias) kernels::activate(Activation::none, out, bias->value().as<float>(), x.rows(), logits.cols(), out);
+}
+
+// dbias += sum over rows of dlogits
+void push_back(Context& c, const Tensor& dlogits, Weight& bias) {
+  if (!bias.trainable()) return;
+  const int64_t rows = dlogits.rows(), vocabulary = dlogits.cols();
+  if (dlogits.dtype() == Dtype::f64) {
+    for (int64_t i = 0; i < dlogits.count(); ++i)
+      bias.gradient().as<double>()[i % vocabulary] += dlogits.as<double>()[i];
+    return;
+  }
+  Tensor scratch = c.arena.reserve({kernels::row_blocks, vocabulary}, Dtype::f32);
+  kernels::sum_rows(dlogits.as<float>(), rows, vocabulary, bias.gradient().as<float>(), scratch.as<float>());
+  c.arena.release(scratch);
 }
 
 // dx = dlogits head and dhead += dlogits^T x.
@@ -86,7 +104,7 @@ void push_back(Context& c, const Tensor& x, const Tensor& dlogits, Weight& head,
 }  // namespace
 
 Tensor head_logits(Context& c, const Var& x, Weight& head, const Copies& copies,
-                   std::span<const int64_t> rows) {
+                   std::span<const int64_t> rows, Weight* bias) {
   Tensor chosen = x.value;
   if (std::ssize(rows) != x.rows()) {
     chosen = c.arena.tensor({std::ssize(rows), x.cols()}, x.dtype());
@@ -94,14 +112,15 @@ Tensor head_logits(Context& c, const Var& x, Weight& head, const Copies& copies,
       copy(rows_of(x.value, rows[static_cast<size_t>(i)], 1), rows_of(chosen, i, 1));
   }
   const Tensor logits = c.arena.tensor({std::ssize(rows), head.shape()[0]}, x.dtype());
-  multiply(c, chosen, head, logits);
+  multiply(c, chosen, head, bias, logits);
   add_copies(c, copies, rows, logits);
   return logits;
 }
 
 double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t> targets,
-                 const LossOptions& options, std::span<double> losses, const Copies& copies) {
+                 const LossOptions& options, std::span<double> losses, const Copies& copies, Weight* bias) {
   const int64_t rows = x.rows(), vocabulary = head.shape()[0];
+  if (bias) require_count("head_loss", "bias", bias->value(), vocabulary);
   require(static_cast<int64_t>(targets.size()) == rows, "head_loss: {} targets for {} rows", targets.size(),
           rows);
   require(losses.empty() || losses.size() == targets.size(), "head_loss: room for {} losses, expected {}",
@@ -130,7 +149,7 @@ double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t
     double* loss = row_losses.as<double>();
     const auto numbers =
         copies.empty() ? all : all.subspan(static_cast<size_t>(begin), static_cast<size_t>(some));
-    multiply(c, part, head, out);
+    multiply(c, part, head, bias, out);
     add_copies(c, copies, numbers, out);
     if (x.dtype() == Dtype::f64)
       reference(out.as<double>(), wanted, some, vocabulary, scale, options.l2wrap, loss);
@@ -142,6 +161,7 @@ double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t
     if (!c.tape) continue;
     push_back(c, part, out, head, dx.empty() ? dx : rows_of(dx, begin, some));
     add_copies_backward(c, copies, numbers, out);
+    if (bias) push_back(c, out, *bias);
   }
   c.arena.release(logits);
   c.arena.release(row_losses);

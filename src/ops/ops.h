@@ -56,6 +56,9 @@ Var lora(Context& c, const Var& x, const Lora& weights);
 Var add(Context& c, const Var& a, const Var& b);
 Var mul(Context& c, const Var& a, const Var& b);
 
+// y_j = sum_i x_i M_ij with a matrix for every row: x [N, I], matrices [N, I * J] -> [N, J].
+Var row_matrix(Context& c, const Var& x, const Var& matrices);
+
 // x with elements set to zero at random (and the others scaled up) when training with dropout; otherwise x
 // itself.
 Var dropout(Context& c, const Var& x);
@@ -200,6 +203,19 @@ Var wkv1(Context& c, const TimeWeights& time, const Var& k, const Var& v);
 // histories.
 Var aft_full(Context& c, Weight& w, const Var& k, const Var& v);
 
+// ROSA of RWKV-8, every channel by itself: the longest sequence of symbols that ends the queries so far is
+// looked up among the keys before (where it ended last), and y is the value behind it; `missing` where there
+// is none. Symbols are equal when their numbers are. q [N, C]; keys and values [S, capacity, C] are histories
+// that hold this step's rows; match [S, capacity, C], how long the last queries match the keys up to each
+// place, becomes that of the last row. No gradient passes: it is 0 wherever it exists.
+Var rosa(Context& c, const Var& q, const Var& keys, const Var& values, double missing, Var& match);
+// The same with the signs of q, k and v [N, C] as symbols: y = e [C] where the value found is above 0,
+// otherwise -e. The histories become those with this step.
+struct RosaState {
+  Var &keys, &values, &match;
+};
+Var rosa_qkv(Context& c, const Var& q, const Var& k, const Var& v, Weight& e, RosaState state);
+
 // Head-QK: row t looks at every token u that its sequence has read, itself included, and adds scale q_t k_u
 // to the logit of that token; of a token that was read several times count all, or the largest only. q [N,
 // D]; keys [S, capacity, D] and ids [S, capacity, 1] are histories that hold this step's rows.
@@ -217,19 +233,21 @@ void add_copies(Context& c, const Copies& copies, std::span<const int64_t> rows,
 void add_copies_backward(Context& c, const Copies& copies, std::span<const int64_t> rows,
                          const Tensor& dlogits);
 
-// The logits [rows.size(), V] of these rows of the step: x head^T and the copies. Nothing is recorded.
+// The logits [rows.size(), V] of these rows of the step: x head^T, the copies and, where there is one, the
+// bias [V]. Nothing is recorded.
 Tensor head_logits(Context& c, const Var& x, Weight& head, const Copies& copies,
-                   std::span<const int64_t> rows);
+                   std::span<const int64_t> rows, Weight* bias = nullptr);
 
-// The mean cross entropy of softmax(x head^T + copies) against targets [N] (a target < 0 counts for nothing).
-// The logits are made in chunks of rows and never kept. With a tape, the gradients of loss * scale go to x
-// and head at once; call tape->backward() next. l2wrap adds the term of the original trainers that pulls each
-// row's largest logit to 0. `losses` [N], where given, receives the loss of every row.
+// The mean cross entropy of softmax(x head^T + copies + bias) against targets [N] (a target < 0 counts for
+// nothing). The logits are made in chunks of rows and never kept. With a tape, the gradients of loss * scale
+// go to x and head at once; call tape->backward() next. l2wrap adds the term of the original trainers that
+// pulls each row's largest logit to 0. `losses` [N], where given, receives the loss of every row.
 struct LossOptions {
   double scale = 1;
   bool l2wrap = false;
 };
 double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t> targets,
-                 const LossOptions& options, std::span<double> losses = {}, const Copies& copies = {});
+                 const LossOptions& options, std::span<double> losses = {}, const Copies& copies = {},
+                 Weight* bias = nullptr);
 
 }  // namespace aviary

@@ -64,6 +64,16 @@ TEST_P(Pointwise, LerpAddAndMul) {
                   }});
 }
 
+TEST_P(Pointwise, AMatrixForEveryRow) {
+  const int64_t C = GetParam();
+  check_operator({.sequences = Sequences::uniform(1, 4),
+                  .inputs = {{4, C}, {4, 3 * C}, {4, 3}},
+                  .weights = {},
+                  .run = [](Context& c, std::vector<Var>& x, std::vector<Weight>&) {
+                    return std::vector{row_matrix(c, x[0], x[1]), row_matrix(c, x[2], x[1])};
+                  }});
+}
+
 TEST_P(Pointwise, LayerNorm) {
   const int64_t C = GetParam();
   check_operator({.sequences = Sequences::uniform(1, 19),

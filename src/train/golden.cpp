@@ -9,6 +9,7 @@
 #include "eval/laws.h"
 #include "formats/checkpoint.h"
 #include "models/run.h"
+#include "train/golden_answers.h"
 #include "train/optimizer.h"
 
 namespace aviary {
@@ -46,7 +47,7 @@ std::vector<int32_t> tokens_of(const TensorEntry& entry) {
   return tokens;
 }
 
-// A batch of B sequences of T tokens.
+// A batch of B sequences of T tokens; without targets where no original trainer exists.
 struct Batch {
   std::vector<int32_t> tokens, targets;
   Sequences sequences;
@@ -54,8 +55,9 @@ struct Batch {
 
 Batch batch_of(const TensorFile& file, const std::string& where) {
   const TensorEntry *idx = file.find("idx"), *targets = file.find("targets");
-  require(idx && targets && idx->shape.size() == 2, "{}: idx [B, T] and targets [B, T] are missing", where);
-  return {tokens_of(*idx), tokens_of(*targets), Sequences::uniform(idx->shape[0], idx->shape[1])};
+  require(idx && idx->shape.size() == 2, "{}: idx [B, T] is missing", where);
+  return {tokens_of(*idx), targets ? tokens_of(*targets) : std::vector<int32_t>(),
+          Sequences::uniform(idx->shape[0], idx->shape[1])};
 }
 
 // One folder in one arithmetic.
@@ -130,6 +132,7 @@ class Checker {
   // that of all.
   void check_gradients(const TensorFile& golden, const Batch& batch, const std::string& prefix,
                        const std::string& label, bool l2wrap) {
+    if (batch.targets.empty()) return;
     model_->parameters().set_trainable(false);
     model_->parameters().set_trainable(true);
     Runner runner(*model_);
@@ -229,10 +232,11 @@ class Checker {
     return stacked;
   }
 
-  // RWKV-7's originals keep [value, key]; ours is [key, value] like all others.
+  // From RWKV-7 on the originals keep [value, key]; ours is [key, value] like all others.
   Doubles values_of(const Tensor& tensor, bool matrix) {
     Doubles values = to_host(tensor);
-    if (!matrix || model_->config().version != "rwkv7") return values;
+    const std::string& version = model_->config().version;
+    if (!matrix || !(version.starts_with("rwkv7") || version.starts_with("rwkv8"))) return values;
     const int64_t n = tensor.shape()[2];
     Doubles turned(values.size());
     for (int64_t block = 0; block < tensor.count() / (n * n); ++block)
@@ -384,6 +388,8 @@ void Checker::check_training(const std::string& file, const std::string& after, 
 }  // namespace
 
 std::vector<LawCheck> check_golden(const fs::path& folder) {
+  const TensorFile golden = read_tensor_file(folder / "golden.safetensors");
+  if (golden.find("src")) return check_golden_answers(folder, golden);
   std::vector<LawCheck> checks;
   for (Dtype dtype : {Dtype::f32, Dtype::f64}) Checker(folder, dtype, checks).check_all();
   return checks;

@@ -42,6 +42,19 @@ INSTANTIATE_TEST_SUITE_P(Versions, Golden,
                                          "rwkv-v5.0-r2", "rwkv-v5.1", "rwkv-v5.1-r3", "rwkv-v5.2", "rwkv-v6",
                                          "rwkv-v6-state", "rwkv-v6-x060a", "rwkv-v6-x060b", "rwkv-v7"));
 
+// Reference data of which there is no compact form: no original trainer exists, or a trained model.
+class GoldenForward : public testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenForward, TheFullSetAgrees) {
+  const char* root = std::getenv("AVIARY_GOLDEN");
+  if (!root) GTEST_SKIP() << "set AVIARY_GOLDEN to the folder of the full reference data";
+  expect_all_passed(check_golden(fs::path(root) / GetParam()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Versions, GoldenForward,
+                         testing::Values("rwkv-v7a", "rwkv-v7b", "rwkv-v8-rc00", "rwkv-v8-rc00-hybrid",
+                                         "real-rwkv7-reverse", "real-rwkv8-rosaqkv-digit20"));
+
 TEST(GoldenStart, InitializationHasTheStatisticsOfTheOriginal) {
   const fs::path folder = fs::path(AVIARY_SOURCE_DIR) / "tests/golden/init";
   for (auto [file, recipe] : {std::pair("aft.json", "v1"),

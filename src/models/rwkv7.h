@@ -1,0 +1,62 @@
+// What RWKV-7 is made of, for the members of the family that share it: rwkv7a, rwkv7b, rwkv8. Defined in
+// rwkv7.cpp.
+#pragma once
+
+#include "models/model.h"
+
+namespace aviary {
+
+struct Rwkv7TimeMix {
+  Weight &x_r, &x_w, &x_k, &x_v, &x_a, &x_g;  // [1, 1, C] token shift
+  Weight &w1, &w2, &w0, &a1, &a2, &a0, &v1, &v2, &v0, &g1, &g2;
+  Weight &k_k, &k_a, &r_k;                    // [1, 1, C], [1, 1, C], [H, n]
+  Weight &receptance, &key, &value, &output;  // [C, C]
+  Weight &ln_x_weight, &ln_x_bias;            // [C]
+  size_t x_state, wkv_state;
+};
+
+struct Rwkv7ChannelMix {
+  Weight& x_k;    // [1, 1, C] token shift
+  Weight& key;    // [F, C]
+  Weight& value;  // [C, F]
+  size_t x_state;
+};
+
+// A model with RWKV-7's time mixing.
+class Rwkv7Layers : public Model {
+ protected:
+  Rwkv7Layers(const ModelConfig& config, Dtype dtype)
+      : Model(config, dtype), heads_(config.n_embd / config.head_size) {}
+
+  // residual + time mixing of x [N, C]. v_first: empty in the first layer, which sets it; its value is mixed
+  // into that of the others.
+  Var time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& residual, Var& v_first,
+               std::span<Var> state);
+  // relu(W_k x')^2 [N, F], x' shifted: channel mixing in front of its second matrix.
+  Var channel_keys(Context& c, Rwkv7ChannelMix& p, const Var& x, std::span<Var> state);
+
+  // Entries of the parameter table, beginning with `name`, and of the state.
+  Weight& add_embedding(const std::string& name);
+  Rwkv7TimeMix add_time_mix(const std::string& name, int64_t layer);
+  Rwkv7ChannelMix add_channel_mix(const std::string& name, int64_t layer);
+  Weight& add_head(const std::string& name);
+
+  int64_t heads_;
+};
+
+// Fills in RWKV-7's sizes; throws Error for a head size that cannot be.
+ModelConfig complete_rwkv7(ModelConfig config);
+
+// How a checkpoint names the tensors that tell its sizes.
+struct Rwkv7Names {
+  std::string embedding = "emb.weight", first_time_mix = "blocks.0.att.", second_time_mix = "blocks.1.att.",
+              channel_mix = "blocks.0.ffn.";
+};
+// The config of a checkpoint of `version`, which has RWKV-7's layers; nothing when it has none.
+std::optional<ModelConfig> recognize_rwkv7(const char* version, const ShapeMap& shapes,
+                                           const Rwkv7Names& names = {});
+
+// How RWKV-7 is trained.
+TrainingRecipe train_like_rwkv7(const std::string& recipe);
+
+}  // namespace aviary

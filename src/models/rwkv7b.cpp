@@ -1,0 +1,146 @@
+// RWKV-7b: RWKV-7a with DeepEmbed attention beside time mixing (RWKV-LM, RWKV-v7/rwkv_v7b_demo.py; the
+// checkpoints rwkv7b-g1). No trainer of it was published: the start values of what it adds are ours, and
+// leave RWKV-7 as it is.
+#include "models/deep_embed.h"
+#include "models/rwkv7.h"
+
+namespace aviary {
+namespace {
+
+constexpr int64_t key_size = 256;  // D
+constexpr int64_t rank = 32;       // of the matrices that make keys and values
+constexpr double score_cap = 64;   // scores are 64 tanh(q k / 1024)
+constexpr double score_scale = score_cap / 1024;
+
+struct DeepEmbedAttention {
+  Weight& qq;                 // [D, C]
+  Weight &k1, &k2, &v1, &v2;  // [C, R], [R, D], [C, R], [R, C]
+  TokenRows k_emb, v_emb;     // width D, C
+  Weight &x_q, &x_k, &x_v;    // [1, 1, D], [1, 1, D], [1, 1, C] token shift
+  Norm lnq, lnk, lnv;
+  size_t q_state, k_state, v_state, keys, values;
+};
+
+struct Rwkv7bBlock {
+  Norm ln1, ln2;
+  Rwkv7TimeMix att;
+  DeepEmbedAttention qkv;
+  Rwkv7ChannelMix ffn;
+  DeepEmbed deep;
+};
+
+class Rwkv7b final : public Rwkv7Layers {
+ public:
+  Rwkv7b(const ModelConfig& config, Dtype dtype);
+
+  Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
+    const Var emb = layer_norm(c, embedding(c, *emb_, tokens), *ln0_);  // [N, C]
+    Var x = emb, v_first;
+    for (Rwkv7bBlock& block : blocks_) {
+      Var y = add_branch(c, Branch::att, x, attention(c, block.qkv, x, tokens, emb, state));
+      x = time_mix(c, block.att, layer_norm(c, x, block.ln1), y, v_first, state);
+      Var z = layer_norm(c, x, block.ln2);
+      Var k = channel_keys(c, block.ffn, z, state);             // [N, F]
+      Var rows = token_rows(c, block.deep.s_emb, tokens, emb);  // [N, R R]
+      k = mul(c, k, deep_embed(c, block.deep, z, rows));
+      x = residual_linear(c, Branch::ffn, x, k, block.ffn.value);
+    }
+    return layer_norm(c, x, *ln_out_);
+  }
+  Weight& head() override { return *head_; }
+
+ private:
+  // x [N, C] is the input of the block, not normed.
+  Var attention(Context& c, DeepEmbedAttention& p, const Var& x, std::span<const int32_t> tokens,
+                const Var& emb, std::span<Var> state) {
+    auto shift = [&](const Var& y, size_t part, Weight& mix) {
+      return token_shift_mix<1>(c, y, state[part], MixOf::previous, {&mix})[0];
+    };
+    Var q = linear(c, x, p.qq);                                                   // [N, D]
+    Var k = linear(c, linear(c, x, p.k1, Layout::in_out), p.k2, Layout::in_out);  // [N, D]
+    Var v = linear(c, linear(c, x, p.v1, Layout::in_out), p.v2, Layout::in_out);  // [N, C]
+    k = mul(c, k, token_rows(c, p.k_emb, tokens, emb));
+    v = mul(c, activate(c, Activation::tanh, v), token_rows(c, p.v_emb, tokens, emb));
+    q = layer_norm(c, shift(q, p.q_state, p.x_q), p.lnq);
+    append_history(c, layer_norm(c, shift(k, p.k_state, p.x_k), p.lnk), state[p.keys]);
+    append_history(c, layer_norm(c, shift(v, p.v_state, p.x_v), p.lnv), state[p.values]);
+    return aviary::attention(c, q, state[p.keys], state[p.values], {.scale = score_scale, .cap = score_cap});
+  }
+
+  DeepEmbedAttention add_attention(const std::string& name);
+
+  Weight *emb_, *head_;
+  std::optional<Norm> ln0_, ln_out_;
+  std::vector<Rwkv7bBlock> blocks_;
+};
+
+Rwkv7b::Rwkv7b(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dtype) {
+  emb_ = &add_embedding("emb");
+  for (int64_t layer = 0; layer < config.n_layer; ++layer) {
+    const std::string block = fmt::format("blocks.{}.", layer);
+    if (layer == 0) ln0_.emplace(add_norm(block + "ln0"));
+    Norm ln1 = add_norm(block + "ln1"), ln2 = add_norm(block + "ln2");
+    Rwkv7TimeMix att = add_time_mix(block + "att", layer);
+    DeepEmbedAttention qkv = add_attention(block + "qkv");
+    Rwkv7ChannelMix ffn = add_channel_mix(block + "ffn", layer);
+    blocks_.push_back({ln1, ln2, att, qkv, ffn, add_deep_embed(parameters_, block + "ffn", config_)});
+  }
+  ln_out_.emplace(add_norm("ln_out"));
+  head_ = &add_head("head");
+}
+
+DeepEmbedAttention Rwkv7b::add_attention(const std::string& name) {
+  const int64_t C = config_.n_embd, D = key_size;
+  auto matrix = [&](const char* which, int64_t rows, int64_t cols) -> Weight& {
+    return parameters_.add({name + which, {rows, cols}, init::orthogonal(1)});
+  };
+  auto shift = [&](const char* which, int64_t width) -> Weight& {
+    return parameters_.add({name + which, {1, 1, width}, init::constant(0)});
+  };
+  auto one = [](int64_t) { return 1.0; };
+  auto history = [&](const char* which, int64_t width) {
+    return add_state({.name = name + which, .shape = {width}, .history = true});
+  };
+  return {.qq = parameters_.add({name + ".qq.weight", {D, C}, init::orthogonal(1), true}),
+          .k1 = matrix(".k1", C, rank),
+          .k2 = matrix(".k2", rank, D),
+          .v1 = matrix(".v1", C, rank),
+          .v2 = matrix(".v2", rank, C),
+          .k_emb = add_token_rows(parameters_, name + ".k_emb", config_, D, one),
+          .v_emb = add_token_rows(parameters_, name + ".v_emb", config_, C, one),
+          .x_q = shift(".x_q", D),
+          .x_k = shift(".x_k", D),
+          .x_v = shift(".x_v", C),
+          .lnq = add_norm(name + ".lnq", 1, D),
+          .lnk = add_norm(name + ".lnk", 1, D),
+          .lnv = add_norm(name + ".lnv", 0),  // the layer starts by adding nothing
+          .q_state = add_state({name + ".q", {D}}),
+          .k_state = add_state({name + ".k", {D}}),
+          .v_state = add_state({name + ".v", {C}}),
+          .keys = history(".keys", D),
+          .values = history(".values", C)};
+}
+
+std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
+  if (!has_name_with(shapes, ".qkv.k_emb")) return {};
+  return recognize_rwkv7("rwkv7b", shapes);
+}
+
+}  // namespace
+
+AVIARY_MODEL(rwkv7b){
+    .name = "rwkv7b",
+    .title = "RWKV-7b",
+    .year = 2025,
+    .recurrence = "RWKV-7a's, and attention with capped scores",
+    .source = "RWKV-LM RWKV-v7/rwkv_v7b_demo.py",
+    .recipes = {"v7"},
+    .recognize = recognize,
+    .complete = complete_rwkv7,
+    .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
+      return std::make_unique<Rwkv7b>(config, dtype);
+    },
+    .training = train_like_rwkv7,
+};
+
+}  // namespace aviary
