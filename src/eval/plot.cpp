@@ -162,7 +162,42 @@ std::string path_of(const Curve& curve) {
 // --- The picture
 
 constexpr double edge = 16, title_size = 17, legend_size = 13, label_size = 12;
+constexpr double name_distance = 12;  // from the end of a curve to its name
+constexpr double name_height = 16;
+constexpr double bold = 1.12;         // its width against that of other text
+constexpr double widest_name = 0.35;  // of the picture
 constexpr const char* dashes = R"( stroke-dasharray="6 5")";
+
+// A name beside the last point of its curve.
+struct NameAtEnd {
+  size_t series;
+  Point end;
+  double y;  // of the middle of the name
+  double width;
+  std::string text;
+};
+
+// Moves names up and down until none lies on another, all between `top` and `bottom` where there is room.
+void spread(std::vector<NameAtEnd>& names, double top, double bottom) {
+  std::sort(names.begin(), names.end(), [](const NameAtEnd& a, const NameAtEnd& b) { return a.y < b.y; });
+  auto side_by_side = [](const NameAtEnd& a, const NameAtEnd& b) {
+    return a.end.x + a.width < b.end.x || b.end.x + b.width < a.end.x;
+  };
+  constexpr int rounds = 500;
+  for (int round = 0; round < rounds; ++round) {
+    bool moved = false;
+    for (size_t i = 0; i < names.size(); ++i)
+      for (size_t j = i + 1; j < names.size(); ++j) {
+        const double missing = name_height - (names[j].y - names[i].y);
+        if (missing <= 0.01 || side_by_side(names[i], names[j])) continue;
+        names[i].y -= missing / 2;
+        names[j].y += missing / 2;
+        moved = true;
+      }
+    for (NameAtEnd& name : names) name.y = std::clamp(name.y, top, std::max(top, bottom));
+    if (!moved) break;
+  }
+}
 
 class Plot {
  public:
@@ -180,13 +215,16 @@ class Plot {
   std::string style() const;
   void add_legend();
   void add_grid();
+  void add_marks();
   // False when no point of the series can be drawn.
   bool add_curve(size_t index);
+  void add_names_at_ends();
 
   std::span<const Series> series_;
   PlotOptions options_;
   Axis x_axis_, y_axis_;
   double left_ = edge, right_, top_ = edge, bottom_;  // the frame, in pixels
+  std::vector<NameAtEnd> names_;                      // of the curves that were drawn
   std::string body_;
 };
 
@@ -200,6 +238,7 @@ Axis axis_of(std::span<const Series> series, const PlotOptions& options, bool ho
     }
   bool logarithmic = horizontal ? options.log_x : options.log_y;
   if (low > high) low = 1, high = 10;  // nothing to draw
+  if (!horizontal && options.most_y > low) high = std::min(high, options.most_y);
   return Axis(low, high, logarithmic, horizontal ? 0.0 : 0.05);
 }
 
@@ -208,7 +247,12 @@ Plot::Plot(std::span<const Series> series, const PlotOptions& options)
       options_(options),
       x_axis_(axis_of(series, options, true)),
       y_axis_(axis_of(series, options, false)),
-      right_(options.width - 28) {}
+      right_(options.width - 28) {
+  if (!options.names_at_ends) return;
+  double widest = 0;
+  for (const Series& s : series_) widest = std::max(widest, bold * text_width(clean(s.name), legend_size));
+  right_ = options.width - edge - name_distance - std::min(widest, options.width * widest_name);
+}
 
 std::string Plot::look(size_t index, std::string_view kind) const {
   const std::string& color = series_[index].color;
@@ -223,23 +267,27 @@ std::string Plot::style() const {
     dark += fmt::format(".aviary-plot .s{}{{color:{}}}\n", i, palette[i].dark);
   }
   return fmt::format(R"(<style>
-.aviary-plot text{{font-family:system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;font-size:{}px;fill:#4b5563}}
-.aviary-plot .title{{font-size:{}px;font-weight:600;fill:#111827}}
-.aviary-plot .name{{font-size:{}px;fill:#1f2937}}
+.aviary-plot text{{font-family:system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;font-size:{0}px;fill:#4b5563}}
+.aviary-plot .title{{font-size:{1}px;font-weight:600;fill:#111827}}
+.aviary-plot .name{{font-size:{2}px;fill:#1f2937}}
 .aviary-plot .back{{fill:#ffffff}}
 .aviary-plot .grid{{stroke:#e5e7eb}}
 .aviary-plot .base{{stroke:#9ca3af}}
 .aviary-plot .line{{fill:none;stroke:currentColor;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}}
 .aviary-plot .dense{{stroke-width:1}}
 .aviary-plot .dot{{fill:currentColor}}
-{}@media (prefers-color-scheme:dark){{
+.aviary-plot .end{{font-size:{2}px;font-weight:600;fill:currentColor;stroke:#ffffff;stroke-width:3;paint-order:stroke}}
+.aviary-plot .lead{{fill:none;stroke:currentColor;stroke-width:1;opacity:0.5}}
+.aviary-plot .mark{{stroke:#9ca3af;stroke-dasharray:3 4}}
+{3}@media (prefers-color-scheme:dark){{
 .aviary-plot text{{fill:#9ca3af}}
 .aviary-plot .title{{fill:#f3f4f6}}
 .aviary-plot .name{{fill:#d1d5db}}
 .aviary-plot .back{{fill:#111827}}
 .aviary-plot .grid{{stroke:#273244}}
 .aviary-plot .base{{stroke:#6b7280}}
-{}}}
+.aviary-plot .end{{fill:currentColor;stroke:#111827}}
+{4}}}
 </style>
 )",
                      label_size, title_size, legend_size, light, dark);
@@ -279,6 +327,18 @@ void Plot::add_grid() {
   add(R"(<path class="base" d="M{:.1f} {:.1f}H{:.1f}"/>)", left_, bottom_, right_);
 }
 
+void Plot::add_marks() {
+  for (const Mark& mark : options_.marks) {
+    if (!usable(mark.x, options_.log_x)) continue;
+    const double share = x_axis_.position(mark.x), x = left_ + share * (right_ - left_);
+    if (share < 0 || share > 1) continue;
+    const bool leftward = share > 0.5;
+    add(R"(<path class="mark" d="M{:.1f} {:.1f}V{:.1f}"/>)", x, top_, bottom_);
+    add(R"(<text text-anchor="{}" x="{:.1f}" y="{:.1f}">{}</text>)", leftward ? "end" : "start",
+        leftward ? x - 6 : x + 6, top_ + 12, escaped(clean(mark.text)));
+  }
+}
+
 bool Plot::add_curve(size_t index) {
   const Series& series = series_[index];
   Curve curve(series.x.size());
@@ -297,7 +357,25 @@ bool Plot::add_curve(size_t index) {
   for (const Point& p : curve)
     if (drawn <= marker_limit && p.drawable())
       add(R"(<circle {} cx="{:.1f}" cy="{:.1f}" r="3.2"/>)", look(index, "dot"), p.x, p.y);
+  const auto last = std::find_if(curve.rbegin(), curve.rend(), [](const Point& p) { return p.drawable(); });
+  std::string name = fit(series.name, legend_size, options_.width * widest_name / bold);
+  const double width = name_distance + bold * text_width(name, legend_size);
+  names_.push_back({index, *last, last->y, width, std::move(name)});
   return true;
+}
+
+void Plot::add_names_at_ends() {
+  spread(names_, top_ + name_height / 2, bottom_ - name_height / 2);
+  for (const NameAtEnd& name : names_) {
+    if (name.text.empty()) continue;
+    const double x = name.end.x + name_distance;
+    add(R"(<circle {} cx="{:.1f}" cy="{:.1f}" r="3.2"/>)", look(name.series, "dot"), name.end.x, name.end.y);
+    if (std::abs(name.y - name.end.y) > name_height / 4)
+      add(R"(<path {} d="M{:.1f} {:.1f}L{:.1f} {:.1f}"/>)", look(name.series, "lead"), name.end.x, name.end.y,
+          x - 2, name.y);
+    add(R"(<text {} x="{:.1f}" y="{:.1f}">{}</text>)", look(name.series, "end"), x, name.y + 4.5,
+        escaped(name.text));
+  }
 }
 
 std::string Plot::draw(std::string_view title, std::string_view x_label, std::string_view y_label) {
@@ -307,7 +385,7 @@ std::string Plot::draw(std::string_view title, std::string_view x_label, std::st
         escaped(fit(title, title_size, room)));
     top_ += 30;
   }
-  add_legend();
+  if (!options_.names_at_ends) add_legend();
   if (!y_label.empty()) {
     add(R"(<text x="{}" y="{:.1f}">{}</text>)", edge, top_ + 11, escaped(fit(y_label, label_size, room)));
     top_ += 20;
@@ -320,8 +398,15 @@ std::string Plot::draw(std::string_view title, std::string_view x_label, std::st
   if (!x_label.empty())
     add(R"(<text text-anchor="middle" x="{:.1f}" y="{:.1f}">{}</text>)", (left_ + right_) / 2, bottom_ + 39,
         escaped(fit(x_label, label_size, right_ - left_)));
+  add_marks();
+  const bool cut = std::isfinite(options_.most_y);  // an inner picture shows nothing above its top
+  if (cut)
+    add(R"(<svg y="{1:.1f}" width="{0}" height="{2:.1f}" viewBox="0 {1:.1f} {0} {2:.1f}">)", options_.width,
+        top_, bottom_ - top_);
   bool anything = false;
   for (size_t i = 0; i < series_.size(); ++i) anything |= add_curve(i);
+  if (cut) add("</svg>");
+  if (options_.names_at_ends) add_names_at_ends();
   if (!anything)
     add(R"(<text text-anchor="middle" x="{:.1f}" y="{:.1f}">nothing to draw</text>)", (left_ + right_) / 2,
         (top_ + bottom_) / 2);

@@ -1,6 +1,7 @@
 // Line plots as SVG text: one file that a browser shows in its light or dark colors, without any script.
 #pragma once
 
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,9 +16,19 @@ struct Series {
   bool dashed = false;
 };
 
+// A dashed vertical line with a few words at its top.
+struct Mark {
+  double x = 0;
+  std::string text = {};
+};
+
 struct PlotOptions {
   bool log_x = false, log_y = false;  // values of 0 and below then leave gaps
   int width = 800, height = 450;      // pixels, 200 to 10000
+  bool names_at_ends = false;         // the names stand at the ends of the curves, not in a legend
+  // The highest value shown, when it is above the lowest: curves are cut off there.
+  double most_y = std::numeric_limits<double>::infinity();
+  std::vector<Mark> marks = {};
 };
 
 // A curve for each series, with grid, axes, and a legend above them when any series has a name. Of long

@@ -96,6 +96,56 @@ TEST(Plot, TheLegendStandsAboveTheCurves) {
   EXPECT_LT(lowest_name + 4, highest_point);
 }
 
+TEST(Plot, NamesAtTheEndsOfCurvesDoNotLieOnEachOther) {
+  std::vector<Series> series;
+  for (int i = 0; i < 12; ++i)
+    series.push_back({.name = "curve " + std::to_string(i), .x = {0, 1}, .y = {0, 5 + 0.01 * (i % 4)}});
+  series.push_back({.name = "early", .x = {0, 0.3}, .y = {0, 5}});
+  const std::string svg = line_plot("t", "x", "y", series, {.names_at_ends = true});
+  EXPECT_EQ(xml_error(svg), "");
+  EXPECT_EQ(svg.find("class=\"name\""), std::string::npos);  // there is no legend
+  std::vector<double> heights;
+  for (size_t at = 0; (at = svg.find("<text class=\"end", at)) != std::string::npos; ++at) {
+    const std::string name = svg.substr(at, svg.find("</text>", at) - at);
+    if (name.ends_with("early")) {
+      EXPECT_LT(std::stod(attributes(name + ">", "text", "x")[0]), 400);
+      continue;
+    }
+    heights.push_back(std::stod(attributes(name + ">", "text", "y")[0]));
+    EXPECT_GT(std::stod(attributes(name + ">", "text", "x")[0]), 600);
+  }
+  ASSERT_EQ(heights.size(), 12u);
+  std::sort(heights.begin(), heights.end());
+  for (size_t i = 1; i < heights.size(); ++i) EXPECT_GE(heights[i] - heights[i - 1], 15.8);
+  EXPECT_GT(heights.front(), 30);
+  EXPECT_LT(heights.back(), 450);
+}
+
+TEST(Plot, CurvesAreCutOffAboveTheHighestValueWanted) {
+  const std::vector<Series> series = {{.x = {0, 1, 2, 3}, .y = {100, 3, 2, 1}}};
+  const std::string svg = line_plot("", "", "y", series, {.most_y = 3});
+  EXPECT_EQ(xml_error(svg), "");
+  const std::string inner = svg.substr(svg.find("<svg", 10));
+  const double top = std::stod(attributes(inner, "svg", "y")[0]);
+  const auto y = attributes(svg, "circle", "cy");
+  EXPECT_LT(std::stod(y[0]), top);
+  EXPECT_GT(std::stod(y[1]), top);
+  EXPECT_LT(std::stod(y[1]), top + 30);  // 3 is the top but for the margin
+  // A wish below all values is none.
+  EXPECT_EQ(curves(line_plot("", "", "", series, {.most_y = 0.5})), curves(line_plot("", "", "", series)));
+}
+
+TEST(Plot, MarksStandWhereTheyBelong) {
+  const std::vector<Series> series = {{.x = {1, 10, 100}, .y = {1, 2, 3}}};
+  const std::string svg = line_plot(
+      "", "", "", series, {.log_x = true, .marks = {{10, "ten <"}, {1000, "outside"}, {-1, "none"}}});
+  EXPECT_EQ(xml_error(svg), "");
+  EXPECT_NE(svg.find("ten &lt;"), std::string::npos);
+  EXPECT_EQ(svg.find("outside"), std::string::npos);
+  EXPECT_EQ(svg.find("none</text>"), std::string::npos);
+  EXPECT_NE(svg.find("class=\"mark\" d=\"M" + attributes(svg, "circle", "cx")[1]), std::string::npos);
+}
+
 TEST(Plot, GapsInterruptTheCurve) {
   std::vector<Series> series = {{.x = {0, 1, 2, 3, 4, nan, 6}, .y = {1, 2, nan, 3, INFINITY, 5, 6}}};
   std::string path = curves(line_plot("", "", "", series))[0];
