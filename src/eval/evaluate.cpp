@@ -7,6 +7,37 @@
 #include "base/error.h"
 
 namespace aviary {
+namespace {
+
+constexpr int64_t rows_at_once = 2048;  // of several windows
+
+Evaluation evaluation_of(std::span<const int32_t> tokens, const Tokenizer& tokenizer) {
+  require(tokens.size() >= 2, "evaluate: the text has {} tokens, at least 2 are needed", tokens.size());
+  Evaluation result;
+  for (int32_t token : tokens) result.bytes += static_cast<int64_t>(tokenizer.bytes_of(token).size());
+  return result;
+}
+
+void require_finite(double loss, int64_t tokens) {
+  require(std::isfinite(loss), "evaluate: the loss is {} after {} tokens: the model is broken", loss, tokens);
+}
+
+// The windows [begins[i], ends[i]) as sequences of one pass, each from a fresh state. losses: one per row.
+void run_windows(Runner& runner, std::span<const int32_t> text, std::span<const int64_t> begins,
+                 std::span<const int64_t> ends, std::vector<double>& losses) {
+  Sequences sequences;
+  std::vector<int32_t> tokens, targets;
+  for (size_t i = 0; i < begins.size(); ++i) {
+    sequences.append(ends[i] - begins[i]);
+    tokens.insert(tokens.end(), text.begin() + begins[i], text.begin() + ends[i]);
+    targets.insert(targets.end(), text.begin() + begins[i] + 1, text.begin() + ends[i] + 1);
+  }
+  losses.resize(tokens.size());
+  State state = runner.new_state(sequences.count());
+  require_finite(runner.loss(tokens, targets, sequences, state, losses), begins.front());
+}
+
+}  // namespace
 
 double Evaluation::loss() const { return tokens ? nats / static_cast<double>(tokens) : 0; }
 double Evaluation::perplexity() const { return std::exp(loss()); }
@@ -16,9 +47,7 @@ double Evaluation::bits_per_byte() const {
 
 Evaluation evaluate(Runner& runner, std::span<const int32_t> tokens, const Tokenizer& tokenizer,
                     const std::function<bool(int64_t)>& progress, int64_t chunk) {
-  require(tokens.size() >= 2, "evaluate: the text has {} tokens, at least 2 are needed", tokens.size());
-  Evaluation result;
-  for (int32_t token : tokens) result.bytes += static_cast<int64_t>(tokenizer.bytes_of(token).size());
+  Evaluation result = evaluation_of(tokens, tokenizer);
   State state = runner.new_state();
   const int64_t total = static_cast<int64_t>(tokens.size()) - 1;
   for (int64_t begin = 0; begin < total; begin += chunk) {
@@ -26,12 +55,60 @@ Evaluation evaluate(Runner& runner, std::span<const int32_t> tokens, const Token
     const auto from = static_cast<size_t>(begin), count = static_cast<size_t>(rows);
     const double loss = runner.loss(tokens.subspan(from, count), tokens.subspan(from + 1, count),
                                     Sequences::uniform(1, rows), state);
-    require(std::isfinite(loss), "evaluate: the loss is {} after {} tokens: the model is broken", loss,
-            begin);
+    require_finite(loss, begin);
     result.nats += loss * static_cast<double>(rows);
     result.tokens += rows;
     if (progress && !progress(begin + rows)) break;
   }
+  return result;
+}
+
+Evaluation evaluate_windows(Runner& runner, std::span<const int32_t> tokens, const Tokenizer& tokenizer,
+                            int64_t window, const std::function<bool(int64_t)>& progress) {
+  Evaluation result = evaluation_of(tokens, tokenizer);
+  const int64_t total = static_cast<int64_t>(tokens.size()) - 1;
+  std::vector<double> losses;
+  for (int64_t at = 0; at < total;) {
+    std::vector<int64_t> begins, ends;
+    do {
+      begins.push_back(at);
+      at = std::min(at + window, total);
+      ends.push_back(at);
+    } while (at < total && at - begins.front() + window <= rows_at_once);
+    run_windows(runner, tokens, begins, ends, losses);
+    for (double loss : losses) result.nats += loss;
+    result.tokens += static_cast<int64_t>(losses.size());
+    if (progress && !progress(at)) break;
+  }
+  return result;
+}
+
+double PositionLoss::mean(int64_t begin, int64_t end) const {
+  double sum = 0;
+  for (int64_t t = begin; t < end; ++t) sum += nats[static_cast<size_t>(t)];
+  return sum / static_cast<double>(end - begin);
+}
+
+PositionLoss loss_by_position(Runner& runner, std::span<const int32_t> tokens, int64_t length, int64_t most,
+                              const std::function<bool(int64_t)>& progress) {
+  const int64_t room = static_cast<int64_t>(tokens.size()) - 1 - length;  // of the first token of a window
+  require(length >= 1 && most >= 1 && room >= 0,
+          "loss by position: the text has {} tokens, more than {} are needed", tokens.size(), length);
+  const int64_t windows = std::min(most, room + 1), at_once = std::max<int64_t>(1, rows_at_once / length);
+  PositionLoss result{.nats = std::vector<double>(static_cast<size_t>(length))};
+  std::vector<double> losses;
+  while (result.windows < windows) {
+    std::vector<int64_t> begins, ends;
+    for (int64_t i = result.windows; i < std::min(windows, result.windows + at_once); ++i) {
+      begins.push_back(windows > 1 ? i * room / (windows - 1) : 0);
+      ends.push_back(begins.back() + length);
+    }
+    run_windows(runner, tokens, begins, ends, losses);
+    for (size_t i = 0; i < losses.size(); ++i) result.nats[i % result.nats.size()] += losses[i];
+    result.windows += std::ssize(begins);
+    if (progress && !progress(result.windows)) break;
+  }
+  for (double& value : result.nats) value /= static_cast<double>(result.windows);
   return result;
 }
 

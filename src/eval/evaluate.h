@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "models/run.h"
 #include "text/tokenizer.h"
@@ -24,5 +25,26 @@ struct Evaluation {
 // than two tokens and when the loss is not finite.
 Evaluation evaluate(Runner& runner, std::span<const int32_t> tokens, const Tokenizer& tokenizer,
                     const std::function<bool(int64_t)>& progress = {}, int64_t chunk = 512);
+
+// The same in windows of `window` tokens that each begin with a fresh state, as in training: what is fair to
+// models that remember no further than that.
+Evaluation evaluate_windows(Runner& runner, std::span<const int32_t> tokens, const Tokenizer& tokenizer,
+                            int64_t window, const std::function<bool(int64_t)>& progress = {});
+
+// The mean loss at each place of a window. A model that makes use of what it has read predicts late tokens
+// better than early ones.
+struct PositionLoss {
+  int64_t windows = 0;
+  std::vector<double> nats;  // element t: cross entropy of the token behind t + 1 given ones
+
+  // Of the places [begin, end).
+  double mean(int64_t begin, int64_t end) const;
+};
+
+// Windows of `length` tokens, spread evenly over the text, at most `most` of them; they may overlap. The
+// text must have more than `length` tokens. Stops early, with what there is, when `progress`, called with the
+// windows done, returns false.
+PositionLoss loss_by_position(Runner& runner, std::span<const int32_t> tokens, int64_t length, int64_t most,
+                              const std::function<bool(int64_t)>& progress = {});
 
 }  // namespace aviary
