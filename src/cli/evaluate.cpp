@@ -10,6 +10,7 @@
 #include "base/progress.h"
 #include "cli/cli.h"
 #include "eval/evaluate.h"
+#include "models/cost.h"
 
 namespace aviary::cli {
 namespace {
@@ -31,24 +32,33 @@ int evaluate_text(const Flags& flags) {
   const std::vector<int32_t> tokens = tokenizer.encode(text);
   InterruptGuard guard;
   Progress progress({.label = "evaluate", .total = static_cast<int64_t>(tokens.size())});
-  const Evaluation result = evaluate(runner, tokens, tokenizer, [&](int64_t done) {
+  auto go_on = [&](int64_t done) {
     progress.update(done);
     return !guard.interrupted();
-  });
+  };
+  // A model whose state grows with the text knows only contexts as long as the trained ones.
+  const bool grows = token_cost(*loaded.model).state_growth > 0;
+  const int64_t window = grows ? loaded.model->config().ctx_len : 0;
+  const Evaluation result = window > 0 ? evaluate_windows(runner, tokens, tokenizer, window, go_on)
+                                       : evaluate(runner, tokens, tokenizer, go_on);
   progress.finish();
   if (guard.interrupted()) return 130;
   if (flags.json) {
-    const nlohmann::ordered_json json{{"model", loaded.path.string()},
-                                      {"text", flags.text},
-                                      {"bytes", result.bytes},
-                                      {"tokens", result.tokens},
-                                      {"loss", result.loss()},
-                                      {"perplexity", result.perplexity()},
-                                      {"bits_per_byte", result.bits_per_byte()}};
+    nlohmann::ordered_json json{{"model", loaded.path.string()},
+                                {"text", flags.text},
+                                {"bytes", result.bytes},
+                                {"tokens", result.tokens},
+                                {"loss", result.loss()},
+                                {"perplexity", result.perplexity()},
+                                {"bits_per_byte", result.bits_per_byte()}};
+    if (window > 0) json["window"] = window;
+    if (window > 0) json["window"] = window;
     fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   } else {
-    fmt::print("{}\n{} bytes, {} tokens predicted, the state carried from the first to the last\n",
-               flags.text, with_commas(result.bytes), with_commas(result.tokens));
+    fmt::print("{}\n{} bytes, {} tokens predicted, {}\n", flags.text, with_commas(result.bytes),
+               with_commas(result.tokens),
+               window > 0 ? fmt::format("in windows of {} tokens, as trained", with_commas(window))
+                          : "the state carried from the first to the last");
     fmt::print("loss {:.4f} nats per token   perplexity {:.3f}   {:.4f} bits per byte\n", result.loss(),
                result.perplexity(), result.bits_per_byte());
   }

@@ -13,6 +13,7 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr const char* log_file = "log.jsonl";
 constexpr double fade = 0.98;  // of the smoothed training loss
 
 // NaN and infinity have no JSON; such numbers are left out.
@@ -29,14 +30,11 @@ std::string line_of(const StepReport& report, int64_t tokens) {
   return json.dump() + "\n";
 }
 
-}  // namespace
-
-RunLog::RunLog(const std::filesystem::path& folder, int64_t steps_done) : folder_(folder) {
-  const std::filesystem::path path = folder_ / "log.jsonl";
-  if (!std::filesystem::exists(path)) return;
+// Calls visit(report, line) for every whole line.
+template <typename Visit>
+void visit_log(const std::filesystem::path& path, int64_t steps_done, Visit visit) {
   std::ifstream file(path);
-  std::string kept, line;
-  while (std::getline(file, line)) {
+  for (std::string line; std::getline(file, line);) {
     const Json json = Json::parse(line, nullptr, false);
     if (!json.is_object() || !json.value("step", Json()).is_number_integer()) continue;  // cut off by a kill
     const int64_t step = json["step"];
@@ -51,16 +49,33 @@ RunLog::RunLog(const std::filesystem::path& folder, int64_t steps_done) : folder
     report.gradient_norm = number("gradient_norm", std::nan(""));
     report.seconds = number("seconds", 0);
     report.validation_bits_per_byte = number("validation_bits_per_byte", -1);
+    visit(report, line);
+  }
+}
+
+}  // namespace
+
+std::vector<StepReport> read_log(const std::filesystem::path& folder, int64_t steps_done) {
+  std::vector<StepReport> reports;
+  visit_log(folder / log_file, steps_done,
+            [&](const StepReport& report, const std::string&) { reports.push_back(report); });
+  return reports;
+}
+
+RunLog::RunLog(const std::filesystem::path& folder, int64_t steps_done) : folder_(folder) {
+  const std::filesystem::path path = folder_ / log_file;
+  if (!std::filesystem::exists(path)) return;
+  std::string kept;
+  visit_log(path, steps_done, [&](const StepReport& report, const std::string& line) {
     reports_.push_back(report);
     kept += line + "\n";
-  }
-  file.close();
+  });
   write_file_atomically(path, kept);
 }
 
 void RunLog::add(const StepReport& report, int64_t tokens_per_step) {
   reports_.push_back(report);
-  const std::filesystem::path path = folder_ / "log.jsonl";
+  const std::filesystem::path path = folder_ / log_file;
   std::ofstream file(path, std::ios::app);
   file << line_of(report, report.step * tokens_per_step);
   file.flush();

@@ -8,6 +8,9 @@
 
 namespace aviary {
 
+// The steps in the log of a run, up to `steps_done`; none where there is no log.
+std::vector<StepReport> read_log(const std::filesystem::path& folder, int64_t steps_done = INT64_MAX);
+
 class RunLog {
  public:
   // Reads the log of the folder, if any, and forgets what lies behind `steps_done`: those steps will be done

@@ -29,7 +29,6 @@ constexpr int64_t fewest_steps = 100, most_steps = 1'000'000;
 TrainConfig plan_training(int64_t bytes, const std::string& version, const std::string& recipe) {
   const Size& size =
       *std::find_if(std::begin(sizes), std::end(sizes), [&](const Size& s) { return bytes <= s.bytes; });
-  const TrainingRecipe rules = model_version(version).training(recipe);
   TrainConfig config;
   config.model = {.version = version,
                   .recipe = recipe,
@@ -40,21 +39,26 @@ TrainConfig plan_training(int64_t bytes, const std::string& version, const std::
   config.tokenizer = size.vocabulary == 256 ? "bytes" : "world";
   config.context = size.context;
   config.batch = size.batch;
+  config.schedule = {.kind = ScheduleKind::cosine, .warmup = 50};
+  apply_recipe(config);
+  config.precision = kernels::fastest_precision();
+  return config;
+}
+
+void apply_recipe(TrainConfig& config) {
+  const TrainingRecipe rules = model_version(config.model.version).training(config.model.recipe);
   // The recipes were made for models of a hundred million parameters; small ones learn faster at higher
   // rates.
-  const double faster = std::clamp(std::sqrt(768.0 / static_cast<double>(size.width)) * 2.5, 1.0, 6.0);
-  config.schedule = {.kind = ScheduleKind::cosine,
-                     .start = rules.learning_rate * faster,
-                     .end = rules.learning_rate * faster / 30,
-                     .warmup = 50};
+  const double faster =
+      std::clamp(std::sqrt(768.0 / static_cast<double>(config.model.n_embd)) * 2.5, 1.0, 6.0);
+  config.schedule.start = rules.learning_rate * faster;
+  config.schedule.end = rules.learning_rate * faster / 30;
   config.beta1 = rules.beta1;
   config.beta2 = rules.beta2;
   config.epsilon = rules.epsilon;
   config.weight_decay = rules.weight_decay > 0 ? 0.1 : 0;
   config.clip = rules.clip;
   config.l2wrap = rules.l2wrap;
-  config.precision = kernels::fastest_precision();
-  return config;
 }
 
 TrainConfig quickstart_config() {

@@ -14,7 +14,6 @@
 namespace aviary {
 namespace {
 
-constexpr int64_t validation_tokens = 20000;  // looked at during training; the end looks at all
 constexpr int64_t broken_steps_allowed = 10;
 constexpr int64_t sample_tokens = 40;
 constexpr int64_t validations = 20, samples = 5;  // in a run, unless the config says how often
@@ -44,8 +43,10 @@ class Session {
       smooth_ = std::isfinite(report.loss) ? (smooth_ > 0 ? 0.95 * smooth_ + 0.05 * report.loss : report.loss)
                                            : smooth_;
       if (every(config.validate_every, validations) && !trainer_.finished())
-        report.validation_bits_per_byte = trainer_.validate(validation_tokens);
-      if (trainer_.finished()) report.validation_bits_per_byte = trainer_.validate();
+        report.validation_bits_per_byte =
+            trainer_.validate(options_.validation_tokens, options_.validation_window);
+      if (trainer_.finished())
+        report.validation_bits_per_byte = trainer_.validate(0, options_.validation_window);
       log_.add(report, config.tokens_per_step());
       show(report);
       if (every(config.sample_every, samples) && !trainer_.finished()) sample();
@@ -88,12 +89,12 @@ class Session {
       total_ = total;
       progress_.reset();
       progress_ = std::make_unique<Progress>(ProgressOptions{
-          .label = "train", .total = total, .start = first_step_ * per_step, .out = options_.out});
+          .label = options_.label, .total = total, .start = first_step_ * per_step, .out = options_.out});
     }
     std::string fields = fmt::format("step {} | loss {:.3f} | {:.2f} bits/byte", with_commas(report.step),
                                      smooth_, smooth_ * bits_per_byte_of_a_nat());
     progress_->update(report.step * per_step, fields);
-    if (report.validation_bits_per_byte >= 0)
+    if (report.validation_bits_per_byte >= 0 && options_.tell_validation)
       progress_->print(fmt::format("step {}: {:.3f} bits per byte on the validation text",
                                    with_commas(report.step), report.validation_bits_per_byte));
     if (trainer_.broken_steps() > 0)

@@ -13,6 +13,10 @@ struct SessionOptions {
   std::filesystem::path folder;
   double checkpoint_seconds = 60;  // besides config.checkpoint_every
   std::string sample_prompt;
+  std::string label = "train";        // of the live line
+  int64_t validation_tokens = 20000;  // looked at during training, 0: all; the end looks at all
+  int64_t validation_window = 0;      // Trainer::validate
+  bool tell_validation = true;        // a line for each
   std::FILE* out = stdout;
 };
 

@@ -12,6 +12,7 @@
 #include "eval/evaluate.h"
 #include "formats/checkpoint.h"
 #include "formats/safetensors.h"
+#include "models/cost.h"
 
 namespace aviary {
 namespace {
@@ -127,11 +128,13 @@ StepReport Trainer::step() {
   return report;
 }
 
-double Trainer::validate(int64_t tokens) {
+double Trainer::validate(int64_t tokens, int64_t window) {
   std::span<const int32_t> text = data_.validation;
   if (tokens > 0 && tokens < static_cast<int64_t>(text.size()))
     text = text.first(static_cast<size_t>(tokens));
   if (text.size() < 2) return -1;
+  if (window == 0 && token_cost(*model_).state_growth > 0) window = config_.context;
+  if (window > 0) return evaluate_windows(runner_, text, *tokenizer_, window).bits_per_byte();
   return evaluate(runner_, text, *tokenizer_, {}, validation_chunk).bits_per_byte();
 }
 

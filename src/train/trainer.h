@@ -42,8 +42,10 @@ class Trainer {
   void save(const std::filesystem::path& folder) const;
 
   StepReport step();
-  // Bits per byte on the validation text (its first `tokens`; 0: all), from a fresh state.
-  double validate(int64_t tokens = 0);
+  // Bits per byte on the validation text (its first `tokens`; 0: all), from a fresh state: the text as a
+  // whole, or, where `window` is above 0, in windows of so many tokens. A model whose state grows with the
+  // text knows only contexts as long as the trained ones: by default those are its windows.
+  double validate(int64_t tokens = 0, int64_t window = 0);
 
   int64_t steps_done() const { return step_; }
   // Another length of the run, not before what is done, whatever the time it takes.
