@@ -7,6 +7,7 @@
 #include <string>
 
 #include "formats/checkpoint.h"
+#include "models/family.h"
 #include "models/run.h"
 
 namespace aviary::cli {
@@ -24,6 +25,7 @@ Action add_convert(CLI::App& app);
 Action add_tokenize(CLI::App& app);
 Action add_detokenize(CLI::App& app);
 Action add_vocab(CLI::App& app);
+Action add_compare(CLI::App& app);
 
 // ---- What several commands share.
 
@@ -61,6 +63,12 @@ struct TokenizerFlags {
 // train_vocabulary (text/vocabulary_trainer.h) with a live line; empty when Ctrl-C stopped it.
 std::string learn_vocabulary(std::string_view text, int32_t size);
 
+// The registered versions, with parameters and states of models of these sizes.
+enum class ListForm : uint8_t { text, markdown, json };
+int list_versions(const FamilySizes& sizes, ListForm form);
+
+// 16 hex digits that tell one text from another.
+std::string hash_of(std::string_view text);
 // The bytes of a file, or of standard input for "-".
 std::string read_input(const std::string& path);
 

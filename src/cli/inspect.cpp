@@ -19,7 +19,8 @@ using Json = nlohmann::ordered_json;
 
 struct Flags {
   std::string path;
-  bool tensors = false, versions = false, json = false;
+  bool tensors = false, versions = false, json = false, markdown = false;
+  FamilySizes sizes;
 };
 
 // The types whose memory is told.
@@ -99,14 +100,6 @@ std::string value_of(const TensorFile& file, const char* key) {
 }
 
 std::string shape_of(const TensorEntry& tensor) { return fmt::format("[{}]", fmt::join(tensor.shape, ", ")); }
-
-int list_versions() {
-  fmt::print("{:<8} {:<16} {:>4}  {:<52} {}\n", "name", "title", "year", "recurrence", "source");
-  for (const ModelVersion* version : model_versions())
-    fmt::print("{:<8} {:<16} {:>4}  {:<52} {}\n", version->name, version->title, version->year,
-               version->recurrence, version->source);
-  return 0;
-}
 
 void print_json(const Inspection& found, const TensorFile& file) {
   const ModelConfig& config = found.config;
@@ -217,7 +210,10 @@ void print_tensors(const Inspection& found, const TensorFile& file) {
 }
 
 int inspect(const Flags& flags) {
-  if (flags.versions) return list_versions();
+  if (flags.versions)
+    return list_versions(flags.sizes, flags.json       ? ListForm::json
+                                      : flags.markdown ? ListForm::markdown
+                                                       : ListForm::text);
   const fs::path path = find_model(flags.path);
   const TensorFile file = read_tensor_file(path);
   const Inspection found = look_at(path, file);
@@ -238,8 +234,21 @@ Action add_inspect(CLI::App& command) {
       "model", flags->path,
       "A model or state file, a folder of Hugging Face, or the folder of a run (default: the newest run)");
   command.add_flag("--tensors", flags->tensors, "List every tensor with its statistics");
-  command.add_flag("--versions", flags->versions, "List the versions of RWKV that this program knows");
   command.add_flag("--json", flags->json, "Print JSON");
+  const std::string family = "The family";
+  auto* versions =
+      command.add_flag("--versions", flags->versions, "List the versions that this program knows")
+          ->group(family);
+  auto add_size = [&](const char* name, int64_t& value) {
+    command.add_option(name, value, "Of the models whose parameters are counted")
+        ->needs(versions)
+        ->capture_default_str()
+        ->group(family);
+  };
+  add_size("--layers", flags->sizes.layers);
+  add_size("--width", flags->sizes.width);
+  add_size("--vocabulary", flags->sizes.vocabulary);
+  command.add_flag("--markdown", flags->markdown, "As a table for documents")->needs(versions)->group(family);
   return [flags] { return inspect(*flags); };
 }
 

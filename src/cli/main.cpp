@@ -53,6 +53,7 @@ int run(int argc, char** argv) {
     commands.emplace_back(command, register_command(*command));
   };
   add("train", "Train a model on a text", cli::add_train);
+  add("compare", "Train members of the family on the same text, and a page about them", cli::add_compare);
   add("evaluate", "Loss, perplexity and bits per byte of a model on a text", cli::add_evaluate);
   add("generate", "Write text with a model", cli::add_generate);
   add("inspect", "Say what a model file is", cli::add_inspect);

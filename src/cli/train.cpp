@@ -18,6 +18,11 @@
 #include "train/trainer.h"
 
 namespace aviary::cli {
+
+std::string hash_of(std::string_view text) {
+  return fmt::format("{:016x}", XXH3_64bits(text.data(), text.size()));
+}
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -40,10 +45,6 @@ struct Flags {
 constexpr int64_t fewest_tokens = 32;       // of a text that is worth a run
 constexpr double minutes_by_default = 10;   // at most
 constexpr int64_t endless = 1'000'000'000;  // steps, when only the minutes count
-
-std::string hash_of(std::string_view text) {
-  return fmt::format("{:016x}", XXH3_64bits(text.data(), text.size()));
-}
 
 template <typename T>
 void override_with(const std::optional<T>& flag, T& value) {

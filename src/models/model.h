@@ -135,6 +135,7 @@ struct ModelVersion {
   int year;
   const char* recurrence;                  // one line
   const char* source;                      // paper or original
+  const char* news = "";                   // what it brought, one line
   std::vector<std::string> recipes;        // the default first
   std::vector<std::string> variants = {};  // other spellings
   // Names that end so are constants in the checkpoints of the original trainer, made anew from the sizes.

@@ -176,6 +176,7 @@ AVIARY_MODEL(rwkv4){
     .year = 2022,
     .recurrence = "A = e^-w A + e^k v, B = e^-w B + e^k, y = A / B, per channel",
     .source = "arXiv 2305.13048; RWKV-LM RWKV-v4neo, RWKV-v4",
+    .news = "a stable form of the average, a bonus for the current token, no clamp",
     .recipes = {"v4neo", "v4-original"},
     .buffers = {"att.att_mask", "tiny_mask"},
     .options = {"head_qk", "head_qk_max", "token_shift", "pre_ffn", "self_attention", "mish_glu",

@@ -260,6 +260,7 @@ AVIARY_MODEL(rwkv7){
     .year = 2025,
     .recurrence = "S = S diag(decay) + (S a) b^T + v k^T, per head",
     .source = "arXiv 2503.14456; RWKV-LM RWKV-v7/train_temp",
+    .news = "a generalized delta rule: the state forgets along one direction per token, at learned rates",
     .recipes = {"v7"},
     .options = {"head_qk", "head_qk_max", "token_shift"},
     .recognize = recognize,

@@ -103,6 +103,28 @@ TEST(Documents, EveryCommandLineNamesFlagsThatExist) {
   EXPECT_GE(commands, 3);
 }
 
+// Between <!-- aviary COMMAND --> and <!-- end --> stands what the command prints.
+TEST(Documents, GeneratedTablesAreWhatTheProgramPrints) {
+  int tables = 0;
+  for (const auto& entry : fs::directory_iterator(repository / "docs")) {
+    if (entry.path().extension() != ".md") continue;
+    const std::string page = read(entry.path()), begin = "<!-- aviary ", end = "<!-- end -->";
+    for (size_t at = 0; (at = page.find(begin, at)) != std::string::npos; ++at) {
+      const size_t command_end = page.find(" -->\n", at), table_end = page.find(end, at);
+      ASSERT_LT(command_end, table_end) << entry.path();
+      ASSERT_NE(table_end, std::string::npos) << entry.path() << " has a table without an end";
+      const std::string command = page.substr(at + begin.size(), command_end - at - begin.size());
+      const size_t table = command_end + std::string(" -->\n").size();
+      const Outcome outcome = run(repository, words_of(command));
+      expect_success(outcome);
+      EXPECT_EQ(page.substr(table, table_end - table), outcome.out)
+          << entry.path().filename() << ": put what this prints between the marks: aviary " << command;
+      ++tables;
+    }
+  }
+  EXPECT_GE(tables, 1);
+}
+
 TEST(Documents, AFlagOrCommandThatDoesNotExistIsNoticed) {
   const TestFolder folder;
   const std::string markdown =

@@ -1,0 +1,56 @@
+#include "compare/ledger.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/test_folder.h"
+#include "compare/comparison.h"
+
+namespace aviary {
+namespace {
+
+TEST(Ledger, IsReadAsItWasWritten) {
+  const TestFolder folder;
+  EXPECT_FALSE(read_ledger(folder.path()));
+  TrainConfig config;
+  config.model.version = "rwkv7";
+  write_ledger(folder.path(), {.asked = asked_of(config, true), .steps = 7, .plans = {{"a", {3, 4, 0.1}}}});
+  const auto ledger = read_ledger(folder.path());
+  ASSERT_TRUE(ledger);
+  EXPECT_EQ(ledger->asked, asked_of(config, true));
+  EXPECT_EQ(ledger->steps, 7);
+  EXPECT_EQ(ledger->plans.at("a").parameters, 3);
+  EXPECT_EQ(ledger->plans.at("a").training_bytes, 4);
+  EXPECT_EQ(ledger->plans.at("a").tokens_per_second, 0.1);
+}
+
+TEST(Ledger, NamesTheSettingThatDiffers) {
+  EXPECT_EQ(difference(R"({"a": 1, "b": "x"})", R"({"a": 1, "b": "x"})"), "");
+  EXPECT_EQ(difference(R"({"a": 1, "b": "x"})", R"({"a": 1, "b": "y"})"), R"(b is "x" there and "y" here)");
+  EXPECT_EQ(difference(R"({"a": 1})", R"({"a": 1, "b": 2})"), "b is null there and 2 here");
+  EXPECT_EQ(difference(R"({"a": 1, "b": 2})", R"({"a": 1})"), "b is 2 there and null here");
+  EXPECT_EQ(difference(R"({"a": {"b": 1}})", R"({"a": {"b": 2}})"), "b is 1 there and 2 here");
+  EXPECT_EQ(difference(R"({"text": "/here"})", R"({"text": "/there"})"), "");  // its hash counts
+}
+
+TEST(Ledger, AFolderOfSomethingElseIsLeftAlone) {
+  const TestFolder folder;
+  const std::string asked = asked_of({}, false);
+  EXPECT_EQ(open_comparison(folder / "new", asked).steps, 0);
+  write_ledger(folder.path(), {.asked = asked, .steps = 7, .plans = {}});
+  EXPECT_EQ(open_comparison(folder.path(), asked).steps, 7);
+  EXPECT_THROW(open_comparison(folder.path(), asked_of({}, true)), Error);
+  for (const char* content : {"", "{}", "[]", "{\"asked\": 3, \"steps\": \"x\", \"members\": {}}"}) {
+    const TestFolder damaged;
+    write_file_atomically(damaged / "compare.json", std::string_view(content));
+    EXPECT_THROW(open_comparison(damaged.path(), asked), Error) << content;
+  }
+  const TestFolder other;
+  write_file_atomically(other / "mine.txt", std::string_view("mine"));
+  EXPECT_THROW(open_comparison(other.path(), asked), Error);
+  EXPECT_THROW(open_comparison(other / "mine.txt", asked), Error);
+}
+
+}  // namespace
+}  // namespace aviary
