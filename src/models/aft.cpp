@@ -60,7 +60,7 @@ AVIARY_MODEL(aft){
     .source = "arXiv 2105.14103",
     .recipes = {"v1"},
     .buffers = {".attn.mask"},
-    .options = {"head_qk"},
+    .options = {"head_qk", "head_qk_max", "small_init_emb", "ffn_gate", "ffn_relu_squared"},
     .recognize = recognize,
     .complete = [](ModelConfig config) { return complete_rwkv1(std::move(config), 0, 3); },
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

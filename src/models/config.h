@@ -23,13 +23,16 @@ struct ModelConfig {
   int64_t rank_decay = 0, rank_a = 0, rank_v = 0, rank_gate = 0, rank_mix = 0;
 
   // Options, off at 0; a version takes those it names (model_options()).
-  int64_t head_qk = 0;         // width of Head-QK: the output copies tokens that it attends to
-  int64_t head_qk_max = 0;     // of a repeated token counts the largest weight, not the sum
-  int64_t pre_ffn = 0;         // block 0 has a second channel mix instead of time mixing
-  int64_t self_attention = 0;  // attention beside time mixing
-  int64_t mish_glu = 0;        // channel mixing is gated by mish instead of a receptance
-  int64_t tiny_att_dim = 0;    // width of tiny attention
-  int64_t tiny_att_layer = 0;  // the block behind which it stands
+  int64_t head_qk = 0;           // width of Head-QK: the output copies tokens that it attends to
+  int64_t head_qk_max = 0;       // of a repeated token counts the largest weight, not the sum
+  int64_t pre_ffn = 0;           // block 0 has a second channel mix instead of time mixing
+  int64_t self_attention = 0;    // attention beside time mixing
+  int64_t mish_glu = 0;          // channel mixing is gated by mish instead of a receptance
+  int64_t small_init_emb = 0;    // the embedding starts tiny, and a layer norm follows it
+  int64_t ffn_gate = 0;          // a receptance in the channel mixing of an attention model
+  int64_t ffn_relu_squared = 0;  // squared ReLU there instead of GeGLU
+  int64_t tiny_att_dim = 0;      // width of tiny attention
+  int64_t tiny_att_layer = 0;    // the block behind which it stands
   // How many tokens above the channels look in token shifts: "2", or "4,2,1" for as many equal parts of the
   // channels. Empty: as the version does.
   std::string token_shift{};

@@ -86,7 +86,7 @@ AVIARY_MODEL(mha_pro){
     .source = "RWKV-LM RWKV-v1; arXiv 2003.02436",
     .recipes = {"v1"},
     .buffers = {".attn.mask"},
-    .options = {"head_qk", "token_shift"},
+    .options = {"head_qk", "head_qk_max", "token_shift", "small_init_emb"},
     .recognize = recognize,
     .complete = [](ModelConfig config) { return complete_rwkv1(std::move(config), 4, 2.5); },
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

@@ -77,7 +77,7 @@ AVIARY_MODEL(mha_rotary){
     .source = "RWKV-LM RWKV-v1; arXiv 1706.03762, 2104.09864, 2002.05202",
     .recipes = {"v1"},
     .buffers = {".attn.mask"},
-    .options = {"head_qk"},
+    .options = {"head_qk", "head_qk_max", "small_init_emb", "ffn_gate", "ffn_relu_squared"},
     .recognize = recognize,
     .complete = [](ModelConfig config) { return complete_rwkv1(std::move(config), 4, 3); },
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
@@ -94,7 +94,7 @@ AVIARY_MODEL(mha_rotary_shift){
     .source = "RWKV-LM RWKV-v1",
     .recipes = {"v1"},
     .buffers = {".attn.mask"},
-    .options = {"head_qk", "token_shift"},
+    .options = {"head_qk", "head_qk_max", "token_shift", "small_init_emb", "ffn_gate", "ffn_relu_squared"},
     .twin = "mha_rotary",
     .recognize = [](const ShapeMap&) -> std::optional<ModelConfig> { return {}; },
     .complete = [](ModelConfig config) { return complete_rwkv1(std::move(config), 4, 3); },

@@ -67,6 +67,10 @@ class Model {
   // The state of a token shift.
   size_t add_shift_state(const std::string& name);
 
+  // SmallInitEmb: the embedding starts within 1e-4 of 0; the returned norm "ln0" is to follow it, in versions
+  // that have none there.
+  Norm add_small_embedding(const std::string& embedding);
+
   // For versions that cannot look at more tokens than so many.
   void limit_context(int64_t tokens) {
     context_limit_ = tokens;

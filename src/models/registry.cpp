@@ -68,6 +68,11 @@ size_t Model::add_shift_state(const std::string& name) {
   return add_state({name, {std::max(1, *std::max_element(shift_.begin(), shift_.end())), C}});
 }
 
+Norm Model::add_small_embedding(const std::string& embedding) {
+  parameters_.find(embedding)->spec.initialize = init::uniform(1e-4);
+  return add_norm("ln0");
+}
+
 void Model::add_head_qk(int64_t width, bool biased, Initializer init_q, Initializer init_k) {
   auto bias = [&](const char* name) {
     return biased ? &parameters_.add({name, {width}, init::constant(0)}) : nullptr;

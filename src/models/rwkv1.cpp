@@ -76,7 +76,7 @@ AVIARY_MODEL(rwkv1){
     .recurrence = "y_t = sum of w(t - u) a_u b_t e^k v / sum of e^k, per channel, w per head",
     .source = "RWKV-LM RWKV-v1",
     .recipes = {"v1"},
-    .options = {"head_qk", "token_shift"},
+    .options = {"head_qk", "head_qk_max", "token_shift", "small_init_emb"},
     .recognize = recognize,
     .complete = [](ModelConfig config) { return complete_rwkv1(std::move(config), 1, 2.5); },
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

@@ -15,6 +15,7 @@ Rwkv1Skeleton::Rwkv1Skeleton(const ModelConfig& config, Dtype dtype, Kind kind)
 
 Var Rwkv1Skeleton::hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) {
   Var x = embedding(c, *tok_emb_, tokens);  // [N, C]
+  if (ln0_) x = layer_norm(c, x, *ln0_);
   for (size_t layer = 0; layer < blocks_.size(); ++layer) {
     Block& block = blocks_[layer];
     x = attention(c, layer, layer_norm(c, x, block.ln1), x, state);
@@ -25,12 +26,13 @@ Var Rwkv1Skeleton::hidden(Context& c, std::span<const int32_t> tokens, std::span
 
 Var Rwkv1Skeleton::mix_channels(Context& c, Mlp& p, Var x, const Var& residual, std::span<Var> state) {
   if (kind_.shift) x = token_shift(c, x, state[p.x_state]);
-  Var k = activate(c, kind_.rwkv ? Activation::mish : Activation::gelu, linear(c, x, p.key));  // [N, F]
-  Var v = linear(c, x, p.value);                                                               // [N, F]
-  if (!kind_.rwkv) return residual_linear(c, Branch::ffn, residual, mul(c, k, v), p.weight);
-  Var r = linear(c, x, *p.receptance);
-  v = linear(c, mul(c, k, v), p.weight);
-  return residual_gate(c, Branch::ffn, residual, r, v);
+  Var k = linear(c, x, p.key);  // [N, F]
+  if (p.value)
+    k = mul(c, activate(c, kind_.rwkv ? Activation::mish : Activation::gelu, k), linear(c, x, *p.value));
+  else
+    k = activate(c, Activation::relu_squared, k);
+  if (!p.receptance) return residual_linear(c, Branch::ffn, residual, k, p.weight);
+  return residual_gate(c, Branch::ffn, residual, linear(c, x, *p.receptance), linear(c, k, p.weight));
 }
 
 // ---- The table of parameters, with the initialization of the original trainer.
@@ -51,11 +53,12 @@ Affine Rwkv1Skeleton::add_affine(const std::string& name, int64_t rows, int64_t 
 Rwkv1Skeleton::Mlp Rwkv1Skeleton::add_mlp(const std::string& name) {
   const int64_t C = config_.n_embd, F = config_.dim_ffn;
   Mlp mlp{.key = add_affine(name + "key", F, C),
-          .value = add_affine(name + "value", F, C),
           .weight = add_affine(name + "weight", C, F, true),
+          .value = {},
           .receptance = {},
           .x_state = kind_.shift ? add_token_shift(name + "x") : 0};
-  if (kind_.rwkv) mlp.receptance.emplace(add_affine(name + "receptance", C, C, true));
+  if (!config_.ffn_relu_squared) mlp.value.emplace(add_affine(name + "value", F, C));
+  if (kind_.rwkv || config_.ffn_gate) mlp.receptance.emplace(add_affine(name + "receptance", C, C, true));
   return mlp;
 }
 
@@ -88,6 +91,11 @@ std::optional<ModelConfig> recognize_rwkv1(const ShapeMap& shapes, const char* v
                      .dim_att = find_size(shapes, "blocks.0.attn.key.weight", 0),
                      .dim_ffn = find_size(shapes, "blocks.0.mlp.key.weight", 0),
                      .ctx_len = find_size(shapes, "time_out", 1)};
+  config.small_init_emb = find_shape(shapes, "ln0.weight") != nullptr;
+  if (model_version(version).takes("ffn_gate")) {
+    config.ffn_gate = find_shape(shapes, "blocks.0.mlp.receptance.weight") != nullptr;
+    config.ffn_relu_squared = find_shape(shapes, "blocks.0.mlp.value.weight") == nullptr;
+  }
   for (int64_t size : {config.n_embd, config.dim_att, config.dim_ffn, config.ctx_len})
     if (size == 0) return {};
   return config;

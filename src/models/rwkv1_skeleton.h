@@ -41,8 +41,9 @@ class Rwkv1Skeleton : public Model {
 
  private:
   struct Mlp {
-    Affine key, value, weight;  // [F, C], [F, C], [C, F]
-    std::optional<Affine> receptance;
+    Affine key, weight;                // [F, C], [C, F]
+    std::optional<Affine> value;       // [F, C]; without it, squared ReLU
+    std::optional<Affine> receptance;  // [C, C]
     size_t x_state;
   };
   struct Block {
@@ -62,7 +63,7 @@ class Rwkv1Skeleton : public Model {
   int64_t depth_;                   // the longest
   Weight *time_out_, *tok_emb_, *head_;
   std::vector<Block> blocks_;
-  std::optional<Norm> ln_f_;
+  std::optional<Norm> ln0_, ln_f_;
 };
 
 // Fills in what the config leaves open; throws Error for sizes that cannot be. heads_of: a head's size must
@@ -79,6 +80,7 @@ void Rwkv1Skeleton::build(AddAttention add_attention) {
   time_out_ = &add_vector("time_out", {1, L, 1}, 1);
   tok_emb_ = &parameters_.add(
       {"tok_emb.weight", {V, C}, kind_.orthogonal ? init::orthogonal(emb_gain) : start_of(V, C, 1)});
+  if (config_.small_init_emb) ln0_.emplace(add_small_embedding("tok_emb.weight"));
   for (int64_t layer = 0; layer < config_.n_layer; ++layer) {
     const std::string block = fmt::format("blocks.{}.", layer);
     const Norm ln1 = add_norm(block + "ln1"), ln2 = add_norm(block + "ln2");

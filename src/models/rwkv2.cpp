@@ -108,7 +108,8 @@ ChannelMix add_channel_mix(BlockTable& table, const std::string& name, Branch br
 Rwkv2::Rwkv2(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
   const int64_t C = config.n_embd, V = config.vocab_size;
   const double small = 1e-4 * std::sqrt(static_cast<double>(std::max(V, C)));
-  emb_ = &parameters_.add({"emb.weight", {V, C}, init::orthogonal(small)});
+  emb_ = &parameters_.add(
+      {"emb.weight", {V, C}, config.small_init_emb ? init::uniform(1e-4) : init::orthogonal(small)});
   for (int64_t layer = 0; layer < config.n_layer; ++layer) {
     BlockTable table(*this, layer);
     Norm ln1 = table.norm("ln1"), ln2 = table.norm("ln2");
@@ -154,7 +155,7 @@ AVIARY_MODEL(rwkv2){
     .recurrence = "A = e^-w A + e^k v, B = e^-w B + e^k, y = A / (B + epsilon), per channel",
     .source = "RWKV-LM RWKV-v2-RNN",
     .recipes = {"v2"},
-    .options = {"head_qk", "head_qk_max", "token_shift", "pre_ffn"},
+    .options = {"head_qk", "head_qk_max", "token_shift", "pre_ffn", "small_init_emb"},
     .recognize = recognize,
     .complete = complete,
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

@@ -77,7 +77,8 @@ Rwkv3TimeMix add_time_mix(BlockTable& table) {
 Rwkv3::Rwkv3(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
   const int64_t C = config.n_embd, V = config.vocab_size;
   const double small = 1e-4 * std::sqrt(static_cast<double>(std::max(V, C)));
-  emb_ = &parameters_.add({"emb.weight", {V, C}, init::orthogonal(small)});
+  emb_ = &parameters_.add(
+      {"emb.weight", {V, C}, config.small_init_emb ? init::uniform(1e-4) : init::orthogonal(small)});
   for (int64_t layer = 0; layer < config.n_layer; ++layer) {
     BlockTable table(*this, layer);
     if (layer == 0) ln0_.emplace(table.norm("ln0"));
@@ -127,7 +128,7 @@ AVIARY_MODEL(rwkv3){
     .recurrence = "A = e^-w A + e^k v, B = e^-w B + e^k, y = A / (B + epsilon), per channel",
     .source = "RWKV-LM RWKV-v3",
     .recipes = {"v3"},
-    .options = {"head_qk", "head_qk_max", "token_shift", "pre_ffn"},
+    .options = {"head_qk", "head_qk_max", "token_shift", "pre_ffn", "small_init_emb"},
     .recognize = recognize,
     .complete = complete,
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

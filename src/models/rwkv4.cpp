@@ -111,10 +111,11 @@ Rwkv4Block add_block(BlockTable& table, int64_t layer) {
 Rwkv4::Rwkv4(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
   const int64_t C = config.n_embd, V = config.vocab_size;
   const double small = 1e-4 * std::sqrt(static_cast<double>(std::max(V, C)));
-  emb_ = &parameters_.add(
-      {"emb.weight",
-       {V, C},
-       config.recipe == "v4-original" ? init::orthogonal(small) : init::uniform(neo_learning_rate)});
+  emb_ = &parameters_.add({"emb.weight",
+                           {V, C},
+                           config.small_init_emb            ? init::uniform(1e-4)
+                           : config.recipe == "v4-original" ? init::orthogonal(small)
+                                                            : init::uniform(neo_learning_rate)});
   for (int64_t layer = 0; layer < config.n_layer; ++layer) {
     BlockTable table(*this, layer);
     if (layer == 0) ln0_.emplace(table.norm("ln0"));
@@ -180,7 +181,7 @@ AVIARY_MODEL(rwkv4){
     .recipes = {"v4neo", "v4-original"},
     .buffers = {"att.att_mask", "tiny_mask"},
     .options = {"head_qk", "head_qk_max", "token_shift", "pre_ffn", "self_attention", "mish_glu",
-                "tiny_att_dim", "tiny_att_layer"},
+                "tiny_att_dim", "tiny_att_layer", "small_init_emb"},
     .recognize = recognize,
     .complete = complete,
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
