@@ -132,10 +132,12 @@ TEST_P(Laws, GradientsAreThoseOfTheWholeModel) {
         State now = start;
         return runner.loss(tokens, targets, sequences, now);
       };
-      const double step = 1e-5,
+      // The largest of several weights changes places somewhere: a short step rarely meets that.
+      const double step = model->config().head_qk_max ? 1e-7 : 1e-5,
                    numeric = (loss_at(values[i] + step) - loss_at(values[i] - step)) / (2 * step);
       loss_at(values[i]);
-      EXPECT_NEAR(numeric, analytic[i], 1e-5 * scale + 1e-9) << parameter.spec.name << " element " << i;
+      EXPECT_NEAR(numeric, analytic[i], 1e-5 * scale + 1e-14 / step)
+          << parameter.spec.name << " element " << i;
     }
     from_host(values, parameter.weight.value());
   }

@@ -91,10 +91,14 @@ std::optional<ModelConfig> recognize_rwkv1(const ShapeMap& shapes, const char* v
                      .dim_att = find_size(shapes, "blocks.0.attn.key.weight", 0),
                      .dim_ffn = find_size(shapes, "blocks.0.mlp.key.weight", 0),
                      .ctx_len = find_size(shapes, "time_out", 1)};
-  config.small_init_emb = find_shape(shapes, "ln0.weight") != nullptr;
+  // Of each, one of its two tensors tells that both should be there.
+  auto has = [&](const std::string& name) {
+    return find_shape(shapes, name + ".weight") || find_shape(shapes, name + ".bias");
+  };
+  config.small_init_emb = has("ln0");
   if (model_version(version).takes("ffn_gate")) {
-    config.ffn_gate = find_shape(shapes, "blocks.0.mlp.receptance.weight") != nullptr;
-    config.ffn_relu_squared = find_shape(shapes, "blocks.0.mlp.value.weight") == nullptr;
+    config.ffn_gate = has("blocks.0.mlp.receptance");
+    config.ffn_relu_squared = !has("blocks.0.mlp.value");
   }
   for (int64_t size : {config.n_embd, config.dim_att, config.dim_ffn, config.ctx_len})
     if (size == 0) return {};
