@@ -57,8 +57,9 @@ Var append_history(Context& c, const Var& x, Var& history) {
             "append_history: {} rows behind {} need more than the capacity of {}", c.sequences.length(s),
             positions[s], capacity);
   }
-  const Call call{x, history, c.result_like(history), &c.sequences, positions};
-  copy(history.value, call.after.value);
+  // Without a tape nobody needs what was there before: the rows are written where they belong.
+  const Call call{x, history, c.tape ? c.result_like(history) : history, &c.sequences, positions};
+  if (c.tape) copy(history.value, call.after.value);
   for_new_rows(call, x.value, call.after.value, [](const Tensor& from, const Tensor& to) { copy(from, to); });
   if (c.tape) c.tape->record({call.after}, [call](Tape& tape) { backward(tape, call); });
   return history = call.after;

@@ -206,5 +206,19 @@ TEST(AppendHistory, PutsRowsBehindThoseThatAreThere) {
   check_operator(op);
 }
 
+TEST(AppendHistory, WithoutATapeUsesTheMemoryThatIsThere) {
+  Arena arena;
+  const Sequences sequences = Sequences::uniform(1, 1);
+  Context c{arena, sequences};
+  const std::vector<int64_t> positions{1};
+  c.positions = positions;
+  Var x = c.result({1, 2}, Dtype::f32), history = c.result({1, 3, 2}, Dtype::f32);
+  from_host({7, 8}, x.value);
+  from_host({1, 2, 0, 0, 0, 0}, history.value);
+  const void* memory = history.value.data();
+  EXPECT_EQ(append_history(c, x, history).value.data(), memory);
+  EXPECT_EQ(to_host(history.value), (std::vector<double>{1, 2, 7, 8, 0, 0}));
+}
+
 }  // namespace
 }  // namespace aviary

@@ -165,7 +165,7 @@ struct Rwkv7Output {
 Var rwkv7_output(Context& c, int64_t heads, const Rwkv7Output& arguments, double epsilon = 64e-5);
 
 // Puts the rows of x [N, C] behind the history [S, capacity, C] of their sequences, which has room for them;
-// returns the new history, which `history` becomes.
+// returns the new history, which `history` becomes. Without a tape, that is the memory of the old one.
 Var append_history(Context& c, const Var& x, Var& history);
 
 // The first 2 F columns of every head, turned by the angles position * frequencies [F]: column i against

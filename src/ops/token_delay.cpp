@@ -1,38 +1,41 @@
 // Token shift without the mixing: every channel sees a row that is its own number of tokens above.
 //   y[t, i] = x[t - d_i, i], from the state [S, D, C] (the last D rows, oldest first) where t < d_i
 //   dx[t, i] = dy[t + d_i, i], dstate likewise
+#include <algorithm>
+
 #include "base/threads.h"
 #include "ops/ops.h"
 
 namespace aviary {
 namespace {
 
+// Channels side by side that look equally far.
+struct Part {
+  int64_t channel, count, distance;
+};
+
 struct Call {
   Var x, state, y, next_state;
   const Sequences* sequences;
-  const int32_t* distances;  // [C]
+  std::span<const Part> parts;
 };
 
-// Calls body(element of y, element of x or null, element of the state or null) for every element of a
-// sequence whose source is in x or in the state; with `last`, for the elements of the next state instead of
-// y.
+// Calls body(first element of y, of x or -1, of the state or -1, count) for every part of every row of a
+// sequence; with `last`, for those of the next state instead of y.
 template <typename Body>
-void for_elements(const Call& call, int64_t s, bool last, Body body) {
+void for_parts(const Call& call, int64_t s, bool last, Body body) {
   const int64_t cols = call.x.cols(), depth = call.state.shape()[1], begin = call.sequences->begin(s),
                 length = call.sequences->length(s);
-  auto visit = [&](int64_t to, int64_t t, int64_t i) {  // row t of the sequence; negative: of the state
+  auto visit = [&](int64_t to, int64_t t, int64_t channel, int64_t count) {  // t < 0: a row of the state
     if (t >= 0)
-      body(to, (begin + t) * cols + i, int64_t{-1});
+      body(to + channel, (begin + t) * cols + channel, int64_t{-1}, count);
     else
-      body(to, int64_t{-1}, (s * depth + depth + t) * cols + i);
+      body(to + channel, int64_t{-1}, (s * depth + depth + t) * cols + channel, count);
   };
-  if (last) {
-    for (int64_t j = 0; j < depth; ++j)
-      for (int64_t i = 0; i < cols; ++i) visit((s * depth + j) * cols + i, length - depth + j, i);
-    return;
-  }
-  for (int64_t t = 0; t < length; ++t)
-    for (int64_t i = 0; i < cols; ++i) visit((begin + t) * cols + i, t - call.distances[i], i);
+  for (int64_t j = 0; last && j < depth; ++j) visit((s * depth + j) * cols, length - depth + j, 0, cols);
+  for (int64_t t = 0; !last && t < length; ++t)
+    for (const Part& part : call.parts)
+      visit((begin + t) * cols, t - part.distance, part.channel, part.count);
 }
 
 template <typename T>
@@ -42,11 +45,16 @@ void forward(const Call& call) {
     for (int64_t s = first; s < end; ++s)
       for (bool last : {false, true}) {
         T* y = (last ? call.next_state : call.y).value.as<T>();
-        for_elements(call, s, last, [&](int64_t to, int64_t of_x, int64_t of_state) {
-          y[to] = of_x >= 0 ? x[of_x] : state[of_state];
+        for_parts(call, s, last, [&](int64_t to, int64_t of_x, int64_t of_state, int64_t count) {
+          std::copy_n(of_x >= 0 ? x + of_x : state + of_state, count, y + to);
         });
       }
   });
+}
+
+template <typename T>
+void add_to(const T* from, int64_t count, T* to) {
+  for (int64_t i = 0; i < count; ++i) to[i] += from[i];
 }
 
 template <typename T>
@@ -57,12 +65,25 @@ void backward(Tape& tape, const Call& call) {
       for (bool last : {false, true}) {
         const T* dy = (last ? call.next_state : call.y).gradient->tensor.as<T>();
         if (!dy) continue;
-        for_elements(call, s, last, [&](int64_t to, int64_t of_x, int64_t of_state) {
-          if (of_x >= 0 && dx) dx[of_x] += dy[to];
-          if (of_state >= 0 && dstate) dstate[of_state] += dy[to];
+        for_parts(call, s, last, [&](int64_t to, int64_t of_x, int64_t of_state, int64_t count) {
+          if (of_x >= 0 && dx) add_to(dy + to, count, dx + of_x);
+          if (of_state >= 0 && dstate) add_to(dy + to, count, dstate + of_state);
         });
       }
   });
+}
+
+// Valid until the arena is reset.
+std::span<const Part> parts_of(Context& c, std::span<const int32_t> distances) {
+  const auto bytes = static_cast<int64_t>(distances.size() * sizeof(Part));
+  auto* parts = static_cast<Part*>(c.arena.allocate(bytes));
+  size_t count = 0;
+  for (size_t i = 0; i < distances.size(); ++i) {
+    if (i == 0 || distances[i] != distances[i - 1])
+      parts[count++] = {static_cast<int64_t>(i), 0, distances[i]};
+    ++parts[count - 1].count;
+  }
+  return {parts, count};
 }
 
 }  // namespace
@@ -77,7 +98,7 @@ Var token_delay(Context& c, const Var& x, Var& state, std::span<const int32_t> d
   for (int32_t distance : distances)
     require(distance >= 0 && distance <= state.shape()[1],
             "token_delay: a distance of {}, but the state holds {} rows", distance, state.shape()[1]);
-  const Call call{x, state, c.result_like(x), c.result_like(state), &c.sequences, distances.data()};
+  const Call call{x, state, c.result_like(x), c.result_like(state), &c.sequences, parts_of(c, distances)};
   const bool exact = x.dtype() == Dtype::f64;
   exact ? forward<double>(call) : forward<float>(call);
   if (c.tape)
