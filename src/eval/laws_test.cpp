@@ -113,7 +113,9 @@ TEST_P(Laws, GradientsAreThoseOfTheWholeModel) {
     targets.push_back(static_cast<int32_t>(random.below(11)));
   }
   State start = runner.new_state(3);
-  runner.logits(tokens, sequences, start, Runner::Rows::last);  // a state that is not the first one
+  std::vector<int32_t> others;  // than the tokens: equal ones would tie where the largest counts
+  for (int32_t token : tokens) others.push_back((token + 1) % 11);
+  runner.logits(others, sequences, start, Runner::Rows::last);  // a state that is not the first one
   State state = start;
   runner.loss_and_gradients(tokens, targets, sequences, state, {});
   for (Parameter& parameter : model->parameters()) {
@@ -132,12 +134,10 @@ TEST_P(Laws, GradientsAreThoseOfTheWholeModel) {
         State now = start;
         return runner.loss(tokens, targets, sequences, now);
       };
-      // The largest of several weights changes places somewhere: a short step rarely meets that.
-      const double step = model->config().head_qk_max ? 1e-7 : 1e-5,
+      const double step = 1e-5,
                    numeric = (loss_at(values[i] + step) - loss_at(values[i] - step)) / (2 * step);
       loss_at(values[i]);
-      EXPECT_NEAR(numeric, analytic[i], 1e-5 * scale + 1e-14 / step)
-          << parameter.spec.name << " element " << i;
+      EXPECT_NEAR(numeric, analytic[i], 1e-5 * scale + 1e-9) << parameter.spec.name << " element " << i;
     }
     from_host(values, parameter.weight.value());
   }
