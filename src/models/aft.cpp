@@ -58,6 +58,7 @@ AVIARY_MODEL(aft){
     .year = 2021,
     .recurrence = "y_t = sum of e^(k_u + w[t, u]) v_u / sum of e^(k_u + w[t, u]), per channel",
     .source = "arXiv 2105.14103",
+    .news = "attention without products of queries and keys: a learned weight for every pair of positions",
     .recipes = {"v1"},
     .buffers = {".attn.mask"},
     .options = {"head_qk", "head_qk_max", "small_init_emb", "ffn_gate", "ffn_relu_squared"},

@@ -84,6 +84,8 @@ AVIARY_MODEL(mha_pro){
     .year = 2021,
     .recurrence = "rotary attention, weights times w(t - u) a_u b_t and mixed among heads, token shift",
     .source = "RWKV-LM RWKV-v1; arXiv 2003.02436",
+    .news =
+        "attention with what RWKV-1 has: token shift, weights of time, its channel mixing; and mixed heads",
     .recipes = {"v1"},
     .buffers = {".attn.mask"},
     .options = {"head_qk", "head_qk_max", "token_shift", "small_init_emb"},

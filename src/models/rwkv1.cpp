@@ -75,6 +75,7 @@ AVIARY_MODEL(rwkv1){
     .year = 2021,
     .recurrence = "y_t = sum of w(t - u) a_u b_t e^k v / sum of e^k, per channel, w per head",
     .source = "RWKV-LM RWKV-v1",
+    .news = "AFT in heads, with weights by distance; a receptance, token shift, channel mixing, Head-QK",
     .recipes = {"v1"},
     .options = {"head_qk", "head_qk_max", "token_shift", "small_init_emb"},
     .recognize = recognize,

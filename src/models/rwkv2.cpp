@@ -154,6 +154,7 @@ AVIARY_MODEL(rwkv2){
     .year = 2022,
     .recurrence = "A = e^-w A + e^k v, B = e^-w B + e^k, y = A / (B + epsilon), per channel",
     .source = "RWKV-LM RWKV-v2-RNN",
+    .news = "weights that fade by a constant factor: the model is a recurrent network",
     .recipes = {"v2"},
     .options = {"head_qk", "head_qk_max", "token_shift", "pre_ffn", "small_init_emb"},
     .recognize = recognize,

@@ -127,6 +127,7 @@ AVIARY_MODEL(rwkv3){
     .year = 2022,
     .recurrence = "A = e^-w A + e^k v, B = e^-w B + e^k, y = A / (B + epsilon), per channel",
     .source = "RWKV-LM RWKV-v3",
+    .news = "r, k and v have their own token shifts; a layer norm behind the embedding",
     .recipes = {"v3"},
     .options = {"head_qk", "head_qk_max", "token_shift", "pre_ffn", "small_init_emb"},
     .recognize = recognize,

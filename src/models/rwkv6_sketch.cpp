@@ -152,6 +152,7 @@ AVIARY_MODEL(rwkv6_sketch){
     .year = 2023,
     .recurrence = "as RWKV-5.2; token shift mixes as each token says",
     .source = "README of RWKV-LM",
+    .news = "a low-rank map of the token for every token shift",
     .recipes = {"v5"},
     .options = {"head_qk", "head_qk_max", "token_shift"},
     .recognize = recognize,

@@ -66,6 +66,7 @@ AVIARY_MODEL(rwkv7a){
     .year = 2025,
     .recurrence = "RWKV-7's; FFN keys times a matrix of the token",
     .source = "RWKV-LM RWKV-v7/rwkv_v7a_demo.py",
+    .news = "DeepEmbed: channel mixing looks up a matrix for the token",
     .recipes = {"v7"},
     .recognize = recognize,
     .complete = complete_rwkv7,

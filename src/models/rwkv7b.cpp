@@ -134,6 +134,7 @@ AVIARY_MODEL(rwkv7b){
     .year = 2025,
     .recurrence = "RWKV-7a's, and attention with capped scores",
     .source = "RWKV-LM RWKV-v7/rwkv_v7b_demo.py",
+    .news = "DeepEmbed attention beside time mixing",
     .recipes = {"v7"},
     .recognize = recognize,
     .complete = complete_rwkv7,

@@ -66,6 +66,7 @@ AVIARY_MODEL(rwkv8){
     .year = 2025,
     .recurrence = "RWKV-7's; FFN output times a row of the token",
     .source = "RWKV-LM RWKV-v7/rwkv_v8_rc00_demo.py",
+    .news = "DeepEmbed as a row: channel mixing is scaled by what is looked up for the token",
     .recipes = {"v7"},
     .recognize = recognize,
     .complete = complete_rwkv7,

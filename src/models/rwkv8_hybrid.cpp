@@ -129,6 +129,7 @@ AVIARY_MODEL(rwkv8_hybrid){
     .year = 2025,
     .recurrence = "RWKV-8's, and attention with capped scores",
     .source = "RWKV-LM RWKV-v7/rwkv_v8_rc00_hybrid_demo.py",
+    .news = "attention beside time mixing, its keys and values scaled by rows of the token",
     .recipes = {"v7"},
     .recognize = recognize,
     .complete = complete_rwkv7,

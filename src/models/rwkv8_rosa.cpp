@@ -122,6 +122,7 @@ AVIARY_MODEL(rwkv8_rosa){
     .year = 2025,
     .recurrence = "RWKV-7's, and the bit behind the longest match",
     .source = "RWKV-LM RWKV-v8/251024_rosaQKV_run.py",
+    .news = "ROSA: a layer that copies what followed the longest match",
     .recipes = {"v7"},
     .recognize = recognize,
     .complete = complete,
