@@ -21,14 +21,17 @@ std::string in_widths(int64_t numbers, int64_t width) {
 std::string text_of(const StateSize& size, int64_t width) {
   if (size.per_token == 0) return in_widths(size.fixed, width);
   const std::string history = in_widths(size.per_token, width) + " per token";
-  return size.fixed == 0 ? history : in_widths(size.fixed, width) + ", " + history;
+  return size.fixed == 0 ? history : in_widths(size.fixed, width) + " + " + history;
 }
 
-// "2 C per token; beside the layers 257 per token; at most ctx_len tokens"
+// "2 C + 2 C per token; beside the layers 257 per token; at most ctx_len tokens"
 std::string state_of(const FamilyMember& member, const FamilySizes& sizes) {
   std::string text = text_of(member.layer, sizes.width);
-  if (member.beside.fixed + member.beside.per_token > 0)
-    text += "; beside the layers " + text_of(member.beside, sizes.width);
+  const std::string beside = text_of(member.beside, sizes.width);
+  if (member.layer.fixed + member.layer.per_token == 0)
+    text = beside + " in all layers";
+  else if (member.beside.fixed + member.beside.per_token > 0)
+    text += "; beside the layers " + beside;
   if (member.context_limit > 0) text += "; at most ctx_len tokens";
   return text;
 }

@@ -18,7 +18,8 @@ FamilyMember family_member(const ModelVersion& version, const FamilySizes& sizes
   std::vector<StateSpec> layer, beside;
   for (const StateSpec& spec : model->state_specs()) {
     if (spec.name.starts_with(last)) layer.push_back(spec);
-    if (!spec.name.starts_with("blocks.")) beside.push_back(spec);
+    const bool is_text = spec.name == "window";  // the tokens themselves, where there is a context limit
+    if (!spec.name.starts_with("blocks.") && !is_text) beside.push_back(spec);
   }
   return {.version = &version,
           .parameters = model->parameters().count(),
