@@ -142,11 +142,15 @@ void print_sizes(const ModelConfig& config) {
   fmt::print("  layers {}, width {}", config.n_layer, config.n_embd);
   if (config.vocab_size) fmt::print(", vocabulary {}", with_commas(config.vocab_size));
   if (config.dim_ffn) fmt::print(", feed-forward {}", config.dim_ffn);
-  if (config.head_size) fmt::print(", {} heads of {}", config.n_embd / config.head_size, config.head_size);
+  const int64_t width = config.dim_att ? config.dim_att : config.n_embd;
+  if (config.head_size) fmt::print(", {} heads of {}", width / config.head_size, config.head_size);
   fmt::print("\n");
-  if (config.rank_decay)
-    fmt::print("  ranks: decay {}, a {}, v {}, gate {}\n", config.rank_decay, config.rank_a, config.rank_v,
-               config.rank_gate);
+  std::vector<std::string> ranks;
+  for (auto [name, rank] :
+       {std::pair("decay", config.rank_decay), std::pair("a", config.rank_a), std::pair("v", config.rank_v),
+        std::pair("gate", config.rank_gate), std::pair("mix", config.rank_mix)})
+    if (rank) ranks.push_back(fmt::format("{} {}", name, rank));
+  if (!ranks.empty()) fmt::print("  ranks: {}\n", fmt::join(ranks, ", "));
 }
 
 std::string tokenizer_line(const Inspection& found, const TensorFile& file) {

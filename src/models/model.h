@@ -123,8 +123,6 @@ using ShapeMap = std::vector<std::pair<std::string, Shape>>;
 const Shape* find_shape(const ShapeMap& shapes, std::string_view name);
 // Axis `axis` of a tensor; 0 when there is none.
 int64_t find_size(const ShapeMap& shapes, std::string_view name, int axis);
-// Whether a tensor's name contains `part`.
-bool has_name_with(const ShapeMap& shapes, std::string_view part);
 // The i of "blocks.<i>.", or of a number behind another prefix; -1 for other names.
 int64_t block_of(std::string_view name, std::string_view prefix = "blocks.");
 // 1 + the largest i of these; 0 when there is none.

@@ -149,11 +149,6 @@ const Shape* find_in_blocks(const ShapeMap& shapes, std::string_view name) {
   return nullptr;
 }
 
-bool has_name_with(const ShapeMap& shapes, std::string_view part) {
-  return std::any_of(shapes.begin(), shapes.end(),
-                     [&](const auto& entry) { return entry.first.find(part) != std::string::npos; });
-}
-
 int64_t block_of(std::string_view name, std::string_view prefix) {
   int64_t index = -1;
   if (!name.starts_with(prefix)) return -1;

@@ -247,8 +247,8 @@ namespace {
 
 // Its relatives have all of its tensors, and some more in every block.
 std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
-  for (const char* more : {".ffn.s_emb", ".ffn.enn.", ".qkv."})
-    if (has_name_with(shapes, more)) return {};
+  for (const char* more : {"ffn.s_emb.weight", "ffn.enn.weight", "qkv.qq.weight"})
+    if (find_in_blocks(shapes, more)) return {};
   return recognize_rwkv7("rwkv7", shapes);
 }
 

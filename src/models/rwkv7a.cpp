@@ -54,7 +54,7 @@ Rwkv7a::Rwkv7a(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dty
 }
 
 std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
-  if (!has_name_with(shapes, ".ffn.s_emb") || has_name_with(shapes, ".qkv.")) return {};
+  if (!find_in_blocks(shapes, "ffn.s_emb.weight") || find_in_blocks(shapes, "qkv.qq.weight")) return {};
   return recognize_rwkv7("rwkv7a", shapes);
 }
 

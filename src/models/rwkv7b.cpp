@@ -122,7 +122,7 @@ DeepEmbedAttention Rwkv7b::add_attention(const std::string& name) {
 }
 
 std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
-  if (!has_name_with(shapes, ".qkv.k_emb")) return {};
+  if (!find_in_blocks(shapes, "qkv.k_emb.weight")) return {};
   return recognize_rwkv7("rwkv7b", shapes);
 }
 

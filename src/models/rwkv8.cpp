@@ -54,7 +54,7 @@ Rwkv8::Rwkv8(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dtype
 }
 
 std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
-  if (!has_name_with(shapes, ".ffn.enn.") || has_name_with(shapes, ".qkv.")) return {};
+  if (!find_in_blocks(shapes, "ffn.enn.weight") || find_in_blocks(shapes, "qkv.qq.weight")) return {};
   return recognize_rwkv7("rwkv8", shapes);
 }
 

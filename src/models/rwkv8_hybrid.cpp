@@ -117,7 +117,7 @@ HybridAttention Rwkv8Hybrid::add_attention(const std::string& name) {
 }
 
 std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
-  if (!has_name_with(shapes, ".qkv.emm") && !has_name_with(shapes, ".qkv.ennk")) return {};
+  if (!find_in_blocks(shapes, "qkv.emm.weight")) return {};
   return recognize_rwkv7("rwkv8-hybrid", shapes);
 }
 

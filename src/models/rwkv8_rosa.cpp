@@ -104,7 +104,6 @@ ModelConfig complete(ModelConfig config) {
 }
 
 std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
-  if (!has_name_with(shapes, "rosa_qkv")) return {};
   std::optional<ModelConfig> config = recognize_rwkv7("rwkv8-rosa", shapes,
                                                       {.embedding = "e.weight",
                                                        .first_time_mix = "rwkv1.",
