@@ -17,9 +17,9 @@ struct Folder {
 };
 const Folder folders[] = {
     {"aft", "aft", {2, 16, 23, 48, 0}},
-    {"mha_pro", "mha-pro", {2, 16, 23, 40, 8}},
-    {"mha_rotary", "mha-rotary", {2, 16, 23, 48, 0}},
-    {"mha_rotary_shift", "mha-rotary", {2, 16, 23, 48, 0}},  // the same tensors
+    {"mha_pro", "mha_pro", {2, 16, 23, 40, 8}},
+    {"mha_rotary", "mha_rotary", {2, 16, 23, 48, 8}},
+    {"mha_rotary_shift", "mha_rotary", {2, 16, 23, 48, 8}},  // the same tensors
     {"rwkv-v1", "rwkv1", {2, 16, 23, 40, 8}},
     {"rwkv-v2", "rwkv2", {3, 16, 23, 64, 0}},
     {"rwkv-v2-ffnpre", "rwkv2", {3, 16, 23, 64, 0}},
