@@ -93,6 +93,9 @@ class PackedMatrix::Implementation {
   void pack_panel(int64_t p, const float* b, int64_t k_stride, int64_t n_stride) {
     const int64_t width = kernels_.panel_width, columns = std::min(width, n_ - p * width);
     b += p * width * n_stride;
+    if (dots_)
+      return pack_pairs(b, k_stride, n_stride, columns,
+                        reinterpret_cast<float*>(const_cast<std::byte*>(panel(p))));
     if (precision_ == Precision::bf16) {
       auto* pairs = reinterpret_cast<bf16*>(const_cast<std::byte*>(panel(p)));
       for (int64_t i = 0; i < k_; ++i)
@@ -106,6 +109,25 @@ class PackedMatrix::Implementation {
       for (int64_t j = 0; j < columns; ++j)
         for (int64_t i = first; i < std::min(k_, first + step); ++i)
           values[i * width + j] = b[i * k_stride + j * n_stride];
+  }
+
+  // A panel in bf16 on a CPU that rounds pairs itself.
+  void pack_pairs(const float* b, int64_t k_stride, int64_t n_stride, int64_t columns, float* panel) const {
+    const int64_t width = kernels_.panel_width;
+    if (n_stride == 1) {
+      for (int64_t i = 0; i < k_; i += 2, b += 2 * k_stride, panel += width)
+        dots_->pair_rows(b, i + 1 < k_ ? b + k_stride : nullptr, columns, panel);
+      return;
+    }
+    constexpr int64_t step = 32, widest = 32;
+    alignas(64) float pairs[widest][step];
+    for (int64_t first = 0; first < steps_; first += step) {
+      const int64_t count = std::min(step, steps_ - first);
+      for (int64_t j = 0; j < columns; ++j)
+        dots_->pair_columns(b + j * n_stride + 2 * first, std::min(2 * count, k_ - 2 * first), pairs[j]);
+      for (int64_t i = 0; i < count; ++i)
+        for (int64_t j = 0; j < columns; ++j) panel[(first + i) * width + j] = pairs[j][i];
+    }
   }
 
   void multiply_slice(const Input& in, const Output& out, int64_t first_panel, int64_t last_panel) const {
