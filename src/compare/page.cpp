@@ -26,7 +26,7 @@ p{margin:6px 0;max-width:900px}
 @media (max-width:900px){.figures{grid-template-columns:minmax(0,1fr)}}
 .figures svg{display:block;width:100%;height:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{padding:8px 10px;font-size:14px;text-align:right;border-top:1px solid var(--line);white-space:nowrap;vertical-align:top}
+th,td{padding:8px 9px;font-size:13.5px;text-align:right;border-top:1px solid var(--line);white-space:nowrap;vertical-align:top}
 thead th{border-top:0;font-size:12px;font-weight:600;color:var(--quiet);vertical-align:bottom}
 th small,td small{display:block;font-weight:400;color:var(--quiet);font-size:12px}
 th:first-child,td:first-child{text-align:left}
@@ -74,15 +74,15 @@ std::vector<Column> columns() {
   return {
       {"validation", "bits per byte", less, [](const auto& m) { return m.validation_bits_per_byte(); },
        [](double value) { return fmt::format("{:.4f}", value); }},
-      {"training loss", "nats per token", less, [](const auto& m) { return m.training_loss(); },
+      {"training loss", "nats/token", less, [](const auto& m) { return m.training_loss(); },
        [](double value) { return fmt::format("{:.4f}", value); }},
       {"parameters", "", neither, [](const auto& m) { return static_cast<double>(m.plan.parameters); },
        [](double value) { return with_commas(static_cast<int64_t>(value)); }},
-      {"training speed", "tokens per second", more, [](const auto& m) { return m.tokens_per_second(); },
+      {"training speed", "tokens/s", more, [](const auto& m) { return m.tokens_per_second(); },
        [](double value) { return with_commas(static_cast<int64_t>(value)); }},
       {"training time", "", less, [](const auto& m) { return m.log.empty() ? unknown : m.seconds(); },
        human_duration},
-      {"training memory", "peak", less,
+      {"memory", "training", less,
        [](const auto& m) {
          return m.plan.training_bytes > 0 ? static_cast<double>(m.plan.training_bytes) : unknown;
        },
@@ -91,10 +91,8 @@ std::vector<Column> columns() {
        bytes},
       {"state", "at 8k tokens", less, [](const auto& m) { return static_cast<double>(m.state_bytes(8192)); },
        bytes},
-      {"generation", "ms per token at 1k", less, [](const auto& m) { return generation_of(m, 0); },
-       milliseconds},
-      {"generation", "ms per token at 8k", less, [](const auto& m) { return generation_of(m, 1); },
-       milliseconds},
+      {"generation", "ms/token at 1k", less, [](const auto& m) { return generation_of(m, 0); }, milliseconds},
+      {"generation", "ms/token at 8k", less, [](const auto& m) { return generation_of(m, 1); }, milliseconds},
   };
 }
 
@@ -216,7 +214,7 @@ class Page {
   }
 
   void add_notes() {
-    add("<h2>How it was measured</h2>\n<ul>\n<li>The validation text are the last {} bytes of the text ({} "
+    add("<h2>How it was measured</h2>\n<ul>\n<li>The validation text is the last {} bytes of the text ({} "
         "tokens), read in windows of {} tokens that begin with a fresh state, as in training.</li>\n",
         with_commas(result_.validation_bytes), with_commas(result_.validation_tokens),
         result_.shared.context);
@@ -233,7 +231,7 @@ class Page {
     if (!limited.empty())
       add(" Models that are bound to the trained length ({} tokens) were measured within it: {}. Beyond it "
           "they "
-          "read their last {} tokens again for every token.",
+          "read their last {} tokens again for every token, and their states hold no more than these.",
           result_.shared.context, fmt::join(limited, ", "), result_.shared.context);
     add("</li>\n");
     for (const MemberResult& member : result_.members)
