@@ -105,13 +105,14 @@ std::string Progress::line(double now, bool last) const {
   if (options_.total > 0)
     text += fmt::format("{:.1f} %", 100.0 * static_cast<double>(done_) / static_cast<double>(options_.total));
   else
-    text += fmt::format("{} {}", with_commas(done_), options_.unit);
+    text += fmt::format("{} {}", with_commas(done_ / options_.unit_size), options_.unit);
   if (!fields_.empty()) text += " | " + fields_;
 
   double elapsed = now - started_;
   double work = last ? static_cast<double>(done_ - options_.start) : recent_work_;
   double time = last ? elapsed : recent_time_;
-  if (time > 0 && !options_.unit.empty()) text += " | " + human_rate(work / time, options_.unit);
+  if (time > 0 && !options_.unit.empty())
+    text += " | " + human_rate(work / time / static_cast<double>(options_.unit_size), options_.unit);
   text += " | " + human_duration(elapsed);
   if (!last && options_.total > done_ && work > 0)
     text +=

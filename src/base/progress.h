@@ -18,6 +18,7 @@ struct ProgressOptions {
   int64_t total = 0;                   // units of work in all; 0: unknown
   int64_t start = 0;                   // units done by earlier runs: in the percentage, not in the speed
   std::string unit = "tokens";         // of total, start and the speed; empty: no speed is shown
+  int64_t unit_size = 1;               // work in one unit as it is shown: 1,000,000 bytes in "MB"
   bool summary = true;                 // a last line even when the work was too short for any other
   std::FILE* out = stderr;             // not owned
   std::function<double()> clock = {};  // seconds, for tests; by default the steady clock

@@ -68,6 +68,20 @@ class Terminal {
   std::FILE* file_ = nullptr;
 };
 
+TEST(Progress, ShowsWorkInUnitsOfAnySize) {
+  PlainFile file;
+  double now = 0;
+  Progress progress({.label = "write",
+                     .total = 500'000'000,
+                     .unit = "MB",
+                     .unit_size = 1'000'000,
+                     .out = file.get(),
+                     .clock = [&] { return now; }});
+  now = 12.5;
+  progress.update(400'000'000);
+  EXPECT_EQ(file.text(), "write 80.0 % | 32 MB/s | 13 s, 3.1 s left\n");
+}
+
 TEST(Progress, WritesPlainLinesNowAndThenWhereThereIsNoTerminal) {
   PlainFile file;
   double now = 0;

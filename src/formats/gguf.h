@@ -32,6 +32,6 @@ TensorTable parse_gguf(Bytes bytes, const std::string& where);
 void write_gguf(const std::filesystem::path& path, const ModelConfig& config,
                 std::span<const StoredTensor> tensors,
                 const std::map<std::string, std::string>& metadata = {},
-                const Tokenizer* tokenizer = nullptr);
+                const Tokenizer* tokenizer = nullptr, const WriteProgress& progress = {});
 
 }  // namespace aviary

@@ -327,7 +327,7 @@ void write_padding(AtomicFile& file, uint64_t position) {
 
 void write_gguf(const std::filesystem::path& path, const ModelConfig& config,
                 std::span<const StoredTensor> tensors, const std::map<std::string, std::string>& metadata,
-                const Tokenizer* tokenizer) {
+                const Tokenizer* tokenizer, const WriteProgress& progress) {
   const std::string where = path.string();
   for (const StoredTensor& tensor : tensors) check(tensor, where);
   const LlamaArchitecture* llama = find_llama_architecture(config.version);
@@ -358,13 +358,19 @@ void write_gguf(const std::filesystem::path& path, const ModelConfig& config,
   raw(keys.count());
   head += keys.bytes();
   head += describe(pieces, where);
+  int64_t total = 0;
+  for (const Piece& piece : pieces) total += static_cast<int64_t>(bytes_of(piece, where));
   AtomicFile file(path);
   file.write(head);
   write_padding(file, head.size());
+  WriteCounter counter(progress, total);
   for (const Piece& piece : pieces) {
     TensorTable scratch;
     const StoredTensor stored = piece.make(scratch);
-    write_stored(stored, [&](Bytes bytes) { file.write(bytes); });
+    write_stored(stored, [&](Bytes bytes) {
+      file.write(bytes);
+      counter.add(bytes);
+    });
     write_padding(file, bytes_of(piece, where));
   }
   file.commit();

@@ -23,6 +23,7 @@ TensorTable parse_pth(Bytes bytes, const std::string& where);
 
 // Writes a state_dict that torch.load opens, in the zip form. Metadata has no place in it. Throws Error when
 // two tensors have the same name or a type is one that torch does not have.
-void write_pth(const std::filesystem::path& path, std::span<const StoredTensor> tensors);
+void write_pth(const std::filesystem::path& path, std::span<const StoredTensor> tensors,
+               const WriteProgress& progress = {});
 
 }  // namespace aviary

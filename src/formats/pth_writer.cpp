@@ -115,7 +115,8 @@ uint32_t crc_of(const StoredTensor& tensor) {
 
 }  // namespace
 
-void write_pth(const std::filesystem::path& path, std::span<const StoredTensor> tensors) {
+void write_pth(const std::filesystem::path& path, std::span<const StoredTensor> tensors,
+               const WriteProgress& progress) {
   std::unordered_set<std::string_view> names;
   for (const StoredTensor& tensor : tensors)
     require(names.insert(tensor.source.name).second, "{}: two tensors are named {}", path.string(),
@@ -123,10 +124,14 @@ void write_pth(const std::filesystem::path& path, std::span<const StoredTensor> 
   ZipWriter archive(path);
   archive.add("model/data.pkl", pickle_of(tensors, path));
   archive.add("model/byteorder", "little");
+  WriteCounter counter(progress, bytes_of(tensors));
   for (size_t i = 0; i < tensors.size(); ++i) {
     archive.begin(fmt::format("model/data/{}", i), static_cast<uint64_t>(tensors[i].bytes()),
                   crc_of(tensors[i]));
-    write_stored(tensors[i], [&](Bytes bytes) { archive.write(bytes); });
+    write_stored(tensors[i], [&](Bytes bytes) {
+      archive.write(bytes);
+      counter.add(bytes);
+    });
   }
   archive.add("model/version", "3\n");
   archive.commit();

@@ -285,7 +285,7 @@ TensorTable parse_safetensors(Bytes bytes, const std::string& where) {
 }
 
 void write_safetensors(const std::filesystem::path& path, std::span<const StoredTensor> tensors,
-                       const std::map<std::string, std::string>& metadata) {
+                       const std::map<std::string, std::string>& metadata, const WriteProgress& progress) {
   std::unordered_set<std::string_view> names{metadata_name};
   for (const StoredTensor& stored : tensors) {
     const TensorEntry& tensor = stored.source;
@@ -301,7 +301,12 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Stored
   AtomicFile file(path);
   file.write(std::as_bytes(std::span(&header_bytes, 1)));
   file.write(header);
-  for (const StoredTensor& tensor : tensors) write_stored(tensor, [&](Bytes bytes) { file.write(bytes); });
+  WriteCounter counter(progress, bytes_of(tensors));
+  for (const StoredTensor& tensor : tensors)
+    write_stored(tensor, [&](Bytes bytes) {
+      file.write(bytes);
+      counter.add(bytes);
+    });
   file.commit();
 }
 

@@ -24,6 +24,7 @@ TensorTable parse_safetensors(Bytes bytes, const std::string& where);
 // Throws Error when two tensors have the same name, a name is not UTF-8, data does not fit dtype and shape,
 // or a type is one that the format does not have.
 void write_safetensors(const std::filesystem::path& path, std::span<const StoredTensor> tensors,
-                       const std::map<std::string, std::string>& metadata = {});
+                       const std::map<std::string, std::string>& metadata = {},
+                       const WriteProgress& progress = {});
 
 }  // namespace aviary

@@ -67,6 +67,11 @@ TensorFile read_tensor_file(const std::filesystem::path& path) {
   return {std::move(files), std::move(table)};
 }
 
+bool looks_like_tensors(std::span<const std::byte> bytes) {
+  return looks_like_pth(bytes) || looks_like_safetensors(bytes) || looks_like_rwkv_cpp(bytes) ||
+         looks_like_gguf(bytes);
+}
+
 TensorTable parse_tensors(std::span<const std::byte> bytes, const std::string& where) {
   return to_original_names(parse_stored_tensors(bytes, where), where);
 }
@@ -129,10 +134,21 @@ std::vector<StoredTensor> unchanged(std::span<const TensorEntry> tensors) {
   return all;
 }
 
+int64_t bytes_of(std::span<const StoredTensor> tensors) {
+  int64_t bytes = 0;
+  for (const StoredTensor& tensor : tensors) bytes += tensor.bytes();
+  return bytes;
+}
+
 void write_stored(const StoredTensor& tensor, const std::function<void(std::span<const std::byte>)>& write) {
   const TensorEntry& source = tensor.source;
-  if (source.dtype == tensor.type) return write(source.data);
   constexpr int64_t piece = 1 << 20;  // numbers; whole blocks of every type
+  if (source.dtype == tensor.type) {
+    const size_t bytes = static_cast<size_t>(bytes_of(tensor.type, piece));
+    for (size_t begin = 0; begin < source.data.size(); begin += bytes)
+      write(source.data.subspan(begin, std::min(bytes, source.data.size() - begin)));
+    return;
+  }
   const int64_t count = count_of(source);
   std::vector<float> numbers(static_cast<size_t>(std::min(piece, count)));
   std::vector<std::byte> bytes(static_cast<size_t>(bytes_of(tensor.type, std::ssize(numbers))));

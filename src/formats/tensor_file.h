@@ -73,6 +73,8 @@ TensorFile read_tensor_file(const std::filesystem::path& path);
 TensorTable parse_tensors(std::span<const std::byte> bytes, const std::string& where);
 // With the names that the file has.
 TensorTable parse_stored_tensors(std::span<const std::byte> bytes, const std::string& where);
+// True when the bytes begin as a file of one of the formats does.
+bool looks_like_tensors(std::span<const std::byte> bytes);
 
 // Bytes that the dtype and the shape of `tensor` ask for; `data` is not looked at. Throws Error when a size
 // is negative, the product is beyond 2^63, there are more than max_tensor_rank dimensions, or a row is not
@@ -99,5 +101,26 @@ std::vector<StoredTensor> unchanged(std::span<const TensorEntry> tensors);
 // Calls `write` with the bytes of the tensor, piece by piece: memory stays bounded whatever the tensor's
 // size.
 void write_stored(const StoredTensor& tensor, const std::function<void(std::span<const std::byte>)>& write);
+
+// What a writer calls after each piece: how many bytes of tensors are written, and how many it will be in
+// all. What it throws ends the writer, and the file at the path stays as it was.
+using WriteProgress = std::function<void(int64_t written, int64_t total)>;
+
+// Counts the pieces for a writer.
+class WriteCounter {
+ public:
+  WriteCounter(const WriteProgress& progress, int64_t total) : progress_(progress), total_(total) {}
+  void add(std::span<const std::byte> piece) {
+    written_ += std::ssize(piece);
+    if (progress_) progress_(written_, total_);
+  }
+
+ private:
+  const WriteProgress& progress_;
+  int64_t written_ = 0;
+  const int64_t total_;
+};
+
+int64_t bytes_of(std::span<const StoredTensor> tensors);
 
 }  // namespace aviary

@@ -2,8 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <map>
+
 #include "base/random.h"
 #include "base/test_folder.h"
+#include "formats/checkpoint.h"
+#include "formats/gguf.h"
+#include "formats/pth.h"
+#include "formats/safetensors.h"
 #include "formats/test_bytes.h"
 
 namespace aviary {
@@ -137,6 +144,52 @@ TEST(TensorFile, ConvertsEveryDtypeToNumbers) {
   check(Dtype::i64, le(int64_t{-5}) + le(int64_t{1} << 40), {-5, 0x1p40});
   check(Dtype::boolean, std::string("\0\1\2", 3), {0, 1, 1});
   check(Dtype::f32, "", {});
+}
+
+// The tensors of a model, the large ones as another type, by each of the writers.
+using Writer = std::function<void(const std::filesystem::path&, const WriteProgress&)>;
+std::map<std::string, Writer> writers(const TensorFile& file) {
+  std::vector<StoredTensor> tensors = unchanged(file.tensors());
+  for (StoredTensor& tensor : tensors)
+    if (is_matrix(tensor.source)) tensor.type = Dtype::bf16;
+  const ModelConfig config = config_of(file, "model");
+  return {
+      {"a.safetensors", [=](auto& path, auto& progress) { write_safetensors(path, tensors, {}, progress); }},
+      {"a.pth", [=](auto& path, auto& progress) { write_pth(path, tensors, progress); }},
+      {"a.gguf",
+       [=](auto& path, auto& progress) { write_gguf(path, config, tensors, {}, nullptr, progress); }}};
+}
+
+TEST(Writers, TellHowFarTheyAre) {
+  TestFolder folder;
+  const TensorFile file = read_tensor_file(golden("rwkv-v7/model.safetensors"));
+  for (const auto& [name, write] : writers(file)) {
+    int64_t before = 0, all = 0;
+    write(folder / name, [&](int64_t written, int64_t total) {
+      EXPECT_GT(written, before) << name;
+      EXPECT_TRUE(all == 0 || all == total) << name;
+      before = written;
+      all = total;
+    });
+    EXPECT_EQ(before, all) << name;
+    EXPECT_GT(all, 10000) << name;
+    EXPECT_LT(all, static_cast<int64_t>(std::filesystem::file_size(folder / name))) << name;
+  }
+}
+
+TEST(Writers, AreEndedByAnExceptionAndLeaveWhatWasThere) {
+  TestFolder folder;
+  const TensorFile file = read_tensor_file(golden("rwkv-v7/model.safetensors"));
+  for (const auto& [name, write] : writers(file)) {
+    write_file_atomically(folder / name, "before");
+    const auto stop = [](int64_t written, int64_t total) {
+      if (written > total / 2) throw 1;
+    };
+    EXPECT_THROW(write(folder / name, stop), int) << name;
+    EXPECT_EQ(read_file(folder / name, 100), "before") << name;
+  }
+  const std::filesystem::directory_iterator files(folder.path());
+  EXPECT_EQ(std::distance(begin(files), end(files)), 3) << "a temporary file is left";
 }
 
 TEST(TensorFile, RefusesToConvertIntoASpanOfAnotherSize) {
