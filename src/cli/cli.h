@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "formats/checkpoint.h"
@@ -29,6 +30,10 @@ Action add_compare(CLI::App& app);
 
 // ---- What several commands share.
 
+constexpr const char* runs_folder = "runs";
+// The model file of the run below runs/ that was written last.
+std::optional<std::filesystem::path> newest_run();
+
 // What read_tensor_file opens: a file itself, the model file in a run's folder, a folder as Hugging Face lays
 // it out, or, for "", the newest run below runs/. Throws Error that says what to do when there is none.
 std::filesystem::path find_model(const std::string& path);
@@ -50,7 +55,8 @@ const Tokenizer& require_tokenizer(const LoadedModel& loaded);
 // "f32", "bf16", or "" for the fastest of this CPU.
 kernels::Precision parse_precision(const std::string& name);
 
-// "bytes", or the path of a file that read_tokenizer (text/tokenizer_file.h) knows. Throws Error otherwise.
+// "bytes", or the path of a file that read_tokenizer (text/tokenizer_file.h) knows, or of a model that
+// carries a tokenizer. Throws Error otherwise.
 TokenizerPtr open_tokenizer(const std::string& name);
 // Throws Error when the tokenizer has more tokens than the model in the file `model`.
 void require_fit(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& model);

@@ -29,8 +29,12 @@ constexpr Dtype types[] = {Dtype::f32,  Dtype::f16,  Dtype::bf16, Dtype::q8_0, D
                            Dtype::q5_1, Dtype::q5_0, Dtype::q4_k, Dtype::q4_1, Dtype::q4_0};
 constexpr int64_t largest_text = int64_t{1} << 30;
 
-std::optional<Dtype> type_named(std::string name) {
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+std::string lower_case(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
+std::optional<Dtype> type_named(const std::string& name) {
   for (Dtype type : types)
     if (name_of(type) == name) return type;
   return std::nullopt;
@@ -38,8 +42,16 @@ std::optional<Dtype> type_named(std::string name) {
 
 enum class Format : uint8_t { safetensors, pth, gguf };
 
+// Of the many ways to write them: "FP16", "Q4_K_M".
+std::string as_type_names(const std::string& given) {
+  std::string name = lower_case(given);
+  if (name.starts_with("fp")) name.erase(1, 1);
+  if (name.ends_with("_k_m") || name.ends_with("_k_s")) name.resize(name.size() - 2);
+  return name;
+}
+
 Format format_of(const fs::path& path) {
-  const std::string extension = path.extension().string();
+  const std::string extension = lower_case(path.extension().string());
   if (extension == ".safetensors" || extension == ".st") return Format::safetensors;
   if (extension == ".pth" || extension == ".pt") return Format::pth;
   if (extension == ".gguf") return Format::gguf;
@@ -131,24 +143,39 @@ void print_comparison(const ModelComparison& comparison) {
       comparison.mean_divergence, comparison.largest_divergence, 100 * comparison.same_choice);
 }
 
-void write(const Flags& flags, const Description& description, const QuantizationPlan& plan) {
+struct Interrupted {};  // by Ctrl-C
+
+// Throws Interrupted, and then nothing is written.
+void write(const Flags& flags, const Description& description, const QuantizationPlan& plan,
+           const InterruptGuard& guard) {
   const std::vector<StoredTensor> tensors = plan.stored();
+  std::optional<Progress> line;
+  auto progress = [&](int64_t written, int64_t total) {
+    if (!line)
+      line.emplace(ProgressOptions{
+          .label = "write", .total = total, .unit = "MB", .unit_size = 1'000'000, .summary = false});
+    line->update(written);
+    if (guard.interrupted()) throw Interrupted();
+  };
   switch (format_of(flags.out)) {
     case Format::safetensors:
-      return write_safetensors(flags.out, tensors, description.metadata);
+      return write_safetensors(flags.out, tensors, description.metadata, progress);
     case Format::pth:
-      write_pth(flags.out, tensors);
+      write_pth(flags.out, tensors, progress);
+      line.reset();
       if (description.tokenizer)
         fmt::print(stderr, "{}: a .pth file has no place for the tokenizer; it is left out\n", flags.out);
       return;
     case Format::gguf:
-      require(
-          description.config.has_value(),
-          "{}: GGUF files say how a model runs, and this version does not run yet; write a .safetensors or "
-          ".pth file",
-          flags.out);
-      return write_gguf(flags.out, *description.config, tensors, description.metadata,
-                        description.tokenizer.get());
+      write_gguf(flags.out, *description.config, tensors, description.metadata, description.tokenizer.get(),
+                 progress);
+      line.reset();
+      if (!description.tokenizer)
+        fmt::print(stderr,
+                   "{}: it has no tokenizer, so other programs will take tokens from it but no text; "
+                   "--tokenizer FILE adds one\n",
+                   flags.out);
+      return;
   }
 }
 
@@ -163,9 +190,14 @@ int convert(const Flags& flags) {
   require(!fs::equivalent(in, flags.out, ignored), "{}: this is the file that is read; name another",
           flags.out);
   const TensorFile file = read_tensor_file(in);
+  AtomicFile{flags.out};  // whether it can be written shows before the work
   Flags found = flags;
   found.in = in.string();
   Description description = describe(found, file);
+  require(format != Format::gguf || description.config,
+          "{}: GGUF files say how a model runs, and this version does not run yet; write a .safetensors or "
+          ".pth file",
+          flags.out);
 
   InterruptGuard guard;
   QuantizationPlan plan = unchanged_plan(file);
@@ -180,17 +212,14 @@ int convert(const Flags& flags) {
   }
   std::optional<ModelComparison> comparison;
   if (!flags.report.empty() && !guard.interrupted()) comparison = compare(found, description, plan, guard);
-  if (guard.interrupted()) {
-    fmt::print(stderr, "stopped; nothing was written\n");
-    return 130;
-  }
+  if (guard.interrupted()) throw Interrupted();
   print_plan(flags, plan);
   if (comparison) print_comparison(*comparison);
   const std::string broken = why_broken(plan, comparison ? &*comparison : nullptr);
   require(broken.empty() || flags.force, "{}: {}; nothing was written (--force writes it all the same)",
           flags.out, broken);
   if (type) description.metadata["aviary.quantization"] = to_json(plan, comparison ? &*comparison : nullptr);
-  write(found, description, plan);
+  write(found, description, plan, guard);
   fmt::print("{}: {}\n", flags.out, human_bytes(static_cast<int64_t>(fs::file_size(flags.out))));
   return 0;
 }
@@ -199,22 +228,32 @@ int convert(const Flags& flags) {
 
 Action add_convert(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  command.add_option("in", flags->in, "A model file, or the folder of a run or of Hugging Face")->required();
-  command.add_option("out", flags->out, "What to write; the ending says how: .safetensors, .pth, .gguf")
+  command.add_option("input", flags->in, "A model file, or the folder of a run or of Hugging Face")
+      ->required();
+  command.add_option("output", flags->out, "What to write; the ending says how: .safetensors, .pth, .gguf")
       ->required();
   std::vector<std::string> names;
   for (Dtype type : types) names.emplace_back(name_of(type));
   command
       .add_option("--type", flags->type,
                   "How matrices are stored (default: as they are); what it would spoil gets a better type")
-      ->check(CLI::IsMember(names, CLI::ignore_case));
+      ->transform(as_type_names)
+      ->check(CLI::IsMember(names));
   command.add_option("--report", flags->report,
                      "Read this text with both models and tell how their predictions differ");
-  command.add_option("--tokenizer", flags->tokenizer,
-                     "For a model without one: bytes, or a vocabulary file; it is kept in the new file");
+  command.add_option(
+      "--tokenizer", flags->tokenizer,
+      "For a model without one: bytes, a vocabulary file, or another model; it is kept in the new file");
   command.add_flag("--all", flags->all, "Print type and error of every tensor");
   command.add_flag("--force", flags->force, "Write a result that is broken");
-  return [flags] { return convert(*flags); };
+  return [flags] {
+    try {
+      return convert(*flags);
+    } catch (const Interrupted&) {
+      fmt::print(stderr, "stopped; nothing was written\n");
+      return 130;
+    }
+  };
 }
 
 }  // namespace aviary::cli

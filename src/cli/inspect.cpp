@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "formats/health.h"
 #include "formats/state_file.h"
+#include "models/cost.h"
 #include "models/recognize.h"
 
 namespace aviary::cli {
@@ -33,7 +34,7 @@ struct Inspection {
   std::string version, title, source;  // source: empty for a version that does not run yet
   ModelConfig config;
   int64_t parameters = 0;
-  std::optional<int64_t> state_numbers;
+  std::optional<TokenCost> cost;
   std::map<Dtype, int64_t> stored_as;  // numbers by their type
   std::vector<TensorStatistics> statistics;
   Health health;
@@ -81,8 +82,7 @@ Inspection look_at(const fs::path& path, const TensorFile& file) {
     found.title = version.title;
     found.source = version.source;
     found.config = model->config();
-    found.state_numbers = 0;
-    for (const StateSpec& spec : model->state_specs()) *found.state_numbers += spec.shape.count();
+    found.cost = token_cost(*model);
     tokenizer_of(file, where, found.config);  // refuses one that is damaged or of another model
   }
   for (const TensorEntry& tensor : file.tensors()) {
@@ -120,7 +120,8 @@ void print_json(const Inspection& found, const TensorFile& file) {
             {"chat_template", value_of(file, "tokenizer.chat_template")},
             {"problems", found.health.problems},
             {"notes", found.health.notes}};
-  if (found.state_numbers) json["state_bytes"] = *found.state_numbers * 4;
+  if (found.cost) json["state_bytes"] = found.cost->state_bytes;
+  if (found.cost) json["state_bytes_per_token"] = found.cost->state_growth;
   for (auto [type, count] : found.stored_as) json["stored_as"][std::string(name_of(type))] = count;
   for (Dtype type : told_types) json["memory"][std::string(name_of(type))] = memory_in(type, file);
   for (size_t i = 0; i < found.statistics.size(); ++i) {
@@ -139,11 +140,13 @@ void print_json(const Inspection& found, const TensorFile& file) {
 }
 
 void print_sizes(const ModelConfig& config) {
-  fmt::print("  layers {}, width {}", config.n_layer, config.n_embd);
+  fmt::print("  {}width {}", config.n_layer ? fmt::format("layers {}, ", config.n_layer) : "", config.n_embd);
   if (config.vocab_size) fmt::print(", vocabulary {}", with_commas(config.vocab_size));
   if (config.dim_ffn) fmt::print(", feed-forward {}", config.dim_ffn);
-  const int64_t width = config.dim_att ? config.dim_att : config.n_embd;
-  if (config.head_size) fmt::print(", {} heads of {}", width / config.head_size, config.head_size);
+  if (config.head_size) {
+    const int64_t heads = (config.dim_att ? config.dim_att : config.n_embd) / config.head_size;
+    fmt::print(", {} head{} of {}", heads, heads == 1 ? "" : "s", config.head_size);
+  }
   fmt::print("\n");
   std::vector<std::string> ranks;
   for (auto [name, rank] :
@@ -183,9 +186,12 @@ void print_text(const Inspection& found, const TensorFile& file) {
     memory.push_back(fmt::format("{} {}", name_of(type), human_bytes(memory_in(type, file))));
   fmt::print("  {} parameters: {}\n", with_commas(found.parameters), fmt::join(stored, ", "));
   fmt::print("  memory of the weights: {}\n", fmt::join(memory, ", "));
-  if (found.state_numbers)
-    fmt::print("  state of one sequence: {} numbers, {}, whatever the length of the text\n",
-               with_commas(*found.state_numbers), human_bytes(*found.state_numbers * 4));
+  if (found.cost)
+    fmt::print("  state of one sequence: {} numbers, {}{}\n", with_commas(found.cost->state_bytes / 4),
+               human_bytes(found.cost->state_bytes),
+               found.cost->state_growth == 0
+                   ? ", whatever the length of the text"
+                   : fmt::format(", and {} for every token", human_bytes(found.cost->state_growth)));
   if (found.config.vocab_size) fmt::print("  tokenizer: {}\n", tokenizer_line(found, file));
   if (const std::string chat = value_of(file, "tokenizer.chat_template"); !chat.empty())
     fmt::print("  chat template: {}\n", chat.substr(0, chat.find('\n')));

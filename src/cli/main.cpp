@@ -2,6 +2,7 @@
 #include <aviary/version.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <new>
 #include <system_error>
@@ -16,12 +17,20 @@ using namespace aviary;
 
 // One sentence for a command line that cannot be.
 int refuse(const CLI::App& app, const CLI::ParseError& error) {
-  const auto chosen = app.get_subcommands();
-  const std::vector<std::string> extra = app.remaining();
   std::string program = "aviary", what = error.what();
-  if (!chosen.empty()) program += " " + chosen.front()->get_name();
-  if (chosen.empty() && !extra.empty() && !extra.front().starts_with("-"))
-    what = fmt::format("there is no command \"{}\"", extra.front());
+  const CLI::App* command = &app;
+  for (; !command->get_subcommands().empty(); program += " " + command->get_name())
+    command = command->get_subcommands().front();
+  const std::vector<std::string> extra = app.remaining(true);
+  const auto is_option = [](const std::string& word) { return word.starts_with("-"); };
+  const auto option = std::find_if(extra.begin(), extra.end(), is_option);
+  const auto word = std::find_if_not(extra.begin(), extra.end(), is_option);
+  if (command == &app && word != extra.end())
+    what = fmt::format("there is no command \"{}\"", *word);
+  else if (option != extra.end())
+    what = fmt::format("there is no option \"{}\"", *option);
+  else if (word != extra.end() && error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError))
+    what = fmt::format("\"{}\" is one argument too many", *word);
   for (char& c : what)
     if (c == '\n') c = ' ';
   fmt::print(stderr, "{}: {}; {} --help lists what there is\n", program, what, program);

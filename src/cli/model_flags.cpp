@@ -10,32 +10,34 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* model_file = "model.safetensors";
-constexpr const char* runs_folder = "runs";
 
-fs::path newest_run() {
-  fs::path newest;
+}  // namespace
+
+std::optional<fs::path> newest_run() {
+  std::optional<fs::path> newest;
   fs::file_time_type time;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(runs_folder, ignored)) {
     const fs::path model = entry.path() / model_file;
     if (!fs::exists(model)) continue;
     const fs::file_time_type written = fs::last_write_time(model);
-    if (newest.empty() || written > time) {
+    if (!newest || written > time) {
       newest = model;
       time = written;
     }
   }
-  require(!newest.empty(),
-          "no model was named and there is no run below {}/ to take; train one first "
-          "(aviary train book.txt) or name a file",
-          runs_folder);
   return newest;
 }
 
-}  // namespace
-
 fs::path find_model(const std::string& path) {
-  if (path.empty()) return newest_run();
+  if (path.empty()) {
+    const std::optional<fs::path> newest = newest_run();
+    require(newest.has_value(),
+            "no model was named and there is no run below {}/ to take; train one first "
+            "(aviary train book.txt) or name a file",
+            runs_folder);
+    return *newest;
+  }
   if (!fs::is_directory(path)) return path;
   return model_in_folder(path);
 }
@@ -44,9 +46,9 @@ void ModelFlags::add_to(CLI::App& command) {
   command.add_option(
       "model", path,
       "A model file, a folder of Hugging Face, or the folder of a run (default: the newest run)");
-  command.add_option(
-      "--tokenizer", tokenizer,
-      "For files without one: bytes, or a file (World vocabulary, tokenizer.json, vocab.json)");
+  command.add_option("--tokenizer", tokenizer,
+                     "For files without one: bytes, or a file (World vocabulary, tokenizer.json, vocab.json, "
+                     "another model)");
   command.add_option("--precision", precision, "Of matrix products: f32 or bf16")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str();

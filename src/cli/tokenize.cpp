@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "cli/cli.h"
 #include "text/utf8.h"
@@ -10,7 +11,8 @@ namespace aviary::cli {
 namespace {
 
 struct Flags {
-  std::string text = "-";
+  std::string file = "-";
+  std::optional<std::string> text;
   TokenizerFlags tokenizer;
   bool ids = false, json = false, count = false;
 };
@@ -26,7 +28,7 @@ void print_ids(std::span<const int32_t> tokens, std::string_view separator) {
 
 int tokenize(const Flags& flags) {
   const TokenizerPtr tokenizer = flags.tokenizer.open();
-  const std::vector<int32_t> tokens = tokenizer->encode(read_input(flags.text));
+  const std::vector<int32_t> tokens = tokenizer->encode(flags.text ? *flags.text : read_input(flags.file));
   if (flags.count) {
     fmt::print("{}\n", tokens.size());
   } else if (flags.json) {
@@ -46,7 +48,8 @@ int tokenize(const Flags& flags) {
 
 Action add_tokenize(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  command.add_option("text", flags->text, "A file, or - for what comes in (default)");
+  auto* file = command.add_option("file", flags->file, "A text file, or - for what comes in (default)");
+  command.add_option("--text", flags->text, "The text itself")->excludes(file);
   flags->tokenizer.add_to(command);
   auto* ids = command.add_flag("--ids", flags->ids, "Only the ids, on one line, as detokenize reads them");
   auto* json = command.add_flag("--json", flags->json, "The ids and their number as JSON")->excludes(ids);

@@ -17,10 +17,23 @@ namespace {
 
 constexpr int64_t largest_input = int64_t{4} << 30;
 
+TokenizerPtr tokenizer_of_model(const std::filesystem::path& path) {
+  const TensorFile file = read_tensor_file(path);
+  const ModelConfig config = config_of(file, path.string());
+  TokenizerPtr found = tokenizer_of(file, path.string(), config);
+  if (!found && config.vocab_size == 256) found = make_bytes_tokenizer();
+  require(found != nullptr, "{}: the file carries no tokenizer; name its vocabulary with --tokenizer FILE",
+          path.string());
+  return found;
+}
+
 }  // namespace
 
 TokenizerPtr open_tokenizer(const std::string& name) {
   if (name == "bytes") return make_bytes_tokenizer();
+  std::error_code ignored;
+  if (std::filesystem::is_regular_file(name, ignored) && looks_like_tensors(MappedFile(name).bytes()))
+    return tokenizer_of_model(name);
   return read_tokenizer(read_file(name, largest_tokenizer_file), name);
 }
 
@@ -31,22 +44,23 @@ void require_fit(const Tokenizer& tokenizer, const ModelConfig& config, const st
 }
 
 void TokenizerFlags::add_to(CLI::App& command) {
-  command.add_option("--tokenizer", tokenizer,
-                     "bytes, or a file (World vocabulary, tokenizer.json, vocab.json)");
+  command.add_option(
+      "--tokenizer", tokenizer,
+      "bytes, or a file: World vocabulary, tokenizer.json, vocab.json, or a model that has one");
   command.add_option("--model", model, "The tokenizer of this model (default: of the newest run)");
 }
 
 TokenizerPtr TokenizerFlags::open() const {
   if (model.empty() && !tokenizer.empty()) return open_tokenizer(tokenizer);
+  if (model.empty() && !newest_run())
+    fail(
+        "no tokenizer was named (--tokenizer FILE, or --model FILE for that of a model) and there is no run "
+        "below {}/ to take it from",
+        runs_folder);
   const std::filesystem::path path = find_model(model);
-  const TensorFile file = read_tensor_file(path);
-  const ModelConfig config = config_of(file, path.string());
-  TokenizerPtr found =
-      tokenizer.empty() ? tokenizer_of(file, path.string(), config) : open_tokenizer(tokenizer);
-  if (!found && config.vocab_size == 256) found = make_bytes_tokenizer();
-  require(found != nullptr, "{}: the file carries no tokenizer; name its vocabulary with --tokenizer FILE",
-          path.string());
-  require_fit(*found, config, path.string());
+  if (tokenizer.empty()) return tokenizer_of_model(path);
+  TokenizerPtr found = open_tokenizer(tokenizer);
+  require_fit(*found, config_of(read_tensor_file(path), path.string()), path.string());
   return found;
 }
 

@@ -37,13 +37,27 @@ std::optional<Layout> layout_of(const fs::path& folder) {
   return {};
 }
 
+// Files in the folder whose endings are those of models, as a question; empty when there are none.
+std::string did_you_mean(const fs::path& folder) {
+  std::set<std::string> files;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored))
+    for (std::string_view ending : {".pth", ".safetensors", ".st", ".gguf", ".bin"})
+      if (entry.path().extension() == ending && entry.is_regular_file(ignored))
+        files.insert(entry.path().string());
+  if (files.empty()) return "";
+  const size_t more = files.size() - 1;
+  return fmt::format("; did you mean {}{}?", *files.begin(),
+                     more ? fmt::format(" or one of {} more", more) : "");
+}
+
 Layout require_layout(const fs::path& folder) {
   const std::optional<Layout> layout = layout_of(folder);
-  require(layout.has_value(),
-          "{}: there is no model in this folder; expected model.safetensors or pytorch_model.bin, or one of "
-          "them in "
-          "parts with its .index.json",
-          folder.string());
+  if (!layout)
+    fail(
+        "{}: there is no model in this folder; expected model.safetensors or pytorch_model.bin, or one of "
+        "them in parts with its .index.json{}",
+        folder.string(), did_you_mean(folder));
   return *layout;
 }
 

@@ -94,6 +94,14 @@ TEST_F(Folder, OfSeveralFilesOfPyTorchIsRead) {
 
 TEST_F(Folder, WithoutAModelSaysWhatIsExpected) { expect_refused("there is no model in this folder"); }
 
+TEST_F(Folder, WithAModelOfAnotherNameSaysWhichFileMayBeMeant) {
+  write("b.pth", "");
+  expect_refused("did you mean " + (folder_ / "b.pth").string() + "?");
+  write("a.gguf", "");
+  write("notes.txt", "");
+  expect_refused("did you mean " + (folder_ / "a.gguf").string() + " or one of 1 more?");
+}
+
 TEST_F(Folder, FilesOutsideOfItAreNotOpened) {
   for (std::string path : {"../secret", "/etc/passwd", "sub/../../secret", "..", ""}) {
     write_index("\"emb.weight\": \"" + path + "\"");

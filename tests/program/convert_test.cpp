@@ -87,6 +87,38 @@ TEST_F(Convert, WhatIsNotAFormatOrTypeIsRefused) {
   EXPECT_FALSE(fs::exists(folder_ / "out.safetensors"));
 }
 
+TEST_F(Convert, EndingsAndTypesAreTakenAsOthersWriteThem) {
+  expect_success(convert({"run", "half.SafeTensors", "--type", "FP16"}));
+  EXPECT_GT(inspect("half.SafeTensors")["stored_as"]["f16"], 0);
+  expect_success(convert({"run", "small.GGUF", "--type", "Q4_K_M"}));
+  EXPECT_EQ(inspect("small.GGUF")["format"], "gguf");
+}
+
+TEST_F(Convert, APlaceThatCannotBeWrittenIsRefusedBeforeTheWork) {
+  for (const char* out : {"none/small.gguf", "run/none/small.pth"}) {
+    const Outcome outcome = convert({"run", out, "--type", "f16"});
+    expect_refusal(outcome, {out, "there is no folder"});
+    EXPECT_EQ(outcome.out, "");
+  }
+}
+
+TEST_F(Convert, AGgufFileWithoutATokenizerIsWarnedOf) {
+  rewrite_tensors(folder_ / "run/model.safetensors", [](auto&, auto& metadata) {
+    metadata.erase("aviary.tokenizer");
+    metadata.erase("aviary.tokenizer_hash");
+  });
+  const Outcome without = convert({"run", "small.gguf"});
+  EXPECT_EQ(without.code, 0);
+  EXPECT_NE(without.err.find("small.gguf: it has no tokenizer"), std::string::npos) << without.err;
+  EXPECT_EQ(convert({"run", "with.gguf", "--tokenizer", "bytes"}).err, "");
+}
+
+TEST_F(Convert, TheTokenizerOfAnotherModelIsTaken) {
+  expect_success(convert({"run", "tokens.pth"}));  // without a tokenizer
+  expect_success(convert({"tokens.pth", "again.gguf", "--tokenizer", "run/model.safetensors"}));
+  EXPECT_EQ(inspect("again.gguf")["tokenizer"], "bytes");
+}
+
 TEST_F(Convert, AFileIsNeverWrittenOverItself) {
   const std::string before = read(folder_ / "run/model.safetensors");
   expect_refusal(convert({"run", "run/model.safetensors", "--type", "f16"}), {"run/model.safetensors"});

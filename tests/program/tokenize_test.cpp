@@ -101,6 +101,14 @@ TEST_F(Tokenize, ADashIsTheInputAndNothingIsEmpty) {
   EXPECT_EQ(nothing.out, "");
 }
 
+TEST_F(Tokenize, ATextMayStandOnTheCommandLine) {
+  EXPECT_EQ(run(folder_.path(), {"tokenize", "--text", "hi", "--ids", "--tokenizer", "bytes"}).out,
+            "104 105\n");
+  EXPECT_EQ(run(folder_.path(), {"tokenize", "--text", "", "--ids", "--tokenizer", "bytes"}).out, "\n");
+  expect_refusal(run(folder_.path(), {"tokenize", "text.txt", "--text", "hi", "--tokenizer", "bytes"}),
+                 {"--text", "file"}, 2);
+}
+
 TEST_F(Tokenize, IdsComeFromTheCommandLineOrTheInputInAnyNotation) {
   EXPECT_EQ(run(folder_.path(), {"detokenize", "104", "105", "0", "--tokenizer", "bytes"}).out,
             std::string("hi\0", 3));
@@ -131,7 +139,7 @@ TEST_F(Tokenize, FilesThatAreMissingOrSomethingElseAreRefused) {
   expect_refusal(tokenize("a", {"--tokenizer", "none.json"}), {"none.json", "No such file"});
   expect_refusal(tokenize("a", {"--tokenizer", "."}), {"folder"});
   expect_refusal(tokenize("a", {"--tokenizer", "text.txt"}), {"text.txt", "this is no tokenizer"});
-  expect_refusal(tokenize("a", {}), {"no run below runs/"});
+  expect_refusal(tokenize("a", {}), {"--tokenizer FILE", "no run below runs/"});
   expect_refusal(tokenize("a", {"--model", "world.txt"}), {"world.txt"});
   expect_refusal(tokenize("a", {"--ids", "--json", "--tokenizer", "bytes"}), {"--ids", "--json"}, 2);
 }
@@ -144,6 +152,7 @@ TEST_F(Tokenize, ACharacterThatTheVocabularyLacksIsNamed) {
 TEST_F(Tokenize, TheTokenizerOfAModelIsUsedAndMustFit) {
   train_tiny(folder_.path(), 1);
   EXPECT_EQ(tokenize("ab", {"--model", "run", "--ids"}).out, "97 98\n");
+  EXPECT_EQ(tokenize("ab", {"--tokenizer", "run/model.safetensors", "--ids"}).out, "97 98\n");
   EXPECT_EQ(tokenize("ab", {"--model", "run", "--ids", "--tokenizer", "tokenizer.json"}).out, "2\n");
   expect_refusal(tokenize("ab", {"--model", "run", "--tokenizer", "world.txt"}),
                  {"run/model.safetensors", "the model only 256", "not the one it was trained with"});
