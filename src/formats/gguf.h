@@ -31,7 +31,7 @@ TensorTable parse_gguf(Bytes bytes, const std::string& where);
 // Error when llama.cpp would miss a tensor or has no place for one, or when a type does not fit a tensor.
 void write_gguf(const std::filesystem::path& path, const ModelConfig& config,
                 std::span<const StoredTensor> tensors,
-                const std::map<std::string, std::string>& metadata = {},
-                const Tokenizer* tokenizer = nullptr, const WriteProgress& progress = {});
+                const std::map<std::string, std::string>& metadata = {}, const Tokenizer* tokenizer = nullptr,
+                const WriteProgress& progress = {});
 
 }  // namespace aviary

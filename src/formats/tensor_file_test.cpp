@@ -164,10 +164,11 @@ TEST(Writers, TellHowFarTheyAre) {
   TestFolder folder;
   const TensorFile file = read_tensor_file(golden("rwkv-v7/model.safetensors"));
   for (const auto& [name, write] : writers(file)) {
+    SCOPED_TRACE(name);
     int64_t before = 0, all = 0;
     write(folder / name, [&](int64_t written, int64_t total) {
-      EXPECT_GT(written, before) << name;
-      EXPECT_TRUE(all == 0 || all == total) << name;
+      EXPECT_GT(written, before);
+      EXPECT_TRUE(all == 0 || all == total);
       before = written;
       all = total;
     });
