@@ -146,8 +146,10 @@ TEST_P(Matmul, AgreesWithDoublePrecisionAndRowsDoNotDependOnTheirCompany) {
 }
 
 TEST_P(Matmul, TheNumberOfThreadsChangesNoBit) {
-  for (auto [m, k, n] :
-       {std::tuple<int64_t, int64_t, int64_t>{1, 300, 1000}, {65, 300, 256}, {200, 1101, 97}, {1101, 64, 97}}) {
+  for (auto [m, k, n] : {std::tuple<int64_t, int64_t, int64_t>{1, 300, 1000},
+                         {65, 300, 256},
+                         {200, 1101, 97},
+                         {1101, 64, 97}}) {
     const Strided x(1, m, k, 0), w(2, n, k, 0), a(3, m, n, 0);
     std::vector<float> one, one_gradient;
     for (int workers : {1, 2, 3}) {

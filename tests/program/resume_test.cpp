@@ -201,7 +201,8 @@ TEST_F(Resume, AFolderThatIsNoRunIsRefused) {
     expect_refusal(run(folder_.path(), {"train", "--resume", place}),
                    {place, "not the folder of a training run"});
   write(folder_ / "config.json", "{\"version\": 3}");
-  expect_refusal(run(folder_.path(), {"train", "--resume", "."}), {"config.json", "the setting model is missing"});
+  expect_refusal(run(folder_.path(), {"train", "--resume", "."}),
+                 {"config.json", "the setting model is missing"});
   EXPECT_FALSE(fs::exists(folder_ / "nowhere"));
 }
 

@@ -1,7 +1,7 @@
 // ROSA: for every channel, what followed the longest suffix of its queries among its keys. Vectors run along
-// the channels. A suffix automaton finds the same in a number of steps that is linear in the text, one channel
-// at a time and from pointer to pointer; comparing with every place before is quadratic, but simple, and its
-// state is a row of numbers per token.
+// the channels. A suffix automaton finds the same in a number of steps that is linear in the text, one
+// channel at a time and from pointer to pointer; comparing with every place before is quadratic, but simple,
+// and its state is a row of numbers per token.
 #include <algorithm>
 
 #include "base/threads.h"
