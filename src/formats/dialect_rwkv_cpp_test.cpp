@@ -164,7 +164,21 @@ std::vector<float> expected_logits(const std::string& model) {
   std::memcpy(logits.data(), bytes.data(), bytes.size());
   return logits;
 }
+// The trainer of RWKV-5 divides by 8 in front of its group norm, rwkv.cpp does not, and both use 1e-5 there.
+// A receptance 8 times as large turns our norm, the trainer's, into that of rwkv.cpp.
+void norm_like_rwkv_cpp(Model& model) {
+  if (model.config().version != "rwkv5.2") return;
+  for (Parameter& parameter : model.parameters()) {
+    if (!parameter.spec.name.ends_with(".att.receptance.weight")) continue;
+    Numbers numbers = to_host(parameter.weight.value());
+    for (double& x : numbers) x *= 8;
+    from_host(numbers, parameter.weight.value());
+  }
+  model.parameters().changed();
+}
+
 double difference_of_logits(Model& model, const std::vector<float>& expected) {
+  norm_like_rwkv_cpp(model);
   Runner runner(model);
   State state = runner.new_state();
   const std::vector<int32_t> tokens = {34, 105, 110};
@@ -209,12 +223,12 @@ struct Tolerance {
 };
 const Tolerance tolerances[] = {
     // and the difference of the file itself
-    {"4v0-660K", "FP16", 0.0060},  // 0.0016
-    {"4v0-660K", "Q5_0", 0.29},    // 0.12
-    {"4v0-660K", "Q5_1", 0.22},    // 0.096
-    {"5v2-730K", "FP16", 1},
-    {"5v2-730K", "Q5_0", 1},
-    {"5v2-730K", "Q5_1", 1},
+    {"4v0-660K", "FP16", 0.0060},   // 0.0016
+    {"4v0-660K", "Q5_0", 0.29},     // 0.12
+    {"4v0-660K", "Q5_1", 0.22},     // 0.096
+    {"5v2-730K", "FP16", 0.0053},   // 0.0025
+    {"5v2-730K", "Q5_0", 1.48},     // 0.51
+    {"5v2-730K", "Q5_1", 1.49},     // 0.37
     {"7v0-834K", "FP16", 0.00062},  // 0.0000013: the weights were bfloat16, most of which float16 holds
                                     // exactly
     {"7v0-834K", "Q5_0", 0.012},    // 0.0037

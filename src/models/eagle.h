@@ -14,9 +14,11 @@ inline ModelConfig complete_eagle(ModelConfig config) {
   if (!config.dim_att) config.dim_att = config.n_embd;
   const int64_t A = config.dim_att;
   if (!config.head_size) config.head_size = A % 64 == 0 ? 64 : A % 32 == 0 ? 32 : 8;
-  require(config.head_size % 8 == 0 && A % config.head_size == 0,
-          "{}: width {} with heads of {}: the head size must be a multiple of 8 that divides the width",
-          config.version, A, config.head_size);
+  require(
+      config.head_size % 8 == 0 && config.head_size <= kernels::wkv_max_head_size &&
+          A % config.head_size == 0,
+      "{}: width {} with heads of {}: the head size must be a multiple of 8 up to {} that divides the width",
+      config.version, A, config.head_size, kernels::wkv_max_head_size);
   if (!config.dim_ffn) config.dim_ffn = std::max<int64_t>(7 * config.n_embd / 2 / 32 * 32, 32);
   return config;
 }
