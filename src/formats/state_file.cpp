@@ -90,6 +90,9 @@ State load_state(const TensorFile& file, const std::string& where, const Model& 
     const size_t layer = static_cast<size_t>(*layer_of(tensor.name));
     from_host(heads_transposed(stored, static_cast<size_t>(wanted.head_size)), state[parts[layer]]);
   }
+  // A start that the model itself has learned is for sequences that have read nothing yet; this one has a
+  // past.
+  if (model.config().trainable_state) state.set_position(0, 1);
   return state;
 }
 

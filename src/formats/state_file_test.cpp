@@ -165,5 +165,23 @@ TEST_F(StateFile, WithNumbersThatAreNoneIsRefused) {
   expect_refused(tensors(), "blocks.1.att.time_state holds NaN or infinity");
 }
 
+TEST_F(StateFile, ReplacesTheStartThatTheModelHasLearned) {
+  write_safetensors(folder_ / "state.st", unchanged(tensors()));
+  const Checkpoint checkpoint = load_checkpoint(golden("rwkv-v6-state/model.safetensors"));
+  Runner runner(*checkpoint.model);
+  auto logits_from = [&](State state) {
+    const std::vector<int32_t> tokens = {3, 1, 4};
+    return to_host(runner.logits(tokens, Sequences::uniform(1, 3), state, Runner::Rows::all));
+  };
+  const std::vector<double> own = logits_from(runner.new_state());
+  const std::vector<double> loaded = logits_from(load_state(folder_ / "state.st", *checkpoint.model));
+  EXPECT_NE(loaded, own);
+  for (size_t layer = 0; layer < layers; ++layer)
+    from_host(
+        numbers_[layer],
+        checkpoint.model->parameters().find(fmt::format("blocks.{}.att.time_state", layer))->weight.value());
+  EXPECT_EQ(loaded, logits_from(runner.new_state()));
+}
+
 }  // namespace
 }  // namespace aviary
