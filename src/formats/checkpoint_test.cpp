@@ -91,7 +91,7 @@ TEST(Recognition, NamesTheFullReferenceModels) {
            {"rwkv-v8-rc00", "rwkv8", {2, 64, 97, 256, 16}},
            {"rwkv-v8-rc00-hybrid", "rwkv8-hybrid", {2, 64, 97, 256, 16}},
            {"rwkv-v7-h64", "rwkv7", {2, 128, 97, 512, 64}},
-           {"real-rwkv8-rosaqkv-digit20", "rwkv8-rosa", {0, 128, 13, 0, 0}},
+           {"real-rwkv8-rosaqkv-digit20", "rwkv8-rosa", {2, 128, 13, 512, 16}},
        })
     expect_recognized(outside("AVIARY_GOLDEN", row.folder + "/model.pth"s), row.name, row.sizes);
 }
