@@ -21,11 +21,11 @@ const std::vector<const ModelVersion*>& model_versions() {
 }
 
 const ModelVersion& model_version(const std::string& name) {
-  std::string known;
-  for (const ModelVersion* version : model_versions()) {
+  for (const ModelVersion* version : model_versions())
     if (name == version->name) return *version;
+  std::string known;
+  for (const ModelVersion* version : model_versions())
     known += (known.empty() ? "" : ", ") + std::string(version->name);
-  }
   fail("unknown model version \"{}\"; known are {}", name, known);
 }
 
