@@ -171,26 +171,37 @@ void write(const Flags& flags, const Description& description, const Quantizatio
                  progress);
       line.reset();
       if (!description.tokenizer)
-        fmt::print(stderr,
-                   "{}: it has no tokenizer, so other programs will take tokens from it but no text; "
-                   "--tokenizer FILE adds one\n",
-                   flags.out);
+        fmt::print(
+            stderr,
+            "{}: it has no tokenizer, so programs take tokens from it but no text; --tokenizer FILE adds "
+            "one\n",
+            flags.out);
       return;
   }
+}
+
+// What would fail when the work is done.
+void require_possible(const Flags& flags, std::optional<Dtype> type, const TensorFile& file) {
+  const Format format = format_of(flags.out);
+  if (format != Format::gguf)
+    for (const TensorEntry& tensor : file.tensors()) {
+      const Dtype stored = type.value_or(tensor.dtype);
+      require(!is_quantized(stored),
+              "{}: {} files do not have the type {}; name another with --type, or write a .gguf file",
+              flags.out, format == Format::pth ? ".pth" : ".safetensors", name_of(stored));
+    }
+  AtomicFile{flags.out};
 }
 
 int convert(const Flags& flags) {
   const Format format = format_of(flags.out);
   const std::optional<Dtype> type = type_named(flags.type);
-  require(format == Format::gguf || !type || !is_quantized(*type),
-          "{}: {} files do not have the type {}; write a .gguf file", flags.out,
-          format == Format::pth ? ".pth" : ".safetensors", flags.type);
   const fs::path in = find_model(flags.in);
   std::error_code ignored;
   require(!fs::equivalent(in, flags.out, ignored), "{}: this is the file that is read; name another",
           flags.out);
   const TensorFile file = read_tensor_file(in);
-  AtomicFile{flags.out};  // whether it can be written shows before the work
+  require_possible(flags, type, file);
   Flags found = flags;
   found.in = in.string();
   Description description = describe(found, file);

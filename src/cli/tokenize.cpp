@@ -2,8 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <optional>
 
+#include "base/error.h"
 #include "cli/cli.h"
 #include "text/utf8.h"
 
@@ -27,6 +29,9 @@ void print_ids(std::span<const int32_t> tokens, std::string_view separator) {
 }
 
 int tokenize(const Flags& flags) {
+  std::error_code ignored;
+  require(flags.text || flags.file == "-" || std::filesystem::exists(flags.file, ignored),
+          "{}: No such file or directory; for a text itself there is --text", flags.file);
   const TokenizerPtr tokenizer = flags.tokenizer.open();
   const std::vector<int32_t> tokens = tokenizer->encode(flags.text ? *flags.text : read_input(flags.file));
   if (flags.count) {

@@ -94,6 +94,16 @@ TEST_F(Convert, EndingsAndTypesAreTakenAsOthersWriteThem) {
   EXPECT_EQ(inspect("small.GGUF")["format"], "gguf");
 }
 
+TEST_F(Convert, TypesOfFewBitsThatAFormatLacksAreRefusedBeforeTheWork) {
+  expect_success(convert({"run", "small.gguf", "--type", "q8_0", "--tokenizer", "bytes"}));
+  for (const char* out : {"small.pth", "small.safetensors"}) {
+    const Outcome outcome = convert({"small.gguf", out});
+    expect_refusal(outcome, {out, "q8_0", "--type"});
+    EXPECT_EQ(outcome.out, "");
+  }
+  expect_success(convert({"small.gguf", "small.safetensors", "--type", "f16"}));
+}
+
 TEST_F(Convert, APlaceThatCannotBeWrittenIsRefusedBeforeTheWork) {
   for (const char* out : {"none/small.gguf", "run/none/small.pth"}) {
     const Outcome outcome = convert({"run", out, "--type", "f16"});

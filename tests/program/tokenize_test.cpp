@@ -134,7 +134,7 @@ TEST_F(Tokenize, WhatIsNoTokenIsRefused) {
 
 TEST_F(Tokenize, FilesThatAreMissingOrSomethingElseAreRefused) {
   expect_refusal(run(folder_.path(), {"tokenize", "none.txt", "--tokenizer", "bytes"}),
-                 {"none.txt", "No such file"});
+                 {"none.txt", "No such file", "--text"});
   expect_refusal(run(folder_.path(), {"tokenize", ".", "--tokenizer", "bytes"}), {"folder"});
   expect_refusal(tokenize("a", {"--tokenizer", "none.json"}), {"none.json", "No such file"});
   expect_refusal(tokenize("a", {"--tokenizer", "."}), {"folder"});
