@@ -110,7 +110,7 @@ AtomicFile::AtomicFile(const fs::path& path) : path_(path) {
     temporary_ = path_.parent_path() / fmt::format(".aviary-{}-{}.tmp", ::getpid(), number);
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor_ >= 0) break;
-    if (errno == ENOENT && path_.has_parent_path())
+    if (errno == ENOENT && path_.has_parent_path() && !fs::exists(path_.parent_path()))
       fail("{}: cannot create the file: there is no folder {}", path_.string(), path_.parent_path().string());
     if (errno != EEXIST) fail_to("create");
   }

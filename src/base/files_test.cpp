@@ -136,6 +136,7 @@ TEST(AtomicFile, NamesTheFileAndTheReasonWhenItCannotBeWritten) {
                   "none/a: cannot create the file: there is no folder " + (folder / "none").string());
   expect_contains(error_of([&] { write_file_atomically(folder.path(), "x"); }), "a folder has this name");
   expect_contains(error_of([&] { write_file_atomically("/dev/null", "x"); }), "a pipe or a device");
+  expect_contains(error_of([&] { write_file_atomically("/proc/a", "x"); }), "No such file or directory");
   if (::geteuid() == 0) return;
   fs::permissions(folder.path(), fs::perms::owner_read | fs::perms::owner_exec);
   expect_contains(error_of([&] { write_file_atomically(folder / "a", "x"); }),
