@@ -91,9 +91,11 @@ inline constexpr int64_t wkv_max_head_size = 128;
 inline constexpr int64_t wkv_chunk = 16;  // rows between two states that are kept for the backward pass
 struct Wkv7Inputs {
   const float *r, *w, *k, *v, *a, *b;  // [rows, heads * head_size]
+  Wkv7Inputs at(int64_t i) const { return {r + i, w + i, k + i, v + i, a + i, b + i}; }
 };
 struct Wkv7Gradients {
   float *r, *w, *k, *v, *a, *b;
+  Wkv7Gradients at(int64_t i) const { return {r + i, w + i, k + i, v + i, a + i, b + i}; }
 };
 // Number of states kept: one per sequence and started chunk.
 int64_t wkv_checkpoints(const int64_t* begins, int64_t sequences);

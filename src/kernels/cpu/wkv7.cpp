@@ -7,6 +7,7 @@
 // on the kernels).
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "base/threads.h"
 #include "kernels/cpu/scratch.h"
@@ -22,58 +23,68 @@ namespace aviary::kernels::HWY_NAMESPACE {
 
 constexpr float decay_scale = -0.6065306597126334f;  // -exp(-1/2)
 
-HWY_INLINE void decays(const float* w, int64_t n, float* decay) {
+// decay = exp(c s) with s = sigmoid(w), and, when wanted, its slope c s (1 - s) decay.
+HWY_INLINE void decays(const float* w, int64_t n, float* decay, float* slope) {
   for_vectors(n, [&](auto d, int64_t i) HWY_ATTR {
-    const auto gate = sigmoid(d, hn::LoadU(d, w + i));
-    hn::StoreU(hn::Exp(d, hn::Mul(hn::Set(d, decay_scale), gate)), d, decay + i);
+    const auto gate = sigmoid(d, hn::LoadU(d, w + i)), scale = hn::Set(d, decay_scale);
+    const auto value = hn::Exp(d, hn::Mul(scale, gate));
+    hn::StoreU(value, d, decay + i);
+    if (slope) hn::StoreU(hn::Mul(hn::Mul(scale, hn::NegMulAdd(gate, gate, gate)), value), d, slope + i);
   });
 }
 
-// One token: from -> to (which may be the same memory), y, and, when wanted, sa. `blocks` vectors of i at a
-// time.
-template <int blocks, class D>
-HWY_INLINE void step_columns(D d, int64_t n, int64_t i, const float* decay, const float* r, const float* k,
-                             const float* v, const float* a, const float* b, const float* from, float* to,
-                             float* y, float* sa_out) {
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  using V = hn::Vec<D>;
-  V sa[blocks], out[blocks], value[blocks];
-  for (int c = 0; c < blocks; ++c) {
-    sa[c] = out[c] = hn::Zero(d);
-    value[c] = hn::LoadU(d, v + i + c * lanes);
-  }
-  for (int64_t j = 0; j < n; ++j) {
-    const V aj = hn::Set(d, a[j]);
-    for (int c = 0; c < blocks; ++c)
-      sa[c] = hn::MulAdd(hn::LoadU(d, from + j * n + i + c * lanes), aj, sa[c]);
-  }
-  for (int64_t j = 0; j < n; ++j) {
-    const V decay_j = hn::Set(d, decay[j]), bj = hn::Set(d, b[j]), kj = hn::Set(d, k[j]),
-            rj = hn::Set(d, r[j]);
-    for (int c = 0; c < blocks; ++c) {
-      V s = hn::Mul(hn::LoadU(d, from + j * n + i + c * lanes), decay_j);
-      s = hn::MulAdd(value[c], kj, hn::MulAdd(sa[c], bj, s));
-      hn::StoreU(s, d, to + j * n + i + c * lanes);
-      out[c] = hn::MulAdd(s, rj, out[c]);
-    }
-  }
-  for (int c = 0; c < blocks; ++c) {
-    if (y) hn::StoreU(out[c], d, y + i + c * lanes);
-    if (sa_out) hn::StoreU(sa[c], d, sa_out + i + c * lanes);
-  }
-}
+// As many vectors of i at a time as the registers hold.
+constexpr int most_vectors = 4;
 
-HWY_INLINE void step(int64_t n, const float* decay, const float* r, const float* k, const float* v,
-                     const float* a, const float* b, const float* from, float* to, float* y, float* sa) {
+// body(tag, vectors, i) for all columns i of a head: `vectors` of the tag at a time.
+template <class Body>
+HWY_INLINE void for_columns(int64_t n, Body body) {
   const hn::CappedTag<float, 16> wide;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(wide));
   int64_t i = 0;
-  for (; i + 2 * lanes <= n; i += 2 * lanes)
-    step_columns<2>(wide, n, i, decay, r, k, v, a, b, from, to, y, sa);
-  for (; i + lanes <= n; i += lanes) step_columns<1>(wide, n, i, decay, r, k, v, a, b, from, to, y, sa);
+  for (; i + most_vectors * lanes <= n; i += most_vectors * lanes)
+    body(wide, std::integral_constant<int, most_vectors>(), i);
+  for (; i + 2 * lanes <= n; i += 2 * lanes) body(wide, std::integral_constant<int, 2>(), i);
+  for (; i + lanes <= n; i += lanes) body(wide, std::integral_constant<int, 1>(), i);
   const hn::CappedTag<float, 8> narrow;
-  const int64_t few = static_cast<int64_t>(hn::Lanes(narrow));
-  for (; i < n; i += few) step_columns<1>(narrow, n, i, decay, r, k, v, a, b, from, to, y, sa);
+  for (; i < n; i += static_cast<int64_t>(hn::Lanes(narrow)))
+    body(narrow, std::integral_constant<int, 1>(), i);
+}
+
+// One token, some columns: from -> to (which may be the same memory), and either y or sa.
+template <int vectors, bool output, class D>
+HWY_INLINE void step_columns(D d, int64_t n, int64_t i, const float* decay, const Wkv7Inputs& in,
+                             const float* from, float* to, float* result) {
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  using V = hn::Vec<D>;
+  V sa[vectors], out[vectors], value[vectors];
+  for (int c = 0; c < vectors; ++c) {
+    sa[c] = out[c] = hn::Zero(d);
+    value[c] = hn::LoadU(d, in.v + i + c * lanes);
+  }
+  for (int64_t j = 0; j < n; ++j) {
+    const V aj = hn::Set(d, in.a[j]);
+    for (int c = 0; c < vectors; ++c)
+      sa[c] = hn::MulAdd(hn::LoadU(d, from + j * n + i + c * lanes), aj, sa[c]);
+  }
+  for (int64_t j = 0; j < n; ++j) {
+    const V decay_j = hn::Set(d, decay[j]), bj = hn::Set(d, in.b[j]), kj = hn::Set(d, in.k[j]),
+            rj = hn::Set(d, in.r[j]);
+    for (int c = 0; c < vectors; ++c) {
+      V s = hn::Mul(hn::LoadU(d, from + j * n + i + c * lanes), decay_j);
+      s = hn::MulAdd(value[c], kj, hn::MulAdd(sa[c], bj, s));
+      hn::StoreU(s, d, to + j * n + i + c * lanes);
+      if constexpr (output) out[c] = hn::MulAdd(s, rj, out[c]);
+    }
+  }
+  for (int c = 0; c < vectors; ++c) hn::StoreU(output ? out[c] : sa[c], d, result + i + c * lanes);
+}
+
+template <bool output>
+HWY_INLINE void step(int64_t n, const float* decay, const Wkv7Inputs& in, const float* from, float* to,
+                     float* result) {
+  for_columns(n, [&](auto d, auto vectors, int64_t i)
+                     HWY_ATTR { step_columns<vectors(), output>(d, n, i, decay, in, from, to, result); });
 }
 
 // Rows [0, rows) of one head; pointers are at its first element, rows are `stride` apart. state changes in
@@ -85,55 +96,119 @@ void wkv7_head(int64_t rows, int64_t n, int64_t stride, const Wkv7Inputs& in, fl
     if (kept && t % wkv_chunk == 0)
       std::memcpy(kept + t / wkv_chunk * kept_stride, state, static_cast<size_t>(n * n) * sizeof(float));
     const int64_t at = t * stride;
-    decays(in.w + at, n, decay);
-    step(n, decay, in.r + at, in.k + at, in.v + at, in.a + at, in.b + at, state, state, y + at, nullptr);
+    decays(in.w + at, n, decay, nullptr);
+    step<true>(n, decay, in.at(at), state, state, y + at);
   }
 }
 
-// One token backward. dstate: gradient of the state after it on entry, before it on return.
+#if HWY_TARGET == HWY_SCALAR
 template <class D>
-HWY_INLINE void step_backward(D d, int64_t n, const float* decay, const float* r, const float* k,
-                              const float* v, const float* a, const float* b, const float* before,
-                              const float* after, const float* sa, const float* dy, float* dstate, float* dr,
-                              float* ddecay, float* dk, float* dv, float* da, float* db) {
+HWY_INLINE void add_sums(D, hn::Vec<D> s0, hn::Vec<D> s1, hn::Vec<D> s2, hn::Vec<D> s3, float* x) {
+  x[0] += hn::GetLane(s0), x[1] += hn::GetLane(s1), x[2] += hn::GetLane(s2), x[3] += hn::GetLane(s3);
+}
+#else
+// x[0..3] += the sum over the 128-bit blocks
+template <class D>
+HWY_INLINE void add_blocks(D d, hn::Vec<D> blocks, float* x) {
+  if constexpr (hn::MaxLanes(D()) > 4) {
+    const hn::Half<D> half;
+    add_blocks(half, hn::Add(hn::LowerHalf(half, blocks), hn::UpperHalf(half, blocks)), x);
+  } else {
+    hn::StoreU(hn::Add(hn::LoadU(d, x), blocks), d, x);
+  }
+}
+
+// x[0..3] += the sums over the lanes of s0, s1, s2, s3
+template <class D>
+HWY_INLINE void add_sums(D d, hn::Vec<D> s0, hn::Vec<D> s1, hn::Vec<D> s2, hn::Vec<D> s3, float* x) {
+  const hn::Repartition<double, D> pairs;
+  const auto low =
+      hn::BitCast(pairs, hn::Add(hn::InterleaveLower(d, s0, s1), hn::InterleaveUpper(d, s0, s1)));
+  const auto high =
+      hn::BitCast(pairs, hn::Add(hn::InterleaveLower(d, s2, s3), hn::InterleaveUpper(d, s2, s3)));
+  add_blocks(d,
+             hn::Add(hn::BitCast(d, hn::InterleaveLower(pairs, low, high)),
+                     hn::BitCast(d, hn::InterleaveUpper(pairs, low, high))),
+             x);
+}
+#endif
+
+// What a token contributes to the gradients of its vectors along j: [j][dr, ddecay, dk, db], and [j] da.
+struct Sums {
+  HWY_ALIGN float of_output[4 * wkv_max_head_size];
+  HWY_ALIGN float of_sa[wkv_max_head_size];
+};
+
+// One token backward, some columns. dstate: gradient of the state after it on entry, before it on return.
+template <int vectors, class D>
+HWY_INLINE void columns_backward(D d, int64_t n, int64_t i, const float* decay, const Wkv7Inputs& in,
+                                 const float* before, const float* sa_in, const float* dy_in, float* dstate,
+                                 float* dv, Sums& sums) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  HWY_ALIGN float dsa[wkv_max_head_size];
-  HWY_ALIGN float dvalue[wkv_max_head_size];
-  std::fill(dsa, dsa + n, 0.0f);
-  std::fill(dvalue, dvalue + n, 0.0f);
-  for (int64_t j = 0; j < n; ++j) {
-    const auto rj = hn::Set(d, r[j]), kj = hn::Set(d, k[j]), bj = hn::Set(d, b[j]);
-    auto sum_r = hn::Zero(d), sum_w = hn::Zero(d), sum_k = hn::Zero(d), sum_b = hn::Zero(d);
-    const int64_t row = j * n;
-    for (int64_t i = 0; i < n; i += lanes) {
-      const auto g_out = hn::LoadU(d, dy + i);
-      const auto ds = hn::MulAdd(rj, g_out, hn::LoadU(d, dstate + row + i));
-      hn::StoreU(ds, d, dstate + row + i);
-      sum_r = hn::MulAdd(hn::LoadU(d, after + row + i), g_out, sum_r);
-      sum_w = hn::MulAdd(hn::LoadU(d, before + row + i), ds, sum_w);
-      sum_k = hn::MulAdd(hn::LoadU(d, v + i), ds, sum_k);
-      sum_b = hn::MulAdd(hn::LoadU(d, sa + i), ds, sum_b);
-      hn::Store(hn::MulAdd(ds, bj, hn::Load(d, dsa + i)), d, dsa + i);
-      hn::Store(hn::MulAdd(ds, kj, hn::Load(d, dvalue + i)), d, dvalue + i);
-    }
-    dr[j] += sum_of(d, sum_r);
-    ddecay[j] = sum_of(d, sum_w);
-    dk[j] += sum_of(d, sum_k);
-    db[j] += sum_of(d, sum_b);
+  using V = hn::Vec<D>;
+  const float* after = before + n * n;
+  V dy[vectors], value[vectors], sa[vectors], dsa[vectors], dvalue[vectors];
+  for (int c = 0; c < vectors; ++c) {
+    const int64_t at = i + c * lanes;
+    dy[c] = hn::LoadU(d, dy_in + at), value[c] = hn::LoadU(d, in.v + at), sa[c] = hn::LoadU(d, sa_in + at);
+    dsa[c] = dvalue[c] = hn::Zero(d);
   }
   for (int64_t j = 0; j < n; ++j) {
-    const auto aj = hn::Set(d, a[j]), decay_j = hn::Set(d, decay[j]);
-    auto sum_a = hn::Zero(d);
-    const int64_t row = j * n;
-    for (int64_t i = 0; i < n; i += lanes) {
-      const auto g = hn::Load(d, dsa + i);
-      sum_a = hn::MulAdd(hn::LoadU(d, before + row + i), g, sum_a);
-      hn::StoreU(hn::MulAdd(g, aj, hn::Mul(hn::LoadU(d, dstate + row + i), decay_j)), d, dstate + row + i);
+    const V rj = hn::Set(d, in.r[j]), kj = hn::Set(d, in.k[j]), bj = hn::Set(d, in.b[j]);
+    V sum_r = hn::Zero(d), sum_w = sum_r, sum_k = sum_r, sum_b = sum_r;
+    for (int c = 0; c < vectors; ++c) {
+      const int64_t at = j * n + i + c * lanes;
+      const V ds = hn::MulAdd(rj, dy[c], hn::LoadU(d, dstate + at));
+      hn::StoreU(ds, d, dstate + at);
+      sum_r = hn::MulAdd(hn::LoadU(d, after + at), dy[c], sum_r);
+      sum_w = hn::MulAdd(hn::LoadU(d, before + at), ds, sum_w);
+      sum_k = hn::MulAdd(value[c], ds, sum_k);
+      sum_b = hn::MulAdd(sa[c], ds, sum_b);
+      dsa[c] = hn::MulAdd(ds, bj, dsa[c]);
+      dvalue[c] = hn::MulAdd(ds, kj, dvalue[c]);
     }
-    da[j] += sum_of(d, sum_a);
+    add_sums(d, sum_r, sum_w, sum_k, sum_b, sums.of_output + 4 * j);
   }
-  for (int64_t i = 0; i < n; i += lanes)
-    hn::StoreU(hn::Add(hn::LoadU(d, dv + i), hn::Load(d, dvalue + i)), d, dv + i);
+  for (int64_t j = 0; j < n; j += 4) {
+    V sum_a[4];
+    for (int row = 0; row < 4; ++row) {
+      const V aj = hn::Set(d, in.a[j + row]), decay_j = hn::Set(d, decay[j + row]);
+      sum_a[row] = hn::Zero(d);
+      for (int c = 0; c < vectors; ++c) {
+        const int64_t at = (j + row) * n + i + c * lanes;
+        sum_a[row] = hn::MulAdd(hn::LoadU(d, before + at), dsa[c], sum_a[row]);
+        hn::StoreU(hn::MulAdd(dsa[c], aj, hn::Mul(hn::LoadU(d, dstate + at), decay_j)), d, dstate + at);
+      }
+    }
+    add_sums(d, sum_a[0], sum_a[1], sum_a[2], sum_a[3], sums.of_sa + j);
+  }
+  for (int c = 0; c < vectors; ++c) {
+    float* to = dv + i + c * lanes;
+    hn::StoreU(hn::Add(hn::LoadU(d, to), dvalue[c]), d, to);
+  }
+}
+
+// One token backward; pointers are at its vectors.
+HWY_INLINE void step_backward(int64_t n, const float* decay, const float* slope, const Wkv7Inputs& in,
+                              const float* before, const float* sa, const float* dy, float* dstate,
+                              const Wkv7Gradients& g) {
+  Sums sums;
+  std::fill_n(sums.of_output, 4 * n, 0.0f);
+  std::fill_n(sums.of_sa, n, 0.0f);
+  for_columns(n, [&](auto d, auto vectors, int64_t i) HWY_ATTR {
+    columns_backward<vectors()>(d, n, i, decay, in, before, sa, dy, dstate, g.v, sums);
+  });
+  const hn::CappedTag<float, 8> d;
+  auto add = [&](float* to, auto value) HWY_ATTR { hn::StoreU(hn::Add(hn::LoadU(d, to), value), d, to); };
+  for (int64_t j = 0; j < n; j += static_cast<int64_t>(hn::Lanes(d))) {
+    hn::Vec<decltype(d)> dr, ddecay, dk, db;
+    hn::LoadInterleaved4(d, sums.of_output + 4 * j, dr, ddecay, dk, db);
+    add(g.r + j, dr);
+    add(g.w + j, hn::Mul(hn::LoadU(d, slope + j), ddecay));
+    add(g.k + j, dk);
+    add(g.a + j, hn::LoadU(d, sums.of_sa + j));
+    add(g.b + j, db);
+  }
 }
 
 // One head of one sequence. dstate [n, n]: gradient of the last state on entry, of the first on return.
@@ -142,36 +217,21 @@ void wkv7_head_backward(int64_t rows, int64_t n, int64_t stride, const Wkv7Input
                         int64_t kept_stride, const float* dy, const Wkv7Gradients& g, float* dstate,
                         float* history) {
   HWY_ALIGN float decay[wkv_chunk * wkv_max_head_size];
+  HWY_ALIGN float slope[wkv_chunk * wkv_max_head_size];
   HWY_ALIGN float sa[wkv_chunk * wkv_max_head_size];
-  HWY_ALIGN float ddecay[wkv_max_head_size];
   for (int64_t chunk = (rows - 1) / wkv_chunk; chunk >= 0; --chunk) {
     const int64_t begin = chunk * wkv_chunk, end = std::min(rows, begin + wkv_chunk);
     std::memcpy(history, kept + chunk * kept_stride, static_cast<size_t>(n * n) * sizeof(float));
     for (int64_t t = begin; t < end; ++t) {
       const int64_t at = t * stride, local = t - begin;
-      decays(in.w + at, n, decay + local * n);
-      step(n, decay + local * n, in.r + at, in.k + at, in.v + at, in.a + at, in.b + at,
-           history + local * n * n, history + (local + 1) * n * n, nullptr, sa + local * n);
+      decays(in.w + at, n, decay + local * n, slope + local * n);
+      step<false>(n, decay + local * n, in.at(at), history + local * n * n, history + (local + 1) * n * n,
+                  sa + local * n);
     }
     for (int64_t t = end - 1; t >= begin; --t) {
       const int64_t at = t * stride, local = t - begin;
-      const float* decay_t = decay + local * n;
-      const float* before = history + local * n * n;
-      auto run = [&](auto d) HWY_ATTR {
-        step_backward(d, n, decay_t, in.r + at, in.k + at, in.v + at, in.a + at, in.b + at, before,
-                      before + n * n, sa + local * n, dy + at, dstate, g.r + at, ddecay, g.k + at, g.v + at,
-                      g.a + at, g.b + at);
-      };
-      if (n % 16 == 0)
-        run(hn::CappedTag<float, 16>());
-      else
-        run(hn::CappedTag<float, 8>());
-      for_vectors(n, [&](auto d, int64_t j) HWY_ATTR {  // decay = exp(c s), s = sigmoid(w): c s (1 - s) decay
-        const auto gate = sigmoid(d, hn::LoadU(d, in.w + at + j));
-        const auto slope = hn::Mul(hn::Set(d, decay_scale), hn::NegMulAdd(gate, gate, gate));
-        const auto dw = hn::Mul(hn::Mul(slope, hn::LoadU(d, decay_t + j)), hn::LoadU(d, ddecay + j));
-        hn::StoreU(hn::Add(hn::LoadU(d, g.w + at + j), dw), d, g.w + at + j);
-      });
+      step_backward(n, decay + local * n, slope + local * n, in.at(at), history + local * n * n,
+                    sa + local * n, dy + at, dstate, g.at(at));
     }
   }
 }
@@ -187,14 +247,6 @@ HWY_EXPORT(wkv7_head);
 HWY_EXPORT(wkv7_head_backward);
 
 int64_t chunks(int64_t rows) { return (rows + wkv_chunk - 1) / wkv_chunk; }
-
-Wkv7Inputs at(const Wkv7Inputs& in, int64_t i) {
-  return {in.r + i, in.w + i, in.k + i, in.v + i, in.a + i, in.b + i};
-}
-
-Wkv7Gradients at(const Wkv7Gradients& g, int64_t i) {
-  return {g.r + i, g.w + i, g.k + i, g.v + i, g.a + i, g.b + i};
-}
 
 }  // namespace
 
@@ -216,7 +268,7 @@ void wkv7(const Wkv7& shape, const Wkv7Inputs& in, const float* state, float* y,
       float* kept =
           checkpoints ? checkpoints + wkv_checkpoints(shape.begins, s) * whole + head * n * n : nullptr;
       HWY_DYNAMIC_DISPATCH(wkv7_head)
-      (shape.begins[s + 1] - begin, n, stride, at(in, offset), next_state + task * n * n, y + offset, kept,
+      (shape.begins[s + 1] - begin, n, stride, in.at(offset), next_state + task * n * n, y + offset, kept,
        whole);
     }
   });
@@ -237,9 +289,9 @@ void wkv7_backward(const Wkv7& shape, const Wkv7Inputs& in, const float* checkpo
       else
         std::fill(running, running + n * n, 0.0f);
       HWY_DYNAMIC_DISPATCH(wkv7_head_backward)
-      (shape.begins[s + 1] - begin, n, stride, at(in, offset),
+      (shape.begins[s + 1] - begin, n, stride, in.at(offset),
        checkpoints + wkv_checkpoints(shape.begins, s) * whole + head * n * n, whole, dy + offset,
-       at(gradients, offset), running, history);
+       gradients.at(offset), running, history);
       if (dstate)
         for (int64_t i = 0; i < n * n; ++i) dstate[task * n * n + i] += running[i];
     }
