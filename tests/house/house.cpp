@@ -98,6 +98,18 @@ std::vector<std::string> long_files(const fs::path& root, int limit) {
   return complaints;
 }
 
+std::vector<std::string> shared_kernel_names(const fs::path& root) {
+  static const std::regex opening(R"(::HWY_NAMESPACE \{\n(?!namespace \{\n))");
+  std::vector<std::string> complaints;
+  for (const auto& source : sources_below(root / "src"))
+    if (source.extension() == ".cpp" && std::regex_search(read_text(source), opening))
+      complaints.push_back(
+          fmt::format("{} opens HWY_NAMESPACE without an unnamed namespace in it: kernels of one name in two "
+                      "files would be merged",
+                      source.lexically_relative(root).string()));
+  return complaints;
+}
+
 std::vector<std::string> missing_goldens(const fs::path& root) {
   static const std::regex golden(R"re("[^"\n]*golden/([A-Za-z0-9_.-]+)[^"\n]*")re");
   std::vector<std::string> complaints;

@@ -23,6 +23,11 @@ std::vector<std::string> forbidden_includes(const std::filesystem::path& root, c
 // One complaint for each source file below root/src with more than `limit` lines.
 std::vector<std::string> long_files(const std::filesystem::path& root, int limit);
 
+// One complaint for each kernel file whose names are not its own: two inline functions of one name, or the
+// lambdas in them, would be one function to the linker, and one of the two files would compute what the other
+// means.
+std::vector<std::string> shared_kernel_names(const std::filesystem::path& root);
+
 // One complaint for each string "golden/<name>" in a source file whose folder root/tests/golden/<name> is
 // missing.
 std::vector<std::string> missing_goldens(const std::filesystem::path& root);

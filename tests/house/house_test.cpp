@@ -53,6 +53,8 @@ TEST(House, IncludesFollowTheOrderOfTheRooms) {
 
 TEST(House, NoSourceFileIsLongerThan600Lines) { EXPECT_EQ(long_files(repository, 600), none); }
 
+TEST(House, KernelFilesKeepTheirNamesToThemselves) { EXPECT_EQ(shared_kernel_names(repository), none); }
+
 TEST(House, EveryGoldenFolderThatATestNamesExists) { EXPECT_EQ(missing_goldens(repository), none); }
 
 TEST(House, DocumentsNameOnlyFilesThatExist) {
@@ -94,6 +96,13 @@ TEST_F(BrokenHouse, ALongFileIsNoticed) {
   write("src/base/a.cpp", "1\n2\n3\n");
   EXPECT_EQ(long_files(root, 3), none);
   EXPECT_EQ(long_files(root, 2), Complaints{"src/base/a.cpp has 3 lines, at most 2"});
+}
+
+TEST_F(BrokenHouse, AKernelWhoseNameOtherFilesShareIsNoticed) {
+  write("src/kernels/cpu/a.cpp", "namespace aviary::kernels::HWY_NAMESPACE {\nnamespace {\nvoid f();\n");
+  EXPECT_EQ(shared_kernel_names(root), none);
+  write("src/kernels/cpu/b.cpp", "namespace aviary::kernels::HWY_NAMESPACE {\nvoid f();\n");
+  EXPECT_EQ(shared_kernel_names(root).size(), 1u);
 }
 
 TEST_F(BrokenHouse, AMissingGoldenFolderIsNoticed) {

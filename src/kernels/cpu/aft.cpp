@@ -17,6 +17,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
+namespace {
 
 // Some columns of E [count, 2 cols] of one sequence; pointers are at the first of them.
 void aft_keys(int64_t count, int64_t some, int64_t cols, const float* k, const float* v, float* e) {
@@ -71,6 +72,7 @@ void aft_weight_shares(const Block& block, int64_t cols, const float* e, const f
           block.width());
 }
 
+}  // namespace
 }  // namespace aviary::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

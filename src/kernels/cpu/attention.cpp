@@ -14,6 +14,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
+namespace {
 
 using Lanes = hn::CappedTag<float, block_width>;
 HWY_INLINE int64_t lanes() { return static_cast<int64_t>(hn::Lanes(Lanes())); }
@@ -152,6 +153,7 @@ void weighted_values_backward(const Attention& shape, const Block& block, const 
   if (dv) product(block.count(), n, block.rows, {weights, width, 1}, dy, stride, true, dv, stride);
 }
 
+}  // namespace
 }  // namespace aviary::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -10,6 +10,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
+namespace {
 
 struct HeadStatistics {
   float mean, rstd;
@@ -103,6 +104,7 @@ void norm_head_backward(Gate gate, int64_t n, const float* x, const float* weigh
   norm_head_backward_as<Gate::none>(n, x, weight, bias, g, epsilon, dy, dx, dweight, dbias, dg);
 }
 
+}  // namespace
 }  // namespace aviary::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

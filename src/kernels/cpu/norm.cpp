@@ -12,6 +12,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
+namespace {
 
 void layer_norm_row(const float* x, const float* weight, const float* bias, float epsilon, int64_t cols,
                     float* y, float* mean_out, float* rstd_out) {
@@ -68,6 +69,7 @@ void layer_norm_backward_row(const float* dy, const float* x, const float* weigh
   });
 }
 
+}  // namespace
 }  // namespace aviary::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

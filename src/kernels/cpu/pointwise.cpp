@@ -12,6 +12,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
+namespace {
 
 // The normal distribution, from an approximation of erf that is off by 1.5e-7 at most (Abramowitz and Stegun,
 // Handbook of Mathematical Functions, 7.1.26). bell = e^(-x^2 / 2).
@@ -221,6 +222,7 @@ float sum_of_squares_range(const float* x, int64_t count) {
   });
 }
 
+}  // namespace
 }  // namespace aviary::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -11,6 +11,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
+namespace {
 
 // One row: (a, b) = (a cos - b sin, b cos + a sin), the first `count` columns of a head against the next.
 void rotate_row(const Rotary& shape, float position, const float* frequency, const float* x, float* y) {
@@ -38,6 +39,7 @@ float row_product(const float* x, const float* y, int64_t count) {
       count, [&](auto d, int64_t i) HWY_ATTR { return hn::Mul(hn::LoadU(d, x + i), hn::LoadU(d, y + i)); });
 }
 
+}  // namespace
 }  // namespace aviary::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -14,6 +14,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
+namespace {
 
 // The channels [first, last) of one sequence, that has `position` rows and gets `rows` more. Rows are `cols`
 // apart.
@@ -55,6 +56,7 @@ void scale_row(const float* x, const float* weight, int64_t count, float* y) {
   });
 }
 
+}  // namespace
 }  // namespace aviary::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

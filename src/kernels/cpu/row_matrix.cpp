@@ -11,6 +11,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
+namespace {
 
 void one_row(int64_t inputs, int64_t outputs, const float* x, const float* matrix, float* y) {
   for_vectors(outputs, [&](auto d, int64_t j) HWY_ATTR {
@@ -37,6 +38,7 @@ void one_row_backward(int64_t inputs, int64_t outputs, const float* x, const flo
   }
 }
 
+}  // namespace
 }  // namespace aviary::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -13,6 +13,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
+namespace {
 
 float largest(const float* x, int64_t count) {
   const hn::ScalableTag<float> d;
@@ -68,6 +69,7 @@ void weighted_rows(const float* weights, const float* matrix, int64_t rows, int6
   }
 }
 
+}  // namespace
 }  // namespace aviary::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -11,6 +11,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
+namespace {
 
 constexpr float smallest_norm = 1e-12f;
 
@@ -136,6 +137,7 @@ void output_head_backward(int64_t n, const Rwkv7OutputInputs& in, float epsilon,
   });
 }
 
+}  // namespace
 }  // namespace aviary::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

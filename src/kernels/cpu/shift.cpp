@@ -13,6 +13,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
+namespace {
 
 // The kernels of rows see pointers to one row of everything, `state` being the row above.
 template <class D>
@@ -66,6 +67,7 @@ void shifted_part(const TokenShift& shape, const TokenShiftInputs& row, const fl
   });
 }
 
+}  // namespace
 }  // namespace aviary::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -16,6 +16,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
+namespace {
 
 // e, weighed = alpha e v [first + rows, n]; inverse = 1 / (sum of e) [rows, n]; sum [n] is working memory.
 void wkv1_keys(const Wkv1Head& h, float* e, float* weighed, float* inverse, float* sum) {
@@ -103,6 +104,7 @@ void wkv1_keys_backward(const Wkv1Head& h, const float* e, const float* dweighed
   }
 }
 
+}  // namespace
 }  // namespace aviary::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

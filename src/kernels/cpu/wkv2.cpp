@@ -12,6 +12,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
+namespace {
 
 // Channels [0, count) of one sequence; rows are `stride` apart, the two parts of a history row too.
 void wkv2_channels(int64_t rows, int64_t count, int64_t stride, float epsilon, const float* decay,
@@ -80,6 +81,7 @@ void wkv2_channels_backward(int64_t rows, int64_t count, int64_t stride, float e
   });
 }
 
+}  // namespace
 }  // namespace aviary::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -13,6 +13,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
+namespace {
 
 // Channels [0, count) of one sequence; rows are `stride` apart, the three parts of a history row too.
 void wkv4_channels(int64_t rows, int64_t count, int64_t stride, const float* decay, const float* time_first,
@@ -92,6 +93,7 @@ void wkv4_channels_backward(int64_t rows, int64_t count, int64_t stride, const f
   });
 }
 
+}  // namespace
 }  // namespace aviary::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

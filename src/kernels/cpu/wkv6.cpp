@@ -18,6 +18,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
+namespace {
 
 constexpr int64_t value_block = 4;  // values that go backward together
 
@@ -236,6 +237,7 @@ void wkv6_head_backward(int64_t rows, int64_t n, int64_t stride, const Wkv6& sha
   }
 }
 
+}  // namespace
 }  // namespace aviary::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

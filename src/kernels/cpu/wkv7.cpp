@@ -20,6 +20,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
+namespace {
 
 constexpr float decay_scale = -0.6065306597126334f;  // -exp(-1/2)
 
@@ -236,6 +237,7 @@ void wkv7_head_backward(int64_t rows, int64_t n, int64_t stride, const Wkv7Input
   }
 }
 
+}  // namespace
 }  // namespace aviary::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
