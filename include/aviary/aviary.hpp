@@ -137,6 +137,9 @@ class AVIARY_API Model {
   std::vector<float> forward(std::span<const int32_t> tokens, State& state);
   // The same, but returns the logits of every token, row by row: [tokens.size(), V].
   std::vector<float> forward_all(std::span<const int32_t> tokens, State& state);
+  // One token for each of these different states, all together: faster than one after the other, and the same
+  // numbers. Returns [tokens.size(), V]. Throws Error as forward() does, and for a state that is there twice.
+  std::vector<float> forward_batch(std::span<const int32_t> tokens, std::span<State* const> states);
 
   bool has_tokenizer() const;
   // Any bytes have tokens, and decode(encode(text)) == text, unless the vocabulary is one of characters

@@ -188,8 +188,7 @@ Model& Model::operator=(Model&&) noexcept = default;
 Model::~Model() = default;
 
 Model Model::load(const std::filesystem::path& path, const LoadOptions& options) {
-  Checkpoint checkpoint = load_checkpoint(file_of(path));
-  checkpoint.model->parameters().freeze();
+  Checkpoint checkpoint = open_checkpoint(file_of(path));
   TokenizerPtr tokenizer = choose_tokenizer(options.tokenizer, checkpoint);
   return Model(std::make_unique<Implementation>(std::move(checkpoint), std::move(tokenizer),
                                                 chosen(options.precision)));
@@ -245,6 +244,28 @@ std::vector<float> Model::forward_all(std::span<const int32_t> tokens, State& st
     logits.insert(logits.end(), rows.as<float>(), rows.as<float>() + rows.count());
   }
   return logits;
+}
+
+std::vector<float> Model::forward_batch(std::span<const int32_t> tokens, std::span<State* const> states) {
+  require(tokens.size() == states.size(), "Model::forward_batch: {} tokens for {} states", tokens.size(),
+          states.size());
+  const int64_t count = std::ssize(tokens);
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    implementation_->check("forward_batch", tokens.subspan(i, 1), *states[i]);
+    require(std::find(states.begin(), states.begin() + static_cast<int64_t>(i), states[i]) ==
+                states.begin() + static_cast<int64_t>(i),
+            "Model::forward_batch: state {} is there twice", i);
+  }
+  require(count > 0, "Model::forward_batch: no tokens to read");
+  std::lock_guard lock(implementation_->mutex);
+  inside::NetworkState together = implementation_->runner.new_state(count);
+  for (int64_t i = 0; i < count; ++i)
+    together.assign(i, states[static_cast<size_t>(i)]->implementation_->values, 0);
+  const Tensor logits =
+      implementation_->runner.logits(tokens, Sequences::uniform(count, 1), together, Runner::Rows::last);
+  for (int64_t i = 0; i < count; ++i)
+    states[static_cast<size_t>(i)]->implementation_->values.assign(0, together, i);
+  return {logits.as<float>(), logits.as<float>() + logits.count()};
 }
 
 bool Model::has_tokenizer() const { return implementation_->tokenizer != nullptr; }

@@ -3,6 +3,7 @@
 #include "base/test_folder.h"
 #include "text/utf8.h"
 // Behind them, for the names:
+#include <aviary/aviary.h>
 #include <gtest/gtest.h>
 #include <aviary/aviary.hpp>
 
@@ -39,6 +40,18 @@ TEST_F(ApiText, EncodesAndDecodesAnyBytes) {
   EXPECT_EQ(model.decode(model.encode(text)), text);
   const std::vector<int32_t> negative{-1};
   EXPECT_THROW(model.decode(negative), Error);
+}
+
+TEST_F(ApiText, TheInterfaceForCEncodesAndDecodes) {
+  aviary_model* model = aviary_load(folder_.path().c_str(), nullptr);
+  ASSERT_NE(model, nullptr) << aviary_last_error();
+  int32_t tokens[8];
+  char text[8];
+  EXPECT_EQ(aviary_encode(model, "bird", 4, tokens, 8), 4);
+  EXPECT_EQ(aviary_encode(model, "bird", 4, tokens, 2), 4) << "how many there are, not how many fit";
+  EXPECT_EQ(aviary_decode(model, tokens, 4, text, 8), 4);
+  EXPECT_EQ(std::string(text, 4), "bird");
+  aviary_free(model);
 }
 
 TEST_F(ApiText, AModelOf256TokensNeedsNoTokenizerInItsFile) {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <functional>
 #include <limits>
 #include <system_error>
 #include <utility>
@@ -73,6 +74,16 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 MappedFile::~MappedFile() {
   if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+void MappedFile::drop(std::span<const std::byte> part) const {
+  if (part.empty() || std::less<>()(part.data(), bytes_.data()) ||
+      std::less<>()(bytes_.data() + bytes_.size(), part.data() + part.size()))
+    return;
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const auto offset = static_cast<size_t>(part.data() - bytes_.data());  // the mapping begins with a page
+  const size_t begin = (offset + page - 1) / page * page, end = (offset + part.size()) / page * page;
+  if (begin < end) ::madvise(const_cast<std::byte*>(bytes_.data()) + begin, end - begin, MADV_DONTNEED);
 }
 
 std::string read_file(const fs::path& path, int64_t max_bytes) {

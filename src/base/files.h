@@ -23,6 +23,9 @@ class MappedFile {
   ~MappedFile();
 
   std::span<const std::byte> bytes() const { return bytes_; }
+  // Gives the memory of a part of bytes() back to the system; it is read from the file again when needed.
+  // Does nothing for bytes that are not of this file.
+  void drop(std::span<const std::byte> part) const;
 
  private:
   std::span<const std::byte> bytes_;

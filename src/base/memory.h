@@ -8,6 +8,8 @@ namespace aviary {
 // The most memory, in bytes, that was in use at once since the last reset_peak_memory() or else since the
 // start; 0 where the system does not tell.
 int64_t peak_memory();
+// The memory that is in use now; 0 where the system does not tell.
+int64_t current_memory();
 // Gives unused memory back to the system and begins to measure anew.
 void reset_peak_memory();
 

@@ -27,6 +27,7 @@ Action add_tokenize(CLI::App& app);
 Action add_detokenize(CLI::App& app);
 Action add_vocab(CLI::App& app);
 Action add_compare(CLI::App& app);
+Action add_bench(CLI::App& app);
 
 // ---- What several commands share.
 
@@ -54,6 +55,11 @@ struct ModelFlags {
 const Tokenizer& require_tokenizer(const LoadedModel& loaded);
 // "f32", "bf16", or "" for the fastest of this CPU.
 kernels::Precision parse_precision(const std::string& name);
+
+// --type NAME: how matrices are stored, one of the types that convert writes.
+CLI::Option* add_type_option(CLI::App& command, std::string& type, const std::string& help);
+// Empty for no type.
+std::optional<Dtype> parse_type(const std::string& name);
 
 // "bytes", or the path of a file that read_tokenizer (text/tokenizer_file.h) knows, or of a model that
 // carries a tokenizer. Throws Error otherwise.

@@ -13,7 +13,7 @@
 #include "formats/gguf.h"
 #include "formats/pth.h"
 #include "formats/safetensors.h"
-#include "quant/quantize.h"
+#include "quant/budget.h"
 
 namespace aviary::cli {
 namespace {
@@ -22,11 +22,13 @@ namespace fs = std::filesystem;
 
 struct Flags {
   std::string in, out, type, report, tokenizer;
+  uint64_t fit = 0;   // bytes; 0: no such wish
+  double max_kl = 0;  // nats per token; 0: no such wish
   bool force = false, all = false;
+
+  bool quantizes() const { return !type.empty() || fit > 0 || max_kl > 0; }
 };
 
-constexpr Dtype types[] = {Dtype::f32,  Dtype::f16,  Dtype::bf16, Dtype::q8_0, Dtype::q6_k, Dtype::q5_k,
-                           Dtype::q5_1, Dtype::q5_0, Dtype::q4_k, Dtype::q4_1, Dtype::q4_0};
 constexpr int64_t largest_text = int64_t{1} << 30;
 
 std::string lower_case(std::string text) {
@@ -34,21 +36,7 @@ std::string lower_case(std::string text) {
   return text;
 }
 
-std::optional<Dtype> type_named(const std::string& name) {
-  for (Dtype type : types)
-    if (name_of(type) == name) return type;
-  return std::nullopt;
-}
-
 enum class Format : uint8_t { safetensors, pth, gguf };
-
-// Of the many ways to write them: "FP16", "Q4_K_M".
-std::string as_type_names(const std::string& given) {
-  std::string name = lower_case(given);
-  if (name.starts_with("fp")) name.erase(1, 1);
-  if (name.ends_with("_k_m") || name.ends_with("_k_s")) name.resize(name.size() - 2);
-  return name;
-}
 
 Format format_of(const fs::path& path) {
   const std::string extension = lower_case(path.extension().string());
@@ -193,9 +181,33 @@ void require_possible(const Flags& flags, std::optional<Dtype> type, const Tenso
   AtomicFile{flags.out};
 }
 
+// The plan of the least size or damage, as the flags wish it; as it is when they wish nothing.
+QuantizationPlan make_plan(const Flags& flags, const Description& description, const TensorFile& file,
+                           const InterruptGuard& guard) {
+  if (!flags.quantizes()) return unchanged_plan(file);
+  int64_t numbers = 0;
+  for (const TensorEntry& tensor : file.tensors()) numbers += count_of(tensor);
+  Progress progress({.label = "measure", .total = numbers, .unit = "numbers", .summary = false});
+  auto go_on = [&](int64_t done) {
+    progress.update(done);
+    return !guard.interrupted();
+  };
+  if (const std::optional<Dtype> type = parse_type(flags.type)) return plan_types(file, *type, go_on);
+  const TypeChoice choice(file, go_on);
+  progress.finish();
+  if (guard.interrupted()) throw Interrupted();
+  if (flags.fit > 0) return choice.of_size(static_cast<int64_t>(flags.fit));
+  return choice.of_quality(flags.max_kl, [&](const QuantizationPlan& plan) {
+    const double divergence = compare(flags, description, plan, guard).mean_divergence;
+    if (guard.interrupted()) throw Interrupted();
+    fmt::print("{} differ by {:.5f} nats per token\n", human_bytes(plan.bytes()), divergence);
+    return divergence;
+  });
+}
+
 int convert(const Flags& flags) {
   const Format format = format_of(flags.out);
-  const std::optional<Dtype> type = type_named(flags.type);
+  const std::optional<Dtype> type = parse_type(flags.type);
   const fs::path in = find_model(flags.in);
   std::error_code ignored;
   require(!fs::equivalent(in, flags.out, ignored), "{}: this is the file that is read; name another",
@@ -211,16 +223,7 @@ int convert(const Flags& flags) {
           flags.out);
 
   InterruptGuard guard;
-  QuantizationPlan plan = unchanged_plan(file);
-  if (type) {
-    int64_t numbers = 0;
-    for (const TensorEntry& tensor : file.tensors()) numbers += count_of(tensor);
-    Progress progress({.label = "measure", .total = numbers, .unit = "numbers", .summary = false});
-    plan = plan_types(file, *type, [&](int64_t done) {
-      progress.update(done);
-      return !guard.interrupted();
-    });
-  }
+  const QuantizationPlan plan = make_plan(found, description, file, guard);
   std::optional<ModelComparison> comparison;
   if (!flags.report.empty() && !guard.interrupted()) comparison = compare(found, description, plan, guard);
   if (guard.interrupted()) throw Interrupted();
@@ -229,7 +232,8 @@ int convert(const Flags& flags) {
   const std::string broken = why_broken(plan, comparison ? &*comparison : nullptr);
   require(broken.empty() || flags.force, "{}: {}; nothing was written (--force writes it all the same)",
           flags.out, broken);
-  if (type) description.metadata["aviary.quantization"] = to_json(plan, comparison ? &*comparison : nullptr);
+  if (flags.quantizes())
+    description.metadata["aviary.quantization"] = to_json(plan, comparison ? &*comparison : nullptr);
   write(found, description, plan, guard);
   fmt::print("{}: {}\n", flags.out, human_bytes(static_cast<int64_t>(fs::file_size(flags.out))));
   return 0;
@@ -243,15 +247,25 @@ Action add_convert(CLI::App& command) {
       ->required();
   command.add_option("output", flags->out, "What to write; the ending says how: .safetensors, .pth, .gguf")
       ->required();
-  std::vector<std::string> names;
-  for (Dtype type : types) names.emplace_back(name_of(type));
+  CLI::Option* type = add_type_option(
+      command, flags->type,
+      "How matrices are stored (default: as they are); what it would spoil gets a better type");
+  CLI::Option* report = command.add_option(
+      "--report", flags->report, "Read this text with both models and tell how their predictions differ");
   command
-      .add_option("--type", flags->type,
-                  "How matrices are stored (default: as they are); what it would spoil gets a better type")
-      ->transform(as_type_names)
-      ->check(CLI::IsMember(names));
-  command.add_option("--report", flags->report,
-                     "Read this text with both models and tell how their predictions differ");
+      .add_option("--fit", flags->fit,
+                  "A type for every tensor so that the file is at most so large (600M) and differs the least")
+      ->transform(CLI::AsSizeValue(true))
+      ->check(CLI::PositiveNumber)
+      ->excludes(type);
+  command
+      .add_option("--max-kl", flags->max_kl,
+                  "A type for every tensor so that the file is small and its predictions of the text of "
+                  "--report differ by at most so many nats per token (0.01)")
+      ->check(CLI::PositiveNumber)
+      ->needs(report)
+      ->excludes(type)
+      ->excludes("--fit");
   command.add_option(
       "--tokenizer", flags->tokenizer,
       "For a model without one: bytes, a vocabulary file, or another model; it is kept in the new file");

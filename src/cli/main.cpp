@@ -72,6 +72,7 @@ int run(int argc, char** argv) {
       cli::add_verify);
   add("logits", "The distribution of the next token", cli::add_logits);
   add("data", "Prepare texts", cli::add_data);
+  add("bench", "How fast a model runs here, and how much of the machine that uses", cli::add_bench);
   add("tokenize", "The tokens of a text", cli::add_tokenize);
   add("detokenize", "The text of tokens", cli::add_detokenize);
   add("vocab", "Learn a vocabulary", cli::add_vocab);

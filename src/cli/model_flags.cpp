@@ -57,9 +57,8 @@ void ModelFlags::add_to(CLI::App& command) {
 LoadedModel ModelFlags::load() const {
   LoadedModel loaded;
   loaded.path = find_model(path);
-  Checkpoint checkpoint = load_checkpoint(loaded.path);
+  Checkpoint checkpoint = open_checkpoint(loaded.path);
   loaded.model = std::move(checkpoint.model);
-  loaded.model->parameters().freeze();
   loaded.tokenizer = tokenizer.empty() ? checkpoint.tokenizer : open_tokenizer(tokenizer);
   const int64_t vocabulary = loaded.model->config().vocab_size;
   if (!loaded.tokenizer && vocabulary == 256) loaded.tokenizer = make_bytes_tokenizer();

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "formats/safetensors.h"
 #include "formats/state_file.h"
+#include "tensor/encoding.h"
 
 namespace aviary {
 namespace {
@@ -53,16 +54,22 @@ bool same_shape(const std::vector<int64_t>& stored, const Shape& wanted) {
   return a == b;
 }
 
+void require_finite(const TensorEntry& entry, const std::string& where) {
+  const int64_t broken = first_not_finite(entry.dtype, entry.data.data(), count_of(entry));
+  if (broken < 0) return;
+  const Block block = block_of(entry.dtype);
+  std::vector<float> values(static_cast<size_t>(block.elements));
+  decode(entry.dtype, entry.data.data() + broken / block.elements * block.bytes, values);
+  fail("{}: {} holds {} at element {}: the model is broken (training diverged, or the file is damaged)",
+       where, entry.name, values[0], broken);
+}
+
 void load_parameter(const TensorEntry& entry, const std::string& where, Parameter& parameter,
                     bool allow_broken) {
   const Tensor& value = parameter.weight.value();
   if (value.dtype() == Dtype::f32) {
     to_floats(entry, {value.as<float>(), static_cast<size_t>(value.count())});
-    const float* x = value.as<float>();
-    const float* broken = std::find_if_not(x, x + value.count(), [](float v) { return std::isfinite(v); });
-    require(allow_broken || broken == x + value.count(),
-            "{}: {} holds {} at element {}: the model is broken (training diverged, or the file is damaged)",
-            where, entry.name, broken == x + value.count() ? 0.0f : *broken, broken - x);
+    if (!allow_broken) require_finite(entry, where);
   } else {
     from_host(to_doubles(entry), value);
   }
@@ -177,6 +184,45 @@ Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype, bool 
   Checkpoint checkpoint;
   checkpoint.model = prepare_model(file, where, dtype);
   load_parameters(file, where, *checkpoint.model, allow_broken);
+  checkpoint.tokenizer = tokenizer_of(file, where, checkpoint.model->config());
+  checkpoint.metadata = file.metadata();
+  return checkpoint;
+}
+
+namespace {
+
+class RestingFile final : public Rest {
+ public:
+  explicit RestingFile(TensorFile file) : file(std::move(file)) {}
+  void packed(std::span<const std::byte> data) const override { file.drop(data); }
+
+  const TensorFile file;
+};
+
+bool can_rest(Dtype type) {
+  return is_quantized(type) || type == Dtype::f32 || type == Dtype::f16 || type == Dtype::bf16;
+}
+
+}  // namespace
+
+Checkpoint open_checkpoint(const std::filesystem::path& path) {
+  const auto resting = std::make_shared<const RestingFile>(read_tensor_file(path));
+  const TensorFile& file = resting->file;
+  const std::string where = path.string();
+  Checkpoint checkpoint;
+  checkpoint.model = prepare_model(file, where);
+  for (Parameter& parameter : checkpoint.model->parameters()) {
+    const TensorEntry* entry = file.find(parameter.spec.name);
+    if (!entry) continue;
+    if (!can_rest(entry->dtype)) {
+      load_parameter(*entry, where, parameter, false);
+      continue;
+    }
+    require_finite(*entry, where);
+    file.drop(entry->data);
+    parameter.weight.rest(entry->dtype, entry->data, resting);
+  }
+  checkpoint.model->parameters().freeze();
   checkpoint.tokenizer = tokenizer_of(file, where, checkpoint.model->config());
   checkpoint.metadata = file.metadata();
   return checkpoint;

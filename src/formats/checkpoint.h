@@ -38,6 +38,10 @@ std::unique_ptr<Model> prepare_model(const TensorFile& file, const std::string& 
 Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype = Dtype::f32,
                            bool allow_broken = false);
 
+// The same for a model that is only run: it keeps the file open and its weights rest there, in the file's
+// types (ops/weight.h). Parameters of types without real numbers are loaded.
+Checkpoint open_checkpoint(const std::filesystem::path& path);
+
 // The tokenizer that the metadata carries; null when it carries none. Throws Error when it is damaged or has
 // more tokens than the model.
 TokenizerPtr tokenizer_of(const TensorFile& file, const std::string& where, const ModelConfig& config);

@@ -52,6 +52,10 @@ const TensorEntry* TensorFile::find(std::string_view name) const {
   return found == index_.end() ? nullptr : &table_.tensors[found->second];
 }
 
+void TensorFile::drop(std::span<const std::byte> data) const {
+  for (const MappedFile& file : files_) file.drop(data);
+}
+
 int64_t TensorFile::file_bytes() const {
   int64_t bytes = 0;
   for (const MappedFile& file : files_) bytes += std::ssize(file.bytes());
@@ -112,7 +116,8 @@ int64_t count_of(const TensorEntry& tensor) {
 
 bool is_matrix(const TensorEntry& tensor) {
   const auto axes = std::count_if(tensor.shape.begin(), tensor.shape.end(), [](int64_t n) { return n > 1; });
-  return axes == 2 && tensor.name.ends_with(".weight") && count_of(tensor) > 0;
+  const bool empty = std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end();
+  return axes == 2 && !empty && tensor.name.ends_with(".weight");
 }
 
 std::vector<double> to_doubles(const TensorEntry& tensor) {

@@ -57,6 +57,8 @@ class TensorFile {
   const std::string& dialect() const { return table_.dialect; }
   // The sizes of its files together.
   int64_t file_bytes() const;
+  // Gives the memory of a tensor's data back to the system, which reads it again when needed.
+  void drop(std::span<const std::byte> data) const;
 
  private:
   std::vector<MappedFile> files_;

@@ -5,13 +5,19 @@
 // are int64_t.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+
+#include "tensor/dtype.h"
 
 namespace aviary::kernels {
 
 // What the factors of a product are rounded to. Sums are always float32.
 enum class Precision : uint8_t { f32, bf16 };
+constexpr Dtype type_of(Precision precision) {
+  return precision == Precision::bf16 ? Dtype::bf16 : Dtype::f32;
+}
 
 // The fastest precision for training and prompt reading on this CPU: bf16 where it has bf16 dot products.
 Precision fastest_precision();
@@ -29,10 +35,15 @@ class PackedMatrix {
   // nothing. Throws Error unless k and n are positive.
   void pack(const float* b, int64_t k, int64_t n, int64_t k_stride, int64_t n_stride, Precision precision);
 
+  // The same for rows [N, K] of W as a file stores them, aligned or not. type: f32, bf16 or f16, which the
+  // numbers are rounded to, or the block format that they are stored in. With a block format x is rounded as
+  // well, to 8 bits with a scale for every 32 numbers of a row. Throws Error when rows are not whole blocks.
+  void pack_stored(Dtype stored, const std::byte* rows, int64_t k, int64_t n, Dtype type);
+
   bool empty() const;
   int64_t k() const;
   int64_t n() const;
-  Precision precision() const;
+  Dtype type() const;
   // Bytes held.
   int64_t bytes() const;
 
@@ -40,6 +51,8 @@ class PackedMatrix {
   const Implementation& implementation() const { return *implementation_; }
 
  private:
+  void prepare(int64_t k, int64_t n, Dtype type);
+
   std::unique_ptr<Implementation> implementation_;
 };
 

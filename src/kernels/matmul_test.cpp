@@ -219,7 +219,7 @@ TEST(PackedMatrix, KnowsItsSizes) {
   EXPECT_FALSE(packed.empty());
   EXPECT_EQ(packed.k(), 4);
   EXPECT_EQ(packed.n(), 3);
-  EXPECT_EQ(packed.precision(), Precision::bf16);
+  EXPECT_EQ(packed.type(), Dtype::bf16);
   PackedMatrix moved = std::move(packed);
   EXPECT_EQ(moved.n(), 3);
   EXPECT_TRUE(packed.empty());

@@ -15,11 +15,12 @@ std::string human_count(int64_t count) {
 
 }  // namespace
 
-TokenCost token_cost(const Model& model) {
-  TokenCost cost{.context_limit = model.context_limit()};
+TokenCost token_cost(Model& model) {
+  TokenCost cost{.of_head = model.head().shape().count(), .context_limit = model.context_limit()};
   for (const Parameter& parameter : model.parameters()) {
     const ParameterSpec& spec = parameter.spec;
     const bool table = spec.name.find("emb.weight") != std::string::npos || spec.name == "e.weight";
+    if (!table) cost.weight_bytes += parameter.weight.bytes();
     if (spec.shape.rank() == 2 && !table) cost.multiplications += spec.shape.count();
   }
   for (const StateSpec& spec : model.state_specs()) {

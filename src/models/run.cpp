@@ -9,11 +9,6 @@
 namespace aviary {
 namespace {
 
-void keep(const std::vector<Var>& vars, State& state) {
-  for (size_t i = 0; i < vars.size(); ++i)
-    if (vars[i].value.data() != state[i].data()) copy(vars[i].value, state[i]);
-}
-
 Tensor row_of(const Tensor& matrix, int64_t row) {
   const int64_t cols = matrix.cols();
   return {
@@ -53,19 +48,17 @@ double cross_entropy(const std::vector<double>& logits, int64_t vocabulary, std:
 }
 
 // The rows of a step whose logits are wanted.
-std::vector<int64_t> wanted_rows(const Sequences& sequences, Runner::Rows rows) {
-  std::vector<int64_t> wanted(
-      static_cast<size_t>(rows == Runner::Rows::all ? sequences.rows() : sequences.count()));
+void find_wanted_rows(const Sequences& sequences, Runner::Rows rows, std::vector<int64_t>& wanted) {
+  wanted.resize(static_cast<size_t>(rows == Runner::Rows::all ? sequences.rows() : sequences.count()));
   if (rows == Runner::Rows::all)
     std::iota(wanted.begin(), wanted.end(), int64_t{0});
   else
     for (int64_t s = 0; s < sequences.count(); ++s) wanted[static_cast<size_t>(s)] = sequences.end(s) - 1;
-  return wanted;
 }
 
 }  // namespace
 
-Output Runner::forward(Context& c, std::span<const int32_t> tokens, State& state, std::vector<Var>& vars) {
+Output Runner::forward(Context& c, std::span<const int32_t> tokens, State& state) {
   const int64_t rows = c.sequences.rows(), sequences = c.sequences.count();
   require(static_cast<int64_t>(tokens.size()) == rows, "forward: {} tokens, but the sequences have {} rows",
           tokens.size(), rows);
@@ -78,14 +71,19 @@ Output Runner::forward(Context& c, std::span<const int32_t> tokens, State& state
     furthest = std::max(furthest, state.positions()[static_cast<size_t>(s)] + c.sequences.length(s));
   state.reserve(furthest);
   c.positions = state.positions();
-  vars.reserve(state.size());
-  for (size_t i = 0; i < state.size(); ++i) vars.push_back({state[i]});
-  return model_.forward(c, tokens, vars);
+  vars_.clear();
+  places_.clear();
+  for (size_t i = 0; i < state.size(); ++i) {
+    vars_.push_back({state[i]});
+    places_.push_back(state[i]);
+  }
+  if (!c.tape) c.reuse = true, c.states = vars_, c.places = places_;
+  return model_.forward(c, tokens, vars_);
 }
 
-void Runner::advance(std::span<const int32_t> tokens, const Sequences& sequences,
-                     const std::vector<Var>& vars, State& state) {
-  keep(vars, state);
+void Runner::advance(std::span<const int32_t> tokens, const Sequences& sequences, State& state) {
+  for (size_t i = 0; i < vars_.size(); ++i)
+    if (vars_[i].value.data() != state[i].data()) copy(vars_[i].value, state[i]);
   for (int64_t s = 0; s < sequences.count(); ++s) {
     const auto position = state.positions()[static_cast<size_t>(s)];
     if (model_.context_limit() > 0) {
@@ -155,11 +153,10 @@ Tensor Runner::logits_within(std::span<const int32_t> tokens, const Sequences& s
                              Rows rows) {
   arena_.reset();
   Context c{arena_, sequences, precision_};
-  std::vector<Var> vars;
-  const Output output = forward(c, tokens, state, vars);
-  const Tensor result = head_logits(c, output.x, model_.head(), output.copies, wanted_rows(sequences, rows),
-                                    model_.head_bias());
-  advance(tokens, sequences, vars, state);
+  const Output output = forward(c, tokens, state);
+  find_wanted_rows(sequences, rows, wanted_);
+  const Tensor result = head_logits(c, output.x, model_.head(), output.copies, wanted_, model_.head_bias());
+  advance(tokens, sequences, state);
   return result;
 }
 
@@ -171,11 +168,10 @@ double Runner::loss(std::span<const int32_t> tokens, std::span<const int32_t> ta
   }
   arena_.reset();
   Context c{arena_, sequences, precision_};
-  std::vector<Var> vars;
-  const Output output = forward(c, tokens, state, vars);
+  const Output output = forward(c, tokens, state);
   const double loss =
       head_loss(c, output.x, model_.head(), targets, {}, losses, output.copies, model_.head_bias());
-  advance(tokens, sequences, vars, state);
+  advance(tokens, sequences, state);
   return loss;
 }
 
@@ -189,12 +185,11 @@ double Runner::loss_and_gradients(std::span<const int32_t> tokens, std::span<con
   tape_.clear();
   Context c{arena_, sequences, precision_, &tape_, training.dropout, training.random};
   c.dropout_places = training.dropout_places;
-  std::vector<Var> vars;
-  const Output output = forward(c, tokens, state, vars);
+  const Output output = forward(c, tokens, state);
   const double loss =
       head_loss(c, output.x, model_.head(), targets, training.loss, {}, output.copies, model_.head_bias());
   tape_.backward();
-  advance(tokens, sequences, vars, state);
+  advance(tokens, sequences, state);
   return loss;
 }
 

@@ -43,10 +43,9 @@ class Runner {
                             const Sequences& sequences, State& state, const Training& training);
 
  private:
-  Output forward(Context& c, std::span<const int32_t> tokens, State& state, std::vector<Var>& vars);
+  Output forward(Context& c, std::span<const int32_t> tokens, State& state);
   // The state becomes that after the step.
-  void advance(std::span<const int32_t> tokens, const Sequences& sequences, const std::vector<Var>& vars,
-               State& state);
+  void advance(std::span<const int32_t> tokens, const Sequences& sequences, State& state);
   // Whether the model can look at all that is read then.
   bool fits(const Sequences& sequences, const State& state) const;
   Tensor logits_within(std::span<const int32_t> tokens, const Sequences& sequences, State& state, Rows rows);
@@ -58,8 +57,11 @@ class Runner {
   Model& model_;
   kernels::Precision precision_;
   Arena arena_;
-  Tape tape_{arena_};   // kept for its memory
-  OwnedTensor beyond_;  // the last result of logits_beyond()
+  Tape tape_{arena_};            // kept for its memory
+  std::vector<Var> vars_;        // the state within the step
+  std::vector<Tensor> places_;   // and where it is kept
+  std::vector<int64_t> wanted_;  // the rows whose logits are asked for
+  OwnedTensor beyond_;           // the last result of logits_beyond()
 };
 
 }  // namespace aviary

@@ -20,6 +20,7 @@ Var Rwkv1Skeleton::hidden(Context& c, std::span<const int32_t> tokens, std::span
     Block& block = blocks_[layer];
     x = attention(c, layer, layer_norm(c, x, block.ln1), x, state);
     x = mix_channels(c, block.mlp, layer_norm(c, x, block.ln2), x, state);
+    c.end_layer(x);
   }
   return layer_norm(c, x, *ln_f_);
 }

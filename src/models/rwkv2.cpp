@@ -34,6 +34,7 @@ class Rwkv2 final : public Model {
                     : channel_mix(c, *block.ffn_pre, MixOf::current, x, x, state);
       x = layer_norm(c, x, block.ln2);
       x = channel_mix(c, block.ffn, MixOf::current, x, x, state);
+      c.end_layer(x);
     }
     return layer_norm(c, x, *ln_out_);
   }

@@ -33,6 +33,7 @@ class Rwkv3 final : public Model {
       x = block.att ? time_mix(c, *block.att, normed, x, state)
                     : channel_mix(c, *block.ffn_pre, MixOf::current, normed, x, state);
       x = channel_mix(c, block.ffn, MixOf::current, layer_norm(c, x, block.ln2), x, state);
+      c.end_layer(x);
     }
     return layer_norm(c, x, *ln_out_);
   }

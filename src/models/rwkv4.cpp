@@ -40,6 +40,7 @@ class Rwkv4 final : public Model {
       x = block.ffn ? channel_mix(c, *block.ffn, MixOf::current, normed, x, state)
                     : mish_glu(c, *block.mish_glu, normed, x, state);
       if (block.tiny_attention) x = tiny_attention(c, *block.tiny_attention, x, x_emb, state);
+      c.end_layer(x);
     }
     return layer_norm(c, x, *ln_out_);
   }

@@ -34,6 +34,7 @@ class Rwkv5 final : public Model {
     for (Rwkv5Block& block : blocks_) {
       x = time_mix(c, block.att, layer_norm(c, x, block.ln1), x, state);
       x = channel_mix(c, block.ffn, MixOf::current, layer_norm(c, x, block.ln2), x, state);
+      c.end_layer(x);
     }
     return layer_norm(c, x, *ln_out_);
   }

@@ -37,6 +37,7 @@ class Rwkv6 final : public Model {
     for (Rwkv6Block& block : blocks_) {
       x = time_mix(c, block.att, layer_norm(c, x, block.ln1), x, state);
       x = channel_mix(c, block.ffn, MixOf::previous, layer_norm(c, x, block.ln2), x, state);
+      c.end_layer(x);
     }
     return layer_norm(c, x, *ln_out_);
   }

@@ -44,6 +44,7 @@ class Rwkv6Sketch final : public Model {
       const Var normed = layer_norm(c, x, block.ln2);
       const std::array more{of_token(c, normed, block.ffn.k), of_token(c, normed, block.ffn.r)};
       x = channel_mix(c, block.ffn.mix, MixOf::current, normed, x, state, more);
+      c.end_layer(x);
     }
     return layer_norm(c, x, *ln_out_);
   }

@@ -28,6 +28,7 @@ class Rwkv7 final : public Rwkv7Layers {
       x = time_mix(c, block.att, layer_norm(c, x, block.ln1), x, v_first, state);
       Var k = channel_keys(c, block.ffn, layer_norm(c, x, block.ln2), state);  // [N, F]
       x = residual_linear(c, Branch::ffn, x, k, block.ffn.value);
+      c.end_layer(x);
     }
     return layer_norm(c, x, *ln_out_);
   }

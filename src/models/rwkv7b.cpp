@@ -44,6 +44,7 @@ class Rwkv7b final : public Rwkv7Layers {
       Var rows = token_rows(c, block.deep.s_emb, tokens, emb);  // [N, R R]
       k = mul(c, k, deep_embed(c, block.deep, z, rows));
       x = residual_linear(c, Branch::ffn, x, k, block.ffn.value);
+      c.end_layer(x);
     }
     return layer_norm(c, x, *ln_out_);
   }

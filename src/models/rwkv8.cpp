@@ -26,6 +26,7 @@ class Rwkv8 final : public Rwkv7Layers {
       Var k = channel_keys(c, block.ffn, layer_norm(c, x, block.ln2), state);  // [N, F]
       Var y = mul(c, linear(c, k, block.ffn.value), embedding(c, block.enn, tokens));
       x = add_branch(c, Branch::ffn, x, y);
+      c.end_layer(x);
     }
     return layer_norm(c, x, *ln_out_);
   }

@@ -44,6 +44,7 @@ class Rwkv8Hybrid final : public Rwkv7Layers {
       Var k = channel_keys(c, block.ffn, layer_norm(c, x, block.ln2), state);  // [N, F]
       y = mul(c, linear(c, k, block.ffn.value), embedding(c, block.enn, tokens));
       x = add_branch(c, Branch::ffn, x, y);
+      c.end_layer(x);
     }
     return layer_norm(c, x, *ln_out_);
   }

@@ -35,6 +35,7 @@ class Rwkv8Rosa final : public Rwkv7Layers {
       x = time_mix(c, block.rwkv, layer_norm(c, x, block.lna), y, v_first, state);
       Var k = channel_keys(c, block.ffn, layer_norm(c, x, block.lnb), state);  // [N, F]
       x = residual_linear(c, Branch::ffn, x, k, block.ffn.value);
+      c.end_layer(x);
     }
     return layer_norm(c, x, *lno_);
   }

@@ -6,12 +6,12 @@
 namespace aviary {
 
 Var embedding(Context& c, Weight& table, std::span<const int32_t> tokens) {
-  const int64_t rows = static_cast<int64_t>(tokens.size()), vocabulary = table.value().rows();
-  const int64_t cols = table.value().cols();
+  const int64_t rows = static_cast<int64_t>(tokens.size()), vocabulary = table.shape()[0];
+  const int64_t cols = table.shape()[1];
   for (size_t i = 0; i < tokens.size(); ++i)
     if (tokens[i] < 0 || tokens[i] >= vocabulary) [[unlikely]]
       fail("embedding: token {} at position {} is outside the vocabulary of {}", tokens[i], i, vocabulary);
-  Var y = c.result({rows, cols}, table.value().dtype());
+  Var y = c.result({rows, cols}, table.dtype());
   Tensor ids = c.arena.tensor({rows}, Dtype::i32);  // the caller's tokens may be gone when the tape runs
   std::memcpy(ids.data(), tokens.data(), tokens.size_bytes());
   const int32_t* id = ids.as<int32_t>();
@@ -19,6 +19,8 @@ Var embedding(Context& c, Weight& table, std::span<const int32_t> tokens) {
     for (int64_t n = 0; n < rows; ++n)
       std::memcpy(y.value.as<double>() + n * cols, table.value().as<double>() + id[n] * cols,
                   static_cast<size_t>(cols) * sizeof(double));
+  } else if (table.at_rest()) {
+    for (int64_t n = 0; n < rows; ++n) table.decode_row(id[n], y.value.as<float>() + n * cols);
   } else {
     kernels::gather_rows(table.value().as<float>(), id, rows, cols, y.value.as<float>());
   }

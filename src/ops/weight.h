@@ -1,6 +1,11 @@
 // A parameter as the operators see it: its value, its gradient, and its repacked copies for matrix products.
+//
+// A weight at rest has no value of its own: it is what a file stores, in the file's type. Products pack it
+// from there, rows are decoded as they are looked up.
 #pragma once
 
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,22 +18,48 @@ namespace aviary {
 // W).
 enum class Layout : uint8_t { out_in, in_out };
 
+// Who owns the numbers of weights at rest.
+class Rest {
+ public:
+  virtual ~Rest() = default;
+  // These were packed for products and may not be needed again.
+  virtual void packed(std::span<const std::byte>) const {}
+};
+
 class Weight {
  public:
   Weight() = default;
   Weight(std::string name, Shape shape, Dtype dtype)
-      : name_(std::move(name)), shape_(shape), value_(shape, dtype) {}
+      : name_(std::move(name)), shape_(shape), dtype_(dtype), value_(shape, dtype) {}
 
   const std::string& name() const { return name_; }
-  // Empty when the weight is frozen and only its packed copy is left.
-  const Tensor& value() const { return value_.view(); }
+  // Empty when the weight is frozen and only its packed copy is left. Of a weight at rest, all numbers
+  // decoded, from the first call on.
+  const Tensor& value() const {
+    if (value_.empty() && at_rest()) decode_value();
+    return value_.view();
+  }
+  // f of every number, in the shape of the value. A weight that changes no more computes it once; it has one
+  // f.
+  const Tensor& derived(double (*f)(double)) const;
   const Shape& shape() const { return shape_; }
+  Dtype dtype() const { return dtype_; }
+
+  // Puts the weight at rest: `data` of `owner` are its numbers as `type`. It changes no more. For f32
+  // weights.
+  void rest(Dtype type, std::span<const std::byte> data, std::shared_ptr<const Rest> owner);
+  bool at_rest() const { return owner_ != nullptr; }
+  // Of the numbers as they rest, or of the value.
+  int64_t bytes() const { return at_rest() ? std::ssize(rest_) : shape_.count() * size_of(dtype_); }
+  Dtype rest_type() const { return at_rest() ? rest_type_ : dtype_; }
+  // Row `row` of a matrix at rest, decoded.
+  void decode_row(int64_t row, float* values) const;
   // Empty unless the weight is being trained; operators add to it.
   const Tensor& gradient() const { return gradient_.view(); }
   // Allocates a zero gradient, or gives it back.
   void set_trainable(bool trainable) {
     if (trainable == !gradient_.empty()) return;
-    gradient_ = trainable ? OwnedTensor(shape(), value().dtype()) : OwnedTensor();
+    gradient_ = trainable ? OwnedTensor(shape(), dtype_) : OwnedTensor();
   }
   bool trainable() const { return !gradient_.empty(); }
 
@@ -39,17 +70,26 @@ class Weight {
   void freeze() { frozen_ = true; }
 
   // The matrix B of y = x B, and of dx = dy B, for f32 values; matrix `index` if the weight has rank 3: a
-  // stack of them. Throws Error when a frozen weight is packed as something else than before.
+  // stack of them. A weight [out, in] at rest in f16, bf16 or a block format stays in that type, whatever the
+  // precision. Throws Error when a frozen weight is packed as something else than before.
   const kernels::PackedMatrix& forward(Layout layout, kernels::Precision precision, int64_t index = 0);
   const kernels::PackedMatrix& backward(Layout layout, kernels::Precision precision, int64_t index = 0);
 
  private:
   const kernels::PackedMatrix& packed(std::vector<kernels::PackedMatrix>& matrices, bool& stale,
                                       bool rows_are_k, kernels::Precision precision, int64_t index);
+  void pack_at_rest(kernels::Precision precision);
+  void decode_value() const;
 
   std::string name_;
   Shape shape_;
-  OwnedTensor value_, gradient_;
+  Dtype dtype_ = Dtype::f32;
+  mutable OwnedTensor value_;  // of a weight at rest: made when somebody asks for it
+  mutable OwnedTensor derived_;
+  OwnedTensor gradient_;
+  Dtype rest_type_ = Dtype::f32;
+  std::span<const std::byte> rest_;
+  std::shared_ptr<const Rest> owner_;
   std::vector<kernels::PackedMatrix> forward_, backward_;  // one per matrix of the stack
   bool forward_stale_ = true, backward_stale_ = true, frozen_ = false;
 };

@@ -123,16 +123,6 @@ void backward(Tape& tape, const Call& call) {
   tape.release(dvectors);
 }
 
-// value(weight), element by element: vectors of a few hundred numbers, not worth a kernel.
-template <typename Value>
-Tensor made_of(Context& c, const Weight& weight, Value value) {
-  Tensor result = c.arena.tensor({weight.value().count()}, weight.value().dtype());
-  std::vector<double> values = to_host(weight.value());
-  for (double& each : values) each = value(each);
-  from_host(values, result);
-  return result;
-}
-
 }  // namespace
 
 Var wkv2(Context& c, Weight& time_decay, Weight& time_first, const Var& k, const Var& v, Wkv2State state,
@@ -149,11 +139,11 @@ Var wkv2(Context& c, Weight& time_decay, Weight& time_first, const Var& k, const
             .v = v,
             .y = c.result_like(k),
             .state = {state.aa, state.bb},
-            .next_state = {c.result_like(state.aa), c.result_like(state.bb)},
+            .next_state = {c.next_state(state.aa), c.next_state(state.bb)},
             .time_decay = &time_decay,
             .time_first = &time_first,
-            .decay = made_of(c, time_decay, [](double w) { return std::exp(-std::exp(w)); }),
-            .first = made_of(c, time_first, [](double u) { return std::exp(u); }),
+            .decay = time_decay.derived([](double w) { return std::exp(-std::exp(w)); }),
+            .first = time_first.derived([](double u) { return std::exp(u); }),
             .history = c.tape ? c.arena.tensor({rows, 2, cols}, k.dtype()) : Tensor(),
             .epsilon = epsilon,
             .shape = {c.sequences.begins(), sequences, cols, static_cast<float>(epsilon)}};

@@ -148,13 +148,10 @@ Var wkv4(Context& c, Weight& time_decay, Weight& time_first, const Var& k, const
             .next_state = {},
             .time_decay = &time_decay,
             .time_first = &time_first,
-            .decay = c.arena.tensor({cols}, k.dtype()),
+            .decay = time_decay.derived([](double w) { return -std::exp(w); }),
             .history = c.tape ? c.arena.tensor({rows, 3, cols}, k.dtype()) : Tensor(),
             .shape = {c.sequences.begins(), sequences, cols}};
-  for (Var& next : call.next_state) next = c.result_like(state.aa);
-  std::vector<double> decay = to_host(time_decay.value());
-  for (double& value : decay) value = -std::exp(value);
-  from_host(decay, call.decay);
+  for (int n = 0; n < 3; ++n) call.next_state[n] = c.next_state(*parts[n]);
   if (k.dtype() == Dtype::f64) {
     reference(call);
   } else {

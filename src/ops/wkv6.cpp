@@ -161,7 +161,7 @@ Var wkv6(Context& c, int64_t heads, const Wkv6Arguments& in, Var& state) {
   Call call{in,
             state,
             c.result_like(in.r),
-            c.result_like(state),
+            c.next_state(state),
             {},
             {c.sequences.begins(), sequences, heads, n, shared}};
   if (in.r.dtype() == Dtype::f64) {

@@ -154,7 +154,7 @@ Var wkv7(Context& c, int64_t heads, const Wkv7Arguments& in, Var& state) {
   require_shape("wkv7", "state", state.shape(), {sequences, heads, n, n});
 
   Call call{
-      in, state, c.result_like(in.r), c.result_like(state), {}, {c.sequences.begins(), sequences, heads, n}};
+      in, state, c.result_like(in.r), c.next_state(state), {}, {c.sequences.begins(), sequences, heads, n}};
   if (in.r.dtype() == Dtype::f64) {
     reference(call);
   } else {

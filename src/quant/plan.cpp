@@ -59,10 +59,15 @@ std::string reason_for(const TensorEntry& tensor, Dtype wished, Dtype first, Dty
   return fmt::format("rows of {} numbers are not made of whole blocks", tensor.shape.back());
 }
 
-PlannedTensor plan_matrix(const TensorEntry& tensor, Dtype wished) {
+// The first type to try for a matrix.
+Dtype first_type(const TensorEntry& tensor, Dtype wished) {
   const Dtype least = smallest_type(tensor);
   const bool more = bits_of(least) > bits_of(wished) && bits_of(tensor.dtype) > bits_of(least);
-  const Dtype first = more ? least : wished;  // bits that are lost already need no room
+  return more ? least : wished;  // bits that are lost already need no room
+}
+
+PlannedTensor plan_matrix(const TensorEntry& tensor, Dtype wished) {
+  const Dtype first = first_type(tensor, wished);
   PlannedTensor planned;
   double spoiled = 0;  // what the type before cost
   for (Dtype type : better_types(first, tensor)) {
@@ -103,12 +108,25 @@ Sums sums_of(std::span<const float> original, std::span<const float> stored) {
   return sums;
 }
 
+// The type of what is no matrix.
+Dtype other_type(const TensorEntry& tensor) { return is_half(tensor.dtype) ? tensor.dtype : Dtype::f32; }
+
 PlannedTensor plan_other(const TensorEntry& tensor) {
-  const StoredTensor stored{tensor, is_half(tensor.dtype) ? tensor.dtype : Dtype::f32};
+  const StoredTensor stored{tensor, other_type(tensor)};
   return {stored, measure_error(stored), ""};
 }
 
 }  // namespace
+
+TensorEntry describe(const ParameterSpec& spec) {
+  TensorEntry entry{.name = spec.name, .dtype = Dtype::f32, .shape = {}, .data = {}};
+  for (int i = 0; i < spec.shape.rank(); ++i) entry.shape.push_back(spec.shape[i]);
+  return entry;
+}
+
+Dtype planned_type(const TensorEntry& tensor, Dtype wished) {
+  return is_matrix(tensor) ? better_types(first_type(tensor, wished), tensor).front() : other_type(tensor);
+}
 
 StorageError measure_error(const StoredTensor& tensor) {
   const TensorEntry& source = tensor.source;

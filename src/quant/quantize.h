@@ -48,6 +48,11 @@ struct QuantizationPlan {
 QuantizationPlan plan_types(const TensorFile& file, Dtype wished,
                             const std::function<bool(int64_t)>& progress = {});
 
+// A parameter as a tensor of f32 without data.
+TensorEntry describe(const ParameterSpec& spec);
+// The type that a tensor gets when none of the types is found to spoil it.
+Dtype planned_type(const TensorEntry& tensor, Dtype wished);
+
 // Gives the parameters of `model`, which are f32, the values that the planned file will hold.
 void apply_plan(const QuantizationPlan& plan, Model& model);
 

@@ -20,6 +20,7 @@ void* Arena::allocate(int64_t bytes) {
   void* result = static_cast<char*>(blocks_.back().data()) + offset_;
   offset_ += bytes;
   used_ += bytes;
+  most_ = std::max(most_, used_);
   return result;
 }
 
@@ -42,14 +43,21 @@ void Arena::release(const Tensor& tensor) {
   list->blocks.push_back(tensor.data());
 }
 
+void Arena::rewind(const Mark& mark) {
+  blocks_.resize(mark.blocks);
+  offset_ = mark.offset;
+  used_ = mark.used;
+  for (Free& list : free_) list.blocks.clear();
+}
+
 void Arena::reset() {
   if (blocks_.size() > 1) {
     blocks_.clear();
-    blocks_.emplace_back(used_ + used_ / 16);
+    blocks_.emplace_back(most_ + most_ / 16);
   }
   for (Free& list : free_) list.blocks.clear();
   offset_ = 0;
-  used_ = 0;
+  used_ = most_ = 0;
 }
 
 }  // namespace aviary

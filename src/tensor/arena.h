@@ -1,6 +1,7 @@
 // Memory of one step: handed out in order, given back all at once. After the first step nothing is allocated.
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include "tensor/tensor.h"
@@ -18,6 +19,14 @@ class Arena {
   Tensor reserve(Shape shape, Dtype dtype);
   void release(const Tensor& tensor);
 
+  // What is allocated behind a mark is forgotten by rewind(); its memory is handed out again.
+  struct Mark {
+    size_t blocks = 0;
+    int64_t offset = 0, used = 0;
+  };
+  Mark mark() const { return {blocks_.size(), offset_, used_}; }
+  void rewind(const Mark& mark);
+
   // Forgets everything; the memory is kept, as one block.
   void reset();
   int64_t used() const { return used_; }
@@ -33,6 +42,7 @@ class Arena {
   std::vector<Free> free_;
   int64_t offset_ = 0;  // in the last block
   int64_t used_ = 0;    // since the last reset
+  int64_t most_ = 0;    // of it at once
 };
 
 }  // namespace aviary

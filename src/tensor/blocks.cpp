@@ -1,6 +1,8 @@
 #include "tensor/blocks.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "base/error.h"
 #include "tensor/block_fit.h"
@@ -22,23 +24,25 @@ struct Nibbles {
   static constexpr size_t bytes = low_at + count / 2;
   using GroupFit = Fit<count, -middle, (1 << bits) - 1 - middle, has_offset ? Offset::any : Offset::zero>;
 
-  static void decode(const std::byte* data, float* x) {
-    f16 scale, offset;
-    std::memcpy(&scale, data, 2);
-    if constexpr (has_offset) std::memcpy(&offset, data + 2, 2);
+  static void unpack(const std::byte* data, BlockLevels& block) {
+    std::memcpy(&block.scale, data, 2);
+    if constexpr (has_offset) std::memcpy(&block.offset, data + 2, 2);
     uint32_t high = 0;
     if constexpr (bits == 5) std::memcpy(&high, data + high_at, 4);
-    const float step = to_float(scale);
-    [[maybe_unused]] const float zero = to_float(offset);
     for (size_t i = 0; i < 16; ++i) {
-      const int byte = std::to_integer<int>(data[low_at + i]);
-      const int first = (byte & 15) | static_cast<int>(high >> i & 1) << 4;
-      const int second = byte >> 4 | static_cast<int>(high >> (i + 16) & 1) << 4;
-      x[i] = static_cast<float>(first - middle) * step;
-      x[i + 16] = static_cast<float>(second - middle) * step;
+      const unsigned byte = std::to_integer<unsigned>(data[low_at + i]);
+      block.levels[i] = static_cast<uint8_t>((byte & 15) | (high >> i & 1) << 4);
+      block.levels[i + 16] = static_cast<uint8_t>(byte >> 4 | (high >> (i + 16) & 1) << 4);
     }
+  }
+
+  static void decode(const std::byte* data, float* x) {
+    BlockLevels block;
+    unpack(data, block);
+    const float step = to_float(block.scale);
+    for (size_t i = 0; i < count; ++i) x[i] = static_cast<float>(block.levels[i] - middle) * step;
     if constexpr (has_offset)
-      for (size_t i = 0; i < count; ++i) x[i] += zero;
+      for (size_t i = 0; i < count; ++i) x[i] += to_float(block.offset);
   }
 
   static void encode(const float* numbers, std::byte* data) {
@@ -65,6 +69,12 @@ struct Nibbles {
 struct Q8 {
   static constexpr size_t count = 32, bytes = 34;
   using GroupFit = Fit<count, -127, 127, Offset::zero>;
+
+  static void unpack(const std::byte* data, BlockLevels& block) {
+    std::memcpy(&block.scale, data, 2);
+    for (size_t i = 0; i < count; ++i)
+      block.levels[i] = static_cast<uint8_t>(std::to_integer<unsigned>(data[2 + i]) ^ 128u);
+  }
 
   static void decode(const std::byte* data, float* x) {
     f16 scale;
@@ -117,6 +127,13 @@ void decode_blocks(Dtype type, const std::byte* data, std::span<float> values) {
 
 void encode_blocks(std::span<const float> values, Dtype type, std::byte* data) {
   with_format(type, [&]<typename Format>(Format) { encode_all<Format>(values, data); });
+}
+
+void unpack_block(Dtype type, const std::byte* data, BlockLevels& block) {
+  block.offset = {};
+  std::fill(std::begin(block.scales), std::end(block.scales), int8_t{1});
+  std::fill(std::begin(block.offsets), std::end(block.offsets), uint8_t{1});
+  with_format(type, [&]<typename Format>(Format) { Format::unpack(data, block); });
 }
 
 }  // namespace aviary

@@ -18,6 +18,44 @@ void decode_blocks(Dtype type, const std::byte* data, std::span<float> values);
 // format its largest number.
 void encode_blocks(std::span<const float> values, Dtype type, std::byte* data);
 
+// What a block holds, unpacked. Number i of group g = i / group is
+//   (scale * scales[g]) * (levels[i] - middle) + offset * offsets[g]
+// with middle and group of form_of(type); scales and offsets are 1 in the formats without groups, offset is 0
+// in those without offsets.
+struct BlockLevels {
+  static constexpr int most = 256;
+  uint8_t levels[most];
+  f16 scale, offset;
+  int8_t scales[16];
+  uint8_t offsets[16];
+};
+struct BlockForm {
+  int bits, middle;
+  int group;  // numbers that share a scale
+  bool has_offset;
+};
+constexpr BlockForm form_of(Dtype type) {
+  switch (type) {
+    case Dtype::q5_1:
+      return {5, 0, 32, true};
+    case Dtype::q5_0:
+      return {5, 16, 32, false};
+    case Dtype::q4_1:
+      return {4, 0, 32, true};
+    case Dtype::q4_0:
+      return {4, 8, 32, false};
+    case Dtype::q4_k:
+      return {4, 0, 32, true};
+    case Dtype::q5_k:
+      return {5, 0, 32, true};
+    case Dtype::q6_k:
+      return {6, 32, 16, false};
+    default:
+      return {8, 128, 32, false};  // q8_0
+  }
+}
+void unpack_block(Dtype type, const std::byte* data, BlockLevels& block);
+
 // ---- One format each, for decode_blocks and encode_blocks.
 
 template <typename Format>
@@ -33,16 +71,19 @@ void encode_all(std::span<const float> values, std::byte* data) {
 
 struct Q4K {
   static constexpr size_t count = 256, bytes = 144;
+  static void unpack(const std::byte* data, BlockLevels& block);
   static void decode(const std::byte* data, float* x);
   static void encode(const float* x, std::byte* data);
 };
 struct Q5K {
   static constexpr size_t count = 256, bytes = 176;
+  static void unpack(const std::byte* data, BlockLevels& block);
   static void decode(const std::byte* data, float* x);
   static void encode(const float* x, std::byte* data);
 };
 struct Q6K {
   static constexpr size_t count = 256, bytes = 210;
+  static void unpack(const std::byte* data, BlockLevels& block);
   static void decode(const std::byte* data, float* x);
   static void encode(const float* x, std::byte* data);
 };

@@ -61,16 +61,28 @@ struct Grouped {
     }
   }
 
-  static void decode(const std::byte* data, float* x) {
-    const float scale = to_float(half_at(data)), step = to_float(half_at(data + 2));
-    for (int g = 0; g < groups; ++g, x += size) {
+  static void unpack(const std::byte* data, BlockLevels& block) {
+    block.scale = half_at(data);
+    block.offset = {static_cast<uint16_t>(half_at(data + 2).bits ^ 0x8000u)};  // what is subtracted
+    for (int g = 0; g < groups; ++g) {
       const Pair pair = pair_at(data + pairs_at, g);
-      const float s = scale * static_cast<float>(pair.scale), m = step * static_cast<float>(pair.minimum);
+      block.scales[g] = static_cast<int8_t>(pair.scale);
+      block.offsets[g] = static_cast<uint8_t>(pair.minimum);
       for (int i = 0; i < size; ++i) {
         int q = byte_at(data, low_at + g / 2 * size + i) >> (g % 2 * 4) & 15;
         if constexpr (bits == 5) q |= (byte_at(data, high_at + i) >> g & 1) << 4;
-        x[i] = s * static_cast<float>(q) - m;
+        block.levels[g * size + i] = static_cast<uint8_t>(q);
       }
+    }
+  }
+
+  static void decode(const std::byte* data, float* x) {
+    BlockLevels block;
+    unpack(data, block);
+    for (int g = 0; g < groups; ++g) {
+      const float s = to_float(block.scale) * static_cast<float>(block.scales[g]);
+      const float m = to_float(block.offset) * static_cast<float>(block.offsets[g]);
+      for (int i = g * size; i < (g + 1) * size; ++i) x[i] = s * static_cast<float>(block.levels[i]) + m;
     }
   }
 
@@ -137,18 +149,25 @@ struct Sixes {
   static constexpr int high_at = 128, scales_at = 192, scale_at = 208;
   using GroupFit = Fit<size, -32, 31, Offset::zero>;
 
-  static void decode(const std::byte* data, float* x) {
-    const float scale = to_float(half_at(data + scale_at));
+  static void unpack(const std::byte* data, BlockLevels& block) {
+    block.scale = half_at(data + scale_at);
     for (int group = 0; group < groups; ++group) {
       const int h = group / 8, l = group % 8 * size;  // the group begins at number 128 h + l
       const std::byte* low = data + 64 * h + l % 64;
       const std::byte* high = data + high_at + 32 * h + l % 32;
-      const float s = scale * static_cast<float>(std::to_integer<int8_t>(data[scales_at + group]));
-      for (int i = 0; i < size; ++i, ++x) {
-        const int q = (byte_at(low, i) >> (l / 64 * 4) & 15) | (byte_at(high, i) >> (l / 32 * 2) & 3) << 4;
-        *x = s * static_cast<float>(q - 32);
-      }
+      block.scales[group] = std::to_integer<int8_t>(data[scales_at + group]);
+      for (int i = 0; i < size; ++i)
+        block.levels[group * size + i] = static_cast<uint8_t>((byte_at(low, i) >> (l / 64 * 4) & 15) |
+                                                              (byte_at(high, i) >> (l / 32 * 2) & 3) << 4);
     }
+  }
+
+  static void decode(const std::byte* data, float* x) {
+    BlockLevels block;
+    unpack(data, block);
+    for (int i = 0; i < groups * size; ++i)
+      x[i] = to_float(block.scale) * static_cast<float>(block.scales[i / size]) *
+             static_cast<float>(block.levels[i] - 32);
   }
 
   static int best_scale(const float* x, float wished, float scale) {
@@ -193,6 +212,9 @@ struct Sixes {
 
 }  // namespace
 
+void Q4K::unpack(const std::byte* data, BlockLevels& block) { Grouped<4>::unpack(data, block); }
+void Q5K::unpack(const std::byte* data, BlockLevels& block) { Grouped<5>::unpack(data, block); }
+void Q6K::unpack(const std::byte* data, BlockLevels& block) { Sixes::unpack(data, block); }
 void Q4K::decode(const std::byte* data, float* x) { Grouped<4>::decode(data, x); }
 void Q4K::encode(const float* x, std::byte* data) { Grouped<4>::encode(x, data); }
 void Q5K::decode(const std::byte* data, float* x) { Grouped<5>::decode(data, x); }

@@ -1,5 +1,7 @@
 #include "tensor/encoding.h"
 
+#include <algorithm>
+#include <atomic>
 #include <type_traits>
 #include <vector>
 
@@ -87,6 +89,38 @@ void encode_part(std::span<const float> values, Dtype type, std::byte* data) {
   }
 }
 
+// Whether all bits of the exponent are set.
+template <typename Bits>
+bool infinite_or_nan(const std::byte* data, Bits exponent) {
+  Bits bits;
+  std::memcpy(&bits, data, sizeof(bits));
+  return (bits & exponent) == exponent;
+}
+
+template <typename Bits>
+int64_t first_not_finite(const std::byte* data, int64_t count, Bits exponent) {
+  constexpr int64_t together = 1024;
+  for (int64_t i = 0; i < count; i += together) {
+    const int64_t end = std::min(count, i + together);
+    bool found = false;
+    for (int64_t j = i; j < end; ++j)
+      found |= infinite_or_nan(data + j * static_cast<int64_t>(sizeof(Bits)), exponent);
+    for (int64_t j = i; found && j < end; ++j)
+      if (infinite_or_nan(data + j * static_cast<int64_t>(sizeof(Bits)), exponent)) return j;
+  }
+  return -1;
+}
+
+// The first block whose f16 at one of these places is not finite.
+int64_t first_broken_block(Dtype type, const std::byte* data, int64_t blocks) {
+  constexpr uint16_t exponent = 0x7c00;
+  const int64_t bytes = block_of(type).bytes, scale_at = type == Dtype::q6_k ? bytes - 2 : 0;
+  const int64_t offset_at = form_of(type).has_offset ? 2 : scale_at;
+  for (int64_t i = 0; i < blocks; ++i, data += bytes)
+    if (infinite_or_nan(data + scale_at, exponent) || infinite_or_nan(data + offset_at, exponent)) return i;
+  return -1;
+}
+
 // Calls part(offset in bytes, numbers) for contiguous parts of whole blocks, on all cores.
 template <typename Number, typename Part>
 void in_parts(Dtype type, std::span<Number> values, Part part) {
@@ -106,6 +140,28 @@ void decode(Dtype type, const std::byte* data, std::span<float> values) {
 
 void decode(Dtype type, const std::byte* data, std::span<double> values) {
   in_parts(type, values, [&](int64_t at, std::span<double> part) { decode_part(type, data + at, part); });
+}
+
+int64_t first_not_finite(Dtype type, const std::byte* data, int64_t count) {
+  const Block block = block_of(type);
+  std::atomic<int64_t> first{count};
+  parallel_for(count / block.elements, (1 << 16) / block.elements, [&](int64_t begin, int64_t end) {
+    const std::byte* from = data + begin * block.bytes;
+    int64_t at = -1;
+    if (is_quantized(type))
+      at = first_broken_block(type, from, end - begin);
+    else if (type == Dtype::f64)
+      at = first_not_finite(from, end - begin, uint64_t{0x7ff0} << 48);
+    else if (type == Dtype::f32)
+      at = first_not_finite(from, end - begin, uint32_t{0x7f800000});
+    else if (type == Dtype::f16 || type == Dtype::bf16)
+      at = first_not_finite(from, end - begin, static_cast<uint16_t>(type == Dtype::f16 ? 0x7c00 : 0x7f80));
+    if (at < 0) return;
+    at = (begin + at) * block.elements;
+    for (int64_t known = first.load(); at < known && !first.compare_exchange_weak(known, at);) {
+    }
+  });
+  return first.load() == count ? -1 : first.load();
 }
 
 void encode(std::span<const float> values, Dtype type, std::byte* data) {

@@ -14,6 +14,10 @@ namespace aviary {
 void decode(Dtype type, const std::byte* data, std::span<float> values);
 void decode(Dtype type, const std::byte* data, std::span<double> values);
 
+// The first of `count` numbers that is NaN or infinite, -1 when there is none; of a block whose scale or
+// offset is, its first number.
+int64_t first_not_finite(Dtype type, const std::byte* data, int64_t count);
+
 // Stores numbers as f32, f64, f16, bf16 or a block format, rounded to nearest; `data` has
 // bytes_of(type, values.size()) bytes. Throws Error for the integer types.
 void encode(std::span<const float> values, Dtype type, std::byte* data);

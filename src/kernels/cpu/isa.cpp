@@ -33,11 +33,15 @@ void set_isa(Isa isa) {
 Isa isa() { return current.load(); }
 
 #if HWY_ARCH_X86
+bool has_avx2() { return isa() != Isa::baseline && (hwy::SupportedTargets() & HWY_AVX2) != 0; }
 bool has_avx512() { return isa() == Isa::best && (hwy::SupportedTargets() & HWY_AVX3) != 0; }
 bool has_bf16_dot_products() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
+bool has_int8_dot_products() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 #else
+bool has_avx2() { return false; }
 bool has_avx512() { return false; }
 bool has_bf16_dot_products() { return false; }
+bool has_int8_dot_products() { return false; }
 #endif
 
 }  // namespace aviary::kernels

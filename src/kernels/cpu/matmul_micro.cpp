@@ -53,6 +53,13 @@ struct OddRow {
   }
 };
 
+// Half precision.
+struct HalfRow {
+  static HWY_INLINE Vector load(const hwy::float16_t* row) {
+    return hn::PromoteTo(F32(), hn::LoadU(hn::Rebind<hwy::float16_t, F32>(), row));
+  }
+};
+
 template <int rows, int panels, class Layout>
 struct Tile {
   static constexpr int columns = 2 * panels;  // in vectors
@@ -69,8 +76,8 @@ struct Tile {
   }
 
   // Adds the products of step i.
-  template <class Row>
-  HWY_INLINE void add(const float* a, int64_t i, const float* panel, int64_t panel_stride) {
+  template <class Row, typename T>
+  HWY_INLINE void add(const float* a, int64_t i, const T* panel, int64_t panel_stride) {
     // Whichever of the two is shorter waits in registers for the other.
     if constexpr (rows < columns) {
       Vector factors[rows];
@@ -141,6 +148,17 @@ void tile_bf16(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, 
   tile.finish(c, c_stride);
 }
 
+template <int rows, int panels>
+void tile_f16(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, int64_t k,
+              float* HWY_RESTRICT c, int64_t c_stride, bool accumulate) {
+  Tile<rows, panels, Rows> tile;
+  tile.start(c, c_stride, accumulate);
+  const auto* HWY_RESTRICT panel = static_cast<const hwy::float16_t*>(b);
+  const int64_t stride = panel_bytes / 2;
+  for (int64_t i = 0; i < k; ++i, panel += width) tile.template add<HalfRow>(a, i, panel, stride);
+  tile.finish(c, c_stride);
+}
+
 // x rounded to bf16, in the upper halves.
 HWY_INLINE hn::Vec<U32> rounded_bits(Vector x) {
   const U32 d;
@@ -182,6 +200,11 @@ void widen(const void* panel, int64_t k, float* wide) {
   }
 }
 
+void widen_f16(const void* panel, int64_t k, float* wide) {
+  const auto* halves = static_cast<const hwy::float16_t*>(panel);
+  for (int64_t i = 0; i < k * width; i += lanes) hn::StoreU(HalfRow::load(halves + i), F32(), wide + i);
+}
+
 template <int rows, int panels>
 constexpr TileFunction f32_tile() {
   if constexpr (panels <= widest_tile(rows))
@@ -197,12 +220,22 @@ constexpr TileFunction bf16_tile() {
     return nullptr;
 }
 
+template <int rows, int panels>
+constexpr TileFunction f16_tile() {
+  if constexpr (panels <= widest_tile(rows))
+    return tile_f16<rows, panels>;
+  else
+    return nullptr;
+}
+
 template <int rows>
 constexpr void enter(MicroKernels& all) {
   TileFunction f32[] = {f32_tile<rows, 1>(), f32_tile<rows, 2>(), f32_tile<rows, 3>(), f32_tile<rows, 4>()};
   TileFunction bf16[] = {bf16_tile<rows, 1>(), bf16_tile<rows, 2>(), bf16_tile<rows, 3>(),
                          bf16_tile<rows, 4>()};
-  for (int i = 0; i < tile_panels; ++i) all.f32[rows - 1][i] = f32[i], all.bf16[rows - 1][i] = bf16[i];
+  TileFunction f16[] = {f16_tile<rows, 1>(), f16_tile<rows, 2>(), f16_tile<rows, 3>(), f16_tile<rows, 4>()};
+  for (int i = 0; i < tile_panels; ++i)
+    all.f32[rows - 1][i] = f32[i], all.bf16[rows - 1][i] = bf16[i], all.f16[rows - 1][i] = f16[i];
   all.transposed[rows - 1] = tile_f32<rows, 1, Columns>;
 }
 
@@ -218,6 +251,7 @@ constexpr MicroKernels make_table() {
   all.round = round_to_bf16;
   all.copy_panel = copy_panel;
   all.widen = widen;
+  all.widen_f16 = widen_f16;
   return all;
 }
 

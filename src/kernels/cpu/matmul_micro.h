@@ -23,12 +23,13 @@ using TileFunction = void (*)(const float* a, const void* b, int64_t panel_bytes
                               int64_t c_stride, bool accumulate);
 
 // The kernels of one instruction set. A panel holds panel_width columns of B: in f32 [K, width], in bf16
-// [ceil(K / 2), width, 2], an odd K followed by a zero. tiles[rows - 1][panels - 1] is null beyond
-// widest_tile().
+// [ceil(K / 2), width, 2], an odd K followed by a zero, in f16 [K, width]. tiles[rows - 1][panels - 1] is
+// null beyond widest_tile().
 struct MicroKernels {
   int64_t panel_width;
   TileFunction f32[tile_rows][tile_panels];   // A in rows, a_row_stride apart
   TileFunction bf16[tile_rows][tile_panels];  // the same with B in bf16
+  TileFunction f16[tile_rows][tile_panels];   // the same with B in f16
   TileFunction transposed[tile_rows];         // one panel, A as [K, rows]
   // y[i] = x[i] rounded to bf16.
   void (*round)(const float* x, int64_t count, float* y);
@@ -36,6 +37,7 @@ struct MicroKernels {
   void (*copy_panel)(const float* b, int64_t b_stride, int64_t k, bool rounded, float* panel);
   // k rows of a bf16 panel as f32.
   void (*widen)(const void* panel, int64_t k, float* wide);
+  void (*widen_f16)(const void* panel, int64_t k, float* wide);
 };
 
 // Kernels for CPUs that multiply pairs of bf16. A step is two of K; A comes in pairs, as B does in bf16.

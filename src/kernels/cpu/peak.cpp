@@ -79,8 +79,20 @@ __attribute__((target("avx512f,avx512bf16"))) double dot_registers(int64_t times
   *result += _mm512_cvtss_f32(sum[0]);
   return 12.0 * 64.0 * static_cast<double>(times);
 }
+
+__attribute__((target("avx512f,avx512vnni"))) double byte_dot_registers(int64_t times, float* result) {
+  const __m512i factor = _mm512_set1_epi8(1);
+  __m512i sum[12];
+  for (int i = 0; i < 12; ++i) sum[i] = _mm512_set1_epi32(i);
+  for (int64_t i = 0; i < times; ++i)
+    for (auto& s : sum) s = _mm512_dpbusd_epi32(s, factor, factor);
+  for (int i = 1; i < 12; ++i) sum[0] = _mm512_add_epi32(sum[0], sum[i]);
+  *result += static_cast<float>(_mm512_cvtsi512_si32(sum[0]));
+  return 12.0 * 128.0 * static_cast<double>(times);
+}
 #else
 double dot_registers(int64_t, float*) { return 0.0; }
+double byte_dot_registers(int64_t, float*) { return 0.0; }
 #endif
 
 // Best rate over several runs of work(worker), which returns what it did.
@@ -104,7 +116,7 @@ double best_rate(int workers, Work work) {
 }  // namespace
 
 MachinePeak measure_peak(int workers) {
-  constexpr int64_t times = 2'000'000, floats = int64_t{1} << 26;  // 256 MiB
+  constexpr int64_t times = 2'000'000;
   std::vector<float> results(static_cast<size_t>(workers) * 16);
   auto result = [&](int64_t worker) { return &results[static_cast<size_t>(worker) * 16]; };
   MachinePeak peak{};
@@ -114,15 +126,46 @@ MachinePeak measure_peak(int workers) {
   if (has_bf16_dot_products())
     peak.bf16_gflops =
         1e-9 * best_rate(workers, [&](int64_t worker) { return dot_registers(times, result(worker)); });
-  Buffer memory(floats * 4);
-  auto* values = static_cast<float*>(memory.data());
-  std::fill_n(values, floats, 1.0f);  // an untouched page would be the one page of zeros
-  peak.read_gigabytes = 1e-9 * best_rate(workers, [&](int64_t worker) {
-                          const int64_t share = floats / workers / 64 * 64;
-                          HWY_DYNAMIC_DISPATCH(read_all)(values + worker * share, share, result(worker));
-                          return 4.0 * static_cast<double>(share);
-                        });
+  if (has_int8_dot_products())
+    peak.int8_gigaops =
+        1e-9 * best_rate(workers, [&](int64_t worker) { return byte_dot_registers(times, result(worker)); });
+  peak.read_gigabytes = 1e-9 * ReadMeter(int64_t{1} << 28, workers).measure();
   return peak;
+}
+
+ReadMeter::ReadMeter(int64_t bytes, int workers)
+    : workers_(workers),
+      floats_(std::min(bytes, int64_t{1} << 29) / 4 / workers / 64 * 64 + 64),
+      memory_(floats_ * workers * 4) {
+  std::fill_n(static_cast<float*>(memory_.data()), floats_ * workers_, 1.0f);  // untouched pages are one page
+}
+
+double ReadMeter::measure() const {
+  const auto* values = static_cast<const float*>(memory_.data());
+  std::vector<float> results(static_cast<size_t>(workers_) * 16);
+  const double bytes = 4.0 * static_cast<double>(floats_ * workers_);
+  double best = 0, spent = 0;
+  for (int pass = 0; pass < 3 || spent < 0.02; ++pass) {
+    const auto start = std::chrono::steady_clock::now();
+    parallel_for(workers_, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        HWY_DYNAMIC_DISPATCH(read_all)(values + i * floats_, floats_, &results[static_cast<size_t>(i) * 16]);
+    });
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    best = std::max(best, bytes / seconds);
+    spent += seconds;
+  }
+  return best;
+}
+
+std::string instruction_sets() {
+  if (has_avx512()) {
+    if (has_int8_dot_products() && has_bf16_dot_products()) return "AVX-512 with VNNI and BF16";
+    return has_int8_dot_products() ? "AVX-512 with VNNI" : "AVX-512";
+  }
+  if (has_avx2()) return "AVX2";
+  const int64_t targets = hwy::SupportedTargets();
+  return hwy::TargetName(targets & -targets);  // the lowest bit is the best
 }
 
 }  // namespace aviary::kernels

@@ -1,0 +1,93 @@
+/* Running RWKV language models from C, and from every language that calls C: tokens and a state in, logits
+ * and the next state out.
+ *
+ *   aviary_model* model = aviary_load("model.gguf", NULL);
+ *   if (!model) { fprintf(stderr, "%s\n", aviary_last_error()); return 1; }
+ *   aviary_state* state = aviary_state_new(model);
+ *   float* logits = malloc(sizeof(float) * (size_t)aviary_vocab_size(model));
+ *   if (aviary_eval(model, state, tokens, count, logits) != 0) ...
+ *
+ * Errors. A function that returns a pointer returns NULL, one that returns an int something other than 0, and
+ * one that counts a negative number; aviary_last_error() then says in a sentence why. Nothing throws, and
+ * nothing is changed by a call that fails.
+ *
+ * Ownership. What a function whose name ends in _new, _clone or _load returns belongs to the caller, who
+ * gives it to the _free function of its kind, once; NULL may be freed. All other pointers are the caller's
+ * buffers, used during the call alone. A state may outlive its model.
+ *
+ * Threads. Different threads may use the same model at once: calls that compute wait for each other. One
+ * state is not for two threads at once. */
+#ifndef AVIARY_AVIARY_H
+#define AVIARY_AVIARY_H
+
+#include <aviary/export.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct aviary_model aviary_model;
+typedef struct aviary_state aviary_state;
+
+/* The sentence of the last error on this thread; "" when there was none. Valid until the next call of this
+ * thread. */
+AVIARY_API const char* aviary_last_error(void);
+
+/* How many threads compute; at first the number of cores. 1 to 1024. Not while another thread computes. */
+AVIARY_API int aviary_set_threads(int count);
+
+/* How to load; NULL stands for zeros everywhere. */
+typedef struct aviary_load_options {
+  int bf16; /* not 0: products of float32 matrices in bfloat16, where that is faster */
+  const char*
+      tokenizer; /* for files without one: "bytes" or the path of a vocabulary; NULL: the file's own */
+} aviary_load_options;
+
+/* A checkpoint (.safetensors, .pth, .gguf, .bin of rwkv.cpp) or the folder of a training run. The file stays
+ * open while the model lives. */
+AVIARY_API aviary_model* aviary_load(const char* path, const aviary_load_options* options);
+AVIARY_API void aviary_free(aviary_model* model);
+
+/* Sizes: the length of the logits of a token, layers, width. */
+AVIARY_API int64_t aviary_vocab_size(const aviary_model* model);
+AVIARY_API int64_t aviary_layers(const aviary_model* model);
+AVIARY_API int64_t aviary_width(const aviary_model* model);
+
+/* The state before the first token; a copy of a state. */
+AVIARY_API aviary_state* aviary_state_new(const aviary_model* model);
+AVIARY_API aviary_state* aviary_state_clone(const aviary_state* state);
+AVIARY_API void aviary_state_free(aviary_state* state);
+
+/* A state as bytes, to keep it: writes them to `bytes` when `size` is enough, and returns how many they are.
+ * NULL and 0 only ask. */
+AVIARY_API int64_t aviary_state_save(const aviary_state* state, void* bytes, size_t size);
+/* The state that was saved; of a model of the same version and sizes. */
+AVIARY_API aviary_state* aviary_state_load(const aviary_model* model, const void* bytes, size_t size);
+
+/* Reads `count` >= 1 tokens, which follow those that `state` has seen. logits [vocab_size], or NULL, receives
+ * those of the token after the last one. */
+AVIARY_API int aviary_eval(aviary_model* model, aviary_state* state, const int32_t* tokens, size_t count,
+                           float* logits);
+/* The same, with the logits of every token: [count, vocab_size]. */
+AVIARY_API int aviary_eval_all(aviary_model* model, aviary_state* state, const int32_t* tokens, size_t count,
+                               float* logits);
+/* One token for each of `count` >= 1 different states, together: faster than one after the other, and the
+ * same numbers. tokens [count], logits [count, vocab_size] or NULL. */
+AVIARY_API int aviary_eval_batch(aviary_model* model, aviary_state* const* states, const int32_t* tokens,
+                                 size_t count, float* logits);
+
+/* The tokens of `size` bytes of text: writes at most `capacity` of them, and returns how many there are. */
+AVIARY_API int64_t aviary_encode(const aviary_model* model, const char* text, size_t size, int32_t* tokens,
+                                 size_t capacity);
+/* The text of tokens, without a 0 behind it: writes at most `capacity` bytes, and returns how many there are.
+ * It may end inside a UTF-8 character. */
+AVIARY_API int64_t aviary_decode(const aviary_model* model, const int32_t* tokens, size_t count, char* text,
+                                 size_t capacity);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,229 @@
+// aviary bench: how fast a model runs here, and how much of the machine that uses.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/human.h"
+#include "base/interrupt.h"
+#include "base/memory.h"
+#include "base/progress.h"
+#include "base/threads.h"
+#include "cli/cli.h"
+#include "eval/long_run.h"
+#include "eval/speed.h"
+#include "quant/random_model.h"
+
+namespace aviary::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Flags {
+  ModelFlags model;
+  std::string random, type = "bf16";
+  int64_t vocabulary = 0;
+  SpeedRequest request{.batches = {1, 8, 32}};
+  int64_t long_run = 0;  // tokens
+  std::string plots;     // where its figures go
+  bool machine = false, json = false;
+};
+
+Json json_of(const kernels::MachinePeak& peak) {
+  return {{"threads", threads()},
+          {"instructions", kernels::instruction_sets()},
+          {"read_gigabytes_per_second", peak.read_gigabytes},
+          {"f32_gflops", peak.f32_gflops},
+          {"bf16_gflops", peak.bf16_gflops},
+          {"int8_gigaops", peak.int8_gigaops}};
+}
+
+void print_peak(const kernels::MachinePeak& peak, int workers) {
+  fmt::print("{:<17} memory {:.1f} GB/s   f32 {:.0f} GFLOP/s",
+             workers == 1 ? "1 thread" : fmt::format("{} threads", workers), peak.read_gigabytes,
+             peak.f32_gflops);
+  if (peak.bf16_gflops > 0) fmt::print("   bf16 {:.0f}", peak.bf16_gflops);
+  if (peak.int8_gigaops > 0) fmt::print("   int8 {:.0f}", peak.int8_gigaops);
+  fmt::print("\n");
+}
+
+int bench_machine(const Flags& flags) {
+  std::vector<int> workers{1};
+  if (threads() > 1) workers.push_back(threads());
+  Json json;
+  if (!flags.json) fmt::print("instructions      {}\n", kernels::instruction_sets());
+  for (const int count : workers) {
+    const kernels::MachinePeak peak = kernels::measure_peak(count);
+    Json entry = json_of(peak);
+    entry["threads"] = count;
+    json.push_back(entry);
+    if (!flags.json) print_peak(peak, count);
+  }
+  if (flags.json) {
+    fmt::print("{}\n", json.dump(2));
+    return 0;
+  }
+  for (const int64_t mebibytes : {1, 4, 8, 16, 24, 32, 64, 256})
+    fmt::print("{:>4} MiB read     {:.1f} GB/s\n", mebibytes,
+               1e-9 * kernels::ReadMeter(mebibytes << 20, threads()).measure());
+  return 0;
+}
+
+struct Loaded {
+  LoadedModel file;  // or
+  std::unique_ptr<Model> random;
+  double seconds = 0;
+
+  Model& model() const { return random ? *random : *file.model; }
+};
+
+Loaded load(const Flags& flags) {
+  const auto start = std::chrono::steady_clock::now();
+  Loaded loaded;
+  if (flags.random.empty())
+    loaded.file = flags.model.load();
+  else
+    loaded.random =
+        make_random_model(parse_model_size(flags.random, flags.vocabulary), *parse_type(flags.type));
+  loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return loaded;
+}
+
+std::string name_of(const Loaded& loaded) {
+  const ModelConfig& config = loaded.model().config();
+  return fmt::format("{}, {} layers, width {}, {} tokens, {} parameters", model_version(config.version).title,
+                     config.n_layer, config.n_embd, with_commas(config.vocab_size),
+                     with_commas(loaded.model().parameters().count()));
+}
+
+Json json_of(const Rate& rate, const char* of) {
+  return {{"batch", rate.batch}, {"tokens_per_second", rate.tokens_per_second}, {of, rate.share}};
+}
+
+void print_json(const Flags& flags, const Loaded& loaded, const Speed& speed, int64_t resident) {
+  Json json{{"model", name_of(loaded)},
+            {"type", flags.random.empty() ? "" : flags.type},
+            {"load_seconds", loaded.seconds},
+            {"weight_bytes", speed.rest_bytes},
+            {"weight_bytes_per_token", speed.weight_bytes},
+            {"state_bytes", speed.state_bytes},
+            {"peak_resident_bytes", resident},
+            {"machine", json_of(speed.peak)},
+            {"read_limit_gigabytes_per_second", 1e-9 * speed.read_rate}};
+  if (speed.prompt.batch > 0) {
+    json["prompt"] = json_of(speed.prompt, "share_of_product_peak");
+    json["prompt"]["tokens"] = flags.request.prompt;
+  }
+  for (const Rate& rate : speed.decode) json["decode"].push_back(json_of(rate, "share_of_limit"));
+  fmt::print("{}\n", json.dump(2));
+}
+
+void print_text(const Flags& flags, const Loaded& loaded, const Speed& speed, int64_t resident) {
+  fmt::print("{}{}\n", name_of(loaded), flags.random.empty() ? "" : ", " + flags.type);
+  fmt::print("load              {}; {} of weights, {} of state; at most {} resident\n",
+             human_duration(loaded.seconds), human_bytes(speed.rest_bytes), human_bytes(speed.state_bytes),
+             human_bytes(resident));
+  fmt::print("instructions      {}\n", kernels::instruction_sets());
+  print_peak(speed.peak, threads());
+  if (speed.prompt.batch > 0)
+    fmt::print("prompt of {:<7} {:<24} {:>5.1f} % of the peak of {} products\n", flags.request.prompt,
+               human_rate(speed.prompt.tokens_per_second, "tokens"), 100 * speed.prompt.share,
+               speed.peak.bf16_gflops > 0 ? "bf16" : "f32");
+  for (const Rate& rate : speed.decode) {
+    const std::string label = rate.batch == 1 ? "decode" : fmt::format("decode, batch {}", rate.batch);
+    fmt::print("{:<17} {:<24} {:>5.1f} % of the limit", label, human_rate(rate.tokens_per_second, "tokens"),
+               100 * rate.share);
+    if (rate.batch == 1)
+      fmt::print(": {} a token, read at {:.1f} GB/s", human_bytes(speed.weight_bytes),
+                 1e-9 * speed.read_rate);
+    else if (speed.decode.front().batch == 1)
+      fmt::print("; {:.1f} times batch 1", rate.tokens_per_second / speed.decode.front().tokens_per_second);
+    fmt::print("\n");
+  }
+}
+
+// The mean of a tenth of the run.
+double mean_of(const std::vector<double>& values, size_t begin, size_t end) {
+  return std::accumulate(values.begin() + static_cast<int64_t>(begin),
+                         values.begin() + static_cast<int64_t>(end), 0.0) /
+         static_cast<double>(std::max<size_t>(end - begin, 1));
+}
+
+int bench_long(const Flags& flags, Runner& runner, const InterruptGuard& guard) {
+  Progress progress({.label = "write", .total = flags.long_run, .summary = false});
+  const LongRun run = run_long(runner, flags.long_run, 100, [&](int64_t done) {
+    progress.update(done);
+    return !guard.interrupted();
+  });
+  progress.finish();
+  if (guard.interrupted()) return 130;
+  const size_t count = run.seconds.size(), tenth = std::max<size_t>(count / 10, 1);
+  fmt::print("{} tokens, one after the other\n", with_commas(flags.long_run));
+  fmt::print("{:<18} {:>12} {:>12}\n", "", "first tenth", "last tenth");
+  fmt::print("{:<18} {:>12.1f} {:>12.1f}\n", "us per token", 1e6 * mean_of(run.seconds, 0, tenth),
+             1e6 * mean_of(run.seconds, count - tenth, count));
+  fmt::print("{:<18} {:>12.2f} {:>12.2f}\n", "memory, MiB", mean_of(run.memory_bytes, 0, tenth) / (1 << 20),
+             mean_of(run.memory_bytes, count - tenth, count) / (1 << 20));
+  if (flags.plots.empty()) return 0;
+  make_folders(flags.plots);
+  const std::filesystem::path folder = flags.plots;
+  write_file_atomically(folder / "time.svg", plot_time(run));
+  write_file_atomically(folder / "memory.svg", plot_memory(run));
+  fmt::print("{}: time.svg, memory.svg\n", flags.plots);
+  return 0;
+}
+
+int bench(const Flags& flags) {
+  if (flags.machine) return bench_machine(flags);
+  for (const int64_t batch : flags.request.batches)
+    require(batch >= 1 && batch <= 4096, "--batches: {} sequences at once, expected 1 to 4096", batch);
+  const Loaded loaded = load(flags);
+  Runner runner(loaded.model(), flags.model.chosen_precision());
+  InterruptGuard guard;
+  if (flags.long_run > 0) return bench_long(flags, runner, guard);
+  Progress progress({.label = "measure", .total = 1000, .summary = false});
+  const Speed speed = measure_speed(runner, flags.request, [&](double done) {
+    progress.update(static_cast<int64_t>(1000 * done));
+    return !guard.interrupted();
+  });
+  if (guard.interrupted()) return 130;
+  (flags.json ? print_json : print_text)(flags, loaded, speed, peak_memory());
+  return 0;
+}
+
+}  // namespace
+
+Action add_bench(CLI::App& command) {
+  auto flags = std::make_shared<Flags>();
+  flags->model.add_to(command);
+  command.add_option("--random", flags->random,
+                     "Instead of a file: random weights of this size, as rwkv7:1.5B or rwkv7:24x2048");
+  add_type_option(command, flags->type, "Of the random matrices")->capture_default_str();
+  command.add_option("--vocabulary", flags->vocabulary, "Of the random model (default: as published)")
+      ->check(CLI::Range(2, 1 << 20));
+  command.add_option("--prompt", flags->request.prompt, "Tokens of the prompt; 0: none")
+      ->check(CLI::Range(0, 1 << 16))
+      ->capture_default_str();
+  command.add_option("--batches", flags->request.batches, "Sequences decoded at once")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->capture_default_str();
+  command.add_option("--rounds", flags->request.rounds, "Measurements, of which the median counts")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command.add_option("--seconds", flags->request.seconds, "Of each measurement")
+      ->check(CLI::Range(0.01, 600.0))
+      ->capture_default_str();
+  command
+      .add_option("--long", flags->long_run, "Instead: decode so many tokens, and time and memory on the way")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--plots", flags->plots, "The folder for the two figures of --long");
+  command.add_flag("--machine", flags->machine, "Only measure the machine");
+  command.add_flag("--json", flags->json, "Print JSON");
+  return [flags] { return bench(*flags); };
+}
+
+}  // namespace aviary::cli

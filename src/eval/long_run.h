@@ -1,0 +1,27 @@
+// Time and memory per token over a long text, one token after the other.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "models/run.h"
+
+namespace aviary {
+
+struct LongRun {
+  int64_t tokens = 0;  // of an interval
+  // At the end of every interval: its mean seconds per token, and the memory of the process.
+  std::vector<double> seconds, memory_bytes;
+};
+
+// Decodes `tokens` random tokens in `intervals` intervals. Ends early when `progress`, called with the tokens
+// done, returns false.
+LongRun run_long(Runner& runner, int64_t tokens, int64_t intervals,
+                 const std::function<bool(int64_t)>& progress = {});
+
+// The two curves as SVG texts: microseconds per token, and MiB, against the tokens read.
+std::string plot_time(const LongRun& run);
+std::string plot_memory(const LongRun& run);
+
+}  // namespace aviary

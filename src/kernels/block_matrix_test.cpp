@@ -1,0 +1,173 @@
+// Products with weights at rest against sums in double precision of the numbers that the blocks decode to.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "base/threads.h"
+#include "kernels/matmul.h"
+#include "tensor/encoding.h"
+
+namespace aviary::kernels {
+namespace {
+
+constexpr int64_t row_counts[] = {1, 2, 3, 13, 131};
+constexpr int64_t max_rows = 131;
+constexpr int64_t widths[] = {1, 16, 17, 40};
+constexpr int64_t depths[] = {1, 2, 9};  // in units of 256
+
+std::vector<float> random_values(uint64_t seed, int64_t count, double size = 1) {
+  Random random(seed);
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values) value = static_cast<float>(size * random.normal());
+  return values;
+}
+
+// A matrix [N, K] as a file stores it, and its numbers.
+struct Stored {
+  Stored(Dtype type, int64_t k, int64_t n)
+      : type(type),
+        k(k),
+        n(n),
+        bytes(static_cast<size_t>(bytes_of(type, k * n))),
+        values(static_cast<size_t>(k * n)) {
+    encode(random_values(5, k * n, 0.05), type, bytes.data());
+    decode(type, bytes.data(), values);
+  }
+  Dtype type;
+  int64_t k, n;
+  std::vector<std::byte> bytes;
+  std::vector<float> values;
+
+  PackedMatrix packed() const {
+    PackedMatrix matrix;
+    matrix.pack_stored(type, bytes.data(), k, n, type);
+    return matrix;
+  }
+};
+
+// What a product with a matrix of this type takes for x.
+std::vector<float> rounded(const std::vector<float>& x, Dtype type) {
+  std::vector<float> result = x;
+  if (type == Dtype::bf16)
+    for (float& value : result) value = to_float(to_bf16(value));
+  if (!is_quantized(type)) return result;
+  for (size_t block = 0; block < x.size(); block += 32) {
+    float largest = 0;
+    for (size_t i = block; i < block + 32; ++i) largest = std::max(largest, std::abs(x[i]));
+    for (size_t i = block; i < block + 32; ++i)
+      result[i] = largest > 0 ? std::nearbyint(x[i] * (127 / largest)) * (largest / 127) : 0;
+  }
+  return result;
+}
+
+std::vector<float> multiply(const PackedMatrix& b, const std::vector<float>& x, int64_t rows,
+                            float start = 0) {
+  std::vector<float> y(static_cast<size_t>(rows * b.n()), start);
+  matmul(x.data(), rows, b.k(), b, y.data(), b.n(), start != 0);
+  return y;
+}
+
+class AtRest : public testing::TestWithParam<std::tuple<Dtype, Isa>> {
+ protected:
+  AtRest() { set_isa(std::get<1>(GetParam())); }
+  ~AtRest() override { set_isa(Isa::best); }
+  static Dtype type() { return std::get<0>(GetParam()); }
+};
+
+TEST_P(AtRest, ProductsAgreeWithSumsInDoublePrecisionForEveryShape) {
+  for (int64_t depth : depths)
+    for (int64_t n : widths) {
+      const int64_t k = depth * 256;
+      const Stored stored(type(), k, n);
+      const PackedMatrix packed = stored.packed();
+      const std::vector<float> x = random_values(7, max_rows * k);
+      const std::vector<float> exact_x = rounded(x, type());
+      for (int64_t rows : row_counts) {
+        const std::vector<float> y = multiply(packed, x, rows, 0.5f);
+        for (int64_t r = 0; r < rows; r += 1 + rows / 7)
+          for (int64_t c = 0; c < n; ++c) {
+            double sum = 0.5, magnitude = 0.5;
+            for (int64_t i = 0; i < k; ++i) {
+              const double product = static_cast<double>(exact_x[static_cast<size_t>(r * k + i)]) *
+                                     static_cast<double>(stored.values[static_cast<size_t>(c * k + i)]);
+              sum += product;
+              magnitude += std::abs(product);
+            }
+            ASSERT_NEAR(y[static_cast<size_t>(r * n + c)], sum, 3e-6 * magnitude)
+                << rows << " rows, K " << k << ", N " << n << ", row " << r << ", column " << c;
+          }
+      }
+    }
+}
+
+TEST_P(AtRest, ARowHasTheSameBitsInAnyCompanyAndWithAnyNumberOfThreads) {
+  const int64_t k = 2304, n = 200;
+  const PackedMatrix packed = Stored(type(), k, n).packed();
+  const std::vector<float> x = random_values(9, max_rows * k);
+  const std::vector<float> together = multiply(packed, x, max_rows);
+  const int before = threads();
+  for (int count : {1, 3}) {
+    set_threads(count);
+    EXPECT_EQ(multiply(packed, x, max_rows), together) << count << " threads";
+  }
+  set_threads(before);
+  for (int64_t rows : {1, 2, 5, 12})
+    for (int64_t first : {0, 77}) {
+      const std::vector<float> part(x.begin() + first * k, x.begin() + (first + rows) * k);
+      const std::vector<float> expected(together.begin() + first * n, together.begin() + (first + rows) * n);
+      EXPECT_EQ(multiply(packed, part, rows), expected) << rows << " rows from row " << first;
+    }
+}
+
+TEST_P(AtRest, NumbersThatAreNotFiniteComeThrough) {
+  const int64_t k = 512, n = 20;
+  const PackedMatrix packed = Stored(type(), k, n).packed();
+  for (float broken : {NAN, INFINITY}) {
+    std::vector<float> x = random_values(11, 2 * k);
+    x[300] = broken;
+    const std::vector<float> y = multiply(packed, x, 2);
+    for (int64_t c = 0; c < n; ++c) {
+      EXPECT_FALSE(std::isfinite(y[static_cast<size_t>(c)])) << c;
+      EXPECT_TRUE(std::isfinite(y[static_cast<size_t>(n + c)])) << c;
+    }
+  }
+}
+
+TEST_P(AtRest, RowsOfZerosGiveZeros) {
+  const PackedMatrix packed = Stored(type(), 256, 20).packed();
+  EXPECT_EQ(multiply(packed, std::vector<float>(512), 2), std::vector<float>(40));
+}
+
+TEST_P(AtRest, TheMemoryIsThatOfTheFileAndALittle) {
+  const Stored stored(type(), 2048, 1024);
+  EXPECT_LE(static_cast<double>(stored.packed().bytes()), 1.04 * static_cast<double>(stored.bytes.size()));
+}
+
+TEST(AtRestErrors, RowsThatAreNotWholeBlocksAreRefused) {
+  PackedMatrix matrix;
+  const std::vector<std::byte> bytes(1000);
+  EXPECT_THROW(matrix.pack_stored(Dtype::q4_0, bytes.data(), 33, 2, Dtype::q4_0), Error);
+  EXPECT_THROW(matrix.pack_stored(Dtype::q4_k, bytes.data(), 128, 2, Dtype::q4_k), Error);
+  EXPECT_THROW(matrix.pack_stored(Dtype::q4_0, bytes.data(), 32, 2, Dtype::q8_0), Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, AtRest,
+                         testing::Combine(testing::Values(Dtype::f32, Dtype::f16, Dtype::bf16, Dtype::q8_0,
+                                                          Dtype::q5_1, Dtype::q5_0, Dtype::q4_1, Dtype::q4_0,
+                                                          Dtype::q4_k, Dtype::q5_k, Dtype::q6_k),
+                                          testing::Values(Isa::best, Isa::avx2, Isa::baseline)),
+                         [](const auto& info) {
+                           const Isa isa = std::get<1>(info.param);
+                           return std::string(name_of(std::get<0>(info.param))) + (isa == Isa::best ? "Best"
+                                                                                   : isa == Isa::avx2
+                                                                                       ? "Avx2"
+                                                                                       : "Baseline");
+                         });
+
+}  // namespace
+}  // namespace aviary::kernels

@@ -1,0 +1,174 @@
+// Products with blocks of few bits on CPUs with AVX2: pairs of products of bytes in 16 bits, which hold as
+// many steps as the codes are small.
+#include <hwy/base.h>
+
+#include "kernels/cpu/block_layout.h"
+#include "kernels/cpu/cpu_features.h"
+
+#if HWY_ARCH_X86
+#include <immintrin.h>
+
+#define AVIARY_AVX2 __attribute__((target("avx2,fma,f16c"), always_inline))
+#define AVIARY_AVX2_ENTRY __attribute__((target("avx2,fma,f16c")))
+
+namespace aviary::kernels {
+namespace {
+
+AVIARY_AVX2 inline __m256i load(const std::byte* at) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+}
+
+// The codes of 32 rows of B in eight columns, as bytes.
+template <int bits>
+AVIARY_AVX2 inline void unpack(const std::byte* at, int half, __m256i (&codes)[block_steps]) {
+  if constexpr (bits == 8) {
+    for (int s = 0; s < block_steps; ++s) codes[s] = load(at + s * 64 + half * 32);
+    return;
+  }
+  const __m256i low = _mm256_set1_epi8(15);
+  HWY_UNROLL(4)
+  for (int i = 0; i < 4; ++i) {
+    const __m256i both = load(at + i * 64 + half * 32);
+    codes[2 * i] = _mm256_and_si256(both, low);
+    codes[2 * i + 1] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
+  }
+  if constexpr (bits == 5) {
+    // Byte j of the vector asks for bit j % 8 of byte j / 8 of the mask.
+    const __m256i spread = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2,
+                                            2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+    const __m256i bit = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201ull));
+    const __m256i sixteen = _mm256_set1_epi8(16);
+    HWY_UNROLL(8)
+    for (int s = 0; s < block_steps; ++s) {
+      int32_t mask;
+      __builtin_memcpy(&mask, at + 256 + s * 8 + half * 4, 4);
+      const __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(mask), spread);
+      const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit);
+      codes[s] = _mm256_or_si256(codes[s], _mm256_and_si256(set, sixteen));
+    }
+  }
+  if constexpr (bits == 6) {
+    const __m256i high = _mm256_set1_epi8(48);
+    HWY_UNROLL(2)
+    for (int v = 0; v < 2; ++v) {
+      const __m256i four = load(at + 256 + v * 64 + half * 32);
+      codes[4 * v] = _mm256_or_si256(codes[4 * v], _mm256_and_si256(_mm256_slli_epi16(four, 4), high));
+      codes[4 * v + 1] =
+          _mm256_or_si256(codes[4 * v + 1], _mm256_and_si256(_mm256_slli_epi16(four, 2), high));
+      codes[4 * v + 2] = _mm256_or_si256(codes[4 * v + 2], _mm256_and_si256(four, high));
+      codes[4 * v + 3] =
+          _mm256_or_si256(codes[4 * v + 3], _mm256_and_si256(_mm256_srli_epi16(four, 2), high));
+    }
+  }
+}
+
+AVIARY_AVX2 inline __m256 halves(const std::byte* at) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
+}
+AVIARY_AVX2 inline __m128i eight_bytes(const std::byte* at) {
+  return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at));
+}
+
+template <class Layout>
+AVIARY_AVX2 inline __m256 scale_of(const std::byte* unit, int64_t group, int half) {
+  const __m256 scale = halves(unit + half * 16);
+  if constexpr (!Layout::has_groups) return scale;
+  const std::byte* at = unit + Layout::group_scales_at + group * Layout::pair * block_columns + half * 8;
+  return _mm256_mul_ps(scale, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight_bytes(at))));
+}
+template <class Layout>
+AVIARY_AVX2 inline __m256 offset_of(const std::byte* unit, int64_t group, int half) {
+  const __m256 offset = halves(unit + 2 * block_columns + half * 16);
+  if constexpr (!Layout::has_groups) return offset;
+  const std::byte* at =
+      unit + Layout::group_scales_at + group * Layout::pair * block_columns + block_columns + half * 8;
+  return _mm256_mul_ps(offset, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(eight_bytes(at))));
+}
+
+AVIARY_AVX2 inline __m256i four_codes(const int8_t* at) {
+  int32_t four;
+  __builtin_memcpy(&four, at, 4);
+  return _mm256_set1_epi32(four);
+}
+
+// start + the sum over some steps of the codes times x.
+template <int bits, int steps>
+AVIARY_AVX2 inline __m256i dot(const __m256i* codes, const int8_t* x, int32_t start) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  if constexpr (bits == 8) {  // |code - 128| times x with the sign of code - 128: at most 2 * 127 * 128
+    __m256i sum = _mm256_setzero_si256();
+    HWY_UNROLL(8)
+    for (int s = 0; s < steps; ++s) {
+      const __m256i code = _mm256_xor_si256(codes[s], _mm256_set1_epi8(-128));
+      const __m256i pairs =
+          _mm256_maddubs_epi16(_mm256_abs_epi8(code), _mm256_sign_epi8(four_codes(x + 4 * s), code));
+      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
+    }
+    return sum;
+  } else {
+    constexpr int together = 32767 / (2 * ((1 << bits) - 1) * 127);  // steps whose sum 16 bits hold
+    __m256i sum = _mm256_set1_epi32(start);
+    for (int s = 0; s < steps; s += together) {
+      __m256i pairs = _mm256_maddubs_epi16(codes[s], four_codes(x + 4 * s));
+      for (int t = s + 1; t < s + together && t < steps; ++t)
+        pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(codes[t], four_codes(x + 4 * t)));
+      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
+    }
+    return sum;
+  }
+}
+
+template <class Layout, int rows>
+AVIARY_AVX2_ENTRY void tile(const RoundedRows& x, const std::byte* codes, const std::byte* scales,
+                            int64_t units, float* y, int64_t y_stride, bool accumulate) {
+  constexpr int64_t blocks = Layout::unit / block_k;
+  constexpr int steps = static_cast<int>(block_steps / Layout::groups_in_32);
+  for (int half = 0; half < 2; ++half) {
+    __m256 sum[rows];
+    for (int r = 0; r < rows; ++r)
+      sum[r] = accumulate ? _mm256_loadu_ps(y + r * y_stride + half * 8) : _mm256_setzero_ps();
+    for (int64_t u = 0; u < units; ++u)
+      for (int64_t b = 0; b < blocks; ++b) {
+        const std::byte* unit = scales + u * Layout::unit_scales;
+        const int64_t block = u * blocks + b;
+        __m256i bytes_of[block_steps];
+        unpack<Layout::bits>(codes + block * Layout::code_bytes, half, bytes_of);
+        HWY_UNROLL(2)
+        for (int64_t g = 0; g < Layout::groups_in_32; ++g) {
+          const __m256 scale = scale_of<Layout>(unit, b * Layout::groups_in_32 + g, half);
+          const int64_t group = block * Layout::groups_in_32 + g;
+          for (int r = 0; r < rows; ++r) {
+            const __m256i whole = dot<Layout::bits, steps>(
+                bytes_of + g * steps, x.codes + r * x.k + block * block_k + g * steps * 4,
+                x.starts[r * (x.k / x.group) + group]);
+            const __m256 step = _mm256_mul_ps(scale, _mm256_set1_ps(x.scales[r * (x.k / block_k) + block]));
+            sum[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole), step, sum[r]);
+          }
+        }
+        if constexpr (Layout::has_offset) {
+          const __m256 offset = offset_of<Layout>(unit, b, half);
+          for (int r = 0; r < rows; ++r)
+            sum[r] = _mm256_fmadd_ps(offset, _mm256_set1_ps(x.sums[r * (x.k / block_k) + block]), sum[r]);
+        }
+      }
+    for (int r = 0; r < rows; ++r) _mm256_storeu_ps(y + r * y_stride + half * 8, sum[r]);
+  }
+}
+
+}  // namespace
+
+const BlockKernels* block_kernels_avx2(Dtype type) {
+  if (!has_avx2()) return nullptr;
+  return with_layout(type, []<class Layout>(Layout) {
+    static constexpr BlockKernels kernels{
+        {tile<Layout, 12>, tile<Layout, 8>, tile<Layout, 4>, tile<Layout, 2>, tile<Layout, 1>}};
+    return &kernels;
+  });
+}
+
+}  // namespace aviary::kernels
+#else
+namespace aviary::kernels {
+const BlockKernels* block_kernels_avx2(Dtype) { return nullptr; }
+}  // namespace aviary::kernels
+#endif

@@ -1,0 +1,102 @@
+// Products with blocks of few bits in plain C++, for any CPU.
+#include <cstring>
+
+#include "kernels/cpu/block_layout.h"
+
+namespace aviary::kernels {
+namespace {
+
+constexpr int64_t step_bytes = 64;  // [16 columns, 4 rows]
+
+// The codes of 32 rows of B, as bytes [8 steps, 16 columns, 4 rows].
+template <int bits>
+void unpack(const std::byte* from, uint8_t* codes) {
+  const auto* at = reinterpret_cast<const uint8_t*>(from);
+  if constexpr (bits == 8) {
+    std::memcpy(codes, at, block_steps * step_bytes);
+    return;
+  }
+  for (int64_t i = 0; i < 4; ++i)
+    for (int64_t j = 0; j < step_bytes; ++j) {
+      codes[2 * i * step_bytes + j] = at[i * step_bytes + j] & 15;
+      codes[(2 * i + 1) * step_bytes + j] = at[i * step_bytes + j] >> 4;
+    }
+  at += 4 * step_bytes;
+  for (int64_t s = 0; s < block_steps; ++s)
+    for (int64_t j = 0; j < step_bytes; ++j) {
+      if constexpr (bits == 5)
+        codes[s * step_bytes + j] |= static_cast<uint8_t>((at[s * 8 + j / 8] >> (j % 8) & 1) << 4);
+      if constexpr (bits == 6)
+        codes[s * step_bytes + j] |=
+            static_cast<uint8_t>((at[s / 4 * step_bytes + j] >> (s % 4 * 2) & 3) << 4);
+    }
+}
+
+float half_at(const std::byte* at, int64_t i) {
+  f16 half;
+  std::memcpy(&half, at + 2 * i, 2);
+  return to_float(half);
+}
+
+template <class Layout>
+float scale_of(const std::byte* unit, int64_t group, int64_t column) {
+  const float scale = half_at(unit, column);
+  if constexpr (!Layout::has_groups) return scale;
+  const std::byte factor = unit[Layout::group_scales_at + group * Layout::pair * block_columns + column];
+  return scale * static_cast<float>(static_cast<int8_t>(factor));
+}
+template <class Layout>
+float offset_of(const std::byte* unit, int64_t group, int64_t column) {
+  const float offset = half_at(unit, block_columns + column);
+  if constexpr (!Layout::has_groups) return offset;
+  const std::byte factor =
+      unit[Layout::group_scales_at + (group * Layout::pair + 1) * block_columns + column];
+  return offset * static_cast<float>(static_cast<uint8_t>(factor));
+}
+
+// Adds the products of 32 rows of B.
+template <class Layout>
+void add_block(const uint8_t* codes, const std::byte* unit, int64_t block_in_unit, const RoundedRows& x,
+               float* y) {
+  constexpr int64_t steps = block_steps / Layout::groups_in_32;
+  for (int64_t g = 0; g < Layout::groups_in_32; ++g) {
+    int32_t dot[block_columns];
+    for (int32_t& d : dot) d = x.starts[g];
+    for (int64_t s = g * steps; s < (g + 1) * steps; ++s)
+      for (int64_t c = 0; c < block_columns; ++c)
+        for (int64_t i = 0; i < 4; ++i) dot[c] += codes[s * step_bytes + c * 4 + i] * x.codes[s * 4 + i];
+    for (int64_t c = 0; c < block_columns; ++c)
+      y[c] += static_cast<float>(dot[c]) * x.scales[0] *
+              scale_of<Layout>(unit, block_in_unit * Layout::groups_in_32 + g, c);
+  }
+  if constexpr (Layout::has_offset)
+    for (int64_t c = 0; c < block_columns; ++c) y[c] += offset_of<Layout>(unit, block_in_unit, c) * x.sums[0];
+}
+
+template <class Layout, int rows>
+void tile(const RoundedRows& x, const std::byte* codes, const std::byte* scales, int64_t units, float* y,
+          int64_t y_stride, bool accumulate) {
+  constexpr int64_t blocks = Layout::unit / block_k;
+  float sum[rows][block_columns] = {};
+  for (int r = 0; accumulate && r < rows; ++r) std::memcpy(sum[r], y + r * y_stride, sizeof(sum[r]));
+  uint8_t bytes_of[block_steps * step_bytes];
+  for (int64_t block = 0; block < units * blocks; ++block, codes += Layout::code_bytes) {
+    unpack<Layout::bits>(codes, bytes_of);
+    for (int r = 0; r < rows; ++r)
+      add_block<Layout>(bytes_of, scales + block / blocks * Layout::unit_scales, block % blocks,
+                        x.from(r, block * block_k), sum[r]);
+  }
+  for (int r = 0; r < rows; ++r) std::memcpy(y + r * y_stride, sum[r], sizeof(sum[r]));
+}
+
+}  // namespace
+
+const BlockKernels* block_kernels_plain(Dtype type) {
+  return with_layout(type, []<class Layout>(Layout) {
+    static constexpr BlockKernels kernels{
+        {tile<Layout, 12>, tile<Layout, 8>, tile<Layout, 4>, tile<Layout, 2>, tile<Layout, 1>}};
+    return &kernels;
+  });
+}
+
+}  // namespace aviary::kernels

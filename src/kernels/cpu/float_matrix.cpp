@@ -1,0 +1,226 @@
+// Products with a weight of f32, bf16 or f16: B in panels as wide as a tile, x copied block by block, tiles
+// of y in registers.
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include "base/error.h"
+#include "base/threads.h"
+#include "kernels/cpu/cpu_features.h"
+#include "kernels/cpu/matmul_blocks.h"
+#include "kernels/cpu/packed_matrix.h"
+#include "kernels/cpu/scratch.h"
+#include "tensor/buffer.h"
+#include "tensor/encoding.h"
+
+namespace aviary::kernels {
+namespace {
+
+// From so many rows on, a panel of bf16 is widened once instead of in every tile.
+constexpr int64_t widen_from = 2 * tile_rows;
+// Widening in the tile takes a register from it.
+constexpr int64_t bf16_tile_rows = 5;
+
+int64_t panels_for(int64_t columns, int64_t width) { return (columns + width - 1) / width; }
+
+class FloatMatrix final : public PackedMatrix::Implementation {
+ public:
+  FloatMatrix(int64_t k, int64_t n, Dtype type)
+      : Implementation(k, n, type),
+        k_(k),
+        n_(n),
+        kernels_(micro_kernels()),
+        dots_(type == Dtype::bf16 ? dot_kernels() : nullptr),
+        steps_(dots_ ? (k + 1) / 2 : k),
+        panel_bytes_((type == Dtype::f32 ? k : (k + 1) / 2) * kernels_.panel_width * 4),
+        panels_(panels_for(n, kernels_.panel_width)),
+        data_(panels_ * panel_bytes_) {}
+
+  void pack(const float* b, int64_t k_stride, int64_t n_stride) override {
+    parallel_for(panels_, 1 + (1 << 14) / (1 + panel_bytes_), [&](int64_t begin, int64_t end) {
+      for (int64_t p = begin; p < end; ++p) pack_panel(p, b, k_stride, n_stride);
+    });
+  }
+
+  void pack_stored(Dtype stored, const std::byte* rows) override {
+    const int64_t width = kernels_.panel_width, row_bytes = bytes_of(stored, k_);
+    parallel_for(panels_, 1, [&](int64_t begin, int64_t end) {
+      AlignedScratch scratch;
+      float* values = scratch.floats(width * k_);
+      for (int64_t p = begin; p < end; ++p) {
+        const int64_t first = p * width, count = std::min(width, n_ - first);
+        decode(stored, rows + first * row_bytes, {values, static_cast<size_t>(count * k_)});
+        pack_panel(p, values - first * k_, 1, k_);
+      }
+    });
+  }
+
+  void multiply(const float* x, int64_t m, int64_t x_stride, float* y, int64_t y_stride,
+                bool accumulate) const override {
+    const Grid grid = choose_grid(m, n_, k_, tile_rows, kernels_.panel_width, 8, 4);
+    parallel_for(grid.row_parts * grid.column_parts, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t part = begin; part < end; ++part) {
+        const int64_t row = part / grid.column_parts, column = part % grid.column_parts;
+        const int64_t first = part_begin(m, tile_rows, grid.row_parts, row);
+        const int64_t last = part_begin(m, tile_rows, grid.row_parts, row + 1);
+        const int64_t first_panel = part_begin(panels_, 1, grid.column_parts, column);
+        const int64_t last_panel = part_begin(panels_, 1, grid.column_parts, column + 1);
+        multiply_slice({x + first * x_stride, last - first, x_stride},
+                       {y + first * y_stride, y_stride, accumulate}, first_panel, last_panel);
+      }
+    });
+  }
+
+  int64_t bytes() const override { return data_.bytes(); }
+
+ private:
+  struct Input {
+    const float* x;
+    int64_t rows, stride;
+  };
+  struct Output {
+    float* y;
+    int64_t stride;
+    bool accumulate;
+  };
+  // The rows and steps that are in the packed block of A now.
+  struct Block {
+    const float* a;
+    int64_t rows, k_begin, k;
+  };
+
+  const std::byte* panel(int64_t p) const {
+    return static_cast<const std::byte*>(data_.data()) + p * panel_bytes_;
+  }
+
+  void pack_panel(int64_t p, const float* b, int64_t k_stride, int64_t n_stride) {
+    const int64_t width = kernels_.panel_width, columns = std::min(width, n_ - p * width);
+    b += p * width * n_stride;
+    if (dots_)
+      return pack_pairs(b, k_stride, n_stride, columns,
+                        reinterpret_cast<float*>(const_cast<std::byte*>(panel(p))));
+    if (type() == Dtype::bf16) {
+      auto* pairs = reinterpret_cast<bf16*>(const_cast<std::byte*>(panel(p)));
+      for (int64_t i = 0; i < k_; ++i)
+        for (int64_t j = 0; j < columns; ++j)
+          pairs[(i / 2 * width + j) * 2 + i % 2] = to_bf16(b[i * k_stride + j * n_stride]);
+      return;
+    }
+    if (type() == Dtype::f16) {
+      auto* halves = reinterpret_cast<f16*>(const_cast<std::byte*>(panel(p)));
+      for (int64_t i = 0; i < k_; ++i)
+        for (int64_t j = 0; j < columns; ++j) halves[i * width + j] = to_f16(b[i * k_stride + j * n_stride]);
+      return;
+    }
+    auto* values = reinterpret_cast<float*>(const_cast<std::byte*>(panel(p)));
+    constexpr int64_t step = 16;  // keeps the part of the panel that is written in the first-level cache
+    for (int64_t first = 0; first < k_; first += step)
+      for (int64_t j = 0; j < columns; ++j)
+        for (int64_t i = first; i < std::min(k_, first + step); ++i)
+          values[i * width + j] = b[i * k_stride + j * n_stride];
+  }
+
+  // A panel in bf16 on a CPU that rounds pairs itself.
+  void pack_pairs(const float* b, int64_t k_stride, int64_t n_stride, int64_t columns, float* panel) const {
+    const int64_t width = kernels_.panel_width;
+    if (n_stride == 1) {
+      for (int64_t i = 0; i < k_; i += 2, b += 2 * k_stride, panel += width)
+        dots_->pair_rows(b, i + 1 < k_ ? b + k_stride : nullptr, columns, panel);
+      return;
+    }
+    constexpr int64_t step = 32, widest = 32;
+    alignas(64) float pairs[widest][step];
+    for (int64_t first = 0; first < steps_; first += step) {
+      const int64_t count = std::min(step, steps_ - first);
+      for (int64_t j = 0; j < columns; ++j)
+        dots_->pair_columns(b + j * n_stride + 2 * first, std::min(2 * count, k_ - 2 * first), pairs[j]);
+      for (int64_t i = 0; i < count; ++i)
+        for (int64_t j = 0; j < columns; ++j) panel[(first + i) * width + j] = pairs[j][i];
+    }
+  }
+
+  void multiply_slice(const Input& in, const Output& out, int64_t first_panel, int64_t last_panel) const {
+    static thread_local AlignedScratch scratch;
+    const int64_t panels_at_a_time = column_block / kernels_.panel_width;
+    float* a = scratch.floats(row_block * a_row_stride);
+    for (int64_t p = first_panel; p < last_panel; p += panels_at_a_time)
+      for (int64_t r = 0; r < in.rows; r += row_block)
+        for (int64_t k = 0; k < steps_; k += k_block) {
+          const Block block{a, std::min(row_block, in.rows - r), k, std::min(k_block, steps_ - k)};
+          pack_rows(in.x + r * in.stride, in.stride, block, a);
+          multiply_block(block, {out.y + r * out.stride, out.stride, out.accumulate || k > 0}, p,
+                         std::min(last_panel, p + panels_at_a_time));
+        }
+  }
+
+  void pack_rows(const float* x, int64_t stride, const Block& block, float* a) const {
+    for (int64_t r = 0; r < block.rows; ++r, x += stride, a += a_row_stride) {
+      if (dots_)
+        dots_->pair_columns(x + 2 * block.k_begin, std::min(2 * block.k, k_ - 2 * block.k_begin), a);
+      else if (type() == Dtype::bf16)
+        kernels_.round(x + block.k_begin, block.k, a);
+      else
+        std::memcpy(a, x + block.k_begin, static_cast<size_t>(block.k) * sizeof(float));
+    }
+  }
+
+  void multiply_block(const Block& block, const Output& out, int64_t first_panel, int64_t last_panel) const {
+    static thread_local AlignedScratch scratch;
+    const int64_t width = kernels_.panel_width;
+    const bool narrow = type() != Dtype::f32 && !dots_;
+    const bool widen = narrow && block.rows >= widen_from;
+    const int64_t height = narrow && !widen ? bf16_tile_rows : tile_rows,
+                  full_rows = block.rows / height * height;
+    float* wide = widen ? scratch.floats(k_block * width) : nullptr;
+    const auto& narrow_tiles = type() == Dtype::f16 ? kernels_.f16 : kernels_.bf16;
+    const auto& tiles = dots_ ? dots_->tiles : narrow && !widen ? narrow_tiles : kernels_.f32;
+    const int64_t offset = block.k_begin / (narrow ? 2 : 1) * width * 4;
+    for (int64_t group = first_panel; group < last_panel; group += tile_panels) {
+      const int64_t group_end = std::min(last_panel, group + tile_panels);
+      for (int64_t p = group; p < group_end; ++p) {
+        const void* b = panel(p) + offset;
+        if (widen) (type() == Dtype::f16 ? kernels_.widen_f16 : kernels_.widen)(b, block.k, wide), b = wide;
+        const int64_t rows = widen ? block.rows : full_rows;
+        for (int64_t r = 0; r < rows; r += height) {
+          prefetch_tile(out.y + (r + height) * out.stride + p * width, out.stride, rows - r - height);
+          run_tile(tiles, block, out, r, std::min(height, rows - r), p, 1, b);
+        }
+      }
+      if (widen || full_rows == block.rows) continue;
+      const int64_t rest = block.rows - full_rows;
+      for (int64_t p = group; p < group_end;) {
+        const int64_t count = std::min(widest_tile(rest), group_end - p);
+        run_tile(tiles, block, out, full_rows, rest, p, count, panel(p) + offset);
+        p += count;
+      }
+    }
+  }
+
+  void run_tile(const TileFunction (&tiles)[tile_rows][tile_panels], const Block& block, const Output& out,
+                int64_t first_row, int64_t rows, int64_t p, int64_t panels, const void* b) const {
+    const int64_t width = kernels_.panel_width, columns = std::min(panels * width, n_ - p * width);
+    const TileFunction tile = tiles[rows - 1][panels - 1];
+    const float* a = block.a + first_row * a_row_stride;
+    float* c = out.y + first_row * out.stride + p * width;
+    if (columns == panels * width)
+      tile(a, b, panel_bytes_, block.k, c, out.stride, out.accumulate);
+    else
+      run_edge_tile(tile, a, b, panel_bytes_, block.k, c, out.stride, out.accumulate, rows, columns,
+                    panels * width);
+  }
+
+  const int64_t k_, n_;
+  const MicroKernels& kernels_;
+  const DotKernels* const dots_;  // null: steps of bf16 are widened to f32
+  const int64_t steps_;           // along K, pairs where dots_ multiply them
+  const int64_t panel_bytes_, panels_;
+  Buffer data_;
+};
+
+}  // namespace
+
+std::unique_ptr<PackedMatrix::Implementation> make_float_matrix(int64_t k, int64_t n, Dtype type) {
+  return std::make_unique<FloatMatrix>(k, n, type);
+}
+
+}  // namespace aviary::kernels

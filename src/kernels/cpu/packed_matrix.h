@@ -1,0 +1,43 @@
+// What stands behind PackedMatrix: numbers in panels (float_matrix.cpp) or blocks of few bits
+// (block_matrix.cpp).
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "kernels/matmul.h"
+
+namespace aviary::kernels {
+
+class PackedMatrix::Implementation {
+ public:
+  Implementation(int64_t k, int64_t n, Dtype type) : k_(k), n_(n), type_(type), isa_(kernels::isa()) {}
+  virtual ~Implementation() = default;
+  Implementation(const Implementation&) = delete;
+  Implementation& operator=(const Implementation&) = delete;
+
+  // As PackedMatrix::pack and pack_stored say.
+  virtual void pack(const float* b, int64_t k_stride, int64_t n_stride) = 0;
+  virtual void pack_stored(Dtype stored, const std::byte* rows) = 0;
+  virtual void multiply(const float* x, int64_t m, int64_t x_stride, float* y, int64_t y_stride,
+                        bool accumulate) const = 0;
+  virtual int64_t bytes() const = 0;
+
+  int64_t k() const { return k_; }
+  int64_t n() const { return n_; }
+  Dtype type() const { return type_; }
+  // Whether its memory can be packed anew with such a matrix.
+  bool fits(int64_t k, int64_t n, Dtype type) const {
+    return k == k_ && n == n_ && type == type_ && isa_ == kernels::isa();
+  }
+
+ private:
+  const int64_t k_, n_;
+  const Dtype type_;
+  const Isa isa_;  // that was allowed when the layout was chosen
+};
+
+std::unique_ptr<PackedMatrix::Implementation> make_float_matrix(int64_t k, int64_t n, Dtype type);
+std::unique_ptr<PackedMatrix::Implementation> make_block_matrix(int64_t k, int64_t n, Dtype type);
+
+}  // namespace aviary::kernels

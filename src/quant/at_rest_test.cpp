@@ -1,0 +1,128 @@
+// Every version computes with weights at rest what it computes with the numbers that they stand for.
+#include "quant/at_rest.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/random.h"
+#include "base/threads.h"
+#include "models/run.h"
+#include "models/test_versions.h"
+#include "quant/quantize.h"
+#include "tensor/encoding.h"
+
+namespace aviary {
+namespace {
+
+constexpr Dtype types[] = {Dtype::f32,  Dtype::f16,  Dtype::bf16, Dtype::q8_0,
+                           Dtype::q6_k, Dtype::q5_1, Dtype::q4_k, Dtype::q4_0};
+constexpr int64_t rows = 24;
+
+std::unique_ptr<Model> small_model(const ModelVersion& version) {
+  ModelConfig config{.version = version.name, .n_layer = 2, .n_embd = 256, .vocab_size = 300, .ctx_len = 64};
+  std::unique_ptr<Model> model = create_model(complete(config));
+  Random random(6);
+  for (Parameter& parameter : model->parameters()) {  // no matrix of zeros, as some start
+    const Tensor& value = parameter.weight.value();
+    if (value.shape().rank() < 2 || value.rows() == 1) {
+      parameter.spec.initialize(random, value);
+      continue;
+    }
+    const double size = 0.7 / std::sqrt(static_cast<double>(value.cols()));
+    for (int64_t i = 0; i < value.count(); ++i)
+      value.as<float>()[i] = static_cast<float>(size * random.normal());
+  }
+  return model;
+}
+
+std::vector<int32_t> some_tokens() {
+  Random random(8);
+  std::vector<int32_t> tokens(rows);
+  for (int32_t& token : tokens) token = static_cast<int32_t>(random.below(300));
+  return tokens;
+}
+
+// In pieces of so many tokens.
+std::vector<double> logits(Model& model, int64_t piece = rows, int64_t copies = 1) {
+  Runner runner(model);
+  State state = runner.new_state(copies);
+  const std::vector<int32_t> tokens = some_tokens();
+  std::vector<double> all;
+  for (int64_t begin = 0; begin < rows; begin += piece) {
+    const int64_t count = std::min(piece, rows - begin);
+    std::vector<int32_t> part;
+    for (int64_t i = 0; i < copies; ++i)
+      part.insert(part.end(), tokens.begin() + begin, tokens.begin() + begin + count);
+    const Tensor result = runner.logits(part, Sequences::uniform(copies, count), state, Runner::Rows::all);
+    const std::vector<double> values = to_host(result);
+    all.insert(all.end(), values.begin(), values.begin() + count * result.cols());
+  }
+  return all;
+}
+
+// |a - b| / |b|, in the mean of squares.
+double difference(const std::vector<double>& a, const std::vector<double>& b) {
+  double lost = 0, whole = 0;
+  for (size_t i = 0; i < a.size(); ++i) lost += (a[i] - b[i]) * (a[i] - b[i]), whole += b[i] * b[i];
+  return std::sqrt(lost / whole);
+}
+
+// What the logits of a type may be away from those of F32 (docs/formats.md).
+double tolerance(Dtype type) {
+  switch (type) {
+    case Dtype::f32:
+      return 1e-6;
+    case Dtype::f16:
+      return 0.004;
+    case Dtype::bf16:
+      return 0.03;
+    case Dtype::q8_0:
+      return 0.05;
+    case Dtype::q6_k:
+      return 0.10;
+    case Dtype::q5_1:
+      return 0.20;
+    default:
+      return 0.40;
+  }
+}
+
+class AtRest : public testing::TestWithParam<std::string> {
+ protected:
+  static std::unique_ptr<Model> model() { return small_model(model_version(GetParam())); }
+};
+
+TEST_P(AtRest, LogitsOfEveryTypeAreCloseToThoseOfF32) {
+  if (GetParam() == "rwkv8-rosa") GTEST_SKIP() << "the signs of its numbers are its symbols";
+  const std::vector<double> exact = logits(*model());
+  for (Dtype type : types) {
+    const std::unique_ptr<Model> resting = model();
+    put_at_rest(*resting, type);
+    const double lost = difference(logits(*resting), exact);
+    EXPECT_LE(lost, tolerance(type)) << name_of(type);
+    RecordProperty(std::string(name_of(type)), std::to_string(lost));
+  }
+}
+
+TEST_P(AtRest, NeitherPiecesNorCompanyNorThreadsChangeABit) {
+  for (Dtype type : {Dtype::q8_0, Dtype::q4_k, Dtype::f16}) {
+    const std::unique_ptr<Model> resting = model();
+    put_at_rest(*resting, type);
+    const std::vector<double> whole = logits(*resting);
+    EXPECT_EQ(logits(*resting, rows, 3), whole) << name_of(type) << " in company";
+    // A sum that rounds otherwise by a bit may round an activation to the next byte.
+    EXPECT_LE(difference(logits(*resting, 7), whole), is_quantized(type) ? 0.02 : 1e-4)
+        << name_of(type) << " in pieces";
+    const int before = threads();
+    set_threads(before == 1 ? 2 : 1);
+    EXPECT_EQ(logits(*resting), whole) << name_of(type) << " with other threads";
+    set_threads(before);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Versions, AtRest, testing::ValuesIn(version_names()), test_name);
+
+}  // namespace
+}  // namespace aviary
