@@ -119,8 +119,8 @@ AVIARY_AVX2 inline __m256i dot(const __m256i* codes, const int8_t* x, int32_t st
 }
 
 template <class Layout, int rows>
-AVIARY_AVX2_ENTRY void tile(const RoundedRows& x, const std::byte* codes, const std::byte* scales,
-                            int64_t units, float* y, int64_t y_stride, bool accumulate) {
+AVIARY_AVX2_ENTRY void tile(const RoundedRows& x, const std::byte* panel, int64_t units, float* y,
+                            int64_t y_stride, bool accumulate) {
   constexpr int64_t blocks = Layout::unit / block_k;
   constexpr int steps = static_cast<int>(block_steps / Layout::groups_in_32);
   for (int half = 0; half < 2; ++half) {
@@ -129,10 +129,10 @@ AVIARY_AVX2_ENTRY void tile(const RoundedRows& x, const std::byte* codes, const 
       sum[r] = accumulate ? _mm256_loadu_ps(y + r * y_stride + half * 8) : _mm256_setzero_ps();
     for (int64_t u = 0; u < units; ++u)
       for (int64_t b = 0; b < blocks; ++b) {
-        const std::byte* unit = scales + u * Layout::unit_scales;
+        const std::byte* unit = panel + u * Layout::unit_bytes;
         const int64_t block = u * blocks + b;
         __m256i bytes_of[block_steps];
-        unpack<Layout::bits>(codes + block * Layout::code_bytes, half, bytes_of);
+        unpack<Layout::bits>(unit + Layout::unit_scales + b * Layout::code_bytes, half, bytes_of);
         HWY_UNROLL(2)
         for (int64_t g = 0; g < Layout::groups_in_32; ++g) {
           const __m256 scale = scale_of<Layout>(unit, b * Layout::groups_in_32 + g, half);

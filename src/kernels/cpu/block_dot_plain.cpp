@@ -74,17 +74,17 @@ void add_block(const uint8_t* codes, const std::byte* unit, int64_t block_in_uni
 }
 
 template <class Layout, int rows>
-void tile(const RoundedRows& x, const std::byte* codes, const std::byte* scales, int64_t units, float* y,
-          int64_t y_stride, bool accumulate) {
+void tile(const RoundedRows& x, const std::byte* panel, int64_t units, float* y, int64_t y_stride,
+          bool accumulate) {
   constexpr int64_t blocks = Layout::unit / block_k;
   float sum[rows][block_columns] = {};
   for (int r = 0; accumulate && r < rows; ++r) std::memcpy(sum[r], y + r * y_stride, sizeof(sum[r]));
   uint8_t bytes_of[block_steps * step_bytes];
-  for (int64_t block = 0; block < units * blocks; ++block, codes += Layout::code_bytes) {
-    unpack<Layout::bits>(codes, bytes_of);
+  for (int64_t block = 0; block < units * blocks; ++block) {
+    const std::byte* unit = panel + block / blocks * Layout::unit_bytes;
+    unpack<Layout::bits>(unit + Layout::unit_scales + block % blocks * Layout::code_bytes, bytes_of);
     for (int r = 0; r < rows; ++r)
-      add_block<Layout>(bytes_of, scales + block / blocks * Layout::unit_scales, block % blocks,
-                        x.from(r, block * block_k), sum[r]);
+      add_block<Layout>(bytes_of, unit, block % blocks, x.from(r, block * block_k), sum[r]);
   }
   for (int r = 0; r < rows; ++r) std::memcpy(y + r * y_stride, sum[r], sizeof(sum[r]));
 }

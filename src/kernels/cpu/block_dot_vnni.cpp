@@ -94,8 +94,8 @@ AVIARY_VNNI inline __m512i four_codes(const int8_t* at) {
 }
 
 template <class Layout, int rows>
-AVIARY_VNNI_ENTRY void tile(const RoundedRows& x, const std::byte* codes, const std::byte* scales,
-                            int64_t units, float* y, int64_t y_stride, bool accumulate) {
+AVIARY_VNNI_ENTRY void tile(const RoundedRows& x, const std::byte* panel, int64_t units, float* y,
+                            int64_t y_stride, bool accumulate) {
   constexpr int64_t blocks = Layout::unit / block_k;
   constexpr int steps = static_cast<int>(block_steps / Layout::groups_in_32);
   __m512 sum[rows];
@@ -103,8 +103,9 @@ AVIARY_VNNI_ENTRY void tile(const RoundedRows& x, const std::byte* codes, const 
   for (int r = 0; r < rows; ++r)
     sum[r] = accumulate ? _mm512_loadu_ps(y + r * y_stride) : _mm512_setzero_ps();
   int64_t block = 0;
-  for (int64_t u = 0; u < units; ++u, scales += Layout::unit_scales) {
-    const Scales<Layout> of_unit(scales);
+  for (int64_t u = 0; u < units; ++u, panel += Layout::unit_bytes) {
+    const Scales<Layout> of_unit(panel);
+    const std::byte* codes = panel + Layout::unit_scales;
     for (int64_t b = 0; b < blocks; ++b, ++block, codes += Layout::code_bytes) {
       __m512i bytes_of[block_steps];
       unpack<Layout::bits>(codes, bytes_of);

@@ -1,15 +1,17 @@
 // How a matrix of blocks of few bits lies in memory for products.
 //
-// B [K, N] in panels of 16 columns. K is cut into units: the blocks of the file's format, 32 or 256 long. A
-// panel has two parts, one behind the other, each with all units in order:
+// B [K, N] in panels of 16 columns, one behind the other. K is cut into units: the blocks of the file's
+// format, 32 or 256 long. A unit is its scales, then its codes, so that a product reads memory from one end
+// to the other: over a gap of some lines the foresight of the hardware begins anew (measured: a third of the
+// speed).
+//   scales  per unit f16 [16], in formats with an offset two f16 [16]; behind them, in formats with groups,
+//           per group int8 [16] and, with an offset, uint8 [16]
 //   codes   per 32 rows of B: 8 steps of 4 rows, a step being [16 columns, 4 rows] bytes, of `bits` bits
 //   each:
 //     8 bits   the steps themselves, 512 bytes
 //     4 bits   4 vectors of 64 bytes: step 2 i in the low halves of vector i, step 2 i + 1 in the high halves
 //     5 bits   as 4, then 8 masks of 64 bits: bit j of mask i is the fifth bit of byte j of step i
 //     6 bits   as 4, then two vectors: bits 2 j and 2 j + 1 of vector v are the high bits of step 4 v + j
-//   scales  per unit f16 [16], in formats with an offset two f16 [16]; behind them, in formats with groups,
-//           per group int8 [16] and, with an offset, uint8 [16]
 // What a code means is told by form_of() (tensor/blocks.h).
 #pragma once
 
@@ -36,6 +38,7 @@ struct BlockLayout {
   static constexpr int64_t pair = has_offset ? 2 : 1;
   static constexpr int64_t group_scales_at = pair * 2 * block_columns;
   static constexpr int64_t unit_scales = group_scales_at + (has_groups ? groups * pair * block_columns : 0);
+  static constexpr int64_t unit_bytes = unit_scales + unit_codes;
 };
 
 // Rows of x rounded to int8, every 32 numbers with a scale of their own. strides: from row to row.
@@ -57,8 +60,8 @@ struct RoundedRows {
 };
 
 // y [rows, 16] = or += x B for some columns and `units` units.
-using BlockTile = void (*)(const RoundedRows& x, const std::byte* codes, const std::byte* scales,
-                           int64_t units, float* y, int64_t y_stride, bool accumulate);
+using BlockTile = void (*)(const RoundedRows& x, const std::byte* panel, int64_t units, float* y,
+                           int64_t y_stride, bool accumulate);
 
 // Tiles of so many rows exist; more rows are cut into these.
 inline constexpr int64_t block_tile_rows[] = {12, 8, 4, 2, 1};

@@ -10,7 +10,7 @@
 #include "kernels/cpu/packed_matrix.h"
 #include "kernels/cpu/round_rows.h"
 #include "kernels/cpu/scratch.h"
-#include "tensor/buffer.h"
+#include "tensor/large_pages.h"
 
 namespace aviary::kernels {
 namespace {
@@ -19,14 +19,13 @@ namespace {
 constexpr int64_t rows_at_a_time = 120, k_at_a_time = 2048;
 
 struct Sizes {
-  int64_t unit, unit_codes, unit_scales, group;
+  int64_t unit, unit_bytes, group;
   int32_t middle;
 };
 
 Sizes sizes_of(Dtype type) {
   return with_layout(type, []<class Layout>(Layout) {
-    return Sizes{Layout::unit, Layout::unit_codes, Layout::unit_scales, Layout::form.group,
-                 Layout::form.middle};
+    return Sizes{Layout::unit, Layout::unit_bytes, Layout::form.group, Layout::form.middle};
   });
 }
 
@@ -36,28 +35,49 @@ const BlockKernels& best_kernels(Dtype type) {
   return *block_kernels_plain(type);
 }
 
+uint32_t load4(const uint8_t* from) {
+  uint32_t four;
+  std::memcpy(&four, from, 4);
+  return four;
+}
+void store4(uint32_t four, std::byte* to) { std::memcpy(to, &four, 4); }
+
+// The codes of one column in 32 rows: levels [32], the four of a step together.
+template <int bits>
+void place_codes(const uint8_t* levels, int64_t column, std::byte* codes) {
+  std::byte* own = codes + column * 4;
+  if constexpr (bits == 8) {
+    for (int64_t step = 0; step < block_steps; ++step) store4(load4(levels + step * 4), own + step * 64);
+    return;
+  }
+  constexpr uint32_t low = 0x0f0f0f0f;
+  for (int64_t i = 0; i < 4; ++i)
+    store4((load4(levels + i * 8) & low) | (load4(levels + i * 8 + 4) & low) << 4, own + i * 64);
+  if constexpr (bits == 5)
+    for (int64_t step = 0; step < block_steps; ++step) {
+      const uint32_t fifth = load4(levels + step * 4) >> 4 & 0x01010101;
+      const uint32_t nibble = fifth * 0x10204080u >> 28;  // the four bits, that of the first byte lowest
+      codes[256 + step * 8 + column / 2] |= static_cast<std::byte>(nibble << (column % 2 * 4));
+    }
+  if constexpr (bits == 6)
+    for (int64_t v = 0; v < 2; ++v) {
+      uint32_t high = 0;
+      for (int64_t j = 0; j < 4; ++j) high |= (load4(levels + (v * 4 + j) * 4) >> 4 & 0x03030303) << (2 * j);
+      store4(high, own + 256 + v * 64);
+    }
+}
+
 // Puts the levels of a block at `column` of a unit.
 template <class Layout>
-void place(const BlockLevels& block, int64_t column, std::byte* codes, std::byte* scales) {
-  auto* bytes = reinterpret_cast<uint8_t*>(codes);
-  for (int64_t i = 0; i < Layout::unit; ++i) {
-    const int64_t step = i % block_k / 4, at = column * 4 + i % 4;
-    uint8_t* of_32 = bytes + i / block_k * Layout::code_bytes;
-    const unsigned level = block.levels[i];
-    auto put = [&](int64_t byte, unsigned bits) { of_32[byte] = static_cast<uint8_t>(of_32[byte] | bits); };
-    if constexpr (Layout::bits == 8) {
-      of_32[step * 64 + at] = block.levels[i];
-      continue;
-    }
-    put(step / 2 * 64 + at, (level & 15) << (step % 2 * 4));
-    if constexpr (Layout::bits == 5) put(256 + step * 8 + at / 8, level >> 4 << (at % 8));
-    if constexpr (Layout::bits == 6) put(256 + step / 4 * 64 + at, level >> 4 << (step % 4 * 2));
-  }
-  std::memcpy(scales + column * 2, &block.scale, 2);
-  if constexpr (Layout::has_offset) std::memcpy(scales + (block_columns + column) * 2, &block.offset, 2);
+void place(const BlockLevels& block, int64_t column, std::byte* unit) {
+  for (int64_t i = 0; i < Layout::unit; i += block_k)
+    place_codes<Layout::bits>(block.levels + i, column,
+                              unit + Layout::unit_scales + i / block_k * Layout::code_bytes);
+  std::memcpy(unit + column * 2, &block.scale, 2);
+  if constexpr (Layout::has_offset) std::memcpy(unit + (block_columns + column) * 2, &block.offset, 2);
   if constexpr (Layout::has_groups)
     for (int64_t g = 0; g < Layout::groups; ++g) {
-      std::byte* at = scales + Layout::group_scales_at + g * Layout::pair * block_columns + column;
+      std::byte* at = unit + Layout::group_scales_at + g * Layout::pair * block_columns + column;
       at[0] = static_cast<std::byte>(block.scales[g]);
       if constexpr (Layout::has_offset) at[block_columns] = static_cast<std::byte>(block.offsets[g]);
     }
@@ -71,7 +91,7 @@ class BlockMatrix final : public PackedMatrix::Implementation {
         kernels_(best_kernels(type)),
         units_(k / sizes_.unit),
         panels_((n + block_columns - 1) / block_columns),
-        panel_bytes_(units_ * (sizes_.unit_codes + sizes_.unit_scales)),
+        panel_bytes_(units_ * sizes_.unit_bytes),
         data_(panels_ * panel_bytes_) {}
 
   void pack(const float*, int64_t, int64_t) override {
@@ -80,19 +100,10 @@ class BlockMatrix final : public PackedMatrix::Implementation {
 
   void pack_stored(Dtype stored, const std::byte* rows) override {
     require(stored == type(), "matmul: {} is not packed as {}", name_of(stored), name_of(type()));
-    const int64_t block_bytes = block_of(type()).bytes, row_bytes = units_ * block_bytes;
     parallel_for(panels_, 1, [&](int64_t first, int64_t last) {
-      std::memset(codes_of(first), 0, static_cast<size_t>((last - first) * panel_bytes_));
-      BlockLevels block;
-      for (int64_t p = first; p < last; ++p)
-        for (int64_t u = 0; u < units_; ++u)
-          for (int64_t c = 0; c < std::min(block_columns, n() - p * block_columns); ++c) {
-            unpack_block(type(), rows + (p * block_columns + c) * row_bytes + u * block_bytes, block);
-            with_layout(type(), [&]<class Layout>(Layout) {
-              place<Layout>(block, c, codes_of(p) + u * sizes_.unit_codes,
-                            scales_of(p) + u * sizes_.unit_scales);
-            });
-          }
+      with_layout(type(), [&]<class Layout>(Layout) {
+        for (int64_t p = first; p < last; ++p) pack_panel<Layout>(p, rows);
+      });
     });
   }
 
@@ -119,10 +130,22 @@ class BlockMatrix final : public PackedMatrix::Implementation {
   int64_t bytes() const override { return data_.bytes(); }
 
  private:
-  std::byte* codes_of(int64_t panel) const {
+  std::byte* panel_at(int64_t panel) const {
     return static_cast<std::byte*>(data_.data()) + panel * panel_bytes_;
   }
-  std::byte* scales_of(int64_t panel) const { return codes_of(panel) + units_ * sizes_.unit_codes; }
+
+  template <class Layout>
+  void pack_panel(int64_t panel, const std::byte* rows) {
+    constexpr int64_t block_bytes = block_of(Layout::type).bytes;
+    const int64_t first = panel * block_columns, columns = std::min(block_columns, n() - first);
+    if (Layout::bits == 5) std::memset(panel_at(panel), 0, static_cast<size_t>(panel_bytes_));
+    BlockLevels block;
+    for (int64_t u = 0; u < units_; ++u)
+      for (int64_t c = 0; c < columns; ++c) {
+        unpack_block(type(), rows + ((first + c) * units_ + u) * block_bytes, block);
+        place<Layout>(block, c, panel_at(panel) + u * Layout::unit_bytes);
+      }
+  }
 
   void multiply_panels(const RoundedRows& x, int64_t m, int64_t first, int64_t last, float* y,
                        int64_t y_stride, bool accumulate) const {
@@ -138,8 +161,7 @@ class BlockMatrix final : public PackedMatrix::Implementation {
 
   void multiply_tiles(const RoundedRows& x, int64_t rows, int64_t panel, int64_t u, int64_t units, float* y,
                       int64_t y_stride, bool accumulate) const {
-    const std::byte* codes = codes_of(panel) + u * sizes_.unit_codes;
-    const std::byte* scales = scales_of(panel) + u * sizes_.unit_scales;
+    const std::byte* part = panel_at(panel) + u * sizes_.unit_bytes;
     const int64_t columns = std::min(block_columns, n() - panel * block_columns);
     int64_t r = 0;
     for (int t = 0; t < block_tile_count; ++t)
@@ -147,13 +169,13 @@ class BlockMatrix final : public PackedMatrix::Implementation {
         const RoundedRows from = x.from(r, 0);
         float* to = y + r * y_stride;
         if (columns == block_columns) {
-          kernels_.tiles[t](from, codes, scales, units, to, y_stride, accumulate);
+          kernels_.tiles[t](from, part, units, to, y_stride, accumulate);
           continue;
         }
         float edge[block_tile_rows[0] * block_columns] = {};
         for (int64_t i = 0; accumulate && i < height; ++i)
           std::copy_n(to + i * y_stride, columns, edge + i * block_columns);
-        kernels_.tiles[t](from, codes, scales, units, edge, block_columns, accumulate);
+        kernels_.tiles[t](from, part, units, edge, block_columns, accumulate);
         for (int64_t i = 0; i < height; ++i)
           std::copy_n(edge + i * block_columns, columns, to + i * y_stride);
       }
@@ -162,7 +184,7 @@ class BlockMatrix final : public PackedMatrix::Implementation {
   const Sizes sizes_;
   const BlockKernels& kernels_;
   const int64_t units_, panels_, panel_bytes_;
-  Buffer data_;
+  LargePages data_;
 };
 
 }  // namespace

@@ -10,8 +10,8 @@
 #include "kernels/cpu/matmul_blocks.h"
 #include "kernels/cpu/packed_matrix.h"
 #include "kernels/cpu/scratch.h"
-#include "tensor/buffer.h"
 #include "tensor/encoding.h"
+#include "tensor/large_pages.h"
 
 namespace aviary::kernels {
 namespace {
@@ -57,6 +57,7 @@ class FloatMatrix final : public PackedMatrix::Implementation {
 
   void multiply(const float* x, int64_t m, int64_t x_stride, float* y, int64_t y_stride,
                 bool accumulate) const override {
+    if (m == 1) return multiply_row(x, y, accumulate);
     const Grid grid = choose_grid(m, n_, k_, tile_rows, kernels_.panel_width, 8, 4);
     parallel_for(grid.row_parts * grid.column_parts, 1, [&](int64_t begin, int64_t end) {
       for (int64_t part = begin; part < end; ++part) {
@@ -139,6 +140,27 @@ class FloatMatrix final : public PackedMatrix::Implementation {
     }
   }
 
+  // One row reads every panel from its beginning to its end, which is how memory is fastest.
+  void multiply_row(const float* x, float* y, bool accumulate) const {
+    static thread_local AlignedScratch scratch;
+    if (type() == Dtype::bf16) {
+      float* rounded = scratch.floats(k_ + 16);
+      if (dots_)
+        dots_->pair_columns(x, k_, rounded);
+      else
+        kernels_.round(x, k_, rounded);
+      x = rounded;
+    }
+    const Block block{x, 1, 0, steps_};
+    const bool narrow = type() != Dtype::f32 && !dots_;
+    const auto& narrow_tiles = type() == Dtype::f16 ? kernels_.f16 : kernels_.bf16;
+    const auto& tiles = dots_ ? dots_->tiles : narrow ? narrow_tiles : kernels_.f32;
+    parallel_for(panels_, 1 + (1 << 13) / panel_bytes_, [&](int64_t first, int64_t last) {
+      for (int64_t p = first; p < last; p += widest_tile(1))
+        run_tile(tiles, block, {y, 0, accumulate}, 0, 1, p, std::min(widest_tile(1), last - p), panel(p));
+    });
+  }
+
   void multiply_slice(const Input& in, const Output& out, int64_t first_panel, int64_t last_panel) const {
     static thread_local AlignedScratch scratch;
     const int64_t panels_at_a_time = column_block / kernels_.panel_width;
@@ -214,7 +236,7 @@ class FloatMatrix final : public PackedMatrix::Implementation {
   const DotKernels* const dots_;  // null: steps of bf16 are widened to f32
   const int64_t steps_;           // along K, pairs where dots_ multiply them
   const int64_t panel_bytes_, panels_;
-  Buffer data_;
+  LargePages data_;
 };
 
 }  // namespace

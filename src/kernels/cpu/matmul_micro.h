@@ -15,7 +15,7 @@ inline constexpr int64_t k_block = 512;
 inline constexpr int64_t a_row_stride = k_block + 16;
 
 // How many panels a tile of so many rows may cover: what the registers hold.
-constexpr int64_t widest_tile(int64_t rows) { return rows == 1 ? 4 : rows <= 3 ? 2 : 1; }
+constexpr int64_t widest_tile(int64_t rows) { return rows == 1 ? 1 : rows <= 3 ? 2 : 1; }
 
 // C [rows, panels * panel_width] = A B, or += when `accumulate`, over k <= k_block steps. Every element has
 // one accumulator, to which the products are added one after the other.

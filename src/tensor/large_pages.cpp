@@ -1,0 +1,49 @@
+#include "tensor/large_pages.h"
+
+#include <algorithm>
+#include <mutex>
+
+namespace aviary {
+namespace {
+
+constexpr int64_t page = int64_t{2} << 20, line = 64;
+constexpr int64_t largest_chunk = int64_t{64} << 20;
+
+int64_t round_up(int64_t bytes, int64_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+// Where the next piece goes.
+struct Chunk {
+  std::mutex mutex;
+  std::weak_ptr<const Buffer> memory;
+  char *next = nullptr, *end = nullptr;
+  int64_t size = page;  // of the next chunk: small models take little
+};
+
+Chunk& current() {
+  static Chunk chunk;
+  return chunk;
+}
+
+}  // namespace
+
+LargePages::LargePages(int64_t bytes) : bytes_(bytes) {
+  const int64_t wanted = round_up(bytes, line);
+  Chunk& chunk = current();
+  std::lock_guard lock(chunk.mutex);
+  chunk_ = chunk.memory.lock();
+  if (!chunk_) chunk.next = chunk.end = nullptr, chunk.size = page;
+  if (chunk.end - chunk.next < wanted) {
+    const int64_t size = std::max(round_up(wanted, page), chunk.size);
+    chunk.size = std::min(2 * size, largest_chunk);
+    chunk_ = std::make_shared<const Buffer>(size + page);  // room to begin with a page
+    const auto begin = reinterpret_cast<uintptr_t>(chunk_->data());
+    chunk.next = static_cast<char*>(chunk_->data()) +
+                 (round_up(static_cast<int64_t>(begin), page) - static_cast<int64_t>(begin));
+    chunk.end = chunk.next + size;
+    chunk.memory = chunk_;
+  }
+  data_ = chunk.next;
+  chunk.next += wanted;
+}
+
+}  // namespace aviary
