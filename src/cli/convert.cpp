@@ -221,6 +221,9 @@ int convert(const Flags& flags) {
           "{}: GGUF files say how a model runs, and this version does not run yet; write a .safetensors or "
           ".pth file",
           flags.out);
+  require(format == Format::gguf || (flags.fit == 0 && flags.max_kl == 0),
+          "{}: --fit and --max-kl choose among types that only GGUF files have; name a .gguf file",
+          flags.out);
 
   InterruptGuard guard;
   const QuantizationPlan plan = make_plan(found, description, file, guard);

@@ -65,7 +65,7 @@ QuantizationPlan TypeChoice::at_price(double price) const {
 QuantizationPlan TypeChoice::of_size(int64_t bytes) const {
   double low = lowest_price, high = highest_price;
   QuantizationPlan best = at_price(high);
-  require(best.bytes() <= bytes, "the smallest types take {}, which is more than {}",
+  require(best.bytes() <= bytes, "--fit: the smallest types take {}, which is more than {}",
           human_bytes(best.bytes()), human_bytes(bytes));
   for (int step = 0; step < search_steps; ++step) {
     const double middle = std::sqrt(low * high);
@@ -83,8 +83,9 @@ QuantizationPlan TypeChoice::of_quality(
   double low = lowest_price, high = highest_price;
   QuantizationPlan best = at_price(low);
   const double reached = divergence(best);
-  require(reached <= largest, "the best types differ by {:.3g} nats per token, which is more than {:.3g}",
-          reached, largest);
+  require(reached <= largest,
+          "--max-kl: the best types differ by {:.3g} nats per token, which is more than {:.3g}", reached,
+          largest);
   for (int step = 0; step < quality_steps; ++step) {
     const double middle = std::sqrt(low * high);
     QuantizationPlan plan = at_price(middle);

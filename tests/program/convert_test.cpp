@@ -79,6 +79,23 @@ TEST_F(Convert, AReportTellsHowThePredictionsDiffer) {
   EXPECT_NE(outcome.out.find("divergence 0.0000"), std::string::npos) << outcome.out;
 }
 
+TEST_F(Convert, TypesAreChosenToASizeAndToAQuality) {
+  write(folder_ / "some.txt", prose(1500, 7));
+  const auto whole = [&] {
+    expect_success(convert({"run", "whole.gguf"}));
+    return fs::file_size(folder_ / "whole.gguf");
+  }();
+  expect_success(convert({"run", "small.gguf", "--fit", std::to_string(whole * 8 / 10)}));
+  EXPECT_LE(fs::file_size(folder_ / "small.gguf"), whole * 8 / 10 + 20'000)
+      << "tensors, and the names around them";
+  expect_success(convert({"run", "good.gguf", "--max-kl", "0.001", "--report", "some.txt"}));
+  EXPECT_LT(fs::file_size(folder_ / "good.gguf"), whole);
+  expect_refusal(convert({"run", "none.gguf", "--fit", "1k"}), {"smallest", "more than"});
+  expect_refusal(convert({"run", "none.pth", "--fit", "1M"}), {"none.pth", ".gguf"});
+  expect_refusal(convert({"run", "none.gguf", "--max-kl", "0.1"}), {"--report"}, 2);
+  EXPECT_FALSE(fs::exists(folder_ / "none.gguf"));
+}
+
 TEST_F(Convert, WhatIsNotAFormatOrTypeIsRefused) {
   expect_refusal(convert({"run", "out.bin"}), {"out.bin", ".safetensors", ".pth"});
   expect_refusal(convert({"run", "out.safetensors", "--type", "q4_0"}), {"q4_0", ".gguf"});
