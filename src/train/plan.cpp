@@ -63,7 +63,7 @@ void apply_recipe(TrainConfig& config) {
 
 TrainConfig quickstart_config() {
   TrainConfig config = plan_training(4'000'000, "rwkv7", "");
-  config.schedule.steps = 1200;
+  config.schedule.steps = 920;  // four minutes on two cores with bf16 products, measured
   config.validation_bytes = 50'000;
   return config;
 }

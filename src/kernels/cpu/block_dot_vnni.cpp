@@ -93,6 +93,10 @@ AVIARY_VNNI inline __m512i four_codes(const int8_t* at) {
   return _mm512_set1_epi32(four);
 }
 
+// Bytes. Several rows keep so many instructions in flight that few lines are asked for in time: 1.3 to 1.8
+// times as fast at 8 rows, 1.1 to 1.5 at 32.
+constexpr int64_t prefetch_ahead = 2048;
+
 template <class Layout, int rows>
 AVIARY_VNNI_ENTRY void tile(const RoundedRows& x, const std::byte* panel, int64_t units, float* y,
                             int64_t y_stride, bool accumulate) {
@@ -107,6 +111,11 @@ AVIARY_VNNI_ENTRY void tile(const RoundedRows& x, const std::byte* panel, int64_
     const Scales<Layout> of_unit(panel);
     const std::byte* codes = panel + Layout::unit_scales;
     for (int64_t b = 0; b < blocks; ++b, ++block, codes += Layout::code_bytes) {
+      if constexpr (rows > 1) {  // one row waits for memory in any case
+        HWY_UNROLL(8)
+        for (int64_t line = 0; line < Layout::code_bytes; line += 64)
+          _mm_prefetch(codes + prefetch_ahead + line, _MM_HINT_T0);
+      }
       __m512i bytes_of[block_steps];
       unpack<Layout::bits>(codes, bytes_of);
       HWY_UNROLL(2)
