@@ -23,6 +23,7 @@ void round_one(const float* x, int64_t k, int64_t group, int32_t middle, const R
   const I32 di;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto without_sign = hn::Set(di, 0x7fffffff);
+  const auto least = hn::Set(di, -127), most = hn::Set(di, 127);
   for (int64_t block = 0; block < k / block_k; ++block, x += block_k) {
     auto largest = hn::Zero(di);  // as integers, magnitudes compare in the same order, and NaN is the largest
     for (int64_t i = 0; i < block_k; i += lanes)
@@ -33,7 +34,8 @@ void round_one(const float* x, int64_t k, int64_t group, int32_t middle, const R
     for (int64_t begin = 0; begin < block_k; begin += group) {
       auto sum = hn::Zero(di);
       for (int64_t i = begin; i < begin + group; i += lanes) {
-        const auto code = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), hn::Set(d, factor)));
+        const auto nearest = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), hn::Set(d, factor)));
+        const auto code = hn::Min(hn::Max(nearest, least), most);  // of what is not finite
         sum = hn::Add(sum, code);
         hn::StoreU(hn::DemoteTo(I8(), code), I8(), row.codes + block * block_k + i);
       }
