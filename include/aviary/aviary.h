@@ -9,7 +9,8 @@
  *
  * Errors. A function that returns a pointer returns NULL, one that returns an int something other than 0, and
  * one that counts a negative number; aviary_last_error() then says in a sentence why. Nothing throws, and
- * nothing is changed by a call that fails.
+ * nothing is changed by a call that fails; but where memory runs out within a call, its states are lost and
+ * may only be freed.
  *
  * Ownership. What a function whose name ends in _new, _clone or _load returns belongs to the caller, who
  * gives it to the _free function of its kind, once; NULL may be freed. All other pointers are the caller's
@@ -46,7 +47,7 @@ typedef struct aviary_load_options {
 } aviary_load_options;
 
 /* A checkpoint (.safetensors, .pth, .gguf, .bin of rwkv.cpp) or the folder of a training run. The file stays
- * open while the model lives. */
+ * open while the model lives and must not be changed in place; replacing it by another is fine. */
 AVIARY_API aviary_model* aviary_load(const char* path, const aviary_load_options* options);
 AVIARY_API void aviary_free(aviary_model* model);
 

@@ -42,6 +42,11 @@ void require(bool condition, const char* sentence) {
   if (!condition) throw aviary::Error(sentence);
 }
 
+const aviary::ModelInfo& info_of(const aviary_model* model) {
+  require(model != nullptr, "aviary: the model is NULL");
+  return model->model.info();
+}
+
 void copy_out(const std::vector<float>& logits, float* to) {
   if (to) std::copy(logits.begin(), logits.end(), to);
 }
@@ -69,9 +74,15 @@ aviary_model* aviary_load(const char* path, const aviary_load_options* options) 
 
 void aviary_free(aviary_model* model) { delete model; }
 
-int64_t aviary_vocab_size(const aviary_model* model) { return model ? model->model.vocab_size() : -1; }
-int64_t aviary_layers(const aviary_model* model) { return model ? model->model.info().layers : -1; }
-int64_t aviary_width(const aviary_model* model) { return model ? model->model.info().width : -1; }
+int64_t aviary_vocab_size(const aviary_model* model) {
+  return guarded<int64_t>(-1, [&] { return info_of(model).vocab_size; });
+}
+int64_t aviary_layers(const aviary_model* model) {
+  return guarded<int64_t>(-1, [&] { return info_of(model).layers; });
+}
+int64_t aviary_width(const aviary_model* model) {
+  return guarded<int64_t>(-1, [&] { return info_of(model).width; });
+}
 
 aviary_state* aviary_state_new(const aviary_model* model) {
   return guarded<aviary_state*>(nullptr, [&] {

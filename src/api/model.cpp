@@ -15,6 +15,7 @@ inline namespace v0 {
 namespace {
 
 constexpr int64_t chunk = 256;  // tokens read at a time
+constexpr int64_t largest_position = int64_t{1} << 48;
 constexpr char state_magic[] = {'A', 'V', 'S', 'T', 'A', 'T', 'E', '1'};
 
 // In front of the numbers of a state.
@@ -210,10 +211,12 @@ State Model::state_from_bytes(std::span<const std::byte> bytes) const {
   std::memcpy(&header, bytes.data(), sizeof(header));
   require(header.kind == implementation_->kind,
           "Model::state_from_bytes: the state is of a model of another version or other sizes");
-  require(
-      header.position >= 0 && header.capacity >= 0 && header.capacity <= static_cast<int64_t>(bytes.size()),
-      "Model::state_from_bytes: the state tells of {} tokens and room for {}; it is damaged", header.position,
-      header.capacity);
+  require(header.position >= 0 && header.position <= largest_position && header.capacity >= 0 &&
+              header.capacity <= static_cast<int64_t>(bytes.size()) &&
+              (values.capacity() == 0 || header.position <= header.capacity ||
+               implementation_->network->context_limit() > 0),
+          "Model::state_from_bytes: the state tells of {} tokens and room for {}; it is damaged",
+          header.position, header.capacity);
   values.reserve(header.capacity);
   values.set_position(0, header.position);
   require(bytes.size() == sizeof(header) + static_cast<size_t>(values.bytes()) &&

@@ -161,7 +161,7 @@ int bench_long(const Flags& flags, Runner& runner, const InterruptGuard& guard) 
   progress.finish();
   if (guard.interrupted()) return 130;
   const size_t count = run.seconds.size(), tenth = std::max<size_t>(count / 10, 1);
-  fmt::print("{} tokens, one after the other\n", with_commas(flags.long_run));
+  fmt::print("{} tokens, one after the other\n", with_commas(run.tokens * std::ssize(run.seconds)));
   fmt::print("{:<18} {:>12} {:>12}\n", "", "first tenth", "last tenth");
   fmt::print("{:<18} {:>12.1f} {:>12.1f}\n", "us per token", 1e6 * mean_of(run.seconds, 0, tenth),
              1e6 * mean_of(run.seconds, count - tenth, count));
@@ -218,11 +218,12 @@ Action add_bench(CLI::App& command) {
       ->check(CLI::Range(0.01, 600.0))
       ->capture_default_str();
   command
-      .add_option("--long", flags->long_run, "Instead: decode so many tokens, and time and memory on the way")
-      ->check(CLI::PositiveNumber);
+      .add_option("--long", flags->long_run,
+                  "Instead: decode so many tokens (whole hundreds), time and memory on the way")
+      ->check(CLI::Range(int64_t{100}, int64_t{1} << 40));
   command.add_option("--plots", flags->plots, "The folder for the two figures of --long");
   command.add_flag("--machine", flags->machine, "Only measure the machine");
-  command.add_flag("--json", flags->json, "Print JSON");
+  command.add_flag("--json", flags->json, "Print JSON")->excludes("--long");
   return [flags] { return bench(*flags); };
 }
 

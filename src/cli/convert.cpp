@@ -257,7 +257,7 @@ Action add_convert(CLI::App& command) {
       "--report", flags->report, "Read this text with both models and tell how their predictions differ");
   command
       .add_option("--fit", flags->fit,
-                  "A type for every tensor so that the file is at most so large (600M) and differs the least")
+                  "A type for every tensor so that all take at most so much (600M) and differ little")
       ->transform(CLI::AsSizeValue(true))
       ->check(CLI::PositiveNumber)
       ->excludes(type);

@@ -65,6 +65,13 @@ Outcome run_in_batch(Runner& runner, const std::vector<int32_t>& tokens, Random&
   return outcome;
 }
 
+double split_tolerance(const Model& model) {
+  if (model.dtype() == Dtype::f64) return 1e-9;
+  const bool few_bits = std::any_of(model.parameters().begin(), model.parameters().end(),
+                                    [](const auto& p) { return is_quantized(p.weight.rest_type()); });
+  return few_bits ? 0.02 : 1e-4;  // where x is rounded too, a bit of a sum may move it to the next byte
+}
+
 }  // namespace
 
 double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
@@ -95,7 +102,7 @@ std::vector<LawCheck> check_split_law(Runner& runner, int64_t length, uint64_t s
     checks.push_back(
         {what + ", state", largest_difference(whole.state, other.state), tolerance * state_scale});
   };
-  const double tolerance = runner.model().dtype() == Dtype::f64 ? 1e-9 : 1e-4;
+  const double tolerance = split_tolerance(runner.model());
   const std::vector<int64_t> split = random_split(length, random);
   compare(std::to_string(split.size()) + " random chunks", run_in_pieces(runner, tokens, split), tolerance);
   compare("token by token",

@@ -38,7 +38,7 @@ class Measurement {
         request_(request),
         cost_(token_cost(runner.model())),
         meter_(cost_.weight_bytes, threads()),
-        tokens_(random_tokens(4096, runner.model().config().vocab_size)) {}
+        tokens_(random_tokens(repeat_after + most_tokens(request), runner.model().config().vocab_size)) {}
 
   Speed run(const std::function<bool(double)>& progress) {
     Speed speed;
@@ -68,6 +68,14 @@ class Measurement {
   }
 
  private:
+  static constexpr int64_t repeat_after = 2048;  // tokens
+
+  static int64_t most_tokens(const SpeedRequest& request) {
+    int64_t most = request.prompt;
+    for (const int64_t batch : request.batches) most = std::max(most, batch);
+    return most;
+  }
+
   size_t rounds() const { return static_cast<size_t>(request_.rounds); }
 
   // Rounds of rate(): tokens/s and share.
@@ -125,12 +133,11 @@ class Measurement {
   }
 
   void decode(int64_t batch, State& state) {
-    at_ = (at_ + batch) % 2048;
+    at_ = (at_ + batch) % repeat_after;
     runner_.logits(part(batch, at_), Sequences::uniform(batch, 1), state, Runner::Rows::last);
   }
 
-  std::span<const int32_t> part(int64_t count, int64_t from = 0) {
-    while (std::ssize(tokens_) < from + count) tokens_.insert(tokens_.end(), tokens_.begin(), tokens_.end());
+  std::span<const int32_t> part(int64_t count, int64_t from = 0) const {
     return {tokens_.data() + from, static_cast<size_t>(count)};
   }
 
@@ -138,7 +145,7 @@ class Measurement {
   const SpeedRequest& request_;
   const TokenCost cost_;
   const kernels::ReadMeter meter_;
-  std::vector<int32_t> tokens_;
+  const std::vector<int32_t> tokens_;
   int64_t at_ = 0;
 };
 

@@ -70,6 +70,12 @@ void load_parameter(const TensorEntry& entry, const std::string& where, Paramete
   if (value.dtype() == Dtype::f32) {
     to_floats(entry, {value.as<float>(), static_cast<size_t>(value.count())});
     if (!allow_broken) require_finite(entry, where);
+    const auto beyond =
+        entry.dtype == Dtype::f64 && !allow_broken
+            ? first_not_finite(Dtype::f32, static_cast<const std::byte*>(value.data()), value.count())
+            : -1;
+    require(beyond < 0, "{}: {} holds a number at element {} that float32 cannot hold", where, entry.name,
+            beyond);
   } else {
     from_host(to_doubles(entry), value);
   }

@@ -64,7 +64,10 @@ class Weight {
   bool trainable() const { return !gradient_.empty(); }
 
   // To be called after the value has changed: the packed copies are made anew when next needed.
-  void changed() { forward_stale_ = backward_stale_ = true; }
+  void changed() {
+    forward_stale_ = backward_stale_ = true;
+    derived_ = OwnedTensor();
+  }
 
   // The value changes no more: when it is packed for products, the packed copy is all that is kept.
   void freeze() { frozen_ = true; }

@@ -42,6 +42,10 @@ TypeChoice::TypeChoice(const TensorFile& file, const std::function<bool(int64_t)
         const StorageError error = measure_error(stored);
         if (std::isfinite(error.rms)) now.types.push_back({stored, error, ""});
       }
+      if (now.types.empty()) {  // its numbers are not finite: why_broken() says so
+        const StoredTensor stored{tensor, Dtype::f32};
+        now.types.push_back({stored, measure_error(stored), ""});
+      }
     }
     done += count_of(tensor);
     if (progress && !progress(done)) break;

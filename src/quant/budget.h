@@ -14,8 +14,9 @@ class TypeChoice {
   // `file` outlives it. `progress` as for plan_types().
   explicit TypeChoice(const TensorFile& file, const std::function<bool(int64_t)>& progress = {});
 
-  // The plan of the least damage among those of at most so many bytes of tensors. Throws Error when even the
-  // smallest is larger.
+  // A plan of at most so many bytes of tensors, without the names and the tokenizer of a file around them: of
+  // those in which no tensor could save bytes at a better price, the one of the least damage. Throws Error
+  // when even the smallest is larger.
   QuantizationPlan of_size(int64_t bytes) const;
   // The smallest plan of those tried whose `divergence`, in nats per token, is at most `largest`; it is
   // called about ten times. Throws Error when not even the best types reach it.

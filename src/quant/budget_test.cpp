@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/error.h"
 #include "base/random.h"
 #include "base/test_folder.h"
@@ -59,6 +61,13 @@ TEST_F(Budget, WhatMattersMostGetsTheMostBits) {
   EXPECT_GE(bytes(0), bytes(1));
   EXPECT_GE(bytes(3), bytes(2));
   EXPECT_GT(bytes(0) + bytes(3), bytes(1) + bytes(2));
+}
+
+TEST_F(Budget, AMatrixThatIsNotFiniteIsFoundBroken) {
+  values_[1][7] = NAN;
+  write_safetensors(folder_ / "broken.safetensors", unchanged(entries_), {});
+  const TensorFile broken = read_tensor_file(folder_ / "broken.safetensors");
+  EXPECT_NE(why_broken(TypeChoice(broken).of_size(1'000'000)), "");
 }
 
 TEST_F(Budget, ASizeThatCannotBeIsRefused) { EXPECT_THROW(choice_->of_size(1000), Error); }

@@ -149,7 +149,9 @@ std::string to_json(const QuantizationPlan& plan, const ModelComparison* compari
     if (!tensor.reason.empty()) entry["reason"] = tensor.reason;
     tensors[tensor.stored.source.name] = std::move(entry);
   }
-  Json json{{"type", name_of(plan.wished)}, {"tensors", std::move(tensors)}};
+  Json json = Json::object();
+  if (plan.wished) json["type"] = name_of(*plan.wished);
+  json["tensors"] = std::move(tensors);
   if (comparison) json["comparison"] = json_of(*comparison);
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,7 +32,7 @@ struct PlannedTensor {
 };
 
 struct QuantizationPlan {
-  Dtype wished = Dtype::f32;
+  std::optional<Dtype> wished{};       // none when the types were chosen one by one
   std::vector<PlannedTensor> tensors;  // in the order of the file
 
   std::vector<StoredTensor> stored() const;  // for the writers of formats/

@@ -51,7 +51,7 @@ void Arena::rewind(const Mark& mark) {
 }
 
 void Arena::reset() {
-  if (blocks_.size() > 1) {
+  if (blocks_.size() > 1 || (!blocks_.empty() && blocks_[0].bytes() < most_)) {
     blocks_.clear();
     blocks_.emplace_back(most_ + most_ / 16);
   }

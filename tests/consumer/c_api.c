@@ -21,6 +21,7 @@ static void errors(aviary_model* model) {
   EXPECT(strstr(aviary_last_error(), "/nowhere/model.gguf") != NULL);
   EXPECT(aviary_load(NULL, NULL) == NULL);
   EXPECT(aviary_set_threads(0) != 0);
+  EXPECT(aviary_vocab_size(NULL) < 0 && strcmp(aviary_last_error(), "") != 0);
   aviary_state* state = aviary_state_new(model);
   const int32_t absurd = 1 << 30;
   EXPECT(aviary_eval(model, state, &absurd, 1, NULL) != 0);

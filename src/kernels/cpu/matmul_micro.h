@@ -17,8 +17,8 @@ inline constexpr int64_t a_row_stride = k_block + 16;
 // How many panels a tile of so many rows may cover: what the registers hold.
 constexpr int64_t widest_tile(int64_t rows) { return rows == 1 ? 1 : rows <= 3 ? 2 : 1; }
 
-// C [rows, panels * panel_width] = A B, or += when `accumulate`, over k <= k_block steps. Every element has
-// one accumulator, to which the products are added one after the other.
+// C [rows, panels * panel_width] = A B, or += when `accumulate`, over k steps, more than k_block for one row
+// only. Every element has one accumulator, to which the products are added one after the other.
 using TileFunction = void (*)(const float* a, const void* b, int64_t panel_bytes, int64_t k, float* c,
                               int64_t c_stride, bool accumulate);
 
