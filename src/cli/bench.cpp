@@ -25,7 +25,7 @@ using Json = nlohmann::ordered_json;
 struct Flags {
   ModelFlags model;
   std::string random, type = "bf16";
-  int64_t vocabulary = 0;
+  int64_t vocabulary = 65536;
   SpeedRequest request{.batches = {1, 8, 32}};
   int64_t long_run = 0;  // tokens
   std::string plots;     // where its figures go
@@ -202,8 +202,9 @@ Action add_bench(CLI::App& command) {
   command.add_option("--random", flags->random,
                      "Instead of a file: random weights of this size, as rwkv7:1.5B or rwkv7:24x2048");
   add_type_option(command, flags->type, "Of the random matrices")->capture_default_str();
-  command.add_option("--vocabulary", flags->vocabulary, "Of the random model (default: as published)")
-      ->check(CLI::Range(2, 1 << 20));
+  command.add_option("--vocabulary", flags->vocabulary, "Tokens of the random model")
+      ->check(CLI::Range(2, 1 << 20))
+      ->capture_default_str();
   command.add_option("--prompt", flags->request.prompt, "Tokens of the prompt; 0: none")
       ->check(CLI::Range(0, 1 << 16))
       ->capture_default_str();

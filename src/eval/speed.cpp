@@ -26,8 +26,7 @@ double median(std::vector<double> values) {
 std::vector<int32_t> random_tokens(int64_t count, int64_t vocabulary) {
   Random random(3);
   std::vector<int32_t> tokens(static_cast<size_t>(count));
-  for (int32_t& token : tokens)
-    token = static_cast<int32_t>(random.uniform(0, static_cast<double>(vocabulary - 1)));
+  for (int32_t& token : tokens) token = static_cast<int32_t>(random.below(vocabulary));
   return tokens;
 }
 
@@ -50,14 +49,14 @@ class Measurement {
     speed.of_head = cost_.of_head;
     speed.state_bytes = cost_.state_bytes;
     State warm = runner_.new_state();
-    decode(1, warm);  // weights are packed now
+    decode(Sequences::uniform(1, 1), warm);  // weights are packed now
     std::vector<double> reads;
     const size_t steps = 1 + request_.batches.size();
     double done = 0;
     auto go_on = [&] { return !progress || progress(++done / static_cast<double>(steps * rounds())); };
     if (request_.prompt > 0) {
       speed.prompt = measure(
-          request_.prompt, [&] { return prompt_rate(speed, reads); }, go_on);
+          request_.prompt, [&] { return prompt_rate(speed); }, go_on);
       speed.prompt.batch = 1;
     }
     for (const int64_t batch : request_.batches)
@@ -105,13 +104,12 @@ class Measurement {
     return 1e9 * (peak.bf16_gflops > 0 ? peak.bf16_gflops : peak.f32_gflops);
   }
 
-  Rate prompt_rate(const Speed& speed, std::vector<double>&) {
+  Rate prompt_rate(const Speed& speed) {
     State state = runner_.new_state();
     const std::span<const int32_t> tokens = part(request_.prompt);
     const Sequences sequences = Sequences::uniform(1, request_.prompt);
     const double seconds = seconds_per([&] {
-      for (size_t i = 0; i < state.size(); ++i) set_zero(state[i]);
-      state.set_position(0, 0);
+      state.reset(runner_.model().state_specs());
       runner_.logits(tokens, sequences, state, Runner::Rows::last);
     });
     const auto count = static_cast<double>(request_.prompt);
@@ -122,9 +120,10 @@ class Measurement {
 
   Rate decode_rate(int64_t batch, const Speed& speed, std::vector<double>& reads) {
     State state = runner_.new_state(batch);
-    decode(batch, state);
+    const Sequences sequences = Sequences::uniform(batch, 1);
+    decode(sequences, state);
     const double bandwidth = meter_.measure();
-    const double seconds = seconds_per([&] { decode(batch, state); });
+    const double seconds = seconds_per([&] { decode(sequences, state); });
     reads.push_back(std::max(bandwidth, meter_.measure()));
     const double flops = 2 * static_cast<double>(cost_.multiplications * batch);
     const double least =
@@ -132,9 +131,9 @@ class Measurement {
     return {batch, static_cast<double>(batch) / seconds, least / seconds};
   }
 
-  void decode(int64_t batch, State& state) {
-    at_ = (at_ + batch) % repeat_after;
-    runner_.logits(part(batch, at_), Sequences::uniform(batch, 1), state, Runner::Rows::last);
+  void decode(const Sequences& sequences, State& state) {
+    at_ = (at_ + sequences.count()) % repeat_after;
+    runner_.logits(part(sequences.count(), at_), sequences, state, Runner::Rows::last);
   }
 
   std::span<const int32_t> part(int64_t count, int64_t from = 0) const {

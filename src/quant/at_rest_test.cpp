@@ -16,8 +16,8 @@
 namespace aviary {
 namespace {
 
-constexpr Dtype types[] = {Dtype::f32,  Dtype::f16,  Dtype::bf16, Dtype::q8_0,
-                           Dtype::q6_k, Dtype::q5_1, Dtype::q4_k, Dtype::q4_0};
+constexpr Dtype types[] = {Dtype::f32,  Dtype::f16,  Dtype::bf16, Dtype::q8_0, Dtype::q6_k, Dtype::q5_k,
+                           Dtype::q5_1, Dtype::q5_0, Dtype::q4_k, Dtype::q4_1, Dtype::q4_0};
 constexpr int64_t rows = 24;
 
 std::unique_ptr<Model> small_model(const ModelVersion& version) {
@@ -82,7 +82,9 @@ double tolerance(Dtype type) {
       return 0.05;
     case Dtype::q6_k:
       return 0.10;
+    case Dtype::q5_k:
     case Dtype::q5_1:
+    case Dtype::q5_0:
       return 0.20;
     default:
       return 0.40;

@@ -79,7 +79,7 @@ ModelConfig parse_model_size(const std::string& name, int64_t vocabulary) {
         "width, as rwkv7:24x2048",
         name, fmt::join(names, ", "));
   }
-  config.vocab_size = vocabulary > 0 ? vocabulary : version <= "rwkv4" ? 50277 : 65536;
+  config.vocab_size = vocabulary;
   config.ctx_len = 1024;
   return complete(config);
 }

@@ -9,8 +9,8 @@
 namespace aviary {
 
 // "rwkv7:1.5B" or "rwkv7:24x2048" (layers x width): the sizes of that version's published models, or others.
-// vocabulary 0: that of the published ones. Throws Error that lists the names.
-ModelConfig parse_model_size(const std::string& name, int64_t vocabulary = 0);
+// Throws Error that lists the names.
+ModelConfig parse_model_size(const std::string& name, int64_t vocabulary = 65536);
 
 // Its matrices rest as `type`, or the type of quant/quantize.h that goes with it, and vectors start as in
 // training. The numbers of all matrices are the same few over and over.

@@ -27,8 +27,6 @@ class FloatMatrix final : public PackedMatrix::Implementation {
  public:
   FloatMatrix(int64_t k, int64_t n, Dtype type)
       : Implementation(k, n, type),
-        k_(k),
-        n_(n),
         kernels_(micro_kernels()),
         dots_(type == Dtype::bf16 ? dot_kernels() : nullptr),
         steps_(dots_ ? (k + 1) / 2 : k),
@@ -140,21 +138,25 @@ class FloatMatrix final : public PackedMatrix::Implementation {
     }
   }
 
+  // Whether a tile of f32 reads half as many bytes.
+  bool narrow() const { return type() != Dtype::f32 && !dots_; }
+
+  const TileFunction (&tiles_for(bool of_narrow) const)[tile_rows][tile_panels] {
+    if (dots_) return dots_->tiles;
+    if (!of_narrow) return kernels_.f32;
+    return type() == Dtype::f16 ? kernels_.f16 : kernels_.bf16;
+  }
+
   // One row reads every panel from its beginning to its end, which is how memory is fastest.
   void multiply_row(const float* x, float* y, bool accumulate) const {
     static thread_local AlignedScratch scratch;
     if (type() == Dtype::bf16) {
       float* rounded = scratch.floats(k_ + 16);
-      if (dots_)
-        dots_->pair_columns(x, k_, rounded);
-      else
-        kernels_.round(x, k_, rounded);
+      pack_rows(x, 0, {rounded, 1, 0, steps_}, rounded);
       x = rounded;
     }
     const Block block{x, 1, 0, steps_};
-    const bool narrow = type() != Dtype::f32 && !dots_;
-    const auto& narrow_tiles = type() == Dtype::f16 ? kernels_.f16 : kernels_.bf16;
-    const auto& tiles = dots_ ? dots_->tiles : narrow ? narrow_tiles : kernels_.f32;
+    const auto& tiles = tiles_for(narrow());
     parallel_for(panels_, 1 + (1 << 13) / panel_bytes_, [&](int64_t first, int64_t last) {
       for (int64_t p = first; p < last; p += widest_tile(1))
         run_tile(tiles, block, {y, 0, accumulate}, 0, 1, p, std::min(widest_tile(1), last - p), panel(p));
@@ -189,14 +191,12 @@ class FloatMatrix final : public PackedMatrix::Implementation {
   void multiply_block(const Block& block, const Output& out, int64_t first_panel, int64_t last_panel) const {
     static thread_local AlignedScratch scratch;
     const int64_t width = kernels_.panel_width;
-    const bool narrow = type() != Dtype::f32 && !dots_;
-    const bool widen = narrow && block.rows >= widen_from;
-    const int64_t height = narrow && !widen ? bf16_tile_rows : tile_rows,
+    const bool widen = narrow() && block.rows >= widen_from;
+    const int64_t height = narrow() && !widen ? bf16_tile_rows : tile_rows,
                   full_rows = block.rows / height * height;
     float* wide = widen ? scratch.floats(k_block * width) : nullptr;
-    const auto& narrow_tiles = type() == Dtype::f16 ? kernels_.f16 : kernels_.bf16;
-    const auto& tiles = dots_ ? dots_->tiles : narrow && !widen ? narrow_tiles : kernels_.f32;
-    const int64_t offset = block.k_begin / (narrow ? 2 : 1) * width * 4;
+    const auto& tiles = tiles_for(narrow() && !widen);
+    const int64_t offset = block.k_begin / (narrow() ? 2 : 1) * width * 4;
     for (int64_t group = first_panel; group < last_panel; group += tile_panels) {
       const int64_t group_end = std::min(last_panel, group + tile_panels);
       for (int64_t p = group; p < group_end; ++p) {
@@ -231,7 +231,6 @@ class FloatMatrix final : public PackedMatrix::Implementation {
                     panels * width);
   }
 
-  const int64_t k_, n_;
   const MicroKernels& kernels_;
   const DotKernels* const dots_;  // null: steps of bf16 are widened to f32
   const int64_t steps_;           // along K, pairs where dots_ multiply them

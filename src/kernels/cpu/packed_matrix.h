@@ -31,8 +31,10 @@ class PackedMatrix::Implementation {
     return k == k_ && n == n_ && type == type_ && isa_ == kernels::isa();
   }
 
- private:
+ protected:
   const int64_t k_, n_;
+
+ private:
   const Dtype type_;
   const Isa isa_;  // that was allowed when the layout was chosen
 };
