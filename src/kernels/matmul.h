@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "tensor/dtype.h"
 
@@ -61,6 +62,16 @@ class PackedMatrix {
 // never packed.
 void matmul(const float* x, int64_t m, int64_t x_stride, const PackedMatrix& b, float* y, int64_t y_stride,
             bool accumulate);
+
+// One row times a matrix: y [N] = x [K] B, or y += x B.
+struct RowProduct {
+  const float* x;
+  const PackedMatrix* b;
+  float* y;
+  bool accumulate = false;
+};
+// Several of them that do not wait for each other, in one parallel region; each as by matmul().
+void multiply_rows(std::span<const RowProduct> products);
 
 // c [N, K] += a^T b with a [M, N] and b [M, K]: the gradient of a weight, dW += dy^T x.
 void matmul_transposed(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t m,

@@ -18,9 +18,8 @@ struct ChannelMix {
 inline Var channel_mix(Context& c, ChannelMix& p, MixOf of, const Var& x, const Var& residual,
                        std::span<Var> state, std::span<const Var> more = {}) {
   auto [xk, xr] = token_shift_mix<2>(c, x, state[p.x_state], of, {&p.mix_k, &p.mix_r}, more);
-  Var k = activate(c, Activation::relu_squared, linear(c, xk, p.key));  // [N, F]
-  Var r = linear(c, xr, p.receptance);
-  Var v = linear(c, k, p.value);
+  auto [k, r] = linear_each<2>(c, {xk, xr}, {&p.key, &p.receptance});  // [N, F], [N, C]
+  Var v = linear(c, activate(c, Activation::relu_squared, k), p.value);
   return residual_gate(c, p.branch, residual, r, v);
 }
 

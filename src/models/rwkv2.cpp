@@ -43,9 +43,7 @@ class Rwkv2 final : public Model {
  private:
   Var time_mix(Context& c, Rwkv2TimeMix& p, const Var& x, std::span<Var> state) {
     auto [mixed] = token_shift_mix<1>(c, x, state[p.x_state], MixOf::current, {&p.time_mix});
-    Var k = linear(c, mixed, p.key);
-    Var v = linear(c, mixed, p.value);
-    Var r = linear(c, mixed, p.receptance);
+    auto [k, v, r] = linear_each<3>(c, {mixed, mixed, mixed}, {&p.key, &p.value, &p.receptance});
     Var y = wkv2(c, p.time_decay, p.time_first, k, v, {state[p.aa], state[p.bb]}, epsilon);
     return residual_linear(c, Branch::att, x, sigmoid_gate(c, r, y), p.output);
   }

@@ -43,9 +43,7 @@ class Rwkv3 final : public Model {
   Var time_mix(Context& c, Rwkv3TimeMix& p, const Var& x, const Var& residual, std::span<Var> state) {
     auto [xk, xv, xr] = token_shift_mix<3>(c, x, state[p.x_state], MixOf::current,
                                            {&p.time_mix_k, &p.time_mix_v, &p.time_mix_r});
-    Var k = linear(c, xk, p.key);
-    Var v = linear(c, xv, p.value);
-    Var r = linear(c, xr, p.receptance);
+    auto [k, v, r] = linear_each<3>(c, {xk, xv, xr}, {&p.key, &p.value, &p.receptance});
     Var y = wkv2(c, p.time_decay, p.time_first, k, v, {state[p.aa], state[p.bb]}, epsilon);
     return residual_linear(c, Branch::att, residual, sigmoid_gate(c, r, y), p.output);
   }

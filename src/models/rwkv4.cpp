@@ -51,9 +51,7 @@ class Rwkv4 final : public Model {
     const Var before = state[p.x_state];
     auto [xk, xv, xr] = token_shift_mix<3>(c, x, state[p.x_state], MixOf::current,
                                            {&p.time_mix_k, &p.time_mix_v, &p.time_mix_r});
-    Var k = linear(c, xk, p.key);  // [N, A]
-    Var v = linear(c, xv, p.value);
-    Var r = linear(c, xr, p.receptance);
+    auto [k, v, r] = linear_each<3>(c, {xk, xv, xr}, {&p.key, &p.value, &p.receptance});  // [N, A]
     Var y = wkv4(c, p.time_decay, p.time_first, k, v, {state[p.aa], state[p.bb], state[p.pp]});
     y = sigmoid_gate(c, r, y);
     if (!p.self_attention) return residual_linear(c, Branch::att, residual, y, p.output);

@@ -47,10 +47,8 @@ class Rwkv5 final : public Model {
     token_shift_mix(c, x, state[p.x_state], MixOf::current, std::span(p.time_mix).first(count),
                     std::span(mixed).first(count));
     auto& [xk, xv, xr, xg] = mixed;
-    Var k = linear(c, xk, p.key);  // [N, A]
-    Var v = linear(c, xv, p.value);
-    Var r = linear(c, xr, p.receptance);
-    Var w = weight_row(c, p.time_decay, config_.dim_att);  // [1, A]
+    auto [k, v, r] = linear_each<3>(c, {xk, xv, xr}, {&p.key, &p.value, &p.receptance});  // [N, A]
+    Var w = weight_row(c, p.time_decay, config_.dim_att);                                 // [1, A]
     Var u = weight_row(c, p.bonus, config_.dim_att, p.bonus_is_exponent);
     HeadNorm norm{wkv6(c, heads_, {r, k, v, w, u}, state[p.wkv_state]), p.ln_x.weight, p.ln_x.bias};
     if (p.gate) {

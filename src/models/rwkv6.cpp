@@ -71,9 +71,7 @@ std::array<Var, 5> Rwkv6::token_shift(Context& c, Rwkv6TimeMix& p, const Var& x,
 
 Var Rwkv6::time_mix(Context& c, Rwkv6TimeMix& p, const Var& x, const Var& residual, std::span<Var> state) {
   auto [xw, xk, xv, xr, xg] = token_shift(c, p, x, state[p.x_state]);
-  Var r = linear(c, xr, p.receptance);  // [N, A]
-  Var k = linear(c, xk, p.key);
-  Var v = linear(c, xv, p.value);
+  auto [r, k, v] = linear_each<3>(c, {xr, xk, xv}, {&p.receptance, &p.key, &p.value});  // [N, A]
   Var w = lora(c, xw, {p.decay_w1, p.decay_w2, Activation::tanh, &p.time_decay, Activation::none});
   Var u = weight_row(c, p.time_faaaa, config_.dim_att);  // [1, A]
   if (p.time_state) start_state(c, *p.time_state, state[p.wkv_state]);

@@ -59,10 +59,8 @@ class Rwkv6Sketch final : public Model {
     auto [xk, xv, xr, xg] =
         token_shift_mix<4>(c, x, state[p.x_state], MixOf::current,
                            {&p.k.time_mix, &p.v.time_mix, &p.r.time_mix, &p.g.time_mix}, more);
-    Var k = linear(c, xk, p.key);  // [N, A]
-    Var v = linear(c, xv, p.value);
-    Var r = linear(c, xr, p.receptance);
-    Var w = weight_row(c, p.time_decay, config_.dim_att);  // [1, A]
+    auto [k, v, r] = linear_each<3>(c, {xk, xv, xr}, {&p.key, &p.value, &p.receptance});  // [N, A]
+    Var w = weight_row(c, p.time_decay, config_.dim_att);                                 // [1, A]
     Var u = weight_row(c, p.time_faaaa, config_.dim_att);
     Var y = wkv6(c, heads_, {r, k, v, w, u}, state[p.wkv_state]);
     y = group_norm(c, heads_, {y, p.ln_x.weight, p.ln_x.bias, Gate::silu, linear(c, xg, p.gate)},

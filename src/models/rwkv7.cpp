@@ -46,13 +46,12 @@ Var Rwkv7Layers::time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& 
                           std::span<Var> state) {
   auto [xr, xw, xk, xv, xa, xg] = token_shift_mix<6>(c, x, state[p.x_state], MixOf::previous,
                                                      {&p.x_r, &p.x_w, &p.x_k, &p.x_v, &p.x_a, &p.x_g});
-  Var r = linear(c, xr, p.receptance);
-  Var k = linear(c, xk, p.key);
-  Var v = linear(c, xv, p.value);
-  Var w = lora(c, xw, {p.w1, p.w2, Activation::tanh, &p.w0, Activation::none});  // wkv7 makes a decay of it
-  Var a =
-      lora(c, xa, {p.a1, p.a2, Activation::none, &p.a0, Activation::sigmoid});  // in-context learning rate
-  Var g = lora(c, xg, {p.g1, p.g2, Activation::sigmoid, nullptr, Activation::none});
+  auto [r, k, v] = linear_each<3>(c, {xr, xk, xv}, {&p.receptance, &p.key, &p.value});
+  // wkv7 makes a decay of w; a is the in-context learning rate.
+  auto [w, a, g] = lora_each<3>(c, {xw, xa, xg},
+                                {Lora{p.w1, p.w2, Activation::tanh, &p.w0, Activation::none},
+                                 Lora{p.a1, p.a2, Activation::none, &p.a0, Activation::sigmoid},
+                                 Lora{p.g1, p.g2, Activation::sigmoid, nullptr, Activation::none}});
   if (v_first.empty())
     v_first = v;
   else

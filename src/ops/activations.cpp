@@ -116,14 +116,33 @@ Var activate(Context& c, Activation kind, const Var& x, Weight* bias) {
   return activate_into(c, kind, x, bias, c.result_like(x));
 }
 
-Var lora(Context& c, const Var& x, const Lora& weights) {
+void lora_each(Context& c, std::span<const Var> x, std::span<const Lora> weights, std::span<Var> out) {
+  constexpr size_t most = 8;
+  require(x.size() == weights.size() && x.size() == out.size() && x.size() <= most,
+          "lora_each: {} inputs and {} pairs of matrices, expected equally many, at most {}", x.size(),
+          weights.size(), most);
   auto in_place = [&](Activation kind, const Var& value, Weight* bias) {
     if (kind == Activation::none && !bias) return value;
     Var y = c.tape ? c.tape->variable(value.value) : value;
     return activate_into(c, kind, value, bias, y);
   };
-  Var hidden = in_place(weights.hidden, linear(c, x, weights.down, Layout::in_out), nullptr);
-  return in_place(weights.output, linear(c, hidden, weights.up, Layout::in_out), weights.bias);
+  std::array<Weight*, most> down{}, up{};
+  for (size_t i = 0; i < x.size(); ++i) {
+    down[i] = &weights[i].down;
+    up[i] = &weights[i].up;
+  }
+  std::array<Var, most> hidden;
+  const std::span<Var> within(hidden.data(), x.size());
+  linear_each(c, x, {down.data(), x.size()}, Layout::in_out, within);
+  for (size_t i = 0; i < x.size(); ++i) within[i] = in_place(weights[i].hidden, within[i], nullptr);
+  linear_each(c, within, {up.data(), x.size()}, Layout::in_out, out);
+  for (size_t i = 0; i < x.size(); ++i) out[i] = in_place(weights[i].output, out[i], weights[i].bias);
+}
+
+Var lora(Context& c, const Var& x, const Lora& weights) {
+  Var y;
+  lora_each(c, {&x, 1}, {&weights, 1}, {&y, 1});
+  return y;
 }
 
 Var add(Context& c, const Var& a, const Var& b) {

@@ -78,11 +78,11 @@ struct Context {
 // Shape checks that say which operator, which argument, what was expected and what came.
 inline void require_shape(const char* op, const char* argument, const Shape& shape, const Shape& expected) {
   if (shape != expected) [[unlikely]]
-    fail("{}: {} has shape {}, expected {}", op, argument, to_string(shape), to_string(expected));
+    fail("{}: {} has shape {}, expected {}", op, argument, shape, expected);
 }
 inline void require_count(const char* op, const char* argument, const Tensor& tensor, int64_t expected) {
   if (tensor.count() != expected) [[unlikely]]
-    fail("{}: {} has shape {}, expected {} elements", op, argument, to_string(tensor.shape()), expected);
+    fail("{}: {} has shape {}, expected {} elements", op, argument, tensor.shape(), expected);
 }
 
 }  // namespace aviary

@@ -11,7 +11,7 @@ namespace aviary {
 inline kernels::Histories histories_of(Context& c, const char* op, const Var& history, int64_t limit = 0) {
   const int64_t S = c.sequences.count();
   require(history.shape().rank() == 3 && history.shape()[0] == S,
-          "{}: a history has shape {}, expected [{}, capacity, columns]", op, to_string(history.shape()), S);
+          "{}: a history has shape {}, expected [{}, capacity, columns]", op, history.shape(), S);
   const int64_t capacity = history.shape()[1];
   auto* positions = static_cast<int64_t*>(c.arena.allocate(S * static_cast<int64_t>(sizeof(int64_t))));
   for (int64_t s = 0; s < S; ++s) {

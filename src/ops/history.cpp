@@ -46,8 +46,8 @@ Var append_history(Context& c, const Var& x, Var& history) {
   const int64_t S = c.sequences.count();
   require_shape("append_history", "x", x.shape(), {c.sequences.rows(), x.cols()});
   require(history.shape().rank() == 3,
-          "append_history: the history has shape {}, expected [{}, capacity, {}]", to_string(history.shape()),
-          S, x.cols());
+          "append_history: the history has shape {}, expected [{}, capacity, {}]", history.shape(), S,
+          x.cols());
   const int64_t capacity = history.shape()[1];
   require_shape("append_history", "history", history.shape(), {S, capacity, x.cols()});
   auto* positions = static_cast<int64_t*>(c.arena.allocate(S * static_cast<int64_t>(sizeof(int64_t))));

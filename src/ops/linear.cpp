@@ -19,6 +19,9 @@ Matrix matrix_of(const Weight& weight, Layout layout) {
   return {rows, cols, cols, 1};
 }
 
+// So many products are run together.
+constexpr size_t most_at_once = 8;
+
 // Columns [x_begin, x_begin + k) of x times a matrix.
 struct Product {
   Var x, y;
@@ -120,14 +123,33 @@ void run(const Product& p, const Tensor& residual, const Weight* bias) {
     kernels::activate(Activation::none, out, bias->value().as<float>(), p.rows(), p.b.n, out);
 }
 
-Var multiply(Context& c, const Var& x, Weight& weight, Layout layout, Weight* bias, const Var& residual) {
+// Products of one step that do not wait for each other.
+void run_each(std::span<const Product> products) {
+  std::array<kernels::RowProduct, most_at_once> rows{};
+  const bool together = products[0].rows() == 1 && products[0].x.dtype() == Dtype::f32;
+  for (size_t i = 0; i < products.size(); ++i) {
+    const Product& p = products[i];
+    if (together)
+      rows[i] = {p.columns<float>(p.x.value), &p.weight->forward(p.layout, p.precision, p.index),
+                 p.y.value.as<float>()};
+    else
+      run(p, {}, nullptr);
+  }
+  if (together) kernels::multiply_rows({rows.data(), products.size()});
+}
+
+Product product_of(Context& c, const Var& x, Weight& weight, Layout layout) {
   require(weight.shape().rank() == 2, "linear: weight {} has shape {}, expected a matrix", weight.name(),
-          to_string(weight.shape()));
+          weight.shape());
   const Matrix b = matrix_of(weight, layout);
   require(x.cols() == b.k, "linear: x has {} columns, {} expects {}", x.cols(), weight.name(), b.k);
-  const Product p{x, c.result({x.rows(), b.n}, x.dtype()), 0, &weight, layout, 0, b, c.precision};
+  return {x, c.result({x.rows(), b.n}, x.dtype()), 0, &weight, layout, 0, b, c.precision};
+}
+
+Var multiply(Context& c, const Var& x, Weight& weight, Layout layout, Weight* bias, const Var& residual) {
+  const Product p = product_of(c, x, weight, layout);
   if (!residual.empty()) require_shape("linear", "residual", residual.shape(), p.y.shape());
-  if (bias) require_count("linear", "bias", bias->value(), b.n);
+  if (bias) require_count("linear", "bias", bias->value(), p.b.n);
   run(p, residual.value, bias);
   if (c.tape)
     c.tape->record({p.y}, [=](Tape& tape) {
@@ -148,20 +170,38 @@ Var linear(Context& c, const Var& x, const Affine& weights, const Var& residual)
   return multiply(c, x, weights.weight, Layout::out_in, &weights.bias, residual);
 }
 
+void linear_each(Context& c, std::span<const Var> x, std::span<Weight* const> weights, Layout layout,
+                 std::span<Var> out) {
+  require(x.size() == weights.size() && x.size() == out.size() && !x.empty() && x.size() <= most_at_once,
+          "linear_each: {} inputs and {} matrices, expected equally many, 1 to {}", x.size(), weights.size(),
+          most_at_once);
+  std::array<Product, most_at_once> products{};
+  for (size_t i = 0; i < x.size(); ++i) products[i] = product_of(c, x[i], *weights[i], layout);
+  run_each({products.data(), x.size()});
+  for (size_t i = 0; i < x.size(); ++i) {
+    const Product& p = products[i];
+    if (c.tape) c.tape->record({p.y}, [p](Tape& tape) { backward(tape, p); });
+    out[i] = p.y;
+  }
+}
+
 void linear_stack(Context& c, const Var& x, Weight& weight, std::span<Var> out) {
   const auto count = static_cast<int64_t>(out.size());
-  require(weight.shape().rank() == 3 && weight.shape()[0] == count,
+  require(weight.shape().rank() == 3 && weight.shape()[0] == count && out.size() <= most_at_once,
           "linear_stack: weight {} has shape {}, expected a stack of {} matrices", weight.name(),
-          to_string(weight.shape()), count);
+          weight.shape(), count);
   const Matrix b = matrix_of(weight, Layout::in_out);
   require(x.cols() == count * b.k, "linear_stack: x has {} columns, {} expects {} for each of {} matrices",
           x.cols(), weight.name(), b.k, count);
-  for (int64_t i = 0; i < count; ++i) {
-    const Product p{x,          c.result({x.rows(), b.n}, x.dtype()), i * b.k, &weight, Layout::in_out, i, b,
-                    c.precision};
-    run(p, {}, nullptr);
+  std::array<Product, most_at_once> products{};
+  for (int64_t i = 0; i < count; ++i)
+    products[static_cast<size_t>(i)] = {
+        x, c.result({x.rows(), b.n}, x.dtype()), i * b.k, &weight, Layout::in_out, i, b, c.precision};
+  run_each({products.data(), out.size()});
+  for (size_t i = 0; i < out.size(); ++i) {
+    const Product& p = products[i];
     if (c.tape) c.tape->record({p.y}, [p](Tape& tape) { backward(tape, p); });
-    out[static_cast<size_t>(i)] = p.y;
+    out[i] = p.y;
   }
 }
 

@@ -35,6 +35,22 @@ struct Affine {
 };
 Var linear(Context& c, const Var& x, const Affine& weights, const Var& residual = {});
 
+// The same for matrices that do not wait for each other: y_i = x_i W_i^T. Those of a single token are one
+// parallel region.
+template <size_t count>
+std::array<Var, count> linear_each(Context& c, const std::array<Var, count>& x,
+                                   const std::array<Weight*, count>& weights);
+void linear_each(Context& c, std::span<const Var> x, std::span<Weight* const> weights, Layout layout,
+                 std::span<Var> out);
+
+template <size_t count>
+std::array<Var, count> linear_each(Context& c, const std::array<Var, count>& x,
+                                   const std::array<Weight*, count>& weights) {
+  std::array<Var, count> out;
+  linear_each(c, x, weights, Layout::out_in, out);
+  return out;
+}
+
 // A stack of thin matrices, weight [B, K, M], each for its own columns of x [N, B * K]: out[b] [N, M] =
 // columns b K ... of x times matrix b.
 void linear_stack(Context& c, const Var& x, Weight& weight, std::span<Var> out);
@@ -51,6 +67,19 @@ struct Lora {
   Activation output = Activation::none;
 };
 Var lora(Context& c, const Var& x, const Lora& weights);
+// The same for pairs that do not wait for each other.
+template <size_t count>
+std::array<Var, count> lora_each(Context& c, const std::array<Var, count>& x,
+                                 const std::array<Lora, count>& weights);
+void lora_each(Context& c, std::span<const Var> x, std::span<const Lora> weights, std::span<Var> out);
+
+template <size_t count>
+std::array<Var, count> lora_each(Context& c, const std::array<Var, count>& x,
+                                 const std::array<Lora, count>& weights) {
+  std::array<Var, count> out;
+  lora_each(c, x, weights, out);
+  return out;
+}
 
 // a + b, a * b
 Var add(Context& c, const Var& a, const Var& b);

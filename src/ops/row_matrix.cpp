@@ -50,7 +50,7 @@ Var row_matrix(Context& c, const Var& x, const Var& matrices) {
   const int64_t rows = x.rows(), inputs = x.cols();
   require(matrices.rows() == rows && matrices.cols() % inputs == 0,
           "row_matrix: matrices have shape {}, expected {} rows of a multiple of {} numbers",
-          to_string(matrices.shape()), rows, inputs);
+          matrices.shape(), rows, inputs);
   const int64_t outputs = matrices.cols() / inputs;
   RowMatrixCall call{x, matrices, c.result({rows, outputs}, x.dtype()), {rows, inputs, outputs}};
   if (x.dtype() == Dtype::f64)

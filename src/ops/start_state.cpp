@@ -30,7 +30,7 @@ Tensor part(const Tensor& state, int64_t s) {
 void start_state(Context& c, Weight& weight, Var& state) {
   const Shape& shape = state.shape();
   require(shape.rank() == 4 && shape[2] == shape[3], "start_state: state has shape {}, expected [S, H, n, n]",
-          to_string(shape));
+          shape);
   require_shape("start_state", weight.name().c_str(), weight.shape(), {shape[1], shape[2], shape[3]});
   const int64_t sequences = shape[0], n = shape[2];
   bool any = false;

@@ -93,7 +93,7 @@ Var token_delay(Context& c, const Var& x, Var& state, std::span<const int32_t> d
   require_shape("token_delay", "x", x.shape(), {c.sequences.rows(), C});
   require(std::ssize(distances) == C, "token_delay: {} distances for {} channels", distances.size(), C);
   require(state.shape().rank() == 3, "token_delay: the state has shape {}, expected [{}, depth, {}]",
-          to_string(state.shape()), S, C);
+          state.shape(), S, C);
   require_shape("token_delay", "state", state.shape(), {S, state.shape()[1], C});
   for (int32_t distance : distances)
     require(distance >= 0 && distance <= state.shape()[1],

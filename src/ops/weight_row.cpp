@@ -25,7 +25,7 @@ Tensor repeated(Context& c, const Tensor& numbers, int64_t times) {
 Var weight_row(Context& c, Weight& weight, int64_t cols, bool exponential) {
   const int64_t count = weight.shape().count();
   require(count > 0 && cols % count == 0, "weight_row: {} has shape {}, expected {} numbers or one per head",
-          weight.name(), to_string(weight.shape()), cols);
+          weight.name(), weight.shape(), cols);
   const bool direct = count == cols && !exponential;
   Tensor value = exponential ? weight.derived([](double w) { return std::exp(w); }) : weight.value();
   if (count < cols) value = repeated(c, value, cols / count);

@@ -50,3 +50,11 @@ inline std::string to_string(const Shape& shape) {
 }
 
 }  // namespace aviary
+
+// A message is formatted only when it is needed: pass the shape, not its text.
+template <>
+struct fmt::formatter<aviary::Shape> : fmt::formatter<std::string> {
+  auto format(const aviary::Shape& shape, fmt::format_context& context) const {
+    return fmt::formatter<std::string>::format(aviary::to_string(shape), context);
+  }
+};

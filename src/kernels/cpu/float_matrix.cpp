@@ -55,7 +55,6 @@ class FloatMatrix final : public PackedMatrix::Implementation {
 
   void multiply(const float* x, int64_t m, int64_t x_stride, float* y, int64_t y_stride,
                 bool accumulate) const override {
-    if (m == 1) return multiply_row(x, y, accumulate);
     const Grid grid = choose_grid(m, n_, k_, tile_rows, kernels_.panel_width, 8, 4);
     parallel_for(grid.row_parts * grid.column_parts, 1, [&](int64_t begin, int64_t end) {
       for (int64_t part = begin; part < end; ++part) {
@@ -70,6 +69,21 @@ class FloatMatrix final : public PackedMatrix::Implementation {
     });
   }
 
+  // Reads every panel from its beginning to its end, which is how memory is fastest.
+  void multiply_row(const float* x, float* y, bool accumulate, int64_t first, int64_t last) const override {
+    static thread_local AlignedScratch scratch;
+    if (type() == Dtype::bf16) {
+      float* rounded = scratch.floats(k_ + 16);
+      pack_rows(x, 0, {rounded, 1, 0, steps_}, rounded);
+      x = rounded;
+    }
+    const Block block{x, 1, 0, steps_};
+    const auto& tiles = tiles_for(narrow());
+    for (int64_t p = first; p < last; p += widest_tile(1))
+      run_tile(tiles, block, {y, 0, accumulate}, 0, 1, p, std::min(widest_tile(1), last - p), panel(p));
+  }
+
+  int64_t panels() const override { return panels_; }
   int64_t bytes() const override { return data_.bytes(); }
 
  private:
@@ -145,22 +159,6 @@ class FloatMatrix final : public PackedMatrix::Implementation {
     if (dots_) return dots_->tiles;
     if (!of_narrow) return kernels_.f32;
     return type() == Dtype::f16 ? kernels_.f16 : kernels_.bf16;
-  }
-
-  // One row reads every panel from its beginning to its end, which is how memory is fastest.
-  void multiply_row(const float* x, float* y, bool accumulate) const {
-    static thread_local AlignedScratch scratch;
-    if (type() == Dtype::bf16) {
-      float* rounded = scratch.floats(k_ + 16);
-      pack_rows(x, 0, {rounded, 1, 0, steps_}, rounded);
-      x = rounded;
-    }
-    const Block block{x, 1, 0, steps_};
-    const auto& tiles = tiles_for(narrow());
-    parallel_for(panels_, 1 + (1 << 13) / panel_bytes_, [&](int64_t first, int64_t last) {
-      for (int64_t p = first; p < last; p += widest_tile(1))
-        run_tile(tiles, block, {y, 0, accumulate}, 0, 1, p, std::min(widest_tile(1), last - p), panel(p));
-    });
   }
 
   void multiply_slice(const Input& in, const Output& out, int64_t first_panel, int64_t last_panel) const {

@@ -1,7 +1,10 @@
 // What every backend's matrix product does alike: checks, and which layout serves which type.
 #include "kernels/matmul.h"
 
+#include <algorithm>
+
 #include "base/error.h"
+#include "base/threads.h"
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/packed_matrix.h"
 
@@ -37,8 +40,35 @@ int64_t PackedMatrix::bytes() const { return empty() ? 0 : implementation_->byte
 
 Precision fastest_precision() { return has_bf16_dot_products() ? Precision::bf16 : Precision::f32; }
 
+void multiply_rows(std::span<const RowProduct> products) {
+  int64_t bytes = 0;
+  for (const RowProduct& product : products) {
+    require(!product.b->empty(), "matmul: the weight was not packed");
+    bytes += product.b->bytes();
+  }
+  // Every part reads as many bytes, of one matrix after the other, in whole panels.
+  constexpr int64_t least_bytes = 1 << 13;
+  const int64_t parts = std::clamp<int64_t>(bytes / least_bytes, 1, threads());
+  parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
+    int64_t before = 0;  // bytes of the matrices that were looked at
+    for (const RowProduct& product : products) {
+      const PackedMatrix::Implementation& b = product.b->implementation();
+      const int64_t panels = b.panels(), panel_bytes = b.bytes() / panels;
+      auto cut = [&](int64_t part) {
+        return std::clamp<int64_t>((bytes * part / parts - before + panel_bytes / 2) / panel_bytes, 0,
+                                   panels);
+      };
+      const int64_t first = begin == 0 ? 0 : cut(begin), last = end == parts ? panels : cut(end);
+      if (first < last) b.multiply_row(product.x, product.y, product.accumulate, first, last);
+      before += b.bytes();
+    }
+  });
+}
+
 void matmul(const float* x, int64_t m, int64_t x_stride, const PackedMatrix& b, float* y, int64_t y_stride,
             bool accumulate) {
+  const RowProduct row{x, &b, y, accumulate};
+  if (m == 1) return multiply_rows({&row, 1});
   require(!b.empty(), "matmul: the weight was not packed");
   if (m > 0) b.implementation().multiply(x, m, x_stride, y, y_stride, accumulate);
 }
