@@ -1,7 +1,11 @@
 // aviary bench: how fast a model runs here, and how much of the machine that uses.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstring>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
@@ -16,6 +20,7 @@
 #include "eval/long_run.h"
 #include "eval/speed.h"
 #include "quant/random_model.h"
+#include "tensor/buffer.h"
 
 namespace aviary::cli {
 namespace {
@@ -75,10 +80,17 @@ int bench_machine(const Flags& flags) {
 struct Loaded {
   LoadedModel file;  // or
   std::unique_ptr<Model> random;
-  double seconds = 0;
+  double seconds = 0;          // until the model was there
+  double packing_seconds = 0;  // of the first token, before which every matrix is packed
+  double fill_seconds = 0;     // of filling as much fresh memory, for comparison
+  int64_t resident = 0;        // most bytes in use until then
 
   Model& model() const { return random ? *random : *file.model; }
 };
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
 
 Loaded load(const Flags& flags) {
   const auto start = std::chrono::steady_clock::now();
@@ -88,8 +100,26 @@ Loaded load(const Flags& flags) {
   else
     loaded.random =
         make_random_model(parse_model_size(flags.random, flags.vocabulary), *parse_type(flags.type));
-  loaded.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  loaded.seconds = seconds_since(start);
   return loaded;
+}
+
+// The first token, and the time that it took beside that of as much fresh memory.
+void pack(Loaded& loaded, Runner& runner) {
+  State state = runner.new_state();
+  const int32_t token = 0;
+  auto start = std::chrono::steady_clock::now();
+  runner.logits({&token, 1}, Sequences::uniform(1, 1), state, Runner::Rows::last);
+  loaded.packing_seconds = seconds_since(start);
+  loaded.resident = peak_memory();
+  int64_t bytes = 0;
+  for (const Parameter& parameter : loaded.model().parameters()) bytes += parameter.weight.bytes();
+  const int64_t most = int64_t{1} << 30;  // more tells nothing more
+  start = std::chrono::steady_clock::now();
+  const Buffer fresh(std::min(bytes, most));
+  std::memset(fresh.data(), 1, static_cast<size_t>(fresh.bytes()));
+  loaded.fill_seconds =
+      seconds_since(start) * static_cast<double>(bytes) / static_cast<double>(fresh.bytes());
 }
 
 std::string name_of(const Loaded& loaded) {
@@ -99,19 +129,38 @@ std::string name_of(const Loaded& loaded) {
                      with_commas(loaded.model().parameters().count()));
 }
 
+// The types of the matrices, the one of most numbers first.
+std::string products_of(Model& model, kernels::Precision precision) {
+  std::map<Dtype, int64_t> numbers;
+  for (const Parameter& parameter : model.parameters()) {
+    if (parameter.spec.shape.rank() != 2) continue;
+    const Dtype rest = parameter.weight.rest_type();
+    numbers[rest == Dtype::f32 ? kernels::type_of(precision) : rest] += parameter.spec.shape.count();
+  }
+  std::vector<std::pair<int64_t, Dtype>> order;
+  for (const auto& [type, count] : numbers) order.emplace_back(-count, type);
+  std::ranges::sort(order);
+  std::vector<std::string> texts;
+  for (const auto& [count, type] : order) texts.push_back(kernels::products_of(type));
+  return fmt::format("{}", fmt::join(texts, "; "));
+}
+
 Json json_of(const Rate& rate, const char* of) {
   return {{"batch", rate.batch}, {"tokens_per_second", rate.tokens_per_second}, {of, rate.share}};
 }
 
-void print_json(const Flags& flags, const Loaded& loaded, const Speed& speed, int64_t resident) {
+void print_json(const Flags& flags, const Loaded& loaded, const Speed& speed, kernels::Precision precision) {
   Json json{{"model", name_of(loaded)},
             {"type", flags.random.empty() ? "" : flags.type},
             {"load_seconds", loaded.seconds},
+            {"pack_seconds", loaded.packing_seconds},
+            {"fill_seconds", loaded.fill_seconds},
             {"weight_bytes", speed.rest_bytes},
             {"weight_bytes_per_token", speed.weight_bytes},
             {"state_bytes", speed.state_bytes},
-            {"peak_resident_bytes", resident},
+            {"peak_resident_bytes", loaded.resident},
             {"machine", json_of(speed.peak)},
+            {"products", products_of(loaded.model(), precision)},
             {"read_limit_gigabytes_per_second", 1e-9 * speed.read_rate}};
   if (speed.prompt.batch > 0) {
     json["prompt"] = json_of(speed.prompt, "share_of_product_peak");
@@ -121,12 +170,15 @@ void print_json(const Flags& flags, const Loaded& loaded, const Speed& speed, in
   fmt::print("{}\n", json.dump(2));
 }
 
-void print_text(const Flags& flags, const Loaded& loaded, const Speed& speed, int64_t resident) {
+void print_text(const Flags& flags, const Loaded& loaded, const Speed& speed, kernels::Precision precision) {
   fmt::print("{}{}\n", name_of(loaded), flags.random.empty() ? "" : ", " + flags.type);
-  fmt::print("load              {}; {} of weights, {} of state; at most {} resident\n",
-             human_duration(loaded.seconds), human_bytes(speed.rest_bytes), human_bytes(speed.state_bytes),
-             human_bytes(resident));
+  fmt::print("load              {} and {} to pack (filling as much memory takes {})\n",
+             human_duration(loaded.seconds), human_duration(loaded.packing_seconds),
+             human_duration(loaded.fill_seconds));
+  fmt::print("memory            {} of weights, {} of state; at most {} resident\n",
+             human_bytes(speed.rest_bytes), human_bytes(speed.state_bytes), human_bytes(loaded.resident));
   fmt::print("instructions      {}\n", kernels::instruction_sets());
+  fmt::print("products          {}\n", products_of(loaded.model(), precision));
   print_peak(speed.peak, threads());
   if (speed.prompt.batch > 0)
     fmt::print("prompt of {:<7} {:<24} {:>5.1f} % of the peak of {} products\n", flags.request.prompt,
@@ -180,17 +232,18 @@ int bench(const Flags& flags) {
   if (flags.machine) return bench_machine(flags);
   for (const int64_t batch : flags.request.batches)
     require(batch >= 1 && batch <= 4096, "--batches: {} sequences at once, expected 1 to 4096", batch);
-  const Loaded loaded = load(flags);
+  Loaded loaded = load(flags);
   Runner runner(loaded.model(), flags.model.chosen_precision());
   InterruptGuard guard;
   if (flags.long_run > 0) return bench_long(flags, runner, guard);
+  pack(loaded, runner);
   Progress progress({.label = "measure", .total = 1000, .summary = false});
   const Speed speed = measure_speed(runner, flags.request, [&](double done) {
     progress.update(static_cast<int64_t>(1000 * done));
     return !guard.interrupted();
   });
   if (guard.interrupted()) return 130;
-  (flags.json ? print_json : print_text)(flags, loaded, speed, peak_memory());
+  (flags.json ? print_json : print_text)(flags, loaded, speed, runner.precision());
   return 0;
 }
 

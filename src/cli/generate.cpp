@@ -61,6 +61,9 @@ int generate_text(const Flags& flags) {
   fmt::print(stderr, "[prompt: {} tokens, {}; text: {} tokens, {}; seed {}]\n",
              with_commas(result.prompt_tokens), rate(result.prompt_tokens, result.prompt_seconds),
              with_commas(result.tokens), rate(result.tokens, result.seconds), options.sampling.seed);
+  if (result.guessed > 0)
+    fmt::print(stderr, "[guessed {} tokens, {} of them right]\n", with_commas(result.guessed),
+               with_commas(result.guessed_right));
   fmt::print(stderr, "[{}: {}]\n", model_version(loaded.model->config().version).title,
              describe(token_cost(*loaded.model)));
   return guard.interrupted() ? 130 : 0;
@@ -77,6 +80,12 @@ Action add_generate(CLI::App& command) {
   command.add_option("--state", flags->state, "A tuned state to begin from (blocks.N.att.time_state)");
   command.add_option("--tokens,-n", flags->options.tokens, "Write at most so many tokens")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->capture_default_str();
+  command
+      .add_option("--draft", flags->options.draft,
+                  "Guess up to N tokens ahead from the text so far and read them in one step: the same text, "
+                  "faster where it repeats itself")
+      ->check(CLI::Range(0, 64))
       ->capture_default_str();
   command.add_option("--temperature", sampling.temperature, "0: always the most probable token")
       ->capture_default_str();

@@ -66,7 +66,11 @@ LoadedModel ModelFlags::load() const {
   return loaded;
 }
 
-kernels::Precision ModelFlags::chosen_precision() const { return parse_precision(precision); }
+kernels::Precision ModelFlags::chosen_precision() const {
+  if (precision == "bf16" && kernels::fastest_precision() != kernels::Precision::bf16)
+    fmt::print(stderr, "[--precision bf16: {}]\n", kernels::products_of(Dtype::bf16));
+  return parse_precision(precision);
+}
 
 const Tokenizer& require_tokenizer(const LoadedModel& loaded) {
   require(loaded.tokenizer != nullptr,

@@ -55,6 +55,7 @@ class Measurement {
     double done = 0;
     auto go_on = [&] { return !progress || progress(++done / static_cast<double>(steps * rounds())); };
     if (request_.prompt > 0) {
+      prompt_rate(speed);  // memory is there now
       speed.prompt = measure(
           request_.prompt, [&] { return prompt_rate(speed); }, go_on);
       speed.prompt.batch = 1;

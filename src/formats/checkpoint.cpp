@@ -202,7 +202,7 @@ class RestingFile final : public Rest {
   explicit RestingFile(TensorFile file) : file(std::move(file)) {}
   void packed(std::span<const std::byte> data) const override { file.drop(data); }
 
-  const TensorFile file;
+  TensorFile file;
 };
 
 bool can_rest(Dtype type) {
@@ -212,16 +212,18 @@ bool can_rest(Dtype type) {
 }  // namespace
 
 Checkpoint open_checkpoint(const std::filesystem::path& path) {
-  const auto resting = std::make_shared<const RestingFile>(read_tensor_file(path));
-  const TensorFile& file = resting->file;
+  const auto resting = std::make_shared<RestingFile>(read_tensor_file(path));
+  TensorFile& file = resting->file;
   const std::string where = path.string();
   Checkpoint checkpoint;
   checkpoint.model = prepare_model(file, where);
   for (Parameter& parameter : checkpoint.model->parameters()) {
     const TensorEntry* entry = file.find(parameter.spec.name);
     if (!entry) continue;
-    if (!can_rest(entry->dtype)) {
+    const bool made = file.made(*entry);
+    if (!can_rest(entry->dtype) || (made && entry->dtype == Dtype::f32)) {
       load_parameter(*entry, where, parameter, false);
+      if (made) file.release(*entry);  // the value is all there is, and goes when it is packed
       continue;
     }
     require_finite(*entry, where);

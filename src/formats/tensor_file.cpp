@@ -45,6 +45,19 @@ TensorFile::TensorFile(std::vector<MappedFile> files, TensorTable table)
     : files_(std::move(files)), table_(std::move(table)) {
   index_.reserve(table_.tensors.size());
   for (size_t i = 0; i < table_.tensors.size(); ++i) index_.emplace(table_.tensors[i].name, i);
+  if (!table_.buffers.empty())  // what they were made from has been read
+    for (const MappedFile& file : files_) file.drop(file.bytes());
+}
+
+bool TensorFile::made(const TensorEntry& tensor) const {
+  return std::ranges::any_of(table_.buffers, [&](const std::vector<std::byte>& buffer) {
+    return !buffer.empty() && buffer.data() == tensor.data.data();
+  });
+}
+
+void TensorFile::release(const TensorEntry& tensor) {
+  for (std::vector<std::byte>& buffer : table_.buffers)
+    if (!buffer.empty() && buffer.data() == tensor.data.data()) buffer = {};
 }
 
 const TensorEntry* TensorFile::find(std::string_view name) const {

@@ -59,6 +59,10 @@ class TensorFile {
   int64_t file_bytes() const;
   // Gives the memory of a tensor's data back to the system, which reads it again when needed.
   void drop(std::span<const std::byte> data) const;
+  // Whether the data does not lie in a file but was made when it was opened.
+  bool made(const TensorEntry& tensor) const;
+  // Frees the data of a tensor that was made; it is not for use any more.
+  void release(const TensorEntry& tensor);
 
  private:
   std::vector<MappedFile> files_;

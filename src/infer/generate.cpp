@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/error.h"
+#include "infer/draft.h"
 #include "infer/stop_matcher.h"
 #include "text/utf8.h"
 
@@ -59,7 +60,8 @@ Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view
   result.prompt_seconds = seconds_since(clock);
 
   clock = Clock::now();
-  const Sequences one = Sequences::uniform(1, 1);
+  Decoder decoder(runner, state, options.draft);
+  decoder.has_read(start);
   while (result.tokens < options.tokens) {
     const int32_t token = sampler.sample(logits);
     if (options.stop_at_end_of_text && tokenizer.end_of_text() == token) {
@@ -77,10 +79,11 @@ Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view
       break;
     }
     if (result.tokens == options.tokens) break;
-    Tensor next = runner.logits({&token, 1}, one, state, Runner::Rows::last);
-    std::copy_n(next.as<float>(), next.count(), logits.begin());
+    std::ranges::copy(decoder.after(token), logits.begin());
   }
   result.seconds = seconds_since(clock);
+  result.guessed = decoder.guessed();
+  result.guessed_right = decoder.guessed_right();
   if (result.end != Generation::End::stop) {
     emit(matcher.push(characters.flush()));
     emit(matcher.flush());

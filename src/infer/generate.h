@@ -15,11 +15,13 @@ struct GenerateOptions {
   SamplerOptions sampling = {};
   std::vector<std::string> stop = {};
   bool stop_at_end_of_text = true;
+  int64_t draft = 0;           // tokens guessed ahead at most, from the text so far; the text stays the same
   const State* start = nullptr;  // before the prompt; null: that of a model that has read nothing
 };
 
 struct Generation {
   int64_t prompt_tokens = 0, tokens = 0;
+  int64_t guessed = 0, guessed_right = 0;  // tokens
   double prompt_seconds = 0, seconds = 0;
   std::string text;
   enum class End : uint8_t { length, stop, end_of_text, interrupted } end = End::length;

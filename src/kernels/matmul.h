@@ -7,8 +7,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "tensor/dtype.h"
 
@@ -38,8 +40,10 @@ class PackedMatrix {
 
   // The same for rows [N, K] of W as a file stores them, aligned or not. type: f32, bf16 or f16, which the
   // numbers are rounded to, or the block format that they are stored in. With a block format x is rounded as
-  // well, to 8 bits with a scale for every 32 numbers of a row. Throws Error when rows are not whole blocks.
-  void pack_stored(Dtype stored, const std::byte* rows, int64_t k, int64_t n, Dtype type);
+  // well, to 8 bits with a scale for every 32 numbers of a row. `packed` is told which part of the rows is
+  // not needed any more, some megabytes at a time. Throws Error when rows are not whole blocks.
+  void pack_stored(Dtype stored, const std::byte* rows, int64_t k, int64_t n, Dtype type,
+                   const std::function<void(std::span<const std::byte>)>& packed = {});
 
   bool empty() const;
   int64_t k() const;
@@ -76,6 +80,10 @@ void multiply_rows(std::span<const RowProduct> products);
 // c [N, K] += a^T b with a [M, N] and b [M, K]: the gradient of a weight, dW += dy^T x.
 void matmul_transposed(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t m,
                        int64_t n, int64_t k, float* c, int64_t c_stride, Precision precision);
+
+// How matrices of a type are multiplied here: "q8_0 with VNNI", "bf16 widened to f32, this CPU has no
+// products of bf16".
+std::string products_of(Dtype type);
 
 // Which instruction sets the kernels may use; the tests and `--isa` force a smaller one than the CPU's.
 enum class Isa : uint8_t { best, avx2, baseline };

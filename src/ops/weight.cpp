@@ -44,9 +44,9 @@ void Weight::decode_row(int64_t row, float* values) const {
 void Weight::pack_at_rest(kernels::Precision precision) {
   const Dtype type = rest_type_ == Dtype::f32 ? kernels::type_of(precision) : rest_type_;
   forward_.resize(1);
-  forward_[0].pack_stored(rest_type_, rest_.data(), shape_[1], shape_[0], type);
+  forward_[0].pack_stored(rest_type_, rest_.data(), shape_[1], shape_[0], type,
+                          [&](std::span<const std::byte> rows) { owner_->packed(rows); });
   forward_stale_ = false;
-  owner_->packed(rest_);
 }
 
 const kernels::PackedMatrix& Weight::packed(std::vector<kernels::PackedMatrix>& matrices, bool& stale,

@@ -123,11 +123,11 @@ class BlockMatrix final : public PackedMatrix::Implementation {
     fail("matmul: numbers are not packed as {}: encode them first", name_of(type()));
   }
 
-  void pack_stored(Dtype stored, const std::byte* rows) override {
+  void pack_stored(Dtype stored, const std::byte* rows, int64_t first_panel, int64_t last_panel) override {
     require(stored == type(), "matmul: {} is not packed as {}", name_of(stored), name_of(type()));
-    parallel_for(panels_, 1, [&](int64_t first, int64_t last) {
+    parallel_for(last_panel - first_panel, 1, [&](int64_t first, int64_t last) {
       with_layout(type(), [&]<class Layout>(Layout) {
-        for (int64_t p = first; p < last; ++p) pack_panel<Layout>(p, rows);
+        for (int64_t p = first_panel + first; p < first_panel + last; ++p) pack_panel<Layout>(p, rows);
       });
     });
   }
@@ -153,6 +153,7 @@ class BlockMatrix final : public PackedMatrix::Implementation {
   }
 
   int64_t panels() const override { return panels_; }
+  int64_t panel_width() const override { return block_columns; }
   int64_t bytes() const override { return data_.bytes(); }
 
  private:

@@ -40,12 +40,12 @@ class FloatMatrix final : public PackedMatrix::Implementation {
     });
   }
 
-  void pack_stored(Dtype stored, const std::byte* rows) override {
+  void pack_stored(Dtype stored, const std::byte* rows, int64_t first_panel, int64_t last_panel) override {
     const int64_t width = kernels_.panel_width, row_bytes = bytes_of(stored, k_);
-    parallel_for(panels_, 1, [&](int64_t begin, int64_t end) {
+    parallel_for(last_panel - first_panel, 1, [&](int64_t begin, int64_t end) {
       AlignedScratch scratch;
       float* values = scratch.floats(width * k_);
-      for (int64_t p = begin; p < end; ++p) {
+      for (int64_t p = first_panel + begin; p < first_panel + end; ++p) {
         const int64_t first = p * width, count = std::min(width, n_ - first);
         decode(stored, rows + first * row_bytes, {values, static_cast<size_t>(count * k_)});
         pack_panel(p, values - first * k_, 1, k_);
@@ -84,6 +84,7 @@ class FloatMatrix final : public PackedMatrix::Implementation {
   }
 
   int64_t panels() const override { return panels_; }
+  int64_t panel_width() const override { return kernels_.panel_width; }
   int64_t bytes() const override { return data_.bytes(); }
 
  private:

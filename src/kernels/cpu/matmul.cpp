@@ -27,9 +27,19 @@ void PackedMatrix::pack(const float* b, int64_t k, int64_t n, int64_t k_stride, 
   implementation_->pack(b, k_stride, n_stride);
 }
 
-void PackedMatrix::pack_stored(Dtype stored, const std::byte* rows, int64_t k, int64_t n, Dtype type) {
+void PackedMatrix::pack_stored(Dtype stored, const std::byte* rows, int64_t k, int64_t n, Dtype type,
+                               const std::function<void(std::span<const std::byte>)>& packed) {
+  constexpr int64_t bytes_at_a_time = int64_t{8} << 20;
   prepare(k, n, type);
-  implementation_->pack_stored(stored, rows);
+  const int64_t panels = implementation_->panels(), width = implementation_->panel_width();
+  const int64_t row_bytes = bytes_of(stored, k);
+  const int64_t panels_at_a_time = std::max<int64_t>(bytes_at_a_time / (width * row_bytes), 1);
+  for (int64_t first = 0; first < panels; first += panels_at_a_time) {
+    const int64_t last = std::min(panels, first + panels_at_a_time);
+    implementation_->pack_stored(stored, rows, first, last);
+    const int64_t begin = first * width, end = std::min(n, last * width);
+    if (packed) packed({rows + begin * row_bytes, static_cast<size_t>((end - begin) * row_bytes)});
+  }
 }
 
 bool PackedMatrix::empty() const { return !implementation_; }
@@ -39,6 +49,17 @@ Dtype PackedMatrix::type() const { return empty() ? Dtype::f32 : implementation_
 int64_t PackedMatrix::bytes() const { return empty() ? 0 : implementation_->bytes(); }
 
 Precision fastest_precision() { return has_bf16_dot_products() ? Precision::bf16 : Precision::f32; }
+
+std::string products_of(Dtype type) {
+  const std::string name(name_of(type));
+  if (type == Dtype::bf16 && !has_bf16_dot_products())
+    return name + " widened to f32, this CPU has no products of bf16";
+  if (type == Dtype::f16) return name + " widened to f32";
+  if (!is_quantized(type)) return name;
+  if (has_int8_dot_products()) return name + " with VNNI";
+  if (has_avx2()) return name + " with AVX2, this CPU has no VNNI";
+  return name + " in plain C++, this CPU has no AVX2";
+}
 
 void multiply_rows(std::span<const RowProduct> products) {
   int64_t bytes = 0;

@@ -18,13 +18,14 @@ class PackedMatrix::Implementation {
 
   // As PackedMatrix::pack and pack_stored say.
   virtual void pack(const float* b, int64_t k_stride, int64_t n_stride) = 0;
-  virtual void pack_stored(Dtype stored, const std::byte* rows) = 0;
+  virtual void pack_stored(Dtype stored, const std::byte* rows, int64_t first_panel, int64_t last_panel) = 0;
   // Of two rows or more.
   virtual void multiply(const float* x, int64_t m, int64_t x_stride, float* y, int64_t y_stride,
                         bool accumulate) const = 0;
   // The same for one row, columns of panels [first, last) alone. Several threads do a part each.
   virtual void multiply_row(const float* x, float* y, bool accumulate, int64_t first, int64_t last) const = 0;
   virtual int64_t panels() const = 0;
+  virtual int64_t panel_width() const = 0;  // columns of B, which are stored rows
   virtual int64_t bytes() const = 0;
 
   int64_t k() const { return k_; }
