@@ -80,7 +80,8 @@ class FloatMatrix final : public PackedMatrix::Implementation {
     const Block block{x, 1, 0, steps_};
     const auto& tiles = tiles_for(narrow());
     for (int64_t p = first; p < last; p += widest_tile(1))
-      run_tile(tiles, block, {y, 0, accumulate}, 0, 1, p, std::min(widest_tile(1), last - p), panel(p));
+      run_tile(tiles, block, {y, 0, accumulate}, 0, 1, p, std::min(widest_tile(1), last - p), panel(p),
+               panel(p));
   }
 
   int64_t panels() const override { return panels_; }
@@ -192,39 +193,42 @@ class FloatMatrix final : public PackedMatrix::Implementation {
     const int64_t width = kernels_.panel_width;
     const bool widen = narrow() && block.rows >= widen_from;
     const int64_t height = narrow() && !widen ? bf16_tile_rows : tile_rows,
-                  full_rows = block.rows / height * height;
+                  tiles_of_rows = (block.rows + height - 1) / height;
     float* wide = widen ? scratch.floats(k_block * width) : nullptr;
     const auto& tiles = tiles_for(narrow() && !widen);
     const int64_t offset = block.k_begin / (narrow() ? 2 : 1) * width * 4;
-    for (int64_t group = first_panel; group < last_panel; group += tile_panels) {
-      const int64_t group_end = std::min(last_panel, group + tile_panels);
-      for (int64_t p = group; p < group_end; ++p) {
-        const void* b = panel(p) + offset;
-        if (widen) (type() == Dtype::f16 ? kernels_.widen_f16 : kernels_.widen)(b, block.k, wide), b = wide;
-        const int64_t rows = widen ? block.rows : full_rows;
-        for (int64_t r = 0; r < rows; r += height) {
-          prefetch_tile(out.y + (r + height) * out.stride + p * width, out.stride, rows - r - height);
-          run_tile(tiles, block, out, r, std::min(height, rows - r), p, 1, b);
-        }
-      }
-      if (widen || full_rows == block.rows) continue;
-      const int64_t rest = block.rows - full_rows;
-      for (int64_t p = group; p < group_end;) {
-        const int64_t count = std::min(widest_tile(rest), group_end - p);
-        run_tile(tiles, block, out, full_rows, rest, p, count, panel(p) + offset);
-        p += count;
+    if (tiles_of_rows == 1) {  // few rows: a tile takes several panels
+      const int64_t most = widest_tile(block.rows);
+      for (int64_t p = first_panel; p < last_panel; p += most)
+        run_tile(tiles, block, out, 0, block.rows, p, std::min(most, last_panel - p), panel(p) + offset,
+                 panel(p));
+      return;
+    }
+    const int64_t block_bytes = block.k * panel_bytes_ / steps_;
+    for (int64_t p = first_panel; p < last_panel; ++p) {
+      const void* b = panel(p) + offset;
+      const std::byte* next = p + 1 < last_panel ? panel(p + 1) + offset : nullptr;
+      if (widen) (type() == Dtype::f16 ? kernels_.widen_f16 : kernels_.widen)(b, block.k, wide), b = wide;
+      // Tiles of equal heights: a low last one would wait for B.
+      for (int64_t tile = 0; tile < tiles_of_rows; ++tile) {
+        const int64_t r = part_begin(block.rows, 1, tiles_of_rows, tile),
+                      end = part_begin(block.rows, 1, tiles_of_rows, tile + 1);
+        prefetch_tile(out.y + end * out.stride + p * width, out.stride, block.rows - end);
+        const int64_t fetched = tile * block.k * line_bytes;
+        run_tile(tiles, block, out, r, end - r, p, 1, b, next && fetched < block_bytes ? next + fetched : b);
       }
     }
   }
 
   void run_tile(const TileFunction (&tiles)[tile_rows][tile_panels], const Block& block, const Output& out,
-                int64_t first_row, int64_t rows, int64_t p, int64_t panels, const void* b) const {
+                int64_t first_row, int64_t rows, int64_t p, int64_t panels, const void* b,
+                const void* ahead) const {
     const int64_t width = kernels_.panel_width, columns = std::min(panels * width, n_ - p * width);
     const TileFunction tile = tiles[rows - 1][panels - 1];
     const float* a = block.a + first_row * a_row_stride;
     float* c = out.y + first_row * out.stride + p * width;
     if (columns == panels * width)
-      tile(a, b, panel_bytes_, block.k, c, out.stride, out.accumulate);
+      tile(a, b, panel_bytes_, block.k, c, out.stride, out.accumulate, ahead);
     else
       run_edge_tile(tile, a, b, panel_bytes_, block.k, c, out.stride, out.accumulate, rows, columns,
                     panels * width);

@@ -26,7 +26,7 @@ void run_edge_tile(TileFunction tile, const float* a, const void* b, int64_t pan
     for (int64_t r = 0; r < rows; ++r)
       std::memcpy(edge.values + r * tile_columns, c + r * c_stride, row_bytes);
   }
-  tile(a, b, panel_bytes, k, edge.values, tile_columns, accumulate);
+  tile(a, b, panel_bytes, k, edge.values, tile_columns, accumulate, b);
   for (int64_t r = 0; r < rows; ++r) std::memcpy(c + r * c_stride, edge.values + r * tile_columns, row_bytes);
 }
 

@@ -33,7 +33,7 @@ struct Columns {
 
 template <int rows, int panels, class Layout>
 AVIARY_BF16 void dot_tile(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, int64_t k,
-                          float* HWY_RESTRICT c, int64_t c_stride, bool accumulate) {
+                          float* HWY_RESTRICT c, int64_t c_stride, bool accumulate, const void* ahead) {
   constexpr int columns = 2 * panels;  // in vectors
   __m512 sum[rows][columns];
   HWY_UNROLL(6)
@@ -44,7 +44,9 @@ AVIARY_BF16 void dot_tile(const float* HWY_RESTRICT a, const void* b, int64_t pa
   }
   const float* HWY_RESTRICT panel = static_cast<const float*>(b);
   const int64_t stride = panel_bytes / 4;
-  for (int64_t i = 0; i < k; ++i, panel += width) {
+  const auto* line = static_cast<const char*>(ahead);
+  for (int64_t i = 0; i < k; ++i, panel += width, line += line_bytes) {
+    if constexpr (rows > 1) _mm_prefetch(line, _MM_HINT_T1);
     __m512bh pairs[columns];
     HWY_UNROLL(8)
     for (int j = 0; j < columns; ++j)

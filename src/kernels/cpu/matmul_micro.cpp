@@ -60,6 +60,9 @@ struct HalfRow {
   }
 };
 
+// Into the second-level cache.
+HWY_INLINE void fetch(const char* line) { __builtin_prefetch(line, 0, 2); }
+
 template <int rows, int panels, class Layout>
 struct Tile {
   static constexpr int columns = 2 * panels;  // in vectors
@@ -113,13 +116,16 @@ struct Tile {
 
 template <int rows, int panels, class Layout>
 void tile_f32(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, int64_t k,
-              float* HWY_RESTRICT c, int64_t c_stride, bool accumulate) {
+              float* HWY_RESTRICT c, int64_t c_stride, bool accumulate, const void* ahead) {
   Tile<rows, panels, Layout> tile;
   tile.start(c, c_stride, accumulate);
   const float* HWY_RESTRICT panel = static_cast<const float*>(b);
   const int64_t stride = panel_bytes / 4;
+  const auto* line = static_cast<const char*>(ahead);
   int64_t i = 0;
-  for (; i + 2 <= k; i += 2, panel += 2 * width) {  // with more at a time g++ runs out of registers
+  for (; i + 2 <= k;
+       i += 2, panel += 2 * width, line += 2 * line_bytes) {  // with more at a time g++ runs out of registers
+    if constexpr (rows > 1) fetch(line), fetch(line + line_bytes);
     tile.template add<F32Row>(a, i, panel, stride);
     tile.template add<F32Row>(a, i + 1, panel + width, stride);
   }
@@ -129,13 +135,16 @@ void tile_f32(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, i
 
 template <int rows, int panels>
 void tile_bf16(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, int64_t k,
-               float* HWY_RESTRICT c, int64_t c_stride, bool accumulate) {
+               float* HWY_RESTRICT c, int64_t c_stride, bool accumulate, const void* ahead) {
   Tile<rows, panels, Rows> tile;
   tile.start(c, c_stride, accumulate);
   const float* HWY_RESTRICT panel = static_cast<const float*>(b);
   const int64_t stride = panel_bytes / 4;
+  const auto* line = static_cast<const char*>(ahead);
   int64_t i = 0;
-  for (; i + 4 <= k; i += 4, panel += 2 * width) {
+  for (; i + 4 <= k; i += 4, panel += 2 * width, line += 4 * line_bytes) {
+    if constexpr (rows > 1)
+      for (int64_t j = 0; j < 4; ++j) fetch(line + j * line_bytes);
     tile.template add<EvenRow>(a, i, panel, stride);
     tile.template add<OddRow>(a, i + 1, panel, stride);
     tile.template add<EvenRow>(a, i + 2, panel + width, stride);
@@ -150,12 +159,16 @@ void tile_bf16(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, 
 
 template <int rows, int panels>
 void tile_f16(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, int64_t k,
-              float* HWY_RESTRICT c, int64_t c_stride, bool accumulate) {
+              float* HWY_RESTRICT c, int64_t c_stride, bool accumulate, const void* ahead) {
   Tile<rows, panels, Rows> tile;
   tile.start(c, c_stride, accumulate);
   const auto* HWY_RESTRICT panel = static_cast<const hwy::float16_t*>(b);
   const int64_t stride = panel_bytes / 2;
-  for (int64_t i = 0; i < k; ++i, panel += width) tile.template add<HalfRow>(a, i, panel, stride);
+  const auto* line = static_cast<const char*>(ahead);
+  for (int64_t i = 0; i < k; ++i, panel += width, line += line_bytes) {
+    if constexpr (rows > 1) fetch(line);
+    tile.template add<HalfRow>(a, i, panel, stride);
+  }
   tile.finish(c, c_stride);
 }
 

@@ -18,9 +18,12 @@ inline constexpr int64_t a_row_stride = k_block + 16;
 constexpr int64_t widest_tile(int64_t rows) { return rows == 1 ? 1 : rows <= 3 ? 2 : 1; }
 
 // C [rows, panels * panel_width] = A B, or += when `accumulate`, over k steps, more than k_block for one row
-// only. Every element has one accumulator, to which the products are added one after the other.
+// only. Every element has one accumulator, to which the products are added one after the other. `ahead`: a
+// line for every step of what is wanted next of B, to be fetched meanwhile; one row waits for memory anyway.
 using TileFunction = void (*)(const float* a, const void* b, int64_t panel_bytes, int64_t k, float* c,
-                              int64_t c_stride, bool accumulate);
+                              int64_t c_stride, bool accumulate, const void* ahead);
+// Bytes of a line of the caches.
+inline constexpr int64_t line_bytes = 64;
 
 // The kernels of one instruction set. A panel holds panel_width columns of B: in f32 [K, width], in bf16
 // [ceil(K / 2), width, 2], an odd K followed by a zero, in f16 [K, width]. tiles[rows - 1][panels - 1] is

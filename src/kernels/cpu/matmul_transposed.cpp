@@ -122,7 +122,7 @@ struct TransposedSlice {
         float* tile_c = to + r * c_stride + j;
         prefetch_tile(tile_c + tile_rows * c_stride, c_stride, rows - r - tile_rows);
         if (wide == width)
-          tile(tile_a, panel, 0, steps, tile_c, c_stride, true);
+          tile(tile_a, panel, 0, steps, tile_c, c_stride, true, panel);
         else
           run_edge_tile(tile, tile_a, panel, 0, steps, tile_c, c_stride, true, count, wide, width);
       }
