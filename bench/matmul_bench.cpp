@@ -1,11 +1,15 @@
-// Matrix products against what the machine can do at most. Each line: the median of repeats, and its share of
-// the peak measured just before. Weights rotate among copies larger than the third-level cache, as they do in
-// a model, unless "warm" is the first argument.
+// Matrix products of every type against what the machine can do at most. Each line: the median of repeats,
+// its share of the peak measured just before, and how far some elements are from sums in double precision of
+// the same weights. Weights rotate among copies larger than the third-level cache, as they do in a model,
+// unless
+// --warm. `matmul_bench --types q8_0,bf16 --isa avx2`.
 #include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
+#include <cmath>
 #include <vector>
 
 #include "base/random.h"
@@ -13,6 +17,7 @@
 #include "kernels/cpu/peak.h"
 #include "kernels/matmul.h"
 #include "tensor/buffer.h"
+#include "tensor/encoding.h"
 
 namespace {
 
@@ -26,7 +31,7 @@ class Values {
     Random random(1);
     for (int64_t i = 0; i < count; ++i) data()[i] = static_cast<float>(random.uniform(-1, 1));
   }
-  float* data() { return static_cast<float*>(buffer_.data()); }
+  float* data() const { return static_cast<float*>(buffer_.data()); }
 
  private:
   Buffer buffer_;
@@ -47,24 +52,49 @@ double median_seconds(double flops, Call call) {
   return seconds[7];
 }
 
-const char* name_of(Precision precision) { return precision == Precision::bf16 ? "bf16" : "f32"; }
-
 struct Size {
   int64_t k, n;
 };
 constexpr Size sizes[] = {{192, 192}, {256, 1024}, {768, 768}, {768, 3072}, {3072, 768}, {768, 65536}};
 
-void products(int workers, Precision precision, bool warm) {
+constexpr Dtype types[] = {Dtype::f32,  Dtype::f16,  Dtype::bf16, Dtype::q8_0, Dtype::q6_k, Dtype::q5_k,
+                           Dtype::q5_1, Dtype::q5_0, Dtype::q4_k, Dtype::q4_1, Dtype::q4_0};
+
+double limit_of(Dtype type, const MachinePeak& peak) {
+  if (is_quantized(type) && peak.int8_gigaops > 0) return peak.int8_gigaops;
+  return type == Dtype::bf16 && peak.bf16_gflops > 0 ? peak.bf16_gflops : peak.f32_gflops;
+}
+
+// |y - x W^T| / |x| |w| of some elements, W as it rests.
+double largest_error(const Values& x, const Values& y, std::span<const float> weight, int64_t m,
+                     const Size& size) {
+  double largest = 0;
+  for (int64_t i = 0; i < 200; ++i) {
+    const int64_t row = i * 7 % m, column = i * 7919 % size.n;
+    double sum = 0, xx = 0, ww = 0;
+    for (int64_t k = 0; k < size.k; ++k) {
+      const double a = x.data()[row * size.k + k], b = weight[static_cast<size_t>(column * size.k + k)];
+      sum += a * b, xx += a * a, ww += b * b;
+    }
+    largest = std::max(largest, std::abs(y.data()[row * size.n + column] - sum) / std::sqrt(xx * ww));
+  }
+  return largest;
+}
+
+void products(int workers, Dtype type, bool warm) {
   set_threads(workers);
   for (const Size& size : sizes) {
     const int64_t k = size.k, n = size.n;
+    if (k % block_of(type).elements != 0) continue;
     const MachinePeak peak = measure_peak(workers);
-    const double limit =
-        precision == Precision::bf16 && peak.bf16_gflops > 0 ? peak.bf16_gflops : peak.f32_gflops;
-    Values weight(k * n);
-    const int64_t copies = warm ? 1 : std::max<int64_t>(1, (int64_t{96} << 20) / (k * n * 4));
+    const Values random(k * n);
+    std::vector<std::byte> stored(static_cast<size_t>(bytes_of(type, k * n)));
+    std::vector<float> weight(static_cast<size_t>(k * n));
+    encode({random.data(), weight.size()}, type, stored.data());
+    decode(type, stored.data(), weight);
+    const int64_t copies = warm ? 1 : std::max<int64_t>(1, (int64_t{96} << 20) / std::ssize(stored));
     std::vector<PackedMatrix> packed(static_cast<size_t>(copies));
-    for (auto& matrix : packed) matrix.pack(weight.data(), k, n, 1, k, precision);
+    for (auto& matrix : packed) matrix.pack_stored(type, stored.data(), k, n, type);
     for (int64_t m : {1, 2, 4, 8, 16, 32, 64, 256, 1024}) {
       if (m * k * n > int64_t{20'000'000'000}) continue;
       Values x(m * k), y(m * n);
@@ -74,9 +104,11 @@ void products(int workers, Precision precision, bool warm) {
       });
       fmt::print(
           "{:>4} {} threads  m {:>4} k {:>4} n {:>5}  {:8.1f} GFLOP/s {:5.1f} %  {:6.1f} GB/s of weights of "
-          "{:.1f}\n",
-          name_of(precision), workers, m, k, n, 1e-9 * flops / seconds, 1e-7 * flops / seconds / limit,
-          1e-9 * static_cast<double>(packed[0].bytes()) / seconds, peak.read_gigabytes);
+          "{:.1f}  error {:.1e}\n",
+          name_of(type), workers, m, k, n, 1e-9 * flops / seconds,
+          1e-7 * flops / seconds / limit_of(type, peak),
+          1e-9 * static_cast<double>(packed[0].bytes()) / seconds, peak.read_gigabytes,
+          largest_error(x, y, weight, m, size));
     }
   }
 }
@@ -84,8 +116,7 @@ void products(int workers, Precision precision, bool warm) {
 void transposed_products(int workers, Precision precision) {
   set_threads(workers);
   const MachinePeak peak = measure_peak(workers);
-  const double limit =
-      precision == Precision::bf16 && peak.bf16_gflops > 0 ? peak.bf16_gflops : peak.f32_gflops;
+  const double limit = limit_of(type_of(precision), peak);
   constexpr int64_t m = 2048;
   for (const Size& size :
        {Size{192, 192}, {32, 768}, {768, 32}, {64, 768}, {768, 64}, {768, 768}, {768, 3072}, {3072, 768}}) {
@@ -96,24 +127,34 @@ void transposed_products(int workers, Precision precision) {
       matmul_transposed(a.data(), n, b.data(), k, m, n, k, c.data(), k, precision);
     });
     fmt::print("{:>4} {} threads  transposed m {} n {:>4} k {:>4}  {:8.1f} GFLOP/s {:5.1f} %\n",
-               name_of(precision), workers, m, n, k, 1e-9 * flops / seconds, 1e-7 * flops / seconds / limit);
+               name_of(type_of(precision)), workers, m, n, k, 1e-9 * flops / seconds,
+               1e-7 * flops / seconds / limit);
   }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool warm = argc > 1 && std::strcmp(argv[1], "warm") == 0;
+  std::vector<std::string> names;
+  for (const Dtype type : types) names.emplace_back(name_of(type));
+  std::string isa = "best";
+  bool warm = false;
+  CLI::App app("Speed and exactness of matrix products");
+  app.add_option("--types", names, "Of the weights")->delimiter(',')->check(CLI::IsMember(names));
+  app.add_option("--isa", isa, "The newest instructions used")
+      ->check(CLI::IsMember({"best", "avx2", "baseline"}));
+  app.add_flag("--warm", warm, "The same weights again and again");
+  CLI11_PARSE(app, argc, argv);
+  set_isa(isa == "avx2" ? Isa::avx2 : isa == "baseline" ? Isa::baseline : Isa::best);
   const int all = threads();
   for (int workers : {1, all}) {
     set_threads(workers);
     const MachinePeak peak = measure_peak(workers);
-    fmt::print("{} threads: f32 {:.1f} GFLOP/s, bf16 {:.1f} GFLOP/s, memory {:.1f} GB/s\n", workers,
-               peak.f32_gflops, peak.bf16_gflops, peak.read_gigabytes);
-    for (Precision precision : {Precision::f32, Precision::bf16}) {
-      transposed_products(workers, precision);
-      products(workers, precision, warm);
-    }
+    fmt::print("{} threads, {}: f32 {:.1f} GFLOP/s, bf16 {:.1f}, int8 {:.1f}, memory {:.1f} GB/s\n", workers,
+               instruction_sets(), peak.f32_gflops, peak.bf16_gflops, peak.int8_gigaops, peak.read_gigabytes);
+    for (const Dtype type : types)
+      if (std::ranges::find(names, name_of(type)) != names.end()) products(workers, type, warm);
+    for (Precision precision : {Precision::f32, Precision::bf16}) transposed_products(workers, precision);
     if (all == 1) break;
   }
 }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -15,6 +16,13 @@ void use(size_t bytes) {
   ASSERT_NE(pages, MAP_FAILED);
   std::memset(pages, 1, bytes);
   munmap(pages, bytes);
+}
+
+TEST(Memory, WhatIsAvailableIsNoMoreThanTheMachineHas) {
+  if (available_memory() == 0) GTEST_SKIP() << "the system does not tell";
+  const int64_t all = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+  EXPECT_GT(available_memory(), 16 * int64_t{megabyte});
+  EXPECT_LT(available_memory(), 100 * all) << "swap included";
 }
 
 // Sanitizers use memory of their own.

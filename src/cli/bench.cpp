@@ -217,6 +217,8 @@ int bench_long(const Flags& flags, Runner& runner, const InterruptGuard& guard) 
   fmt::print("{:<18} {:>12} {:>12}\n", "", "first tenth", "last tenth");
   fmt::print("{:<18} {:>12.1f} {:>12.1f}\n", "us per token", 1e6 * mean_of(run.seconds, 0, tenth),
              1e6 * mean_of(run.seconds, count - tenth, count));
+  fmt::print("{:<18} {:>12.1f} {:>12.1f}\n", "its fastest 100", 1e6 * mean_of(run.fastest, 0, tenth),
+             1e6 * mean_of(run.fastest, count - tenth, count));
   fmt::print("{:<18} {:>12.2f} {:>12.2f}\n", "memory, MiB", mean_of(run.memory_bytes, 0, tenth) / (1 << 20),
              mean_of(run.memory_bytes, count - tenth, count) / (1 << 20));
   if (flags.plots.empty()) return 0;

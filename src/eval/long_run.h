@@ -11,8 +11,9 @@ namespace aviary {
 
 struct LongRun {
   int64_t tokens = 0;  // of an interval
-  // At the end of every interval: its mean seconds per token, and the memory of the process.
-  std::vector<double> seconds, memory_bytes;
+  // Of every interval: the mean seconds per token, those of its fastest hundred tokens, which other programs
+  // disturb least, and at its end the memory of the process.
+  std::vector<double> seconds, fastest, memory_bytes;
 };
 
 // Decodes `tokens` random tokens in `intervals` intervals. Ends early when `progress`, called with the tokens

@@ -7,17 +7,7 @@ namespace aviary {
 namespace {
 
 std::unique_ptr<Model> small_model(const std::string& version) {
-  ModelConfig config{.version = version, .n_layer = 2, .n_embd = 32, .vocab_size = 256, .ctx_len = 48};
-  auto model = create_model(complete(config));
-  Random random(3);
-  for (Parameter& parameter : model->parameters()) {
-    const Tensor& value = parameter.weight.value();
-    parameter.spec.initialize(random, value);
-    for (int64_t i = 0; i < value.count(); ++i)
-      value.as<float>()[i] += static_cast<float>(0.1 * random.normal());
-  }
-  model->parameters().changed();
-  return model;
+  return noisy_model({.version = version, .n_layer = 2, .n_embd = 32, .vocab_size = 256, .ctx_len = 48});
 }
 
 // A refrain with a new word in every line.

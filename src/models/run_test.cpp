@@ -9,17 +9,10 @@ namespace {
 class MemoryUsedAgain : public testing::TestWithParam<std::string> {};
 
 TEST_P(MemoryUsedAgain, TheLossIsTheSameAsWithATape) {
-  ModelConfig config{.version = GetParam(), .n_layer = 5, .n_embd = 64, .vocab_size = 30, .ctx_len = 32};
-  const std::unique_ptr<Model> model = create_model(complete(config));
-  Random random(3);
-  for (Parameter& parameter : model->parameters()) {
-    const Tensor& value = parameter.weight.value();
-    parameter.spec.initialize(random, value);
-    for (int64_t i = 0; i < value.count(); ++i)
-      value.as<float>()[i] += static_cast<float>(0.1 * random.normal());
-  }
-  model->parameters().changed();
+  const std::unique_ptr<Model> model =
+      noisy_model({.version = GetParam(), .n_layer = 5, .n_embd = 64, .vocab_size = 30, .ctx_len = 32});
   model->parameters().set_trainable(true);
+  Random random(4);
   std::vector<int32_t> tokens, targets;
   for (int i = 0; i < 2 * 16; ++i) {
     tokens.push_back(static_cast<int32_t>(random.below(30)));

@@ -26,4 +26,18 @@ inline std::string test_name(const testing::TestParamInfo<std::string>& info) {
   return name;
 }
 
+// Its initial values, with some noise, so that nothing is zero and no two channels are alike.
+inline std::unique_ptr<Model> noisy_model(const ModelConfig& config) {
+  std::unique_ptr<Model> model = create_model(complete(config));
+  Random random(3);
+  for (Parameter& parameter : model->parameters()) {
+    const Tensor& value = parameter.weight.value();
+    parameter.spec.initialize(random, value);
+    for (int64_t i = 0; i < value.count(); ++i)
+      value.as<float>()[i] += static_cast<float>(0.1 * random.normal());
+  }
+  model->parameters().changed();
+  return model;
+}
+
 }  // namespace aviary

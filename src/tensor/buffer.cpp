@@ -6,24 +6,33 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/memory.h"
 
 namespace aviary {
 namespace {
 
-constexpr int64_t map_from = 1 << 16;  // smaller buffers come from the heap
+constexpr int64_t map_from = 1 << 16;     // smaller buffers come from the heap
+constexpr int64_t check_from = 16 << 20;  // larger ones must fit into what is left
+
+// The system promises more memory than it has and ends the program when it is used.
+bool can_have(int64_t bytes) {
+  if (bytes < check_from) return true;
+  const int64_t available = available_memory();
+  return available == 0 || bytes <= available;
+}
 
 }  // namespace
 
 Buffer::Buffer(int64_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
-  if (bytes >= map_from) {
+  if (bytes >= map_from && can_have(bytes)) {
     void* pages =
         mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages != MAP_FAILED) {
       madvise(pages, static_cast<size_t>(bytes), MADV_HUGEPAGE);
       data_ = pages;
     }
-  } else {
+  } else if (bytes < map_from) {
     data_ = std::aligned_alloc(64, static_cast<size_t>((bytes + 63) / 64 * 64));
     if (data_) std::memset(data_, 0, static_cast<size_t>(bytes));
   }

@@ -55,6 +55,35 @@ TEST(Bench, WhatCannotBeMeasuredIsRefused) {
                  {"--batches", "0"});
   expect_refusal(run(folder.path(), {"bench", "--random", "rwkv7:2x64", "--type", "q3"}), {"--type"}, 2);
   expect_refusal(run(folder.path(), {"bench", "missing.gguf"}), {"missing.gguf"});
+  const Arguments small{"bench", "--random", "rwkv7:1x64", "--vocabulary", "10"};
+  expect_refusal(run(folder.path(), small + Arguments{"--threads", "0"}), {"threads", "0"});
+  expect_refusal(run(folder.path(), small + Arguments{"--batches", "4097"}), {"--batches", "4097", "4096"});
+}
+
+TEST(Bench, ManySequencesAndMoreThreadsThanCoresAreMeasured) {
+  const TestFolder folder;
+  expect_success(
+      run(folder.path(), {"bench", "--random", "rwkv7:1x64", "--vocabulary", "10", "--batches", "4096",
+                          "--threads", "17", "--rounds", "1", "--seconds", "0.01", "--prompt", "0"}));
+}
+
+TEST(Bench, SaysWhichInstructionsMultiplyWhatTheCpuCannot) {
+  const TestFolder folder;
+  for (const auto& [type, words] : {std::pair{"bf16", "widened to f32, this CPU has no products of bf16"},
+                                    std::pair{"q8_0", "plain C++, this CPU has no AVX2"}}) {
+    const Outcome outcome =
+        run(folder.path(),
+            quick({"--random", "rwkv7:1x64", "--vocabulary", "32", "--type", type, "--isa", "baseline"}));
+    expect_success(outcome);
+    EXPECT_NE(outcome.out.find(words), std::string::npos) << outcome.out;
+  }
+}
+
+TEST(Bench, AModelLargerThanTheMemoryIsRefusedInASentence) {
+  const TestFolder folder;
+  expect_refusal(run(folder.path(), {"bench", "--random", "rwkv7:1x65536", "--type", "f32", "--vocabulary",
+                                     "1048576", "--batches", "1", "--prompt", "0"}),
+                 {"out of memory"});
 }
 
 }  // namespace
