@@ -15,7 +15,7 @@ struct GenerateOptions {
   SamplerOptions sampling = {};
   std::vector<std::string> stop = {};
   bool stop_at_end_of_text = true;
-  int64_t draft = 0;           // tokens guessed ahead at most, from the text so far; the text stays the same
+  int64_t draft = 0;  // tokens guessed ahead at most, from the text so far; the text stays the same
   const State* start = nullptr;  // before the prompt; null: that of a model that has read nothing
 };
 
