@@ -1,8 +1,7 @@
 // Matrix products of every type against what the machine can do at most. Each line: the median of repeats,
 // its share of the peak measured just before, and how far some elements are from sums in double precision of
-// the same weights. Weights rotate among copies larger than the third-level cache, as they do in a model,
-// unless
-// --warm. `matmul_bench --types q8_0,bf16 --isa avx2`.
+// the same weights. Weights rotate among copies larger than the third-level cache, as they do in a model; by
+// --warm they stay the same. For example: matmul_bench --types q8_0,bf16 --isa avx2
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>

@@ -101,11 +101,21 @@ class Measurement {
     return spent / static_cast<double>(times);
   }
 
+  // The peak is a constant of the machine: the best of all that was seen, since other programs only lower it.
+  static void measure_again(kernels::MachinePeak& peak) {
+    const kernels::MachinePeak now = kernels::measure_peak(threads());
+    peak.f32_gflops = std::max(peak.f32_gflops, now.f32_gflops);
+    peak.bf16_gflops = std::max(peak.bf16_gflops, now.bf16_gflops);
+    peak.int8_gigaops = std::max(peak.int8_gigaops, now.int8_gigaops);
+    peak.read_gigabytes = std::max(peak.read_gigabytes, now.read_gigabytes);
+  }
+
   double products_peak(const kernels::MachinePeak& peak) const {
     return 1e9 * (peak.bf16_gflops > 0 ? peak.bf16_gflops : peak.f32_gflops);
   }
 
-  Rate prompt_rate(const Speed& speed) {
+  Rate prompt_rate(Speed& speed) {
+    measure_again(speed.peak);
     State state = runner_.new_state();
     const std::span<const int32_t> tokens = part(request_.prompt);
     const Sequences sequences = Sequences::uniform(1, request_.prompt);

@@ -16,14 +16,15 @@ struct SpeedRequest {
   double seconds = 0.5;                // of one measurement in a round, about
 };
 
-// The median of the rounds. A share is that of the limit measured in the same round.
+// The median of the rounds. A share is that of the limit known in the round: what memory gave just before or
+// after, and the best peak of products measured so far.
 struct Rate {
   int64_t batch = 0;
   double tokens_per_second = 0, share = 0;
 };
 
 struct Speed {
-  kernels::MachinePeak peak{};
+  kernels::MachinePeak peak{};               // the best of several measurements
   double read_rate = 0;                      // bytes/s of a memory as large as the weights
   int64_t weight_bytes = 0;                  // that a token reads: all but the tables of embeddings
   int64_t rest_bytes = 0;                    // of all weights

@@ -40,11 +40,12 @@ void TextDraft::learn(int64_t guessed, int64_t right) {
 }
 
 void Decoder::has_read(std::span<const int32_t> tokens) {
+  if (draft_ == 0) return;  // nobody asks for guesses
   for (const int32_t token : tokens) text_.push(token);
 }
 
 std::span<const float> Decoder::after(int32_t token) {
-  text_.push(token);
+  has_read({&token, 1});
   if (at_ + 1 < step_.size() && step_[at_ + 1] == token) {
     ++right_;
     return row(++at_);

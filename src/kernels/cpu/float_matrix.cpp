@@ -199,9 +199,10 @@ class FloatMatrix final : public PackedMatrix::Implementation {
     const int64_t offset = block.k_begin / (narrow() ? 2 : 1) * width * 4;
     if (tiles_of_rows == 1) {  // few rows: a tile takes several panels
       const int64_t most = widest_tile(block.rows);
-      for (int64_t p = first_panel; p < last_panel; p += most)
-        run_tile(tiles, block, out, 0, block.rows, p, std::min(most, last_panel - p), panel(p) + offset,
-                 panel(p));
+      for (int64_t p = first_panel; p < last_panel; p += most) {
+        const std::byte* b = panel(p) + offset;
+        run_tile(tiles, block, out, 0, block.rows, p, std::min(most, last_panel - p), b, b);
+      }
       return;
     }
     const int64_t block_bytes = block.k * panel_bytes_ / steps_;

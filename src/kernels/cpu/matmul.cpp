@@ -88,8 +88,10 @@ void multiply_rows(std::span<const RowProduct> products) {
 
 void matmul(const float* x, int64_t m, int64_t x_stride, const PackedMatrix& b, float* y, int64_t y_stride,
             bool accumulate) {
-  const RowProduct row{x, &b, y, accumulate};
-  if (m == 1) return multiply_rows({&row, 1});
+  if (m == 1) {
+    const RowProduct row{x, &b, y, accumulate};
+    return multiply_rows({&row, 1});
+  }
   require(!b.empty(), "matmul: the weight was not packed");
   if (m > 0) b.implementation().multiply(x, m, x_stride, y, y_stride, accumulate);
 }

@@ -123,8 +123,8 @@ void tile_f32(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, i
   const int64_t stride = panel_bytes / 4;
   const auto* line = static_cast<const char*>(ahead);
   int64_t i = 0;
-  for (; i + 2 <= k;
-       i += 2, panel += 2 * width, line += 2 * line_bytes) {  // with more at a time g++ runs out of registers
+  // With more than two at a time g++ runs out of registers.
+  for (; i + 2 <= k; i += 2, panel += 2 * width, line += 2 * line_bytes) {
     if constexpr (rows > 1) fetch(line), fetch(line + line_bytes);
     tile.template add<F32Row>(a, i, panel, stride);
     tile.template add<F32Row>(a, i + 1, panel + width, stride);
