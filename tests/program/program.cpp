@@ -47,7 +47,8 @@ Arguments operator+(Arguments first, const Arguments& second) {
 
 Process::Process(const fs::path& folder, const Arguments& arguments, const fs::path& input) {
   Arguments all{"aviary"};
-  if (const char* isa = std::getenv("AVIARY_TEST_ISA")) all = all + Arguments{"--isa", isa};
+  const char* isa = std::getenv("AVIARY_TEST_ISA");
+  if (isa && std::ranges::find(arguments, "--isa") == arguments.end()) all = all + Arguments{"--isa", isa};
   all = all + arguments;
   std::vector<char*> pointers;
   for (std::string& argument : all) pointers.push_back(argument.data());
