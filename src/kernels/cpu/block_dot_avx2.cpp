@@ -73,15 +73,14 @@ template <class Layout>
 AVIARY_AVX2 inline __m256 scale_of(const std::byte* unit, int64_t group, int half) {
   const __m256 scale = halves(unit + half * 16);
   if constexpr (!Layout::has_groups) return scale;
-  const std::byte* at = unit + Layout::group_scales_at + group * Layout::pair * block_columns + half * 8;
+  const std::byte* at = unit + Layout::factors_at(group) + half * 8;
   return _mm256_mul_ps(scale, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight_bytes(at))));
 }
 template <class Layout>
 AVIARY_AVX2 inline __m256 offset_of(const std::byte* unit, int64_t group, int half) {
   const __m256 offset = halves(unit + 2 * block_columns + half * 16);
   if constexpr (!Layout::has_groups) return offset;
-  const std::byte* at =
-      unit + Layout::group_scales_at + group * Layout::pair * block_columns + block_columns + half * 8;
+  const std::byte* at = unit + Layout::factors_at(group) + block_columns + half * 8;
   return _mm256_mul_ps(offset, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(eight_bytes(at))));
 }
 
@@ -132,7 +131,7 @@ AVIARY_AVX2_ENTRY void tile(const RoundedRows& x, const std::byte* panel, int64_
         const std::byte* unit = panel + u * Layout::unit_bytes;
         const int64_t block = u * blocks + b;
         __m256i bytes_of[block_steps];
-        unpack<Layout::bits>(unit + Layout::unit_scales + b * Layout::code_bytes, half, bytes_of);
+        unpack<Layout::bits>(unit + Layout::codes_at(b), half, bytes_of);
         HWY_UNROLL(2)
         for (int64_t g = 0; g < Layout::groups_in_32; ++g) {
           const __m256 scale = scale_of<Layout>(unit, b * Layout::groups_in_32 + g, half);

@@ -42,15 +42,14 @@ template <class Layout>
 float scale_of(const std::byte* unit, int64_t group, int64_t column) {
   const float scale = half_at(unit, column);
   if constexpr (!Layout::has_groups) return scale;
-  const std::byte factor = unit[Layout::group_scales_at + group * Layout::pair * block_columns + column];
+  const std::byte factor = unit[Layout::factors_at(group) + column];
   return scale * static_cast<float>(static_cast<int8_t>(factor));
 }
 template <class Layout>
 float offset_of(const std::byte* unit, int64_t group, int64_t column) {
   const float offset = half_at(unit, block_columns + column);
   if constexpr (!Layout::has_groups) return offset;
-  const std::byte factor =
-      unit[Layout::group_scales_at + (group * Layout::pair + 1) * block_columns + column];
+  const std::byte factor = unit[Layout::factors_at(group) + block_columns + column];
   return offset * static_cast<float>(static_cast<uint8_t>(factor));
 }
 
@@ -82,7 +81,7 @@ void tile(const RoundedRows& x, const std::byte* panel, int64_t units, float* y,
   uint8_t bytes_of[block_steps * step_bytes];
   for (int64_t block = 0; block < units * blocks; ++block) {
     const std::byte* unit = panel + block / blocks * Layout::unit_bytes;
-    unpack<Layout::bits>(unit + Layout::unit_scales + block % blocks * Layout::code_bytes, bytes_of);
+    unpack<Layout::bits>(unit + Layout::codes_at(block % blocks), bytes_of);
     for (int r = 0; r < rows; ++r)
       add_block<Layout>(bytes_of, unit, block % blocks, x.from(r, block * block_k), sum[r]);
   }

@@ -69,20 +69,20 @@ AVIARY_VNNI inline __m128i bytes(const std::byte* at) {
 template <class Layout>
 struct Scales {
   __m512 scale, offset;  // of the unit
-  const std::byte* groups;
+  const std::byte* unit;
 
-  AVIARY_VNNI explicit Scales(const std::byte* at) : groups(at + Layout::group_scales_at) {
+  AVIARY_VNNI explicit Scales(const std::byte* at) : unit(at) {
     scale = halves(at);
     offset = Layout::has_offset ? halves(at + 2 * block_columns) : scale;
   }
   AVIARY_VNNI __m512 scale_of(int64_t group) const {
     if constexpr (!Layout::has_groups) return scale;
-    const __m128i factors = bytes(groups + group * Layout::pair * block_columns);
+    const __m128i factors = bytes(unit + Layout::factors_at(group));
     return _mm512_mul_ps(scale, floats(_mm512_maskz_cvtepi8_epi32(all, factors)));
   }
   AVIARY_VNNI __m512 offset_of(int64_t group) const {
     if constexpr (!Layout::has_groups) return offset;
-    const __m128i factors = bytes(groups + group * Layout::pair * block_columns + block_columns);
+    const __m128i factors = bytes(unit + Layout::factors_at(group) + block_columns);
     return _mm512_mul_ps(offset, floats(_mm512_maskz_cvtepu8_epi32(all, factors)));
   }
 };
@@ -109,8 +109,8 @@ AVIARY_VNNI_ENTRY void tile(const RoundedRows& x, const std::byte* panel, int64_
   int64_t block = 0;
   for (int64_t u = 0; u < units; ++u, panel += Layout::unit_bytes) {
     const Scales<Layout> of_unit(panel);
-    const std::byte* codes = panel + Layout::unit_scales;
-    for (int64_t b = 0; b < blocks; ++b, ++block, codes += Layout::code_bytes) {
+    for (int64_t b = 0; b < blocks; ++b, ++block) {
+      const std::byte* codes = panel + Layout::codes_at(b);
       if constexpr (rows > 1) {  // one row waits for memory in any case
         HWY_UNROLL(8)
         for (int64_t line = 0; line < Layout::code_bytes; line += 64)

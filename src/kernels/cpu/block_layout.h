@@ -1,13 +1,13 @@
 // How a matrix of blocks of few bits lies in memory for products.
 //
 // B [K, N] in panels of 16 columns, one behind the other. K is cut into units: the blocks of the file's
-// format, 32 or 256 long. A unit is its scales, then its codes, so that a product reads memory from one end
-// to the other: over a gap of some lines the foresight of the hardware begins anew (measured: a third of the
-// speed).
-//   scales  per unit f16 [16], in formats with an offset two f16 [16]; behind them, in formats with groups,
-//           per group int8 [16] and, with an offset, uint8 [16]
-//   codes   per 32 rows of B: 8 steps of 4 rows, a step being [16 columns, 4 rows] bytes, of `bits` bits
-//   each:
+// format, 32 or 256 long. A unit is what follows, so that a product reads memory from one end to the other,
+// never a line out of turn: over a gap of some lines the foresight of the hardware begins anew (measured: a
+// third of the speed).
+//   scales   per unit f16 [16], in formats with an offset two f16 [16]
+// and for every 32 rows of B
+//   factors  in formats with groups: per group int8 [16] and, with an offset, uint8 [16]
+//   codes    8 steps of 4 rows, a step being [16 columns, 4 rows] bytes, of `bits` bits each:
 //     8 bits   the steps themselves, 512 bytes
 //     4 bits   4 vectors of 64 bytes: step 2 i in the low halves of vector i, step 2 i + 1 in the high halves
 //     5 bits   as 4, then 8 masks of 64 bits: bit j of mask i is the fifth bit of byte j of step i
@@ -34,11 +34,19 @@ struct BlockLayout {
   static constexpr int64_t groups = unit / form.group;  // in a unit
   static constexpr int64_t groups_in_32 = block_k / form.group;
   static constexpr int64_t code_bytes = block_steps * 8 * bits;  // per 32 rows
-  static constexpr int64_t unit_codes = unit / block_k * code_bytes;
   static constexpr int64_t pair = has_offset ? 2 : 1;
-  static constexpr int64_t group_scales_at = pair * 2 * block_columns;
-  static constexpr int64_t unit_scales = group_scales_at + (has_groups ? groups * pair * block_columns : 0);
-  static constexpr int64_t unit_bytes = unit_scales + unit_codes;
+  static constexpr int64_t scale_bytes = pair * 2 * block_columns;
+  static constexpr int64_t factor_bytes = has_groups ? groups_in_32 * pair * block_columns : 0;
+  static constexpr int64_t block_bytes = factor_bytes + code_bytes;
+  static constexpr int64_t unit_bytes = scale_bytes + unit / block_k * block_bytes;
+
+  // Where in a unit they stand.
+  static constexpr int64_t codes_at(int64_t block) {
+    return scale_bytes + block * block_bytes + factor_bytes;
+  }
+  static constexpr int64_t factors_at(int64_t group) {
+    return scale_bytes + group / groups_in_32 * block_bytes + group % groups_in_32 * pair * block_columns;
+  }
 };
 
 // Rows of x rounded to int8, every 32 numbers with a scale of their own. strides: from row to row.

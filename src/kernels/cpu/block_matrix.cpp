@@ -71,13 +71,12 @@ void place_codes(const uint8_t* levels, int64_t column, std::byte* codes) {
 template <class Layout>
 void place(const BlockLevels& block, int64_t column, std::byte* unit) {
   for (int64_t i = 0; i < Layout::unit; i += block_k)
-    place_codes<Layout::bits>(block.levels + i, column,
-                              unit + Layout::unit_scales + i / block_k * Layout::code_bytes);
+    place_codes<Layout::bits>(block.levels + i, column, unit + Layout::codes_at(i / block_k));
   std::memcpy(unit + column * 2, &block.scale, 2);
   if constexpr (Layout::has_offset) std::memcpy(unit + (block_columns + column) * 2, &block.offset, 2);
   if constexpr (Layout::has_groups)
     for (int64_t g = 0; g < Layout::groups; ++g) {
-      std::byte* at = unit + Layout::group_scales_at + g * Layout::pair * block_columns + column;
+      std::byte* at = unit + Layout::factors_at(g) + column;
       at[0] = static_cast<std::byte>(block.scales[g]);
       if constexpr (Layout::has_offset) at[block_columns] = static_cast<std::byte>(block.offsets[g]);
     }
