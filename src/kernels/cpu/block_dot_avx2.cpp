@@ -18,21 +18,24 @@ AVIARY_AVX2 inline __m256i load(const std::byte* at) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
 }
 
-// The codes of 32 rows of B in eight columns, as bytes.
-template <int bits>
-AVIARY_AVX2 inline void unpack(const std::byte* at, int half, __m256i (&codes)[block_steps]) {
-  if constexpr (bits == 8) {
-    for (int s = 0; s < block_steps; ++s) codes[s] = load(at + s * 64 + half * 32);
+constexpr int64_t lanes = 8;
+constexpr int vectors = 4;  // of a panel
+
+// The codes of 32 rows of B in the columns of a vector, as bytes.
+template <class Layout>
+AVIARY_AVX2 inline void unpack(const std::byte* at, int v, __m256i (&codes)[block_steps]) {
+  if constexpr (Layout::bits == 8) {
+    for (int s = 0; s < block_steps; ++s) codes[s] = load(at + s * step_bytes + v * 32);
     return;
   }
   const __m256i low = _mm256_set1_epi8(15);
   HWY_UNROLL(4)
-  for (int i = 0; i < 4; ++i) {
-    const __m256i both = load(at + i * 64 + half * 32);
-    codes[2 * i] = _mm256_and_si256(both, low);
-    codes[2 * i + 1] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
+  for (int s = 0; s < block_steps; s += 2) {
+    const __m256i both = load(at + Layout::step_at(s) + v * 32);
+    codes[s] = _mm256_and_si256(both, low);
+    codes[s + 1] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
   }
-  if constexpr (bits == 5) {
+  if constexpr (Layout::bits == 5) {
     // Byte j of the vector asks for bit j % 8 of byte j / 8 of the mask.
     const __m256i spread = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2,
                                             2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
@@ -41,23 +44,21 @@ AVIARY_AVX2 inline void unpack(const std::byte* at, int half, __m256i (&codes)[b
     HWY_UNROLL(8)
     for (int s = 0; s < block_steps; ++s) {
       int32_t mask;
-      __builtin_memcpy(&mask, at + 256 + s * 8 + half * 4, 4);
+      __builtin_memcpy(&mask, at + Layout::high_at(s) + (s % 4 * vectors + v) * 4, 4);
       const __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(mask), spread);
       const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit);
       codes[s] = _mm256_or_si256(codes[s], _mm256_and_si256(set, sixteen));
     }
   }
-  if constexpr (bits == 6) {
+  if constexpr (Layout::bits == 6) {
     const __m256i high = _mm256_set1_epi8(48);
     HWY_UNROLL(2)
-    for (int v = 0; v < 2; ++v) {
-      const __m256i four = load(at + 256 + v * 64 + half * 32);
-      codes[4 * v] = _mm256_or_si256(codes[4 * v], _mm256_and_si256(_mm256_slli_epi16(four, 4), high));
-      codes[4 * v + 1] =
-          _mm256_or_si256(codes[4 * v + 1], _mm256_and_si256(_mm256_slli_epi16(four, 2), high));
-      codes[4 * v + 2] = _mm256_or_si256(codes[4 * v + 2], _mm256_and_si256(four, high));
-      codes[4 * v + 3] =
-          _mm256_or_si256(codes[4 * v + 3], _mm256_and_si256(_mm256_srli_epi16(four, 2), high));
+    for (int s = 0; s < block_steps; s += 4) {
+      const __m256i four = load(at + Layout::high_at(s) + v * 32);
+      codes[s] = _mm256_or_si256(codes[s], _mm256_and_si256(_mm256_slli_epi16(four, 4), high));
+      codes[s + 1] = _mm256_or_si256(codes[s + 1], _mm256_and_si256(_mm256_slli_epi16(four, 2), high));
+      codes[s + 2] = _mm256_or_si256(codes[s + 2], _mm256_and_si256(four, high));
+      codes[s + 3] = _mm256_or_si256(codes[s + 3], _mm256_and_si256(_mm256_srli_epi16(four, 2), high));
     }
   }
 }
@@ -70,17 +71,17 @@ AVIARY_AVX2 inline __m128i eight_bytes(const std::byte* at) {
 }
 
 template <class Layout>
-AVIARY_AVX2 inline __m256 scale_of(const std::byte* unit, int64_t group, int half) {
-  const __m256 scale = halves(unit + half * 16);
+AVIARY_AVX2 inline __m256 scale_of(const std::byte* unit, int64_t group, int v) {
+  const __m256 scale = halves(unit + v * 2 * lanes);
   if constexpr (!Layout::has_groups) return scale;
-  const std::byte* at = unit + Layout::factors_at(group) + half * 8;
+  const std::byte* at = unit + Layout::factors_at(group) + v * lanes;
   return _mm256_mul_ps(scale, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight_bytes(at))));
 }
 template <class Layout>
-AVIARY_AVX2 inline __m256 offset_of(const std::byte* unit, int64_t group, int half) {
-  const __m256 offset = halves(unit + 2 * block_columns + half * 16);
+AVIARY_AVX2 inline __m256 offset_of(const std::byte* unit, int64_t group, int v) {
+  const __m256 offset = halves(unit + 2 * block_columns + v * 2 * lanes);
   if constexpr (!Layout::has_groups) return offset;
-  const std::byte* at = unit + Layout::factors_at(group) + block_columns + half * 8;
+  const std::byte* at = unit + Layout::factors_at(group) + block_columns + v * lanes;
   return _mm256_mul_ps(offset, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(eight_bytes(at))));
 }
 
@@ -117,41 +118,45 @@ AVIARY_AVX2 inline __m256i dot(const __m256i* codes, const int8_t* x, int32_t st
   }
 }
 
-template <class Layout, int rows>
+template <class Layout, int64_t rows>
 AVIARY_AVX2_ENTRY void tile(const RoundedRows& x, const std::byte* panel, int64_t units, float* y,
-                            int64_t y_stride, bool accumulate) {
-  constexpr int64_t blocks = Layout::unit / block_k;
-  constexpr int steps = static_cast<int>(block_steps / Layout::groups_in_32);
-  for (int half = 0; half < 2; ++half) {
-    __m256 sum[rows];
+                            int64_t y_stride, bool accumulate, const std::byte* ahead, int64_t ahead_lines) {
+  constexpr int64_t blocks = Layout::unit / block_k, groups = Layout::groups_in_32;
+  constexpr int steps = static_cast<int>(block_steps / groups);
+  __m256 sum[vectors][rows];
+  for (int v = 0; v < vectors; ++v)
     for (int r = 0; r < rows; ++r)
-      sum[r] = accumulate ? _mm256_loadu_ps(y + r * y_stride + half * 8) : _mm256_setzero_ps();
-    for (int64_t u = 0; u < units; ++u)
-      for (int64_t b = 0; b < blocks; ++b) {
-        const std::byte* unit = panel + u * Layout::unit_bytes;
-        const int64_t block = u * blocks + b;
+      sum[v][r] = accumulate ? _mm256_loadu_ps(y + r * y_stride + v * lanes) : _mm256_setzero_ps();
+  int64_t block = 0;
+  for (int64_t u = 0; u < units; ++u, panel += Layout::unit_bytes)
+    for (int64_t b = 0; b < blocks; ++b, ++block) {
+      if constexpr (rows > 1)
+        for (int64_t i = 0; i < ahead_lines; ++i, ahead += 64)
+          _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T1);
+      for (int v = 0; v < vectors; ++v) {
         __m256i bytes_of[block_steps];
-        unpack<Layout::bits>(unit + Layout::codes_at(b), half, bytes_of);
+        unpack<Layout>(panel + Layout::codes_at(b), v, bytes_of);
         HWY_UNROLL(2)
-        for (int64_t g = 0; g < Layout::groups_in_32; ++g) {
-          const __m256 scale = scale_of<Layout>(unit, b * Layout::groups_in_32 + g, half);
-          const int64_t group = block * Layout::groups_in_32 + g;
+        for (int64_t g = 0; g < groups; ++g) {
+          const __m256 scale = scale_of<Layout>(panel, b * groups + g, v);
           for (int r = 0; r < rows; ++r) {
             const __m256i whole = dot<Layout::bits, steps>(
                 bytes_of + g * steps, x.codes + r * x.k + block * block_k + g * steps * 4,
-                x.starts[r * (x.k / x.group) + group]);
+                x.starts[r * (x.k / x.group) + block * groups + g]);
             const __m256 step = _mm256_mul_ps(scale, _mm256_set1_ps(x.scales[r * (x.k / block_k) + block]));
-            sum[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole), step, sum[r]);
+            sum[v][r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole), step, sum[v][r]);
           }
         }
         if constexpr (Layout::has_offset) {
-          const __m256 offset = offset_of<Layout>(unit, b, half);
+          const __m256 offset = offset_of<Layout>(panel, b, v);
           for (int r = 0; r < rows; ++r)
-            sum[r] = _mm256_fmadd_ps(offset, _mm256_set1_ps(x.sums[r * (x.k / block_k) + block]), sum[r]);
+            sum[v][r] =
+                _mm256_fmadd_ps(offset, _mm256_set1_ps(x.sums[r * (x.k / block_k) + block]), sum[v][r]);
         }
       }
-    for (int r = 0; r < rows; ++r) _mm256_storeu_ps(y + r * y_stride + half * 8, sum[r]);
-  }
+    }
+  for (int v = 0; v < vectors; ++v)
+    for (int r = 0; r < rows; ++r) _mm256_storeu_ps(y + r * y_stride + v * lanes, sum[v][r]);
 }
 
 }  // namespace
@@ -159,8 +164,8 @@ AVIARY_AVX2_ENTRY void tile(const RoundedRows& x, const std::byte* panel, int64_
 const BlockKernels* block_kernels_avx2(Dtype type) {
   if (!has_avx2()) return nullptr;
   return with_layout(type, []<class Layout>(Layout) {
-    static constexpr BlockKernels kernels{
-        {tile<Layout, 12>, tile<Layout, 8>, tile<Layout, 4>, tile<Layout, 2>, tile<Layout, 1>}};
+    static constexpr BlockKernels kernels =
+        make_block_kernels<12>([]<int64_t rows>() { return tile<Layout, rows>; });
     return &kernels;
   });
 }

@@ -6,30 +6,24 @@
 namespace aviary::kernels {
 namespace {
 
-constexpr int64_t step_bytes = 64;  // [16 columns, 4 rows]
-
-// The codes of 32 rows of B, as bytes [8 steps, 16 columns, 4 rows].
-template <int bits>
+// The codes of 32 rows of B, as bytes [8 steps, 32 columns, 4 rows].
+template <class Layout>
 void unpack(const std::byte* from, uint8_t* codes) {
   const auto* at = reinterpret_cast<const uint8_t*>(from);
-  if constexpr (bits == 8) {
+  if constexpr (Layout::bits == 8) {
     std::memcpy(codes, at, block_steps * step_bytes);
     return;
   }
-  for (int64_t i = 0; i < 4; ++i)
+  for (int64_t s = 0; s < block_steps; ++s, codes += step_bytes) {
+    const uint8_t *both = at + Layout::step_at(s), *high = at + Layout::high_at(s);
+    const int64_t i = s % 4;
     for (int64_t j = 0; j < step_bytes; ++j) {
-      codes[2 * i * step_bytes + j] = at[i * step_bytes + j] & 15;
-      codes[(2 * i + 1) * step_bytes + j] = at[i * step_bytes + j] >> 4;
+      int code = both[j] >> (s % 2 * 4) & 15;
+      if constexpr (Layout::bits == 5) code |= (high[(i * step_bytes + j) / 8] >> (j % 8) & 1) << 4;
+      if constexpr (Layout::bits == 6) code |= (high[j] >> (i * 2) & 3) << 4;
+      codes[j] = static_cast<uint8_t>(code);
     }
-  at += 4 * step_bytes;
-  for (int64_t s = 0; s < block_steps; ++s)
-    for (int64_t j = 0; j < step_bytes; ++j) {
-      if constexpr (bits == 5)
-        codes[s * step_bytes + j] |= static_cast<uint8_t>((at[s * 8 + j / 8] >> (j % 8) & 1) << 4);
-      if constexpr (bits == 6)
-        codes[s * step_bytes + j] |=
-            static_cast<uint8_t>((at[s / 4 * step_bytes + j] >> (s % 4 * 2) & 3) << 4);
-    }
+  }
 }
 
 float half_at(const std::byte* at, int64_t i) {
@@ -72,16 +66,16 @@ void add_block(const uint8_t* codes, const std::byte* unit, int64_t block_in_uni
     for (int64_t c = 0; c < block_columns; ++c) y[c] += offset_of<Layout>(unit, block_in_unit, c) * x.sums[0];
 }
 
-template <class Layout, int rows>
+template <class Layout, int64_t rows>
 void tile(const RoundedRows& x, const std::byte* panel, int64_t units, float* y, int64_t y_stride,
-          bool accumulate) {
+          bool accumulate, const std::byte*, int64_t) {
   constexpr int64_t blocks = Layout::unit / block_k;
   float sum[rows][block_columns] = {};
   for (int r = 0; accumulate && r < rows; ++r) std::memcpy(sum[r], y + r * y_stride, sizeof(sum[r]));
   uint8_t bytes_of[block_steps * step_bytes];
   for (int64_t block = 0; block < units * blocks; ++block) {
     const std::byte* unit = panel + block / blocks * Layout::unit_bytes;
-    unpack<Layout::bits>(unit + Layout::codes_at(block % blocks), bytes_of);
+    unpack<Layout>(unit + Layout::codes_at(block % blocks), bytes_of);
     for (int r = 0; r < rows; ++r)
       add_block<Layout>(bytes_of, unit, block % blocks, x.from(r, block * block_k), sum[r]);
   }
@@ -92,8 +86,8 @@ void tile(const RoundedRows& x, const std::byte* panel, int64_t units, float* y,
 
 const BlockKernels* block_kernels_plain(Dtype type) {
   return with_layout(type, []<class Layout>(Layout) {
-    static constexpr BlockKernels kernels{
-        {tile<Layout, 12>, tile<Layout, 8>, tile<Layout, 4>, tile<Layout, 2>, tile<Layout, 1>}};
+    static constexpr BlockKernels kernels =
+        make_block_kernels<12>([]<int64_t rows>() { return tile<Layout, rows>; });
     return &kernels;
   });
 }

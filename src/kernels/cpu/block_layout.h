@@ -1,27 +1,31 @@
 // How a matrix of blocks of few bits lies in memory for products.
 //
-// B [K, N] in panels of 16 columns, one behind the other. K is cut into units: the blocks of the file's
+// B [K, N] in panels of 32 columns, one behind the other. K is cut into units: the blocks of the file's
 // format, 32 or 256 long. A unit is what follows, so that a product reads memory from one end to the other,
 // never a line out of turn: over a gap of some lines the foresight of the hardware begins anew (measured: a
 // third of the speed).
-//   scales   per unit f16 [16], in formats with an offset two f16 [16]
+//   scales   per unit f16 [32], in formats with an offset two f16 [32]
 // and for every 32 rows of B
-//   factors  in formats with groups: per group int8 [16] and, with an offset, uint8 [16]
-//   codes    8 steps of 4 rows, a step being [16 columns, 4 rows] bytes, of `bits` bits each:
-//     8 bits   the steps themselves, 512 bytes
-//     4 bits   4 vectors of 64 bytes: step 2 i in the low halves of vector i, step 2 i + 1 in the high halves
-//     5 bits   as 4, then 8 masks of 64 bits: bit j of mask i is the fifth bit of byte j of step i
-//     6 bits   as 4, then two vectors: bits 2 j and 2 j + 1 of vector v are the high bits of step 4 v + j
+//   factors  in formats with groups: per group int8 [32] and, with an offset, uint8 [32]
+//   codes    8 steps of 4 rows, a step being [32 columns, 4 rows] bytes, of `bits` bits each:
+//     8 bits   the steps themselves
+//     4 bits   for every two steps 128 bytes: the first in their low halves, the second in their high halves
+//     5 bits   for every four steps their fifth bits, 4 masks of 128 bits, then as 4 bits
+//     6 bits   for every four steps their high bits, those of step j in bits 2 j and 2 j + 1 of 128 bytes,
+//              then as 4 bits
 // What a code means is told by form_of() (tensor/blocks.h).
 #pragma once
+
+#include <utility>
 
 #include "tensor/blocks.h"
 
 namespace aviary::kernels {
 
-inline constexpr int64_t block_columns = 16;  // of a panel
+inline constexpr int64_t block_columns = 32;  // of a panel
 inline constexpr int64_t block_k = 32;        // rows of B whose activations share a scale
 inline constexpr int64_t block_steps = 8;     // of 4 rows
+inline constexpr int64_t step_bytes = 4 * block_columns;
 
 template <Dtype type_>
 struct BlockLayout {
@@ -33,13 +37,17 @@ struct BlockLayout {
   static constexpr bool has_groups = unit > block_k;
   static constexpr int64_t groups = unit / form.group;  // in a unit
   static constexpr int64_t groups_in_32 = block_k / form.group;
-  static constexpr int64_t code_bytes = block_steps * 8 * bits;  // per 32 rows
+  static constexpr int64_t code_bytes = block_steps * step_bytes * bits / 8;          // per 32 rows
+  static constexpr int64_t high_bytes = bits == 8 ? 0 : step_bytes * (bits - 4) / 2;  // per four steps
   static constexpr int64_t pair = has_offset ? 2 : 1;
   static constexpr int64_t scale_bytes = pair * 2 * block_columns;
   static constexpr int64_t factor_bytes = has_groups ? groups_in_32 * pair * block_columns : 0;
   static constexpr int64_t block_bytes = factor_bytes + code_bytes;
   static constexpr int64_t unit_bytes = scale_bytes + unit / block_k * block_bytes;
 
+  // Where in the codes of 32 rows the halves of step i are, and the high bits of its four steps.
+  static constexpr int64_t step_at(int64_t i) { return (i / 4 + 1) * high_bytes + i / 2 * step_bytes; }
+  static constexpr int64_t high_at(int64_t i) { return i / 4 * (high_bytes + 2 * step_bytes); }
   // Where in a unit they stand.
   static constexpr int64_t codes_at(int64_t block) {
     return scale_bytes + block * block_bytes + factor_bytes;
@@ -67,16 +75,24 @@ struct RoundedRows {
   }
 };
 
-// y [rows, 16] = or += x B for some columns and `units` units.
+// y [rows, 32] = or += x B for the columns of a panel and `units` units. `ahead`: what is wanted next of B,
+// to be fetched meanwhile, `ahead_lines` lines for every 32 rows of B; one row waits for memory anyway.
 using BlockTile = void (*)(const RoundedRows& x, const std::byte* panel, int64_t units, float* y,
-                           int64_t y_stride, bool accumulate);
-
-// Tiles of so many rows exist; more rows are cut into these.
-inline constexpr int64_t block_tile_rows[] = {12, 8, 4, 2, 1};
-inline constexpr int block_tile_count = 5;
+                           int64_t y_stride, bool accumulate, const std::byte* ahead, int64_t ahead_lines);
+inline constexpr int64_t most_block_rows = 12;
 struct BlockKernels {
-  BlockTile tiles[block_tile_count];
+  int64_t tile_rows;                 // of the tallest tile
+  BlockTile tiles[most_block_rows];  // [rows - 1]
 };
+
+// tile_of<rows>() is a tile of so many rows.
+template <int64_t tile_rows, class TileOf>
+constexpr BlockKernels make_block_kernels(TileOf tile_of) {
+  return [&]<int64_t... before>(std::integer_sequence<int64_t, before...>) {
+    return BlockKernels{tile_rows, {tile_of.template operator()<before + 1>()...}};
+  }
+  (std::make_integer_sequence<int64_t, tile_rows>());
+}
 
 // The kernels of one format; null where the CPU lacks the instructions or set_isa() forbids them.
 const BlockKernels* block_kernels_vnni(Dtype type);

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "kernels/cpu/block_layout.h"
+#include "kernels/cpu/matmul_blocks.h"
 #include "kernels/cpu/packed_matrix.h"
 #include "kernels/cpu/round_rows.h"
 #include "kernels/cpu/scratch.h"
@@ -15,8 +16,10 @@
 namespace aviary::kernels {
 namespace {
 
-// Rows and rows of B that are worked on at a time: their rounded x stays in the second-level cache.
-constexpr int64_t rows_at_a_time = 120, k_at_a_time = 2048;
+// Rows of B that several tiles read one after the other: they stay in the first-level cache.
+constexpr int64_t k_at_a_time = 1024;
+// Bytes of rounded x that are worked on at a time: they stay in the second-level cache.
+constexpr int64_t x_at_a_time = 1 << 18;
 
 struct Sizes {
   int64_t unit, unit_bytes, group;
@@ -41,37 +44,33 @@ uint32_t load4(const uint8_t* from) {
   return four;
 }
 void store4(uint32_t four, std::byte* to) { std::memcpy(to, &four, 4); }
+void or4(uint32_t four, std::byte* to) { store4(load4(reinterpret_cast<const uint8_t*>(to)) | four, to); }
 
 // The codes of one column in 32 rows: levels [32], the four of a step together.
-template <int bits>
+template <class Layout>
 void place_codes(const uint8_t* levels, int64_t column, std::byte* codes) {
-  std::byte* own = codes + column * 4;
-  if constexpr (bits == 8) {
-    for (int64_t step = 0; step < block_steps; ++step) store4(load4(levels + step * 4), own + step * 64);
-    return;
-  }
-  constexpr uint32_t low = 0x0f0f0f0f;
-  for (int64_t i = 0; i < 4; ++i)
-    store4((load4(levels + i * 8) & low) | (load4(levels + i * 8 + 4) & low) << 4, own + i * 64);
-  if constexpr (bits == 5)
-    for (int64_t step = 0; step < block_steps; ++step) {
-      const uint32_t fifth = load4(levels + step * 4) >> 4 & 0x01010101;
+  for (int64_t s = 0; s < block_steps; ++s) {
+    const uint32_t level = load4(levels + s * 4);
+    if constexpr (Layout::bits == 8) {
+      store4(level, codes + s * step_bytes + column * 4);
+      continue;
+    }
+    std::byte *both = codes + Layout::step_at(s) + column * 4, *high = codes + Layout::high_at(s);
+    or4((level & 0x0f0f0f0f) << (s % 2 * 4), both);
+    if constexpr (Layout::bits == 5) {
+      const uint32_t fifth = level >> 4 & 0x01010101;
       const uint32_t nibble = fifth * 0x10204080u >> 28;  // the four bits, that of the first byte lowest
-      codes[256 + step * 8 + column / 2] |= static_cast<std::byte>(nibble << (column % 2 * 4));
+      high[(s % 4 * block_columns + column) / 2] |= static_cast<std::byte>(nibble << (column % 2 * 4));
     }
-  if constexpr (bits == 6)
-    for (int64_t v = 0; v < 2; ++v) {
-      uint32_t high = 0;
-      for (int64_t j = 0; j < 4; ++j) high |= (load4(levels + (v * 4 + j) * 4) >> 4 & 0x03030303) << (2 * j);
-      store4(high, own + 256 + v * 64);
-    }
+    if constexpr (Layout::bits == 6) or4((level >> 4 & 0x03030303) << (s % 4 * 2), high + column * 4);
+  }
 }
 
 // Puts the levels of a block at `column` of a unit.
 template <class Layout>
 void place(const BlockLevels& block, int64_t column, std::byte* unit) {
   for (int64_t i = 0; i < Layout::unit; i += block_k)
-    place_codes<Layout::bits>(block.levels + i, column, unit + Layout::codes_at(i / block_k));
+    place_codes<Layout>(block.levels + i, column, unit + Layout::codes_at(i / block_k));
   std::memcpy(unit + column * 2, &block.scale, 2);
   if constexpr (Layout::has_offset) std::memcpy(unit + (block_columns + column) * 2, &block.offset, 2);
   if constexpr (Layout::has_groups)
@@ -139,7 +138,7 @@ class BlockMatrix final : public PackedMatrix::Implementation {
       for (int64_t r = first; r < last; ++r) round(x + r * x_stride, rounded.row(r));
     });
     parallel_for(panels_, 1 + (1 << 13) / panel_bytes_, [&](int64_t first, int64_t last) {
-      multiply_panels(rounded.rows(), m, first, last, y, y_stride, accumulate);
+      multiply_panels(rounded.rows(), m, first, last, {y, y_stride, accumulate});
     });
   }
 
@@ -148,7 +147,7 @@ class BlockMatrix final : public PackedMatrix::Implementation {
     static thread_local AlignedScratch scratch;
     const RoundingMemory rounded(scratch, 1, k(), sizes_.group);
     round(x, rounded.row(0));
-    multiply_panels(rounded.rows(), 1, first, last, y, 0, accumulate);
+    multiply_panels(rounded.rows(), 1, first, last, {y, 0, accumulate});
   }
 
   int64_t panels() const override { return panels_; }
@@ -168,7 +167,7 @@ class BlockMatrix final : public PackedMatrix::Implementation {
   void pack_panel(int64_t panel, const std::byte* rows) {
     constexpr int64_t block_bytes = block_of(Layout::type).bytes;
     const int64_t first = panel * block_columns, columns = std::min(block_columns, n() - first);
-    if (Layout::bits == 5) std::memset(panel_at(panel), 0, static_cast<size_t>(panel_bytes_));
+    if (Layout::bits < 8) std::memset(panel_at(panel), 0, static_cast<size_t>(panel_bytes_));
     BlockLevels block;
     for (int64_t u = 0; u < units_; ++u)
       for (int64_t c = 0; c < columns; ++c) {
@@ -177,38 +176,55 @@ class BlockMatrix final : public PackedMatrix::Implementation {
       }
   }
 
-  void multiply_panels(const RoundedRows& x, int64_t m, int64_t first, int64_t last, float* y,
-                       int64_t y_stride, bool accumulate) const {
-    const int64_t units_at_a_time = m == 1 ? units_ : k_at_a_time / sizes_.unit;
-    for (int64_t u = 0; u < units_; u += units_at_a_time) {
-      const int64_t units = std::min(units_at_a_time, units_ - u);
-      for (int64_t r = 0; r < m; r += rows_at_a_time)
-        for (int64_t p = first; p < last; ++p)
-          multiply_tiles(x.from(r, u * sizes_.unit), std::min(rows_at_a_time, m - r), p, u, units,
-                         y + r * y_stride + p * block_columns, y_stride, accumulate || u > 0);
+  struct Output {
+    float* y;
+    int64_t stride;
+    bool accumulate;
+  };
+
+  // Panels [first, last), in the order in which they lie in memory.
+  void multiply_panels(const RoundedRows& x, int64_t m, int64_t first, int64_t last,
+                       const Output& out) const {
+    const int64_t most_rows = std::max(kernels_.tile_rows, x_at_a_time / k()),
+                  chunks = (m - 1) / most_rows + 1;
+    const int64_t most_units = m <= kernels_.tile_rows ? units_ : k_at_a_time / sizes_.unit;
+    for (int64_t c = 0; c < chunks; ++c) {
+      const int64_t r = part_begin(m, kernels_.tile_rows, chunks, c),
+                    end = part_begin(m, kernels_.tile_rows, chunks, c + 1);
+      for (int64_t p = first; p < last; ++p)
+        for (int64_t u = 0; u < units_; u += most_units)
+          multiply_part(x.from(r, u * sizes_.unit), end - r, p, u, std::min(most_units, units_ - u),
+                        {out.y + r * out.stride, out.stride, out.accumulate || u > 0});
     }
   }
 
-  void multiply_tiles(const RoundedRows& x, int64_t rows, int64_t panel, int64_t u, int64_t units, float* y,
-                      int64_t y_stride, bool accumulate) const {
-    const std::byte* part = panel_at(panel) + u * sizes_.unit_bytes;
-    const int64_t columns = std::min(block_columns, n() - panel * block_columns);
-    int64_t r = 0;
-    for (int t = 0; t < block_tile_count; ++t)
-      for (const int64_t height = block_tile_rows[t]; r + height <= rows; r += height) {
-        const RoundedRows from = x.from(r, 0);
-        float* to = y + r * y_stride;
-        if (columns == block_columns) {
-          kernels_.tiles[t](from, part, units, to, y_stride, accumulate);
-          continue;
-        }
-        float edge[block_tile_rows[0] * block_columns] = {};
-        for (int64_t i = 0; accumulate && i < height; ++i)
-          std::copy_n(to + i * y_stride, columns, edge + i * block_columns);
-        kernels_.tiles[t](from, part, units, edge, block_columns, accumulate);
-        for (int64_t i = 0; i < height; ++i)
-          std::copy_n(edge + i * block_columns, columns, to + i * y_stride);
-      }
+  // Some units of a panel, in tiles of equal heights. What follows them is fetched by all tiles together.
+  void multiply_part(const RoundedRows& x, int64_t rows, int64_t panel, int64_t first_unit, int64_t units,
+                     const Output& out) const {
+    const int64_t tiles = (rows + kernels_.tile_rows - 1) / kernels_.tile_rows;
+    const std::byte* b = panel_at(panel) + first_unit * sizes_.unit_bytes;
+    const int64_t bytes = units * sizes_.unit_bytes, blocks = units * sizes_.unit / block_k,
+                  ahead_lines = (bytes / tiles / blocks + line_bytes - 1) / line_bytes;
+    const std::byte* ahead = b + bytes;
+    for (int64_t t = 0; t < tiles; ++t, ahead += ahead_lines * blocks * line_bytes) {
+      const int64_t r = part_begin(rows, 1, tiles, t), end = part_begin(rows, 1, tiles, t + 1);
+      const bool wanted = ahead < b + 2 * bytes;
+      run_tile(x.from(r, 0), end - r, panel, b, units, {out.y + r * out.stride, out.stride, out.accumulate},
+               ahead, wanted ? ahead_lines : 0);
+    }
+  }
+
+  void run_tile(const RoundedRows& x, int64_t rows, int64_t panel, const std::byte* b, int64_t units,
+                const Output& out, const std::byte* ahead, int64_t ahead_lines) const {
+    const BlockTile tile = kernels_.tiles[rows - 1];
+    const int64_t first = panel * block_columns, columns = std::min(block_columns, n() - first);
+    float* y = out.y + first;
+    if (columns == block_columns) return tile(x, b, units, y, out.stride, out.accumulate, ahead, ahead_lines);
+    float edge[most_block_rows * block_columns] = {};
+    for (int64_t r = 0; out.accumulate && r < rows; ++r)
+      std::copy_n(y + r * out.stride, columns, edge + r * block_columns);
+    tile(x, b, units, edge, block_columns, out.accumulate, ahead, ahead_lines);
+    for (int64_t r = 0; r < rows; ++r) std::copy_n(edge + r * block_columns, columns, y + r * out.stride);
   }
 
   const Sizes sizes_;
