@@ -41,7 +41,8 @@ AVIARY_API int aviary_set_threads(int count);
 
 /* How to load; NULL stands for zeros everywhere. */
 typedef struct aviary_load_options {
-  int bf16; /* not 0: products of float32 matrices in bfloat16, where that is faster */
+  int bf16; /* not 0: products with float32 weights in bfloat16, where that is faster; 0: only in a model
+             most of whose weights have no more bits */
   const char*
       tokenizer; /* for files without one: "bytes" or the path of a vocabulary; NULL: the file's own */
 } aviary_load_options;

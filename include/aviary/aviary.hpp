@@ -30,13 +30,14 @@ inline namespace v0 {
 
 // What the factors of matrix products are rounded to. Sums, states and everything else are float32 always.
 enum class Precision : uint8_t {
+  automatic,  // bf16 where the CPU multiplies it and most weights of the file have no more bits, else f32
   f32,
   bf16,     // runs everywhere, and is faster where the CPU has bf16 dot products
   fastest,  // bf16 where that is faster, else f32
 };
 
 struct LoadOptions {
-  Precision precision = Precision::f32;
+  Precision precision = Precision::automatic;  // of products with float32 weights
   // For files that carry no tokenizer: "bytes", or the path of a World vocabulary, a tokenizer.json
   // (byte-level BPE) or a vocab.json of characters. Empty: the file's own; without one, bytes when the
   // vocabulary has 256 tokens, else none.

@@ -42,7 +42,8 @@ uint64_t kind_of(const inside::Network& network) {
   return hash;
 }
 
-kernels::Precision chosen(Precision precision) {
+kernels::Precision chosen(Precision precision, const inside::Network& network) {
+  if (precision == Precision::automatic) return usual_precision(network);
   if (precision == Precision::fastest) return kernels::fastest_precision();
   return precision == Precision::bf16 ? kernels::Precision::bf16 : kernels::Precision::f32;
 }
@@ -140,10 +141,10 @@ std::vector<std::byte> State::to_bytes() const {
 // ---- Model
 
 struct Model::Implementation {
-  Implementation(Checkpoint checkpoint, TokenizerPtr its_tokenizer, kernels::Precision precision)
+  Implementation(Checkpoint checkpoint, TokenizerPtr its_tokenizer, Precision precision)
       : network(std::move(checkpoint.model)),
         tokenizer(std::move(its_tokenizer)),
-        runner(*network, precision),
+        runner(*network, chosen(precision, *network)),
         kind(kind_of(*network)) {
     const ModelConfig& config = network->config();
     info = {.version = config.version,
@@ -152,7 +153,7 @@ struct Model::Implementation {
             .vocab_size = config.vocab_size,
             .context = config.ctx_len,
             .parameters = network->parameters().count(),
-            .precision = precision == kernels::Precision::bf16 ? Precision::bf16 : Precision::f32};
+            .precision = runner.precision() == kernels::Precision::bf16 ? Precision::bf16 : Precision::f32};
   }
 
   const Tokenizer& require_tokenizer(const char* function) const {
@@ -191,8 +192,8 @@ Model::~Model() = default;
 Model Model::load(const std::filesystem::path& path, const LoadOptions& options) {
   Checkpoint checkpoint = open_checkpoint(file_of(path));
   TokenizerPtr tokenizer = choose_tokenizer(options.tokenizer, checkpoint);
-  return Model(std::make_unique<Implementation>(std::move(checkpoint), std::move(tokenizer),
-                                                chosen(options.precision)));
+  return Model(
+      std::make_unique<Implementation>(std::move(checkpoint), std::move(tokenizer), options.precision));
 }
 
 const ModelInfo& Model::info() const { return implementation_->info; }

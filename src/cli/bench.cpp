@@ -235,7 +235,7 @@ int bench(const Flags& flags) {
   for (const int64_t batch : flags.request.batches)
     require(batch >= 1 && batch <= 4096, "--batches: {} sequences at once, expected 1 to 4096", batch);
   Loaded loaded = load(flags);
-  Runner runner(loaded.model(), flags.model.chosen_precision());
+  Runner runner(loaded.model(), flags.model.chosen_precision(loaded.model()));
   InterruptGuard guard;
   if (flags.long_run > 0) return bench_long(flags, runner, guard);
   pack(loaded, runner);

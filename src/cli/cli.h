@@ -46,10 +46,11 @@ struct LoadedModel {
   TokenizerPtr tokenizer;  // null when unknown
 };
 struct ModelFlags {
-  std::string path, tokenizer, precision = "f32";
+  std::string path, tokenizer, precision;
   void add_to(CLI::App& command);
+  void add_precision_to(CLI::App& command);
   LoadedModel load() const;
-  kernels::Precision chosen_precision() const;
+  kernels::Precision chosen_precision(const Model& model) const;
 };
 // Throws Error when the model came without a tokenizer.
 const Tokenizer& require_tokenizer(const LoadedModel& loaded);

@@ -26,7 +26,7 @@ struct Flags {
 int evaluate_text(const Flags& flags) {
   LoadedModel loaded = flags.model.load();
   const Tokenizer& tokenizer = require_tokenizer(loaded);
-  Runner runner(*loaded.model, flags.model.chosen_precision());
+  Runner runner(*loaded.model, flags.model.chosen_precision(*loaded.model));
   const std::string text = read_file(flags.text, largest_text);
   require(!text.empty(), "{}: the file is empty", flags.text);
   const std::vector<int32_t> tokens = tokenizer.encode(text);
@@ -52,7 +52,6 @@ int evaluate_text(const Flags& flags) {
                                 {"perplexity", result.perplexity()},
                                 {"bits_per_byte", result.bits_per_byte()}};
     if (window > 0) json["window"] = window;
-    if (window > 0) json["window"] = window;
     fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   } else {
     fmt::print("{}\n{} bytes, {} tokens predicted, {}\n", flags.text, with_commas(result.bytes),
@@ -73,9 +72,7 @@ Action add_evaluate(CLI::App& command) {
   command.add_option("text", flags->text, "The text to predict")->required();
   command.add_option("--tokenizer", flags->model.tokenizer,
                      "For files without one: bytes, or a vocabulary file");
-  command.add_option("--precision", flags->model.precision, "Of matrix products: f32 or bf16")
-      ->check(CLI::IsMember({"f32", "bf16"}))
-      ->capture_default_str();
+  flags->model.add_precision_to(command);
   command.add_flag("--json", flags->json, "Print JSON");
   return [flags] { return evaluate_text(*flags); };
 }

@@ -49,9 +49,16 @@ void ModelFlags::add_to(CLI::App& command) {
   command.add_option("--tokenizer", tokenizer,
                      "For files without one: bytes, or a file (World vocabulary, tokenizer.json, vocab.json, "
                      "another model)");
-  command.add_option("--precision", precision, "Of matrix products: f32 or bf16")
-      ->check(CLI::IsMember({"f32", "bf16"}))
-      ->capture_default_str();
+  add_precision_to(command);
+}
+
+void ModelFlags::add_precision_to(CLI::App& command) {
+  command
+      .add_option(
+          "--precision", precision,
+          "Of products with float32 weights: f32 or bf16 (default: bf16 where most weights of the file "
+          "have no more bits and this CPU multiplies bf16, else f32)")
+      ->check(CLI::IsMember({"f32", "bf16"}));
 }
 
 LoadedModel ModelFlags::load() const {
@@ -66,7 +73,8 @@ LoadedModel ModelFlags::load() const {
   return loaded;
 }
 
-kernels::Precision ModelFlags::chosen_precision() const {
+kernels::Precision ModelFlags::chosen_precision(const Model& model) const {
+  if (precision.empty()) return usual_precision(model);
   if (precision == "bf16" && kernels::fastest_precision() != kernels::Precision::bf16)
     fmt::print(stderr, "[--precision bf16: {}]\n", kernels::products_of(Dtype::bf16));
   return parse_precision(precision);

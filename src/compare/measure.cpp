@@ -41,7 +41,7 @@ std::optional<Measures> measure_member(const std::filesystem::path& run, const T
     measures.windows = loss.windows;
     measures.loss_by_position = std::move(loss.nats);
   }
-  Runner runner(*checkpoint.model);  // in float32, as `aviary generate` does
+  Runner runner(*checkpoint.model);  // as `aviary generate` runs float32 weights
   const int64_t limit = checkpoint.model->context_limit();
   const int64_t timed = limit > 0 ? std::clamp<int64_t>(limit / 4, 1, timed_tokens) : timed_tokens;
   for (int64_t context : timed_contexts) {

@@ -35,7 +35,7 @@ class Measurement {
   Measurement(Runner& runner, const SpeedRequest& request)
       : runner_(runner),
         request_(request),
-        cost_(token_cost(runner.model())),
+        cost_(token_cost(runner.model(), runner.precision())),
         meter_(cost_.weight_bytes, threads()),
         tokens_(random_tokens(repeat_after + most_tokens(request), runner.model().config().vocab_size)) {}
 

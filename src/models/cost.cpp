@@ -15,13 +15,17 @@ std::string human_count(int64_t count) {
 
 }  // namespace
 
-TokenCost token_cost(Model& model) {
+TokenCost token_cost(Model& model, kernels::Precision precision) {
   TokenCost cost{.of_head = model.head().shape().count(), .context_limit = model.context_limit()};
   for (const Parameter& parameter : model.parameters()) {
     const ParameterSpec& spec = parameter.spec;
     const bool table = spec.name.find("emb.weight") != std::string::npos || spec.name == "e.weight";
-    if (!table) cost.weight_bytes += parameter.weight.bytes();
-    if (spec.shape.rank() == 2 && !table) cost.multiplications += spec.shape.count();
+    if (table) continue;
+    const bool matrix = spec.shape.rank() == 2,
+               rounded = matrix && parameter.weight.rest_type() == Dtype::f32;
+    if (matrix) cost.multiplications += spec.shape.count();
+    cost.weight_bytes +=
+        rounded ? bytes_of(kernels::type_of(precision), spec.shape.count()) : parameter.weight.bytes();
   }
   for (const StateSpec& spec : model.state_specs()) {
     const int64_t numbers = spec.shape.count();

@@ -10,13 +10,13 @@ namespace aviary {
 struct TokenCost {
   int64_t multiplications = 0;    // in products, whatever the length of the text
   int64_t of_head = 0;            // of them those of the output matrix, which a prompt needs but once
-  int64_t weight_bytes = 0;       // of all weights but the tables of embeddings, as they rest
+  int64_t weight_bytes = 0;       // of all weights but the tables of embeddings, as they are read
   int64_t per_earlier_token = 0;  // and for each token before it that is looked at
   int64_t state_bytes = 0;        // float32, of a text of no tokens
   int64_t state_growth = 0;       // bytes that each token adds
   int64_t context_limit = 0;      // 0: none
 };
-TokenCost token_cost(Model& model);
+TokenCost token_cost(Model& model, kernels::Precision precision = kernels::Precision::f32);
 
 // "a token costs 3.4 M multiplications, wherever it stands; the state has 151 KiB"
 std::string describe(const TokenCost& cost);

@@ -31,5 +31,12 @@ TEST(TokenCost, GrowsWithWhatIsLookedBackAt) {
       << describe(cost);
 }
 
+TEST(TokenCost, Float32MatricesAreReadInThePrecisionOfTheirProducts) {
+  const std::unique_ptr<Model> model =
+      create_model({.version = "rwkv4", .n_layer = 2, .n_embd = 32, .vocab_size = 100});
+  const TokenCost f32 = token_cost(*model), bf16 = token_cost(*model, kernels::Precision::bf16);
+  EXPECT_EQ(f32.weight_bytes - bf16.weight_bytes, 2 * f32.multiplications);
+}
+
 }  // namespace
 }  // namespace aviary

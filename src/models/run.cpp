@@ -58,6 +58,17 @@ void find_wanted_rows(const Sequences& sequences, Runner::Rows rows, std::vector
 
 }  // namespace
 
+kernels::Precision usual_precision(const Model& model) {
+  int64_t all = 0, coarse = 0;
+  for (const Parameter& parameter : model.parameters()) {
+    const int64_t count = parameter.spec.shape.count();
+    const Dtype type = parameter.weight.rest_type();
+    all += count;
+    if (type == Dtype::bf16 || is_quantized(type)) coarse += count;
+  }
+  return 2 * coarse > all ? kernels::fastest_precision() : kernels::Precision::f32;
+}
+
 Output Runner::forward(Context& c, std::span<const int32_t> tokens, State& state) {
   const int64_t rows = c.sequences.rows(), sequences = c.sequences.count();
   require(static_cast<int64_t>(tokens.size()) == rows, "forward: {} tokens, but the sequences have {} rows",

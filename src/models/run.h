@@ -5,6 +5,10 @@
 
 namespace aviary {
 
+// How the float32 weights of a model are multiplied when nobody asks for a precision: in bf16 where this CPU
+// multiplies it and most numbers of the model rest in bf16 or fewer bits anyway, else in f32.
+kernels::Precision usual_precision(const Model& model);
+
 // A model and the memory to run it; not for two threads at once. Weights are repacked at the first run. A
 // model that can look at no more than context_limit() tokens reads the last so many again for every further
 // token, as its original does.

@@ -46,7 +46,7 @@ std::vector<int32_t> some_tokens() {
 
 // In pieces of so many tokens.
 std::vector<double> logits(Model& model, int64_t piece = rows, int64_t copies = 1) {
-  Runner runner(model);
+  Runner runner(model, usual_precision(model));
   State state = runner.new_state(copies);
   const std::vector<int32_t> tokens = some_tokens();
   std::vector<double> all;
@@ -121,6 +121,16 @@ TEST_P(AtRest, NeitherPiecesNorCompanyNorThreadsChangeABit) {
     set_threads(before == 1 ? 2 : 1);
     EXPECT_EQ(logits(*resting), whole) << name_of(type) << " with other threads";
     set_threads(before);
+  }
+}
+
+TEST(UsualPrecision, IsBfloat16BesideWeightsOfNoMoreBits) {
+  const kernels::Precision fastest = kernels::fastest_precision(), f32 = kernels::Precision::f32;
+  for (const auto& [type, expected] : {std::pair{Dtype::f32, f32}, std::pair{Dtype::f16, f32},
+                                       std::pair{Dtype::bf16, fastest}, std::pair{Dtype::q4_0, fastest}}) {
+    const std::unique_ptr<Model> model = small_model(model_version("rwkv7"));
+    put_at_rest(*model, type);
+    EXPECT_EQ(usual_precision(*model), expected) << name_of(type);
   }
 }
 
