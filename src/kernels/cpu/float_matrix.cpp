@@ -165,16 +165,18 @@ class FloatMatrix final : public PackedMatrix::Implementation {
 
   void multiply_slice(const Input& in, const Output& out, int64_t first_panel, int64_t last_panel) const {
     static thread_local AlignedScratch scratch;
-    const int64_t panels_at_a_time = column_block / kernels_.panel_width;
+    const int64_t blocks = (in.rows + row_block - 1) / row_block;
     float* a = scratch.floats(row_block * a_row_stride);
-    for (int64_t p = first_panel; p < last_panel; p += panels_at_a_time)
-      for (int64_t r = 0; r < in.rows; r += row_block)
-        for (int64_t k = 0; k < steps_; k += k_block) {
-          const Block block{a, std::min(row_block, in.rows - r), k, std::min(k_block, steps_ - k)};
-          pack_rows(in.x + r * in.stride, in.stride, block, a);
-          multiply_block(block, {out.y + r * out.stride, out.stride, out.accumulate || k > 0}, p,
-                         std::min(last_panel, p + panels_at_a_time));
-        }
+    for (int64_t i = 0; i < blocks; ++i) {
+      const int64_t r = part_begin(in.rows, tile_rows, blocks, i);
+      for (int64_t k = 0; k < steps_; k += k_block) {
+        const Block block{a, part_begin(in.rows, tile_rows, blocks, i + 1) - r, k,
+                          std::min(k_block, steps_ - k)};
+        pack_rows(in.x + r * in.stride, in.stride, block, a);
+        multiply_block(block, {out.y + r * out.stride, out.stride, out.accumulate || k > 0}, first_panel,
+                       last_panel);
+      }
+    }
   }
 
   void pack_rows(const float* x, int64_t stride, const Block& block, float* a) const {
