@@ -56,9 +56,6 @@ struct Size {
 };
 constexpr Size sizes[] = {{192, 192}, {256, 1024}, {768, 768}, {768, 3072}, {3072, 768}, {768, 65536}};
 
-constexpr Dtype types[] = {Dtype::f32,  Dtype::f16,  Dtype::bf16, Dtype::q8_0, Dtype::q6_k, Dtype::q5_k,
-                           Dtype::q5_1, Dtype::q5_0, Dtype::q4_k, Dtype::q4_1, Dtype::q4_0};
-
 double limit_of(Dtype type, const MachinePeak& peak) {
   if (is_quantized(type) && peak.int8_gigaops > 0) return peak.int8_gigaops;
   return type == Dtype::bf16 && peak.bf16_gflops > 0 ? peak.bf16_gflops : peak.f32_gflops;
@@ -135,7 +132,7 @@ void transposed_products(int workers, Precision precision) {
 
 int main(int argc, char** argv) {
   std::vector<std::string> names;
-  for (const Dtype type : types) names.emplace_back(name_of(type));
+  for (const Dtype type : weight_types) names.emplace_back(name_of(type));
   std::string isa = "best";
   bool warm = false;
   CLI::App app("Speed and exactness of matrix products");
@@ -151,7 +148,7 @@ int main(int argc, char** argv) {
     const MachinePeak peak = measure_peak(workers);
     fmt::print("{} threads, {}: f32 {:.1f} GFLOP/s, bf16 {:.1f}, int8 {:.1f}, memory {:.1f} GB/s\n", workers,
                instruction_sets(), peak.f32_gflops, peak.bf16_gflops, peak.int8_gigaops, peak.read_gigabytes);
-    for (const Dtype type : types)
+    for (const Dtype type : weight_types)
       if (std::ranges::find(names, name_of(type)) != names.end()) products(workers, type, warm);
     for (Precision precision : {Precision::f32, Precision::bf16}) transposed_products(workers, precision);
     if (all == 1) break;

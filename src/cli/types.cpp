@@ -3,12 +3,10 @@
 #include <cctype>
 
 #include "cli/cli.h"
+#include "tensor/encoding.h"
 
 namespace aviary::cli {
 namespace {
-
-constexpr Dtype types[] = {Dtype::f32,  Dtype::f16,  Dtype::bf16, Dtype::q8_0, Dtype::q6_k, Dtype::q5_k,
-                           Dtype::q5_1, Dtype::q5_0, Dtype::q4_k, Dtype::q4_1, Dtype::q4_0};
 
 // Of the many ways to write them: "FP16", "Q4_K_M".
 std::string as_type_names(const std::string& given) {
@@ -22,14 +20,14 @@ std::string as_type_names(const std::string& given) {
 }  // namespace
 
 std::optional<Dtype> parse_type(const std::string& name) {
-  for (Dtype type : types)
+  for (Dtype type : weight_types)
     if (aviary::name_of(type) == name) return type;
   return std::nullopt;
 }
 
 CLI::Option* add_type_option(CLI::App& command, std::string& type, const std::string& help) {
   std::vector<std::string> names;
-  for (Dtype of : types) names.emplace_back(aviary::name_of(of));
+  for (Dtype of : weight_types) names.emplace_back(aviary::name_of(of));
   return command.add_option("--type", type, help)->transform(as_type_names)->check(CLI::IsMember(names));
 }
 

@@ -205,9 +205,7 @@ class RestingFile final : public Rest {
   TensorFile file;
 };
 
-bool can_rest(Dtype type) {
-  return is_quantized(type) || type == Dtype::f32 || type == Dtype::f16 || type == Dtype::bf16;
-}
+bool can_rest(Dtype type) { return std::ranges::find(weight_types, type) != std::end(weight_types); }
 
 }  // namespace
 

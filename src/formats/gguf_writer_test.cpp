@@ -8,6 +8,7 @@
 #include "formats/gguf.h"
 #include "formats/test_gguf.h"
 #include "models/run.h"
+#include "tensor/encoding.h"
 #include "text/vocabulary_trainer.h"
 
 namespace aviary {
@@ -221,8 +222,7 @@ TEST(GgufWriter, UndoesTheRescalingOfRwkv6ExactlyInEveryType) {
   TestFolder folder;
   const TensorFile file = original("rwkv-v6");
   const WideModel model("rwkv-v6");
-  for (Dtype type : {Dtype::f32, Dtype::f16, Dtype::bf16, Dtype::q8_0, Dtype::q5_1, Dtype::q5_0, Dtype::q4_1,
-                     Dtype::q4_0, Dtype::q4_k, Dtype::q5_k, Dtype::q6_k}) {
+  for (Dtype type : weight_types) {
     write_gguf(folder / "a.gguf", config_of(file, "v6"), model.stored_as(type));
     const std::string plain = read_file(folder / "a.gguf", 1 << 24);
     // The same file, said to be divided by 2 after each layer.

@@ -157,9 +157,7 @@ TEST(AtRestErrors, RowsThatAreNotWholeBlocksAreRefused) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, AtRest,
-                         testing::Combine(testing::Values(Dtype::f32, Dtype::f16, Dtype::bf16, Dtype::q8_0,
-                                                          Dtype::q5_1, Dtype::q5_0, Dtype::q4_1, Dtype::q4_0,
-                                                          Dtype::q4_k, Dtype::q5_k, Dtype::q6_k),
+                         testing::Combine(testing::ValuesIn(weight_types),
                                           testing::Values(Isa::best, Isa::avx2, Isa::baseline)),
                          [](const auto& info) {
                            const Isa isa = std::get<1>(info.param);

@@ -16,8 +16,6 @@
 namespace aviary {
 namespace {
 
-constexpr Dtype types[] = {Dtype::f32,  Dtype::f16,  Dtype::bf16, Dtype::q8_0, Dtype::q6_k, Dtype::q5_k,
-                           Dtype::q5_1, Dtype::q5_0, Dtype::q4_k, Dtype::q4_1, Dtype::q4_0};
 constexpr int64_t rows = 24;
 
 std::unique_ptr<Model> small_model(const ModelVersion& version) {
@@ -99,7 +97,7 @@ class AtRest : public testing::TestWithParam<std::string> {
 TEST_P(AtRest, LogitsOfEveryTypeAreCloseToThoseOfF32) {
   if (GetParam() == "rwkv8-rosa") GTEST_SKIP() << "the signs of its numbers are its symbols";
   const std::vector<double> exact = logits(*model());
-  for (Dtype type : types) {
+  for (Dtype type : weight_types) {
     const std::unique_ptr<Model> resting = model();
     put_at_rest(*resting, type);
     const double lost = difference(logits(*resting), exact);

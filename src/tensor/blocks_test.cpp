@@ -16,9 +16,6 @@ namespace {
 using Numbers = std::vector<float>;
 using Data = std::vector<std::byte>;
 
-constexpr Dtype block_types[] = {Dtype::q8_0, Dtype::q5_1, Dtype::q5_0, Dtype::q4_1,
-                                 Dtype::q4_0, Dtype::q4_k, Dtype::q5_k, Dtype::q6_k};
-
 Numbers normal_numbers(size_t count, uint64_t seed, float scale = 1) {
   Random random(seed);
   Numbers numbers(count);

@@ -9,6 +9,12 @@
 
 namespace aviary {
 
+// The types in which weights rest, and those of them that are block formats.
+inline constexpr Dtype weight_types[] = {Dtype::f32,  Dtype::f16,  Dtype::bf16, Dtype::q8_0,
+                                         Dtype::q6_k, Dtype::q5_k, Dtype::q5_1, Dtype::q5_0,
+                                         Dtype::q4_k, Dtype::q4_1, Dtype::q4_0};
+inline constexpr std::span<const Dtype> block_types = std::span(weight_types).subspan<3>();
+
 // Reads values.size() numbers of `type` from `data`, which may be unaligned; whole blocks only. A boolean
 // becomes 0 or 1.
 void decode(Dtype type, const std::byte* data, std::span<float> values);

@@ -12,9 +12,6 @@
 namespace aviary {
 namespace {
 
-constexpr Dtype block_types[] = {Dtype::q8_0, Dtype::q5_1, Dtype::q5_0, Dtype::q4_1,
-                                 Dtype::q4_0, Dtype::q4_k, Dtype::q5_k, Dtype::q6_k};
-
 std::vector<float> normal_numbers(size_t count, uint64_t seed) {
   Random random(seed);
   std::vector<float> numbers(count);
