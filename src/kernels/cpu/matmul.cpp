@@ -1,6 +1,8 @@
 // What every backend's matrix product does alike: checks, and which layout serves which type.
 #include "kernels/matmul.h"
 
+#include <hwy/base.h>
+
 #include <algorithm>
 
 #include "base/error.h"
@@ -58,7 +60,7 @@ std::string products_of(Dtype type) {
   if (!is_quantized(type)) return name;
   if (has_int8_dot_products()) return name + " with VNNI";
   if (has_avx2()) return name + " with AVX2, this CPU has no VNNI";
-  return name + " in plain C++, this CPU has no AVX2";
+  return name + " in plain C++" + (HWY_ARCH_X86 ? ", this CPU has no AVX2" : "");
 }
 
 void multiply_rows(std::span<const RowProduct> products) {

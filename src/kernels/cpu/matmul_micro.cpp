@@ -2,8 +2,6 @@
 
 #include "tensor/dtype.h"
 
-// Vectors in arrays need sizes known at compile time.
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/matmul_micro.cpp"
 #include <hwy/cache_control.h>
@@ -68,7 +66,7 @@ struct Tile {
   static constexpr int columns = 2 * panels;  // in vectors
   Vector sum[rows][columns];
 
-  HWY_INLINE void start(const float* c, int64_t c_stride, bool accumulate) {
+  HWY_INLINE Tile(const float* c, int64_t c_stride, bool accumulate) {
     const F32 d;
     HWY_UNROLL(6)
     for (int r = 0; r < rows; ++r) {
@@ -117,8 +115,7 @@ struct Tile {
 template <int rows, int panels, class Layout>
 void tile_f32(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, int64_t k,
               float* HWY_RESTRICT c, int64_t c_stride, bool accumulate, const void* ahead) {
-  Tile<rows, panels, Layout> tile;
-  tile.start(c, c_stride, accumulate);
+  Tile<rows, panels, Layout> tile(c, c_stride, accumulate);
   const float* HWY_RESTRICT panel = static_cast<const float*>(b);
   const int64_t stride = panel_bytes / 4;
   const auto* line = static_cast<const char*>(ahead);
@@ -136,8 +133,7 @@ void tile_f32(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, i
 template <int rows, int panels>
 void tile_bf16(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, int64_t k,
                float* HWY_RESTRICT c, int64_t c_stride, bool accumulate, const void* ahead) {
-  Tile<rows, panels, Rows> tile;
-  tile.start(c, c_stride, accumulate);
+  Tile<rows, panels, Rows> tile(c, c_stride, accumulate);
   const float* HWY_RESTRICT panel = static_cast<const float*>(b);
   const int64_t stride = panel_bytes / 4;
   const auto* line = static_cast<const char*>(ahead);
@@ -160,8 +156,7 @@ void tile_bf16(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, 
 template <int rows, int panels>
 void tile_f16(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, int64_t k,
               float* HWY_RESTRICT c, int64_t c_stride, bool accumulate, const void* ahead) {
-  Tile<rows, panels, Rows> tile;
-  tile.start(c, c_stride, accumulate);
+  Tile<rows, panels, Rows> tile(c, c_stride, accumulate);
   const auto* HWY_RESTRICT panel = static_cast<const hwy::float16_t*>(b);
   const int64_t stride = panel_bytes / 2;
   const auto* line = static_cast<const char*>(ahead);

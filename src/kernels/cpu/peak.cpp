@@ -1,6 +1,5 @@
 #include "kernels/cpu/peak.h"
 
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/peak.cpp"
 #include <hwy/foreach_target.h>
@@ -164,7 +163,7 @@ std::string instruction_sets() {
     return has_int8_dot_products() ? "AVX-512 with VNNI" : "AVX-512";
   }
   if (has_avx2()) return "AVX2";
-  const int64_t targets = hwy::SupportedTargets();
+  const int64_t targets = (hwy::SupportedTargets() & HWY_TARGETS) | HWY_STATIC_TARGET;
   return hwy::TargetName(targets & -targets);  // the lowest bit is the best
 }
 
