@@ -7,6 +7,12 @@ target_compile_options(aviary_options INTERFACE -Wall -Wextra)
 if(AVIARY_DEVELOP)
   target_compile_options(aviary_options INTERFACE -Werror)
 endif()
+# Every ARM CPU has fused multiply-adds, and compilers fuse what they can: g - mean(g) of one number was not 0. Only what
+# asks for it is fused, as on x86.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+  set(AVIARY_ARM64 ON)
+  target_compile_options(aviary_options INTERFACE -ffp-contract=off)
+endif()
 if(AVIARY_SANITIZE)
   target_compile_options(aviary_options INTERFACE -fsanitize=${AVIARY_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(aviary_options INTERFACE -fsanitize=${AVIARY_SANITIZE})

@@ -1,0 +1,11 @@
+# How the kernels are compiled.
+
+# Vectors in arrays need sizes known at compile time, which those of SVE do not have: NEON serves CPUs with SVE.
+target_compile_definitions(aviary_kernels PRIVATE
+  "HWY_DISABLED_TARGETS=(HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128)")
+
+# g++ 12 at -O3 takes a vector from a register that overlapping vectors have changed in memory since: on ARM, where it
+# looks back over more iterations than on x86, the gradient of RWKV-1's weights of time came out wrong.
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND AVIARY_ARM64)
+  target_compile_options(aviary_kernels PRIVATE -fno-predictive-commoning)
+endif()
