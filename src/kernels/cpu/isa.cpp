@@ -6,6 +6,10 @@
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/matmul.h"
 
+#if AVIARY_COMPILES_SDOT
+#include <sys/auxv.h>
+#endif
+
 namespace aviary::kernels {
 namespace {
 
@@ -41,7 +45,11 @@ bool has_int8_dot_products() { return has_avx512() && __builtin_cpu_supports("av
 bool has_avx2() { return false; }
 bool has_avx512() { return false; }
 bool has_bf16_dot_products() { return false; }
+#if AVIARY_COMPILES_SDOT
+bool has_int8_dot_products() { return isa() == Isa::best && (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
+#else
 bool has_int8_dot_products() { return false; }
+#endif
 #endif
 
 }  // namespace aviary::kernels

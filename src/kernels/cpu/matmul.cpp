@@ -58,9 +58,9 @@ std::string products_of(Dtype type) {
     return name + " widened to f32, this CPU has no products of bf16";
   if (type == Dtype::f16) return name + " widened to f32";
   if (!is_quantized(type)) return name;
-  if (has_int8_dot_products()) return name + " with VNNI";
+  if (has_int8_dot_products()) return name + (HWY_ARCH_X86 ? " with VNNI" : " with SDOT");
   if (has_avx2()) return name + " with AVX2, this CPU has no VNNI";
-  return name + " in plain C++" + (HWY_ARCH_X86 ? ", this CPU has no AVX2" : "");
+  return name + " in plain C++, this CPU has no " + (HWY_ARCH_X86 ? "AVX2" : "SDOT");
 }
 
 void multiply_rows(std::span<const RowProduct> products) {

@@ -58,6 +58,8 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ARCH_X86
 #include <immintrin.h>
+#elif AVIARY_COMPILES_SDOT
+#include <arm_neon.h>
 #endif
 
 namespace aviary::kernels {
@@ -91,7 +93,20 @@ __attribute__((target("avx512f,avx512vnni"))) double byte_dot_registers(int64_t 
 }
 #else
 double dot_registers(int64_t, float*) { return 0.0; }
+#if AVIARY_COMPILES_SDOT
+__attribute__((target("arch=armv8.2-a+dotprod"))) double byte_dot_registers(int64_t times, float* result) {
+  const int8x16_t factor = vdupq_n_s8(1);
+  int32x4_t sum[12];
+  for (int i = 0; i < 12; ++i) sum[i] = vdupq_n_s32(i);
+  for (int64_t i = 0; i < times; ++i)
+    for (auto& s : sum) s = vdotq_s32(s, factor, factor);
+  for (int i = 1; i < 12; ++i) sum[0] = vaddq_s32(sum[0], sum[i]);
+  *result += static_cast<float>(vgetq_lane_s32(sum[0], 0));
+  return 12.0 * 32.0 * static_cast<double>(times);
+}
+#else
 double byte_dot_registers(int64_t, float*) { return 0.0; }
+#endif
 #endif
 
 // Best rate over several runs of work(worker), which returns what it did.
@@ -164,7 +179,8 @@ std::string instruction_sets() {
   }
   if (has_avx2()) return "AVX2";
   const int64_t targets = (hwy::SupportedTargets() & HWY_TARGETS) | HWY_STATIC_TARGET;
-  return hwy::TargetName(targets & -targets);  // the lowest bit is the best
+  const std::string best = hwy::TargetName(targets & -targets);  // the lowest bit is the best
+  return has_int8_dot_products() ? best + " with SDOT" : best;
 }
 
 }  // namespace aviary::kernels

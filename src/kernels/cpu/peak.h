@@ -11,7 +11,7 @@ namespace aviary::kernels {
 struct MachinePeak {
   double f32_gflops;      // fused multiply-adds on registers, the widest instructions that isa() allows
   double bf16_gflops;     // bf16 dot products on registers (VDPBF16PS); 0 where the CPU or isa() has none
-  double int8_gigaops;    // the same of bytes (VPDPBUSD)
+  double int8_gigaops;    // the same of bytes (VPDPBUSD, SDOT)
   double read_gigabytes;  // per second from main memory, a buffer much larger than the caches
 };
 
