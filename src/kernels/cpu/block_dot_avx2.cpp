@@ -118,46 +118,17 @@ AVIARY_AVX2 inline __m256i dot(const __m256i* codes, const int8_t* x, int32_t st
   }
 }
 
-template <class Layout, int64_t rows>
-AVIARY_AVX2_ENTRY void tile(const RoundedRows& x, const std::byte* panel, int64_t units, float* y,
-                            int64_t y_stride, bool accumulate, const std::byte* ahead, int64_t ahead_lines) {
-  constexpr int64_t blocks = Layout::unit / block_k, groups = Layout::groups_in_32;
-  constexpr int steps = static_cast<int>(block_steps / groups);
-  __m256 sum[vectors][rows];
-  for (int v = 0; v < vectors; ++v)
-    for (int r = 0; r < rows; ++r)
-      sum[v][r] = accumulate ? _mm256_loadu_ps(y + r * y_stride + v * lanes) : _mm256_setzero_ps();
-  int64_t block = 0;
-  for (int64_t u = 0; u < units; ++u, panel += Layout::unit_bytes)
-    for (int64_t b = 0; b < blocks; ++b, ++block) {
-      if constexpr (rows > 1)
-        for (int64_t i = 0; i < ahead_lines; ++i, ahead += 64)
-          _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T1);
-      for (int v = 0; v < vectors; ++v) {
-        __m256i bytes_of[block_steps];
-        unpack<Layout>(panel + Layout::codes_at(b), v, bytes_of);
-        HWY_UNROLL(2)
-        for (int64_t g = 0; g < groups; ++g) {
-          const __m256 scale = scale_of<Layout>(panel, b * groups + g, v);
-          for (int r = 0; r < rows; ++r) {
-            const __m256i whole = dot<Layout::bits, steps>(
-                bytes_of + g * steps, x.codes + r * x.k + block * block_k + g * steps * 4,
-                x.starts[r * (x.k / x.group) + block * groups + g]);
-            const __m256 step = _mm256_mul_ps(scale, _mm256_set1_ps(x.scales[r * (x.k / block_k) + block]));
-            sum[v][r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(whole), step, sum[v][r]);
-          }
-        }
-        if constexpr (Layout::has_offset) {
-          const __m256 offset = offset_of<Layout>(panel, b, v);
-          for (int r = 0; r < rows; ++r)
-            sum[v][r] =
-                _mm256_fmadd_ps(offset, _mm256_set1_ps(x.sums[r * (x.k / block_k) + block]), sum[v][r]);
-        }
-      }
-    }
-  for (int v = 0; v < vectors; ++v)
-    for (int r = 0; r < rows; ++r) _mm256_storeu_ps(y + r * y_stride + v * lanes, sum[v][r]);
-}
+AVIARY_AVX2 inline __m256 load(const float* from) { return _mm256_loadu_ps(from); }
+AVIARY_AVX2 inline void store(__m256 x, float* to) { _mm256_storeu_ps(to, x); }
+AVIARY_AVX2 inline __m256 all(float x) { return _mm256_set1_ps(x); }
+AVIARY_AVX2 inline __m256 floats(__m256i x) { return _mm256_cvtepi32_ps(x); }
+AVIARY_AVX2 inline __m256 multiply(__m256 x, float y) { return _mm256_mul_ps(x, all(y)); }
+AVIARY_AVX2 inline __m256 multiply_add(__m256 x, __m256 y, __m256 sum) { return _mm256_fmadd_ps(x, y, sum); }
+
+using Floats = __m256;
+using Codes = __m256i;
+#define AVIARY_TILE AVIARY_AVX2_ENTRY
+#include "kernels/cpu/block_tile-inl.h"
 
 }  // namespace
 

@@ -96,44 +96,19 @@ AVIARY_SDOT inline int32x4_t dot(const uint8x16_t* codes, const int8_t* x, int32
   return sum;
 }
 
-template <class Layout, int64_t rows>
-AVIARY_SDOT_ENTRY void tile(const RoundedRows& x, const std::byte* panel, int64_t units, float* y,
-                            int64_t y_stride, bool accumulate, const std::byte* ahead, int64_t ahead_lines) {
-  constexpr int64_t blocks = Layout::unit / block_k, groups = Layout::groups_in_32;
-  constexpr int steps = static_cast<int>(block_steps / groups);
-  float32x4_t sum[vectors][rows];
-  for (int v = 0; v < vectors; ++v)
-    for (int r = 0; r < rows; ++r)
-      sum[v][r] = accumulate ? vld1q_f32(y + r * y_stride + v * lanes) : vdupq_n_f32(0);
-  int64_t block = 0;
-  for (int64_t u = 0; u < units; ++u, panel += Layout::unit_bytes)
-    for (int64_t b = 0; b < blocks; ++b, ++block) {
-      if constexpr (rows > 1)
-        for (int64_t i = 0; i < ahead_lines; ++i, ahead += 64) __builtin_prefetch(ahead, 0, 2);
-      for (int v = 0; v < vectors; ++v) {
-        uint8x16_t codes[block_steps];
-        unpack<Layout>(panel + Layout::codes_at(b), v, codes);
-        HWY_UNROLL(2)
-        for (int64_t g = 0; g < groups; ++g) {
-          const float32x4_t scale = scale_of<Layout>(panel, b * groups + g, v);
-          for (int r = 0; r < rows; ++r) {
-            const int32x4_t whole = dot<Layout::bits, steps>(
-                codes + g * steps, x.codes + r * x.k + block * block_k + g * steps * 4,
-                x.starts[r * (x.k / x.group) + block * groups + g]);
-            const float32x4_t step = vmulq_n_f32(scale, x.scales[r * (x.k / block_k) + block]);
-            sum[v][r] = vfmaq_f32(sum[v][r], vcvtq_f32_s32(whole), step);
-          }
-        }
-        if constexpr (Layout::has_offset) {
-          const float32x4_t offset = offset_of<Layout>(panel, b, v);
-          for (int r = 0; r < rows; ++r)
-            sum[v][r] = vfmaq_n_f32(sum[v][r], offset, x.sums[r * (x.k / block_k) + block]);
-        }
-      }
-    }
-  for (int v = 0; v < vectors; ++v)
-    for (int r = 0; r < rows; ++r) vst1q_f32(y + r * y_stride + v * lanes, sum[v][r]);
+AVIARY_SDOT inline float32x4_t load(const float* from) { return vld1q_f32(from); }
+AVIARY_SDOT inline void store(float32x4_t x, float* to) { vst1q_f32(to, x); }
+AVIARY_SDOT inline float32x4_t all(float x) { return vdupq_n_f32(x); }
+AVIARY_SDOT inline float32x4_t floats(int32x4_t x) { return vcvtq_f32_s32(x); }
+AVIARY_SDOT inline float32x4_t multiply(float32x4_t x, float y) { return vmulq_n_f32(x, y); }
+AVIARY_SDOT inline float32x4_t multiply_add(float32x4_t x, float32x4_t y, float32x4_t sum) {
+  return vfmaq_f32(sum, x, y);
 }
+
+using Floats = float32x4_t;
+using Codes = uint8x16_t;
+#define AVIARY_TILE AVIARY_SDOT_ENTRY
+#include "kernels/cpu/block_tile-inl.h"
 
 }  // namespace
 
