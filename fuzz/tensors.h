@@ -10,7 +10,7 @@ namespace aviary::fuzz {
 
 inline void check_table(const TensorTable& table, size_t file_size) {
   size_t made = 0;
-  for (const auto& buffer : table.buffers) made += buffer.size();
+  for (const auto& buffer : table.buffers) made += static_cast<size_t>(buffer.bytes());
   expect(made <= 8 * file_size + 4096, "what is made anew stays in proportion to the file");
   for (const TensorEntry& tensor : table.tensors) {
     expect(static_cast<size_t>(expected_bytes(tensor, "file")) == tensor.data.size(),

@@ -109,10 +109,12 @@ TokenizerPtr tokenizer_of(const TensorFile& file, const std::string& where, cons
   auto vocabulary = metadata.find(vocabulary_key);
   TokenizerPtr tokenizer =
       make_tokenizer(kind->second, vocabulary == metadata.end() ? std::string_view() : vocabulary->second);
-  auto hash = metadata.find(hash_key);
-  require(hash == metadata.end() || hash->second == fmt::format("{:016x}", tokenizer->hash()),
-          "{}: the vocabulary in the file is damaged: its hash is {:016x}, expected {}", where,
-          tokenizer->hash(), hash == metadata.end() ? "" : hash->second);
+  if (auto expected = metadata.find(hash_key); expected != metadata.end()) {
+    const std::string hash = fmt::format("{:016x}", tokenizer->hash());
+    require(hash == expected->second,
+            "{}: the vocabulary in the file is damaged: its hash is {}, expected {}", where, hash,
+            expected->second);
+  }
   require(tokenizer->vocab_size() <= config.vocab_size,
           "{}: the tokenizer has {} tokens, but the model only {} (another tokenizer was used to train it)",
           where, tokenizer->vocab_size(), config.vocab_size);
@@ -218,15 +220,15 @@ Checkpoint open_checkpoint(const std::filesystem::path& path) {
   for (Parameter& parameter : checkpoint.model->parameters()) {
     const TensorEntry* entry = file.find(parameter.spec.name);
     if (!entry) continue;
-    const bool made = file.made(*entry);
-    if (!can_rest(entry->dtype) || (made && entry->dtype == Dtype::f32)) {
+    if (!can_rest(entry->dtype)) {
       load_parameter(*entry, where, parameter, false);
-      if (made) file.release(*entry);  // the value is all there is, and goes when it is packed
       continue;
     }
     require_finite(*entry, where);
-    file.drop(entry->data);
-    parameter.weight.rest(entry->dtype, entry->data, resting);
+    if (file.made(*entry) && entry->dtype == Dtype::f32)
+      parameter.weight.adopt(file.take(*entry));  // goes when it is packed
+    else
+      parameter.weight.rest(entry->dtype, entry->data, resting);
   }
   checkpoint.model->parameters().freeze();
   checkpoint.tokenizer = tokenizer_of(file, where, checkpoint.model->config());

@@ -61,8 +61,8 @@ TensorEntry times_power_of_two(TensorTable& table, const TensorEntry& tensor, in
     for (float& x : numbers) x = std::ldexp(x, power);
     return made_tensor(table, tensor.name, tensor.shape, numbers);
   }
-  table.buffers.emplace_back(tensor.data.begin(), tensor.data.end());
-  std::vector<std::byte>& bytes = table.buffers.back();
+  const std::span<std::byte> bytes = table.new_buffer(tensor.data.size());
+  std::copy(tensor.data.begin(), tensor.data.end(), bytes.begin());
   const size_t block = static_cast<size_t>(block_of(tensor.dtype).bytes);
   for (size_t begin = 0; begin < bytes.size(); begin += block)
     for (size_t place : places) {

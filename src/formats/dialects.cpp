@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "base/threads.h"
 #include "formats/bytes.h"
 
 namespace aviary {
@@ -20,9 +21,19 @@ const std::vector<const Dialect*>& dialects() {
   return all;
 }
 
-std::span<std::byte> new_buffer(TensorTable& table, size_t size) {
-  table.buffers.emplace_back(size);
-  return table.buffers.back();
+// `to` [cols, rows] becomes the transpose of `from` [rows, cols]: some rows at a time, whose lines stay in
+// the cache while their columns are read one after the other.
+template <typename Number>
+void transpose(const std::byte* from, size_t rows, size_t cols, std::byte* to) {
+  constexpr size_t rows_at_a_time = 64 / sizeof(Number), size = sizeof(Number);
+  parallel_for(static_cast<int64_t>(cols), 64, [&](int64_t begin, int64_t end) {
+    for (size_t first = 0; first < rows; first += rows_at_a_time) {
+      const size_t last = std::min(rows, first + rows_at_a_time);
+      for (size_t col = static_cast<size_t>(begin); col < static_cast<size_t>(end); ++col)
+        for (size_t row = first; row < last; ++row)
+          std::memcpy(to + (col * rows + row) * size, from + (row * cols + col) * size, size);
+    }
+  });
 }
 
 }  // namespace
@@ -44,7 +55,7 @@ TensorTable to_original_names(TensorTable table, const std::string& where) {
 
 TensorEntry made_tensor(TensorTable& table, std::string name, std::vector<int64_t> shape,
                         std::span<const float> numbers) {
-  const std::span<std::byte> buffer = new_buffer(table, numbers.size_bytes());
+  const std::span<std::byte> buffer = table.new_buffer(numbers.size_bytes());
   if (!numbers.empty()) std::memcpy(buffer.data(), numbers.data(), buffer.size());
   return {.name = std::move(name), .dtype = Dtype::f32, .shape = std::move(shape), .data = buffer};
 }
@@ -63,16 +74,27 @@ TensorEntry transposed(TensorTable& table, const TensorEntry& tensor, std::strin
   }
   TensorEntry result{.name = std::move(name), .dtype = source.dtype, .shape = source.shape, .data = {}};
   std::swap(result.shape.back(), result.shape[result.shape.size() - 2]);
-  const std::span<std::byte> buffer = new_buffer(table, source.data.size());
+  const std::span<std::byte> buffer = table.new_buffer(source.data.size());
   result.data = buffer;
   const size_t rows = static_cast<size_t>(result.shape.back()),
                cols = static_cast<size_t>(result.shape[result.shape.size() - 2]);
-  const size_t size = static_cast<size_t>(size_of(source.dtype)), matrix = rows * cols * size;
-  for (size_t begin = 0; begin < buffer.size(); begin += matrix)
-    for (size_t row = 0; row < rows; ++row)
-      for (size_t col = 0; col < cols; ++col)
-        std::memcpy(&buffer[begin + (col * rows + row) * size],
-                    &source.data[begin + (row * cols + col) * size], size);
+  const size_t matrix = rows * cols * static_cast<size_t>(size_of(source.dtype));
+  for (size_t begin = 0; begin < buffer.size(); begin += matrix) {
+    const std::byte* from = &source.data[begin];
+    switch (size_of(source.dtype)) {
+      case 1:
+        transpose<uint8_t>(from, rows, cols, &buffer[begin]);
+        break;
+      case 2:
+        transpose<uint16_t>(from, rows, cols, &buffer[begin]);
+        break;
+      case 4:
+        transpose<uint32_t>(from, rows, cols, &buffer[begin]);
+        break;
+      default:
+        transpose<uint64_t>(from, rows, cols, &buffer[begin]);
+    }
+  }
   return result;
 }
 

@@ -32,8 +32,8 @@ std::string escaped(std::string_view bytes) {
 // Reads one escape, whose backslash was taken; a backslash before any other character means this character.
 char take_escape(std::string_view& rest, std::string_view text, std::string_view where) {
   auto demand = [&](bool condition) {
-    require(condition, "{}: the token {} of the vocabulary ends inside an escape or has a bad one", where,
-            in_quotes(text));
+    if (condition) return;
+    fail("{}: the token {} of the vocabulary ends inside an escape or has a bad one", where, in_quotes(text));
   };
   demand(!rest.empty());
   const char c = rest[0];

@@ -121,7 +121,7 @@ class PthReader {
       if (value.kind != Kind::call) continue;
       require(key.kind == Kind::text, "{}: a tensor in the dict has a name that is not a text", where_);
       require(names.insert(key.text).second, "{}: two tensors are named {}", where_, in_quotes(key.text));
-      table.tensors.push_back(tensor(key.text, value, storages, budget, table.buffers));
+      table.tensors.push_back(tensor(key.text, value, storages, budget, table));
     }
     if (table.tensors.empty() && !root.items.empty())
       fail(
@@ -186,7 +186,7 @@ class PthReader {
   // _rebuild_tensor_v2(storage, offset, sizes, strides, requires_grad, hooks), or
   // _rebuild_parameter(tensor, requires_grad, hooks) around it.
   TensorEntry tensor(std::string_view name, const PickleValue& value, const Storages& storages,
-                     size_t& budget, std::vector<std::vector<std::byte>>& buffers) const {
+                     size_t& budget, TensorTable& table) const {
     const std::vector<Index>* call = arguments(value, rebuild_parameter);
     if (call && call->empty()) fail_at(name, "its parameter is empty");
     call = arguments(call ? pickle_[(*call)[0]] : value, rebuild_tensor);
@@ -199,12 +199,12 @@ class PthReader {
     TensorEntry entry{std::string(name), storage.dtype, integers(name, (*call)[2]), {}};
     std::vector<int64_t> strides = integers(name, (*call)[3]);
     if (strides.size() != entry.shape.size()) fail_at(name, "it has not as many strides as sizes");
-    entry.data = data(entry, offset.integer, std::move(strides), storage, budget, buffers);
+    entry.data = data(entry, offset.integer, std::move(strides), storage, budget, table);
     return entry;
   }
 
   Bytes data(const TensorEntry& entry, int64_t offset, std::vector<int64_t> strides, const Storage& storage,
-             size_t& budget, std::vector<std::vector<std::byte>>& buffers) const {
+             size_t& budget, TensorTable& table) const {
     size_t size = static_cast<size_t>(expected_bytes(entry, where_));
     if (size == 0) return {};
     int64_t element = size_of(entry.dtype);
@@ -225,7 +225,7 @@ class PthReader {
     Bytes source = storage.bytes.subspan(static_cast<size_t>(offset * element));
     if (is_row_major(entry.shape, strides)) return source.first(size);
     for (size_t i = 0; i < strides.size(); ++i) strides[i] = entry.shape[i] == 1 ? 0 : strides[i] * element;
-    std::vector<std::byte>& buffer = buffers.emplace_back(size);
+    const std::span<std::byte> buffer = table.new_buffer(size);
     gather(static_cast<size_t>(element), source.data(), entry.shape, strides, buffer.data());
     return buffer;
   }

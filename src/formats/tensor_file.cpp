@@ -50,14 +50,15 @@ TensorFile::TensorFile(std::vector<MappedFile> files, TensorTable table)
 }
 
 bool TensorFile::made(const TensorEntry& tensor) const {
-  return std::ranges::any_of(table_.buffers, [&](const std::vector<std::byte>& buffer) {
-    return !buffer.empty() && buffer.data() == tensor.data.data();
+  return std::ranges::any_of(table_.buffers, [&](const Buffer& buffer) {
+    return buffer.data() && buffer.data() == tensor.data.data();
   });
 }
 
-void TensorFile::release(const TensorEntry& tensor) {
-  for (std::vector<std::byte>& buffer : table_.buffers)
-    if (!buffer.empty() && buffer.data() == tensor.data.data()) buffer = {};
+Buffer TensorFile::take(const TensorEntry& tensor) {
+  for (Buffer& buffer : table_.buffers)
+    if (buffer.data() && buffer.data() == tensor.data.data()) return std::move(buffer);
+  return {};
 }
 
 const TensorEntry* TensorFile::find(std::string_view name) const {

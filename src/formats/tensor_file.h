@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "tensor/buffer.h"
 #include "tensor/dtype.h"
 
 namespace aviary {
@@ -36,7 +37,12 @@ struct TensorTable {
       dialect;  // whose names the file has (formats/dialects.h); empty: those of the original trainers
   std::vector<TensorEntry> tensors;
   std::map<std::string, std::string> metadata;
-  std::vector<std::vector<std::byte>> buffers;  // tensors that do not lie in the file as they are used
+  std::vector<Buffer> buffers;  // tensors that do not lie in the file as they are used
+
+  // Of one more such tensor, zeroed. Throws Error when there is not enough memory.
+  std::span<std::byte> new_buffer(size_t bytes) {
+    return buffers.emplace_back(static_cast<int64_t>(bytes)).span();
+  }
 };
 
 // An open file of tensors, or several that belong together; the data lives as long as this does. The tensors
@@ -61,8 +67,8 @@ class TensorFile {
   void drop(std::span<const std::byte> data) const;
   // Whether the data does not lie in a file but was made when it was opened.
   bool made(const TensorEntry& tensor) const;
-  // Frees the data of a tensor that was made; it is not for use any more.
-  void release(const TensorEntry& tensor);
+  // The data of a tensor that was made; the tensor is not for use any more.
+  Buffer take(const TensorEntry& tensor);
 
  private:
   std::vector<MappedFile> files_;

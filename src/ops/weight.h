@@ -45,6 +45,11 @@ class Weight {
   const Shape& shape() const { return shape_; }
   Dtype dtype() const { return dtype_; }
 
+  // Instead of the value it had: the buffer's f32 numbers, of the shape.
+  void adopt(Buffer numbers) {
+    value_ = OwnedTensor(std::move(numbers), shape_, dtype_);
+    changed();
+  }
   // Puts the weight at rest: `data` of `owner` are its numbers as `type`. It changes no more. For f32
   // weights.
   void rest(Dtype type, std::span<const std::byte> data, std::shared_ptr<const Rest> owner);

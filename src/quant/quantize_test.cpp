@@ -28,10 +28,10 @@ struct Tensors {
 
   Tensors& add(const std::string& name, std::vector<int64_t> shape, const Numbers& numbers,
                Dtype dtype = Dtype::f32) {
-    std::vector<std::byte> bytes(static_cast<size_t>(bytes_of(dtype, std::ssize(numbers))));
+    const std::span<std::byte> bytes =
+        table.new_buffer(static_cast<size_t>(bytes_of(dtype, std::ssize(numbers))));
     encode(numbers, dtype, bytes.data());
-    table.buffers.push_back(std::move(bytes));
-    table.tensors.push_back({name, dtype, std::move(shape), table.buffers.back()});
+    table.tensors.push_back({name, dtype, std::move(shape), bytes});
     return *this;
   }
   TensorFile file() { return {std::vector<MappedFile>(), std::move(table)}; }

@@ -31,9 +31,21 @@ struct Nibbles {
     if constexpr (bits == 5) std::memcpy(&high, data + high_at, 4);
     for (size_t i = 0; i < 16; ++i) {
       const unsigned byte = std::to_integer<unsigned>(data[low_at + i]);
-      block.levels[i] = static_cast<uint8_t>((byte & 15) | (high >> i & 1) << 4);
-      block.levels[i + 16] = static_cast<uint8_t>(byte >> 4 | (high >> (i + 16) & 1) << 4);
+      block.levels[i] = static_cast<uint8_t>(byte & 15);
+      block.levels[i + 16] = static_cast<uint8_t>(byte >> 4);
     }
+    for (size_t i = 0; bits == 5 && i < count; i += 8) {
+      uint64_t levels;
+      std::memcpy(&levels, block.levels + i, 8);
+      levels |= one_bit_a_byte(high >> i & 0xff) << 4;
+      std::memcpy(block.levels + i, &levels, 8);
+    }
+  }
+
+  // Bit i becomes byte i, 0 or 1.
+  static uint64_t one_bit_a_byte(uint64_t bits8) {
+    const uint64_t apart = bits8 * 0x0101010101010101 & 0x8040201008040201;
+    return (apart + 0x7f7f7f7f7f7f7f7f) >> 7 & 0x0101010101010101;
   }
 
   static void decode(const std::byte* data, float* x) {

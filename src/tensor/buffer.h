@@ -1,7 +1,9 @@
 // Memory aligned to a cache line.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
 
 namespace aviary {
@@ -19,6 +21,7 @@ class Buffer {
   }
 
   void* data() const { return data_; }
+  std::span<std::byte> span() const { return {static_cast<std::byte*>(data_), static_cast<size_t>(bytes_)}; }
   int64_t bytes() const { return bytes_; }
 
  private:

@@ -89,9 +89,9 @@ void encode_part(std::span<const float> values, Dtype type, std::byte* data) {
   }
 }
 
-// Whether all bits of the exponent are set.
+// 1 when all bits of the exponent are set, otherwise 0.
 template <typename Bits>
-bool infinite_or_nan(const std::byte* data, Bits exponent) {
+Bits infinite_or_nan(const std::byte* data, Bits exponent) {
   Bits bits;
   std::memcpy(&bits, data, sizeof(bits));
   return (bits & exponent) == exponent;
@@ -99,14 +99,14 @@ bool infinite_or_nan(const std::byte* data, Bits exponent) {
 
 template <typename Bits>
 int64_t first_not_finite(const std::byte* data, int64_t count, Bits exponent) {
-  constexpr int64_t together = 1024;
+  constexpr int64_t together = 1024, bytes = sizeof(Bits);
   for (int64_t i = 0; i < count; i += together) {
     const int64_t end = std::min(count, i + together);
-    bool found = false;
+    Bits found = 0;  // as wide as what is read, so that the compiler makes vectors of it
     for (int64_t j = i; j < end; ++j)
-      found |= infinite_or_nan(data + j * static_cast<int64_t>(sizeof(Bits)), exponent);
+      found = static_cast<Bits>(found | infinite_or_nan(data + j * bytes, exponent));
     for (int64_t j = i; found && j < end; ++j)
-      if (infinite_or_nan(data + j * static_cast<int64_t>(sizeof(Bits)), exponent)) return j;
+      if (infinite_or_nan(data + j * bytes, exponent)) return j;
   }
   return -1;
 }

@@ -57,8 +57,10 @@ class Tensor {
 class OwnedTensor {
  public:
   OwnedTensor() = default;
-  OwnedTensor(Shape shape, Dtype dtype)
-      : buffer_(shape.count() * size_of(dtype)), view_(buffer_.data(), shape, dtype) {}
+  OwnedTensor(Shape shape, Dtype dtype) : OwnedTensor(Buffer(shape.count() * size_of(dtype)), shape, dtype) {}
+  // The numbers of the buffer, which is as large as they are.
+  OwnedTensor(Buffer numbers, Shape shape, Dtype dtype)
+      : buffer_(std::move(numbers)), view_(buffer_.data(), shape, dtype) {}
 
   const Tensor& view() const { return view_; }
   bool empty() const { return view_.empty(); }

@@ -142,18 +142,22 @@ std::vector<VocabularyEntry> parse_vocabulary(std::string_view text) {
     entries.push_back(parse_line(content, line));
     line_of_entry.push_back(line);
   }
-  std::unordered_map<std::string_view, int64_t> lines;
-  std::unordered_map<int32_t, int64_t> lines_of_id;
+  std::unordered_map<std::string_view, int64_t> lines(entries.size());
+  auto by_id = [](const VocabularyEntry& a, const VocabularyEntry& b) { return a.id < b.id; };
+  const int32_t largest = std::max_element(entries.begin(), entries.end(), by_id)->id;
+  std::vector<int64_t> lines_of_id(static_cast<size_t>(largest) + 1);  // 0: none
   for (size_t i = 0; i < entries.size(); ++i) {
-    auto [id, new_id] = lines_of_id.try_emplace(entries[i].id, line_of_entry[i]);
-    require(new_id, "vocabulary line {}: id {} was given before, in line {}", line_of_entry[i], entries[i].id,
-            id->second);
+    int64_t& line = lines_of_id[static_cast<size_t>(entries[i].id)];
+    require(line == 0, "vocabulary line {}: id {} was given before, in line {}", line_of_entry[i],
+            entries[i].id, line);
+    line = line_of_entry[i];
     auto [same, new_token] = lines.try_emplace(entries[i].bytes, line_of_entry[i]);
     require(new_token, "vocabulary line {}: token {} has the same bytes as the token of line {}",
             line_of_entry[i], entries[i].id, same->second);
   }
   require_every_byte(lines);
-  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  if (!std::is_sorted(entries.begin(), entries.end(), by_id))
+    std::sort(entries.begin(), entries.end(), by_id);
   return entries;
 }
 
@@ -161,27 +165,34 @@ std::string vocabulary_line(int32_t id, std::string_view bytes) {
   bool is_text = is_utf8(bytes);
   char quote =
       bytes.find('\'') != std::string_view::npos && bytes.find('"') == std::string_view::npos ? '"' : '\'';
-  std::string literal;
+  std::string line = std::to_string(id);
+  line += is_text ? " " : " b";
+  line += quote;
+  auto escape = [&](uint8_t byte) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    line += "\\x", line += digits[byte >> 4], line += digits[byte & 15];
+  };
   for (size_t i = 0; i < bytes.size(); ++i) {
     char c = bytes[i];
     uint8_t byte = static_cast<uint8_t>(c);
     if (c == '\\' || c == quote)
-      literal += '\\', literal += c;
+      line += '\\', line += c;
     else if (c == '\n')
-      literal += "\\n";
+      line += "\\n";
     else if (c == '\r')
-      literal += "\\r";
+      line += "\\r";
     else if (c == '\t')
-      literal += "\\t";
+      line += "\\t";
     else if (byte < 0x20 || byte == 0x7f || (byte >= 0x80 && !is_text))
-      literal += fmt::format("\\x{:02x}", byte);
+      escape(byte);
     else if (byte == 0xc2 &&
              static_cast<uint8_t>(bytes[i + 1]) < 0xa0)  // the control characters U+0080 to U+009F
-      literal += fmt::format("\\x{:02x}", static_cast<uint8_t>(bytes[++i]));
+      escape(static_cast<uint8_t>(bytes[++i]));
     else
-      literal += c;
+      line += c;
   }
-  return fmt::format("{} {}{}{}{} {}\n", id, is_text ? "" : "b", quote, literal, quote, bytes.size());
+  line += quote, line += ' ';
+  return line + std::to_string(bytes.size()) + '\n';
 }
 
 }  // namespace aviary

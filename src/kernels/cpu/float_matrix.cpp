@@ -42,7 +42,11 @@ class FloatMatrix final : public PackedMatrix::Implementation {
 
   void pack_stored(Dtype stored, const std::byte* rows, int64_t first_panel, int64_t last_panel) override {
     const int64_t width = kernels_.panel_width, row_bytes = bytes_of(stored, k_);
+    const bool as_stored = stored == type() && (stored != Dtype::bf16 || k_ % 2 == 0);
     parallel_for(last_panel - first_panel, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t p = first_panel + begin; as_stored && p < first_panel + end; ++p)
+        place_rows(rows + p * width * row_bytes, row_bytes, std::min(width, n_ - p * width), p);
+      if (as_stored) return;
       AlignedScratch scratch;
       float* values = scratch.floats(width * k_);
       for (int64_t p = first_panel + begin; p < first_panel + end; ++p) {
@@ -106,6 +110,27 @@ class FloatMatrix final : public PackedMatrix::Implementation {
 
   const std::byte* panel(int64_t p) const {
     return static_cast<const std::byte*>(data_.data()) + p * panel_bytes_;
+  }
+
+  // Rows of W as they are stored, which are the columns of a panel.
+  void place_rows(const std::byte* rows, int64_t row_bytes, int64_t count, int64_t p) {
+    if (type() == Dtype::f16)
+      place_numbers<uint16_t>(rows, row_bytes, count, panel(p));
+    else  // of bf16 two at a time
+      place_numbers<uint32_t>(rows, row_bytes, count, panel(p));
+  }
+
+  template <typename Number>
+  void place_numbers(const std::byte* rows, int64_t row_bytes, int64_t count, const std::byte* panel) const {
+    constexpr int64_t size = sizeof(Number), step = line_bytes / size;
+    const int64_t numbers = row_bytes / size, width = kernels_.panel_width;
+    auto* to = reinterpret_cast<Number*>(const_cast<std::byte*>(panel));
+    for (int64_t first = 0; first < numbers; first += step)
+      for (int64_t j = 0; j < count; ++j) {
+        const std::byte* row = rows + j * row_bytes;
+        for (int64_t i = first; i < std::min(numbers, first + step); ++i)
+          std::memcpy(&to[i * width + j], row + i * size, size);
+      }
   }
 
   void pack_panel(int64_t p, const float* b, int64_t k_stride, int64_t n_stride) {
