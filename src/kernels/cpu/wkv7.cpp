@@ -34,17 +34,13 @@ HWY_INLINE void decays(const float* w, int64_t n, float* decay, float* slope) {
   });
 }
 
-// As many vectors of i at a time as the registers hold.
-constexpr int most_vectors = 4;
-
-// body(tag, vectors, i) for all columns i of a head: `vectors` of the tag at a time.
-template <class Body>
+// body(tag, vectors, i) for all columns i of a head: `vectors` of the tag at a time, at most `most` (2 or 4).
+template <int most, class Body>
 HWY_INLINE void for_columns(int64_t n, Body body) {
   const hn::CappedTag<float, 16> wide;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(wide));
   int64_t i = 0;
-  for (; i + most_vectors * lanes <= n; i += most_vectors * lanes)
-    body(wide, std::integral_constant<int, most_vectors>(), i);
+  for (; i + most * lanes <= n; i += most * lanes) body(wide, std::integral_constant<int, most>(), i);
   for (; i + 2 * lanes <= n; i += 2 * lanes) body(wide, std::integral_constant<int, 2>(), i);
   for (; i + lanes <= n; i += lanes) body(wide, std::integral_constant<int, 1>(), i);
   const hn::CappedTag<float, 8> narrow;
@@ -52,53 +48,89 @@ HWY_INLINE void for_columns(int64_t n, Body body) {
     body(narrow, std::integral_constant<int, 1>(), i);
 }
 
-// One token, some columns: from -> to (which may be the same memory), and either y or sa.
+// One token, some columns: from -> to (which may be the same memory). `sa` is of this token on entry; where
+// `next_a` is given, of the next on return.
+template <int vectors, bool more, class D, class V>
+HWY_INLINE void token_columns(D d, int64_t n, const float* decay, const Wkv7Inputs& in, const float* next_a,
+                              const V (&value)[vectors], const float* from, float* to, V (&sa)[vectors],
+                              V (&out)[vectors]) {
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  V next_sa[vectors];
+  for (int c = 0; c < vectors; ++c) next_sa[c] = out[c] = hn::Zero(d);
+  for (int64_t j = 0; j < n; ++j) {
+    const V decay_j = hn::Set(d, decay[j]), bj = hn::Set(d, in.b[j]), kj = hn::Set(d, in.k[j]),
+            rj = hn::Set(d, in.r[j]), aj = more ? hn::Set(d, next_a[j]) : hn::Zero(d);
+    for (int c = 0; c < vectors; ++c) {
+      V s = hn::Mul(hn::LoadU(d, from + j * n + c * lanes), decay_j);
+      s = hn::MulAdd(value[c], kj, hn::MulAdd(sa[c], bj, s));
+      hn::StoreU(s, d, to + j * n + c * lanes);
+      out[c] = hn::MulAdd(s, rj, out[c]);
+      if constexpr (more) next_sa[c] = hn::MulAdd(s, aj, next_sa[c]);
+    }
+  }
+  for (int c = 0; more && c < vectors; ++c) sa[c] = next_sa[c];
+}
+
+// A token's vectors into the first-level cache: rows lie too far apart for the hardware to foresee the next.
+HWY_INLINE void fetch(const Wkv7Inputs& token, int64_t n) {
+  for (const float* vector : {token.r, token.k, token.v, token.a, token.b})
+    for (int64_t j = 0; j < n; j += 16) __builtin_prefetch(vector + j);
+}
+
+// `rows` tokens, some columns: every number of the state is read once per token. output: the state changes in
+// place, result is y. Otherwise the state after token t becomes state [t + 1], result is sa.
 template <int vectors, bool output, class D>
-HWY_INLINE void step_columns(D d, int64_t n, int64_t i, const float* decay, const Wkv7Inputs& in,
-                             const float* from, float* to, float* result) {
+HWY_INLINE void columns(D d, int64_t rows, int64_t n, int64_t stride, const float* decay, Wkv7Inputs in,
+                        float* state, float* result, int64_t result_stride) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   using V = hn::Vec<D>;
   V sa[vectors], out[vectors], value[vectors];
-  for (int c = 0; c < vectors; ++c) {
-    sa[c] = out[c] = hn::Zero(d);
-    value[c] = hn::LoadU(d, in.v + i + c * lanes);
-  }
+  for (int c = 0; c < vectors; ++c) sa[c] = hn::Zero(d);
   for (int64_t j = 0; j < n; ++j) {
     const V aj = hn::Set(d, in.a[j]);
-    for (int c = 0; c < vectors; ++c)
-      sa[c] = hn::MulAdd(hn::LoadU(d, from + j * n + i + c * lanes), aj, sa[c]);
+    for (int c = 0; c < vectors; ++c) sa[c] = hn::MulAdd(hn::LoadU(d, state + j * n + c * lanes), aj, sa[c]);
   }
-  for (int64_t j = 0; j < n; ++j) {
-    const V decay_j = hn::Set(d, decay[j]), bj = hn::Set(d, in.b[j]), kj = hn::Set(d, in.k[j]),
-            rj = hn::Set(d, in.r[j]);
+  for (int64_t t = 0; t < rows; ++t) {
+    float* to = output ? state : state + n * n;
+    if (t + 2 < rows) fetch(in.at(2 * stride), n);
     for (int c = 0; c < vectors; ++c) {
-      V s = hn::Mul(hn::LoadU(d, from + j * n + i + c * lanes), decay_j);
-      s = hn::MulAdd(value[c], kj, hn::MulAdd(sa[c], bj, s));
-      hn::StoreU(s, d, to + j * n + i + c * lanes);
-      if constexpr (output) out[c] = hn::MulAdd(s, rj, out[c]);
+      value[c] = hn::LoadU(d, in.v + c * lanes);
+      if constexpr (!output) hn::StoreU(sa[c], d, result + c * lanes);
     }
+    if (t + 1 < rows)
+      token_columns<vectors, true>(d, n, decay, in, in.a + stride, value, state, to, sa, out);
+    else
+      token_columns<vectors, false>(d, n, decay, in, nullptr, value, state, to, sa, out);
+    for (int c = 0; output && c < vectors; ++c) hn::StoreU(out[c], d, result + c * lanes);
+    in = in.at(stride), decay += n, state = to, result += result_stride;
   }
-  for (int c = 0; c < vectors; ++c) hn::StoreU(output ? out[c] : sa[c], d, result + i + c * lanes);
 }
 
+// Vectors of i whose sums fit into the registers.
+constexpr int vectors_forward = HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_SSE4 ? 2 : 4,
+              vectors_backward = 4;
+
 template <bool output>
-HWY_INLINE void step(int64_t n, const float* decay, const Wkv7Inputs& in, const float* from, float* to,
-                     float* result) {
-  for_columns(n, [&](auto d, auto vectors, int64_t i)
-                     HWY_ATTR { step_columns<vectors(), output>(d, n, i, decay, in, from, to, result); });
+HWY_INLINE void run_rows(int64_t rows, int64_t n, int64_t stride, const float* decay, const Wkv7Inputs& in,
+                         float* state, float* result, int64_t result_stride) {
+  for_columns<vectors_forward>(n, [&](auto d, auto vectors, int64_t i) HWY_ATTR {
+    Wkv7Inputs at = in;
+    at.v += i;
+    columns<vectors(), output>(d, rows, n, stride, decay, at, state + i, result + i, result_stride);
+  });
 }
 
 // Rows [0, rows) of one head; pointers are at its first element, rows are `stride` apart. state changes in
 // place; kept gets the state before every wkv_chunk-th row, `kept_stride` apart.
 void wkv7_head(int64_t rows, int64_t n, int64_t stride, const Wkv7Inputs& in, float* state, float* y,
                float* kept, int64_t kept_stride) {
-  HWY_ALIGN float decay[wkv_max_head_size];
-  for (int64_t t = 0; t < rows; ++t) {
-    if (kept && t % wkv_chunk == 0)
-      std::memcpy(kept + t / wkv_chunk * kept_stride, state, static_cast<size_t>(n * n) * sizeof(float));
-    const int64_t at = t * stride;
-    decays(in.w + at, n, decay, nullptr);
-    step<true>(n, decay, in.at(at), state, state, y + at);
+  HWY_ALIGN float decay[wkv_chunk * wkv_max_head_size];
+  for (int64_t begin = 0; begin < rows; begin += wkv_chunk) {
+    if (kept)
+      std::memcpy(kept + begin / wkv_chunk * kept_stride, state, static_cast<size_t>(n * n) * sizeof(float));
+    const int64_t count = std::min(wkv_chunk, rows - begin), at = begin * stride;
+    for (int64_t t = 0; t < count; ++t) decays(in.w + at + t * stride, n, decay + t * n, nullptr);
+    run_rows<true>(count, n, stride, decay, in.at(at), state, y + at, stride);
   }
 }
 
@@ -196,7 +228,7 @@ HWY_INLINE void step_backward(int64_t n, const float* decay, const float* slope,
   Sums sums;
   std::fill_n(sums.of_output, 4 * n, 0.0f);
   std::fill_n(sums.of_sa, n, 0.0f);
-  for_columns(n, [&](auto d, auto vectors, int64_t i) HWY_ATTR {
+  for_columns<vectors_backward>(n, [&](auto d, auto vectors, int64_t i) HWY_ATTR {
     columns_backward<vectors()>(d, n, i, decay, in, before, sa, dy, dstate, g.v, sums);
   });
   const hn::CappedTag<float, 8> d;
@@ -223,12 +255,9 @@ void wkv7_head_backward(int64_t rows, int64_t n, int64_t stride, const Wkv7Input
   for (int64_t chunk = (rows - 1) / wkv_chunk; chunk >= 0; --chunk) {
     const int64_t begin = chunk * wkv_chunk, end = std::min(rows, begin + wkv_chunk);
     std::memcpy(history, kept + chunk * kept_stride, static_cast<size_t>(n * n) * sizeof(float));
-    for (int64_t t = begin; t < end; ++t) {
-      const int64_t at = t * stride, local = t - begin;
-      decays(in.w + at, n, decay + local * n, slope + local * n);
-      step<false>(n, decay + local * n, in.at(at), history + local * n * n, history + (local + 1) * n * n,
-                  sa + local * n);
-    }
+    for (int64_t t = begin; t < end; ++t)
+      decays(in.w + t * stride, n, decay + (t - begin) * n, slope + (t - begin) * n);
+    run_rows<false>(end - begin, n, stride, decay, in.at(begin * stride), history, sa, n);
     for (int64_t t = end - 1; t >= begin; --t) {
       const int64_t at = t * stride, local = t - begin;
       step_backward(n, decay + local * n, slope + local * n, in.at(at), history + local * n * n,
