@@ -67,6 +67,7 @@ aviary_model* aviary_load(const char* path, const aviary_load_options* options) 
     require(path != nullptr, "aviary_load: the path is NULL");
     aviary::LoadOptions load;
     if (options && options->bf16) load.precision = aviary::Precision::fastest;
+    load.cache = options && options->cache;
     if (options && options->tokenizer) load.tokenizer = options->tokenizer;
     return new aviary_model{aviary::Model::load(path, load)};
   });

@@ -190,7 +190,11 @@ Model& Model::operator=(Model&&) noexcept = default;
 Model::~Model() = default;
 
 Model Model::load(const std::filesystem::path& path, const LoadOptions& options) {
-  Checkpoint checkpoint = open_checkpoint(file_of(path));
+  std::optional<PackedCache> cache;
+  if (options.cache)
+    cache = PackedCache{
+        .precision = [&](const inside::Network& network) { return chosen(options.precision, network); }};
+  Checkpoint checkpoint = open_checkpoint(file_of(path), cache);
   TokenizerPtr tokenizer = choose_tokenizer(options.tokenizer, checkpoint);
   return Model(
       std::make_unique<Implementation>(std::move(checkpoint), std::move(tokenizer), options.precision));

@@ -86,6 +86,12 @@ void MappedFile::drop(std::span<const std::byte> part) const {
   if (begin < end) ::madvise(const_cast<std::byte*>(bytes_.data()) + begin, end - begin, MADV_DONTNEED);
 }
 
+void MappedFile::fetch() const {
+#ifdef MADV_POPULATE_READ  // a kernel that does not know it says so, and reading does the work
+  if (!bytes_.empty()) ::madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_POPULATE_READ);
+#endif
+}
+
 std::string read_file(const fs::path& path, int64_t max_bytes) {
   Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (descriptor.number() < 0) fail("{}: cannot open the file: {}", path.string(), reason(errno));

@@ -26,6 +26,8 @@ class MappedFile {
   // Gives the memory of a part of bytes() back to the system; it is read from the file again when needed.
   // Does nothing for bytes that are not of this file.
   void drop(std::span<const std::byte> part) const;
+  // Makes all bytes ready to be read, several times as fast as the first reading would.
+  void fetch() const;
 
  private:
   std::span<const std::byte> bytes_;

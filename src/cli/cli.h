@@ -47,9 +47,11 @@ struct LoadedModel {
 };
 struct ModelFlags {
   std::string path, tokenizer, precision;
+  bool cache = false;
   void add_to(CLI::App& command);
   void add_precision_to(CLI::App& command);
   LoadedModel load() const;
+  std::optional<PackedCache> packed_cache() const;
   kernels::Precision chosen_precision(const Model& model) const;
 };
 // Throws Error when the model came without a tokenizer.

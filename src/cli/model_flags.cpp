@@ -1,6 +1,8 @@
 // Finding and loading the model that a command works on.
 #include "base/error.h"
 #include "base/files.h"
+#include "base/interrupt.h"
+#include "base/progress.h"
 #include "cli/cli.h"
 #include "formats/folder.h"
 
@@ -10,6 +12,21 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* model_file = "model.safetensors";
+
+class CacheWriting {
+ public:
+  explicit CacheWriting(int64_t total)
+      : line_({.label = "write the cache", .total = total, .unit = "MB", .unit_size = 1'000'000}) {}
+
+  void update(int64_t written) {
+    require(!guard_.interrupted(), "interrupted: the cache was not written");
+    line_.update(written);
+  }
+
+ private:
+  InterruptGuard guard_;
+  Progress line_;
+};
 
 }  // namespace
 
@@ -49,6 +66,10 @@ void ModelFlags::add_to(CLI::App& command) {
   command.add_option("--tokenizer", tokenizer,
                      "For files without one: bytes, or a file (World vocabulary, tokenizer.json, vocab.json, "
                      "another model)");
+  command.add_flag(
+      "--cache", cache,
+      "Load the weights as this CPU multiplies them from FILE.packed, which is written the first "
+      "time: the model is there at once, and processes share its memory");
   add_precision_to(command);
 }
 
@@ -64,13 +85,24 @@ void ModelFlags::add_precision_to(CLI::App& command) {
 LoadedModel ModelFlags::load() const {
   LoadedModel loaded;
   loaded.path = find_model(path);
-  Checkpoint checkpoint = open_checkpoint(loaded.path);
+  Checkpoint checkpoint = open_checkpoint(loaded.path, packed_cache());
   loaded.model = std::move(checkpoint.model);
   loaded.tokenizer = tokenizer.empty() ? checkpoint.tokenizer : open_tokenizer(tokenizer);
   const int64_t vocabulary = loaded.model->config().vocab_size;
   if (!loaded.tokenizer && vocabulary == 256) loaded.tokenizer = make_bytes_tokenizer();
   if (loaded.tokenizer) require_fit(*loaded.tokenizer, loaded.model->config(), loaded.path.string());
   return loaded;
+}
+
+std::optional<PackedCache> ModelFlags::packed_cache() const {
+  if (!cache) return {};
+  auto writing = std::make_shared<std::optional<CacheWriting>>();
+  return PackedCache{.precision = [this](const Model& model) { return chosen_precision(model); },
+                     .progress =
+                         [writing](int64_t written, int64_t total) {
+                           if (!*writing) writing->emplace(total);
+                           (*writing)->update(written);
+                         }};
 }
 
 kernels::Precision ModelFlags::chosen_precision(const Model& model) const {

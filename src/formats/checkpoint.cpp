@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "formats/packed_file.h"
 #include "formats/safetensors.h"
 #include "formats/state_file.h"
+#include "models/run.h"
 #include "tensor/encoding.h"
 
 namespace aviary {
@@ -55,11 +58,16 @@ bool same_shape(const std::vector<int64_t>& stored, const Shape& wanted) {
 }
 
 void require_finite(const TensorEntry& entry, const std::string& where) {
-  const int64_t broken = first_not_finite(entry.dtype, entry.data.data(), count_of(entry));
+  const std::byte* data = entry.transposed.empty() ? entry.data.data() : entry.transposed.data();
+  int64_t broken = first_not_finite(entry.dtype, data, count_of(entry));
   if (broken < 0) return;
   const Block block = block_of(entry.dtype);
   std::vector<float> values(static_cast<size_t>(block.elements));
-  decode(entry.dtype, entry.data.data() + broken / block.elements * block.bytes, values);
+  decode(entry.dtype, data + broken / block.elements * block.bytes, values);
+  if (!entry.transposed.empty()) {  // its place among the numbers as they are used
+    const int64_t rows = entry.shape[0], cols = entry.shape[1];
+    broken = broken % rows * cols + broken / rows;
+  }
   fail("{}: {} holds {} at element {}: the model is broken (training diverged, or the file is damaged)",
        where, entry.name, values[0], broken);
 }
@@ -134,6 +142,8 @@ ModelConfig config_of(const TensorFile& file, const std::string& where) {
   auto stored = file.metadata().find(config_key);
   if (stored != file.metadata().end())
     return model_config_from_json(stored->second, fmt::format("{}, metadata entry {}", where, config_key));
+  require(!is_packed(file),
+          "{}: these are the packed weights of a model; name the model itself, with --cache", where);
   if (const std::optional<StateSizes> state = recognize_state(file))
     fail("{}: this is {}, not a model; name the model, and this file with --state", where, describe(*state));
   return recognize_version(shapes_of(file), where);
@@ -209,30 +219,66 @@ class RestingFile final : public Rest {
 
 bool can_rest(Dtype type) { return std::ranges::find(weight_types, type) != std::end(weight_types); }
 
+// The frozen parameters: at rest in the file, or loaded where they cannot.
+void put_to_rest(const std::shared_ptr<RestingFile>& resting, const std::string& where, Model& model) {
+  TensorFile& file = resting->file;
+  for (Parameter& parameter : model.parameters()) {
+    const TensorEntry* entry = file.find(parameter.spec.name);
+    if (!entry) continue;
+    const bool made = file.made(*entry) && entry->dtype == Dtype::f32;
+    if (!can_rest(entry->dtype)) {
+      load_parameter(*entry, where, parameter, false);
+    } else if (made) {
+      require_finite(*entry, where);
+      parameter.weight.adopt(file.take(*entry));  // goes when it is packed
+    } else {
+      const bool transposed = !entry->transposed.empty();
+      parameter.weight.rest(entry->dtype, transposed ? entry->transposed : entry->data, resting, transposed);
+    }
+  }
+  model.parameters().freeze();
+}
+
+void require_rest_finite(const Model& model, const TensorFile& file, const std::string& where) {
+  for (const Parameter& parameter : model.parameters())
+    if (parameter.weight.at_rest()) require_finite(*file.find(parameter.spec.name), where);
+}
+
+// Every weight that a token is multiplied with.
+void pack(Model& model, kernels::Precision precision) {
+  Runner runner(model, precision);
+  State state = runner.new_state();
+  const int32_t token = 0;
+  runner.logits({&token, 1}, Sequences::uniform(1, 1), state, Runner::Rows::last);
+}
+
 }  // namespace
 
-Checkpoint open_checkpoint(const std::filesystem::path& path) {
-  const auto resting = std::make_shared<RestingFile>(read_tensor_file(path));
+Checkpoint open_checkpoint(const std::filesystem::path& path, const std::optional<PackedCache>& cache) {
+  const auto resting = std::make_shared<RestingFile>(read_tensor_file(path, Transposed::in_place));
   TensorFile& file = resting->file;
   const std::string where = path.string();
   Checkpoint checkpoint;
   checkpoint.model = prepare_model(file, where);
-  for (Parameter& parameter : checkpoint.model->parameters()) {
-    const TensorEntry* entry = file.find(parameter.spec.name);
-    if (!entry) continue;
-    if (!can_rest(entry->dtype)) {
-      load_parameter(*entry, where, parameter, false);
-      continue;
-    }
-    require_finite(*entry, where);
-    if (file.made(*entry) && entry->dtype == Dtype::f32)
-      parameter.weight.adopt(file.take(*entry));  // goes when it is packed
-    else
-      parameter.weight.rest(entry->dtype, entry->data, resting);
-  }
-  checkpoint.model->parameters().freeze();
-  checkpoint.tokenizer = tokenizer_of(file, where, checkpoint.model->config());
   checkpoint.metadata = file.metadata();
+  auto tokenizer = std::async(std::launch::async, [&] {  // takes as long as mapping a gigabyte
+    return tokenizer_of(file, where, checkpoint.model->config());
+  });
+  const uint64_t source = cache ? hash_of_source(path, file) : 0;  // before anything is taken from the file
+  Model& model = *checkpoint.model;
+  put_to_rest(resting, where, model);
+  if (cache) {
+    const std::filesystem::path packed = packed_path(path);
+    const PackedKey key{source, hash_of_layout(), cache->precision(model)};
+    if (!map_packed(packed, key, model)) {
+      require_rest_finite(model, file, where);
+      pack(model, key.precision);
+      write_packed(packed, key, model, cache->progress);
+    }
+  } else {
+    require_rest_finite(model, file, where);
+  }
+  checkpoint.tokenizer = tokenizer.get();
   return checkpoint;
 }
 

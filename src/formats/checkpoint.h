@@ -4,6 +4,8 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <optional>
 
 #include "formats/tensor_file.h"
 #include "models/model.h"
@@ -40,7 +42,14 @@ Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype = Dtyp
 
 // The same for a model that is only run: it keeps the file open and its weights rest there, in the file's
 // types (ops/weight.h). Parameters of types without real numbers are loaded.
-Checkpoint open_checkpoint(const std::filesystem::path& path);
+//
+// cache: the packed weights are taken from the file beside it (formats/packed_file.h); when there is none for
+// this model, CPU and precision, they are packed and it is written.
+struct PackedCache {
+  std::function<kernels::Precision(const Model&)> precision;  // of the products, once the types are known
+  WriteProgress progress = {};
+};
+Checkpoint open_checkpoint(const std::filesystem::path& path, const std::optional<PackedCache>& cache = {});
 
 // The tokenizer that the metadata carries; null when it carries none. Throws Error when it is damaged or has
 // more tokens than the model.

@@ -21,18 +21,23 @@ const std::vector<const Dialect*>& dialects() {
   return all;
 }
 
-// `to` [cols, rows] becomes the transpose of `from` [rows, cols]: some rows at a time, whose lines stay in
-// the cache while their columns are read one after the other.
+// `to` [cols, rows] becomes the transpose of `from` [rows, cols], in squares whose sides are a cache line:
+// rows often lie a power of two apart, so that few lines of them stay in the cache.
 template <typename Number>
 void transpose(const std::byte* from, size_t rows, size_t cols, std::byte* to) {
-  constexpr size_t rows_at_a_time = 64 / sizeof(Number), size = sizeof(Number);
-  parallel_for(static_cast<int64_t>(cols), 64, [&](int64_t begin, int64_t end) {
-    for (size_t first = 0; first < rows; first += rows_at_a_time) {
-      const size_t last = std::min(rows, first + rows_at_a_time);
-      for (size_t col = static_cast<size_t>(begin); col < static_cast<size_t>(end); ++col)
-        for (size_t row = first; row < last; ++row)
-          std::memcpy(to + (col * rows + row) * size, from + (row * cols + col) * size, size);
-    }
+  constexpr size_t side = 64 / sizeof(Number), size = sizeof(Number);
+  parallel_for(static_cast<int64_t>((cols + side - 1) / side), 4, [&](int64_t begin, int64_t end) {
+    Number square[side][side];
+    for (size_t col = static_cast<size_t>(begin) * side;
+         col < std::min(cols, static_cast<size_t>(end) * side); col += side)
+      for (size_t row = 0; row < rows; row += side) {
+        const size_t width = std::min(side, cols - col), height = std::min(side, rows - row);
+        for (size_t r = 0; r < height; ++r)
+          for (size_t c = 0; c < width; ++c)
+            std::memcpy(&square[c][r], from + ((row + r) * cols + col + c) * size, size);
+        for (size_t c = 0; c < width; ++c)
+          std::memcpy(to + ((col + c) * rows + row) * size, square[c], height * size);
+      }
   });
 }
 
@@ -74,6 +79,11 @@ TensorEntry transposed(TensorTable& table, const TensorEntry& tensor, std::strin
   }
   TensorEntry result{.name = std::move(name), .dtype = source.dtype, .shape = source.shape, .data = {}};
   std::swap(result.shape.back(), result.shape[result.shape.size() - 2]);
+  const bool plain = tensor.dtype == Dtype::f32 || tensor.dtype == Dtype::f16 || tensor.dtype == Dtype::bf16;
+  if (table.of_transposed == Transposed::in_place && tensor.shape.size() == 2 && plain) {
+    result.transposed = source.data;
+    return result;
+  }
   const std::span<std::byte> buffer = table.new_buffer(source.data.size());
   result.data = buffer;
   const size_t rows = static_cast<size_t>(result.shape.back()),

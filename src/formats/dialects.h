@@ -29,8 +29,8 @@ TensorTable to_original_names(TensorTable table, const std::string& where);
 // A tensor of f32 numbers that no file holds; its data lives in table.buffers.
 TensorEntry made_tensor(TensorTable& table, std::string name, std::vector<int64_t> shape,
                         std::span<const float> numbers);
-// The last two axes exchanged. A block type becomes f32, for its blocks would run across the new rows. Throws
-// Error when there are fewer than two axes.
+// The last two axes exchanged, as table.of_transposed says. A block type becomes f32, for its blocks would
+// run across the new rows. Throws Error when there are fewer than two axes.
 TensorEntry transposed(TensorTable& table, const TensorEntry& tensor, std::string name,
                        const std::string& where);
 // The same numbers with another name and shape. Throws Error when the sizes do not fit.

@@ -211,13 +211,14 @@ fs::path model_in_folder(const fs::path& folder) {
   return model;
 }
 
-TensorFile read_folder(const fs::path& folder) {
+TensorFile read_folder(const fs::path& folder, Transposed of_transposed) {
   const Layout layout = require_layout(folder);
   Parts parts;
   if (layout.index)
     parts = read_parts(folder / layout.file);
   else
     append_file(parts, folder / layout.file);
+  parts.table.of_transposed = of_transposed;
   TensorTable table = to_original_names(std::move(parts.table), folder.string());
   if (!table.metadata.contains(run_key)) obey_config(folder / "config.json", table);
   if (!table.metadata.contains("aviary.tokenizer"))

@@ -17,6 +17,6 @@ std::filesystem::path model_in_folder(const std::filesystem::path& folder);
 // embeddings) or, when it is not what the original models have, refused. A World vocabulary or a
 // tokenizer.json beside the model becomes its tokenizer (aviary.tokenizer and aviary.vocabulary in the
 // metadata).
-TensorFile read_folder(const std::filesystem::path& folder);
+TensorFile read_folder(const std::filesystem::path& folder, Transposed of_transposed);
 
 }  // namespace aviary

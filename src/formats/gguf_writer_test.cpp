@@ -121,6 +121,8 @@ TEST(GgufWriter, AnRwkv6ThatComesBackPredictsTheSame) {
   const Checkpoint after = load_checkpoint(folder / "a.gguf");
   EXPECT_EQ(after.model->config(), before.model->config());
   EXPECT_EQ(logits(*after.model), logits(*before.model));
+  // Opened to be run, its low-rank pairs stay transposed.
+  EXPECT_EQ(logits(*open_checkpoint(folder / "a.gguf").model), logits(*before.model));
 }
 
 struct TinyModel {

@@ -242,7 +242,8 @@ std::string make_header(const std::filesystem::path& path, std::span<const Store
     begin = end;
   }
   header = fmt::format("{{{}}}", header);
-  header.resize((header.size() + 7) / 8 * 8, ' ');
+  constexpr size_t line = 64, length = 8;  // the header stands behind its length
+  header.resize((length + header.size() + line - 1) / line * line - length, ' ');
   require(static_cast<int64_t>(header.size()) <= max_header_bytes,
           "{}: the safetensors header would have {} bytes, the format allows {}", path.string(),
           header.size(), max_header_bytes);

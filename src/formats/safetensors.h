@@ -19,7 +19,7 @@ bool looks_like_safetensors(Bytes bytes);
 // without gaps or overlaps, and each piece has the size that dtype and shape ask for. Throws Error otherwise.
 TensorTable parse_safetensors(Bytes bytes, const std::string& where);
 
-// Writes the tensors in the given order through an AtomicFile. The data begins at a multiple of 8 bytes;
+// Writes the tensors in the given order through an AtomicFile. The data begins at a multiple of 64 bytes;
 // tensors stay aligned when those with large elements come first. Same tensors and metadata, same bytes.
 // Throws Error when two tensors have the same name, a name is not UTF-8, data does not fit dtype and shape,
 // or a type is one that the format does not have.

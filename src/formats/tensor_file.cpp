@@ -76,13 +76,14 @@ int64_t TensorFile::file_bytes() const {
   return bytes;
 }
 
-TensorFile read_tensor_file(const std::filesystem::path& path) {
+TensorFile read_tensor_file(const std::filesystem::path& path, Transposed of_transposed) {
   std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) return read_folder(path);
+  if (std::filesystem::is_directory(path, ignored)) return read_folder(path, of_transposed);
   std::vector<MappedFile> files(1);
   files[0] = MappedFile(path);
-  TensorTable table = parse_tensors(files[0].bytes(), path.string());
-  return {std::move(files), std::move(table)};
+  TensorTable table = parse_stored_tensors(files[0].bytes(), path.string());
+  table.of_transposed = of_transposed;
+  return {std::move(files), to_original_names(std::move(table), path.string())};
 }
 
 bool looks_like_tensors(std::span<const std::byte> bytes) {

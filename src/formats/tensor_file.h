@@ -28,7 +28,12 @@ struct TensorEntry {
   // The elements, row-major, contiguous, little-endian. Not necessarily aligned: read them with memcpy or
   // with the functions below.
   std::span<const std::byte> data;
+  // Where they lie with the last two axes exchanged; `data` is empty then (Transposed::in_place).
+  std::span<const std::byte> transposed = {};
 };
+
+// What becomes of a matrix that a file stores transposed: a copy, or an entry that tells where it lies.
+enum class Transposed : uint8_t { copied, in_place };
 
 // What the bytes of a file say. `data` of the tensors points into those bytes or into `buffers`.
 struct TensorTable {
@@ -38,6 +43,7 @@ struct TensorTable {
   std::vector<TensorEntry> tensors;
   std::map<std::string, std::string> metadata;
   std::vector<Buffer> buffers;  // tensors that do not lie in the file as they are used
+  Transposed of_transposed = Transposed::copied;
 
   // Of one more such tensor, zeroed. Throws Error when there is not enough memory.
   std::span<std::byte> new_buffer(size_t bytes) {
@@ -78,8 +84,10 @@ class TensorFile {
 
 // Opens a file of tensors, or a folder as Hugging Face lays them out. The format is recognized from the
 // content, never from the name. Tensors are used where they lie in the file: nothing is copied but tensors
-// that are stored transposed. Throws Error when the file is anything else or damaged.
-TensorFile read_tensor_file(const std::filesystem::path& path);
+// that are stored transposed, and with Transposed::in_place only those that are not f32, f16 or bf16 or that
+// are a stack.
+// Throws Error when the file is anything else or damaged.
+TensorFile read_tensor_file(const std::filesystem::path& path, Transposed of_transposed = Transposed::copied);
 
 // The same for bytes in memory; errors begin with `where`.
 TensorTable parse_tensors(std::span<const std::byte> bytes, const std::string& where);

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "tensor/dtype.h"
+#include "tensor/weight_memory.h"
 
 namespace aviary::kernels {
 
@@ -45,6 +46,13 @@ class PackedMatrix {
   void pack_stored(Dtype stored, const std::byte* rows, int64_t k, int64_t n, Dtype type,
                    const std::function<void(std::span<const std::byte>)>& packed = {});
 
+  // The same for what packed() of such a matrix was, in a process of the same kind of CPU; bytes of `owner`.
+  // Throws Error when there are not so many.
+  void adopt(int64_t k, int64_t n, Dtype type, std::span<const std::byte> packed,
+             std::shared_ptr<const void> owner);
+  // The numbers as products read them: the layout is that of this CPU and version.
+  std::span<const std::byte> packed() const;
+
   bool empty() const;
   int64_t k() const;
   int64_t n() const;
@@ -56,7 +64,7 @@ class PackedMatrix {
   const Implementation& implementation() const { return *implementation_; }
 
  private:
-  void prepare(int64_t k, int64_t n, Dtype type);
+  void prepare(int64_t k, int64_t n, Dtype type, WeightMemory memory = {});
 
   std::unique_ptr<Implementation> implementation_;
 };

@@ -5,11 +5,15 @@
 
 namespace aviary {
 
-void Weight::rest(Dtype type, std::span<const std::byte> data, std::shared_ptr<const Rest> owner) {
+void Weight::rest(Dtype type, std::span<const std::byte> data, std::shared_ptr<const Rest> owner,
+                  bool transposed) {
   require(dtype_ == Dtype::f32 && std::ssize(data) == bytes_of(type, shape_.count()),
           "weight {}: {} bytes of {} are not its {} numbers", name_, data.size(), name_of(type),
           shape_.count());
+  require(!transposed || shape_.rank() == 2, "weight {}: {} axes cannot rest transposed", name_,
+          shape_.rank());
   rest_type_ = type;
+  transposed_ = transposed;
   rest_ = data;
   owner_ = std::move(owner);
   value_ = OwnedTensor();
@@ -20,6 +24,14 @@ void Weight::rest(Dtype type, std::span<const std::byte> data, std::shared_ptr<c
 void Weight::decode_value() const {
   value_ = OwnedTensor(shape_, Dtype::f32);
   decode(rest_type_, rest_.data(), {value_.view().as<float>(), static_cast<size_t>(shape_.count())});
+  if (!transposed_) return;
+  const OwnedTensor stored = std::move(value_);
+  value_ = OwnedTensor(shape_, Dtype::f32);
+  const int64_t rows = shape_[0], cols = shape_[1];
+  const float* from = stored.view().as<float>();
+  float* to = value_.view().as<float>();
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t col = 0; col < cols; ++col) to[row * cols + col] = from[col * rows + row];
 }
 
 const Tensor& Weight::derived(double (*f)(double)) const {
@@ -42,20 +54,22 @@ void Weight::decode_row(int64_t row, float* values) const {
 
 // Straight from where it rests.
 void Weight::pack_at_rest(kernels::Precision precision) {
-  const Dtype type = rest_type_ == Dtype::f32 ? kernels::type_of(precision) : rest_type_;
+  const bool rounded = rest_type_ == Dtype::f32 || transposed_;
+  const Dtype type = rounded ? kernels::type_of(precision) : rest_type_;
   forward_.resize(1);
-  forward_[0].pack_stored(rest_type_, rest_.data(), shape_[1], shape_[0], type,
-                          [&](std::span<const std::byte> rows) { owner_->packed(rows); });
+  forward_[0].pack_stored(rest_type_, rest_.data(), shape_[transposed_ ? 0 : 1], shape_[transposed_ ? 1 : 0],
+                          type, [&](std::span<const std::byte> rows) { owner_->packed(rows); });
   forward_stale_ = false;
 }
 
 const kernels::PackedMatrix& Weight::packed(std::vector<kernels::PackedMatrix>& matrices, bool& stale,
                                             bool rows_are_k, kernels::Precision precision, int64_t index) {
   const int rank = shape_.rank();
-  if (stale || matrices[0].type() != kernels::type_of(precision)) {
+  const int64_t rows = shape_[rank - 2], cols = shape_[rank - 1];
+  if (stale || matrices[0].type() != kernels::type_of(precision) ||
+      matrices[0].k() != (rows_are_k ? rows : cols)) {
     const float* from = value().as<float>();
     require(from != nullptr, "weight {}: it is frozen and packed for products of another kind", name_);
-    const int64_t rows = shape_[rank - 2], cols = shape_[rank - 1];
     matrices.resize(rank == 3 ? static_cast<size_t>(shape_[0]) : 1);
     for (kernels::PackedMatrix& matrix : matrices) {  // W, or its transpose, so that (k, n) is what is needed
       if (rows_are_k)
@@ -71,8 +85,10 @@ const kernels::PackedMatrix& Weight::packed(std::vector<kernels::PackedMatrix>& 
 }
 
 const kernels::PackedMatrix& Weight::forward(Layout layout, kernels::Precision precision, int64_t index) {
-  if (at_rest() && layout == Layout::out_in && shape_.rank() == 2) {
-    if (forward_stale_ || (rest_type_ == Dtype::f32 && forward_[0].type() != kernels::type_of(precision)))
+  if (at_rest() && layout == (transposed_ ? Layout::in_out : Layout::out_in) && shape_.rank() == 2) {
+    const bool rounded = rest_type_ == Dtype::f32 || transposed_;
+    if (forward_stale_ || forward_[0].k() != shape_[transposed_ ? 0 : 1] ||
+        (rounded && forward_[0].type() != kernels::type_of(precision)))
       pack_at_rest(precision);
     return forward_[0];
   }

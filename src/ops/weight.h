@@ -50,14 +50,24 @@ class Weight {
     value_ = OwnedTensor(std::move(numbers), shape_, dtype_);
     changed();
   }
-  // Puts the weight at rest: `data` of `owner` are its numbers as `type`. It changes no more. For f32
-  // weights.
-  void rest(Dtype type, std::span<const std::byte> data, std::shared_ptr<const Rest> owner);
+  // What forward() packed: nothing yet, or the matrices of the stack.
+  std::span<const kernels::PackedMatrix> packed() const { return forward_; }
+  // Instead of packing a frozen weight: what packed() of such a weight was. Without a value of its own from
+  // now on, unless it is at rest.
+  void adopt_packed(std::vector<kernels::PackedMatrix> matrices) {
+    forward_ = std::move(matrices);
+    forward_stale_ = false;
+    value_ = OwnedTensor();
+  }
+  // Puts the weight at rest: `data` of `owner` are its numbers as `type`, or those of its transpose. It
+  // changes no more. For f32 weights.
+  void rest(Dtype type, std::span<const std::byte> data, std::shared_ptr<const Rest> owner,
+            bool transposed = false);
   bool at_rest() const { return owner_ != nullptr; }
   // Of the numbers as they rest, or of the value.
   int64_t bytes() const { return at_rest() ? std::ssize(rest_) : shape_.count() * size_of(dtype_); }
   Dtype rest_type() const { return at_rest() ? rest_type_ : dtype_; }
-  // Row `row` of a matrix at rest, decoded.
+  // Row `row` of a matrix at rest, decoded. Not of a transposed one.
   void decode_row(int64_t row, float* values) const;
   // Empty unless the weight is being trained; operators add to it.
   const Tensor& gradient() const { return gradient_.view(); }
@@ -78,8 +88,8 @@ class Weight {
   void freeze() { frozen_ = true; }
 
   // The matrix B of y = x B, and of dx = dy B, for f32 values; matrix `index` if the weight has rank 3: a
-  // stack of them. A weight [out, in] at rest in f16, bf16 or a block format stays in that type, whatever the
-  // precision. Throws Error when a frozen weight is packed as something else than before.
+  // stack of them. A weight [out, in] at rest in f16, bf16 or a block format, not transposed, stays in that
+  // type, whatever the precision. Throws Error when a frozen weight is packed as something else than before.
   const kernels::PackedMatrix& forward(Layout layout, kernels::Precision precision, int64_t index = 0);
   const kernels::PackedMatrix& backward(Layout layout, kernels::Precision precision, int64_t index = 0);
 
@@ -98,6 +108,7 @@ class Weight {
   Dtype rest_type_ = Dtype::f32;
   std::span<const std::byte> rest_;
   std::shared_ptr<const Rest> owner_;
+  bool transposed_ = false;                                // what rests
   std::vector<kernels::PackedMatrix> forward_, backward_;  // one per matrix of the stack
   bool forward_stale_ = true, backward_stale_ = true, frozen_ = false;
 };

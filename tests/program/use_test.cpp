@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -35,6 +36,18 @@ TEST_F(Use, TheSameSeedWritesTheSameText) {
   EXPECT_GT(text.size(), 40u);
   EXPECT_EQ(generate(flags + Arguments{"7"}).out, text);
   EXPECT_NE(generate(flags + Arguments{"8"}).out, text);
+}
+
+TEST_F(Use, TheCacheIsWrittenOnceAndChangesNoText) {
+  const Arguments flags = {"--prompt", "the bird", "--tokens", "30", "--seed", "7"};
+  const std::string text = generate(flags).out;
+  const Outcome first = generate(flags + Arguments{"--cache"}),
+                second = generate(flags + Arguments{"--cache"});
+  EXPECT_EQ(first.out, text);
+  EXPECT_EQ(second.out, text);
+  EXPECT_NE(first.err.find("write the cache"), std::string::npos) << first.err;
+  EXPECT_EQ(second.err.find("write the cache"), std::string::npos) << second.err;
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "run/model.safetensors.packed"));
 }
 
 TEST_F(Use, QuietMeansOnlyTheText) {

@@ -11,7 +11,6 @@
 #include "kernels/cpu/packed_matrix.h"
 #include "kernels/cpu/round_rows.h"
 #include "kernels/cpu/scratch.h"
-#include "tensor/large_pages.h"
 
 namespace aviary::kernels {
 namespace {
@@ -109,14 +108,15 @@ class RoundingMemory {
 
 class BlockMatrix final : public PackedMatrix::Implementation {
  public:
-  BlockMatrix(int64_t k, int64_t n, Dtype type)
+  BlockMatrix(int64_t k, int64_t n, Dtype type, WeightMemory memory)
       : Implementation(k, n, type),
         sizes_(sizes_of(type)),
         kernels_(best_kernels(type)),
         units_(k / sizes_.unit),
         panels_((n + block_columns - 1) / block_columns),
-        panel_bytes_(units_ * sizes_.unit_bytes),
-        data_(panels_ * panel_bytes_) {}
+        panel_bytes_(units_ * sizes_.unit_bytes) {
+    take(std::move(memory), panels_ * panel_bytes_);
+  }
 
   void pack(const float*, int64_t, int64_t) override {
     fail("matmul: numbers are not packed as {}: encode them first", name_of(type()));
@@ -153,7 +153,6 @@ class BlockMatrix final : public PackedMatrix::Implementation {
 
   int64_t panels() const override { return panels_; }
   int64_t panel_width() const override { return block_columns; }
-  int64_t bytes() const override { return data_.bytes(); }
 
  private:
   void round(const float* x, const RoundedRow& row) const {
@@ -231,15 +230,15 @@ class BlockMatrix final : public PackedMatrix::Implementation {
   const Sizes sizes_;
   const BlockKernels& kernels_;
   const int64_t units_, panels_, panel_bytes_;
-  LargePages data_;
 };
 
 }  // namespace
 
-std::unique_ptr<PackedMatrix::Implementation> make_block_matrix(int64_t k, int64_t n, Dtype type) {
+std::unique_ptr<PackedMatrix::Implementation> make_block_matrix(int64_t k, int64_t n, Dtype type,
+                                                                WeightMemory memory) {
   require(k % block_of(type).elements == 0, "matmul: {} columns are not whole blocks of {}", k,
           name_of(type));
-  return std::make_unique<BlockMatrix>(k, n, type);
+  return std::make_unique<BlockMatrix>(k, n, type, std::move(memory));
 }
 
 }  // namespace aviary::kernels

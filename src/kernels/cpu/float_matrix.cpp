@@ -11,7 +11,6 @@
 #include "kernels/cpu/packed_matrix.h"
 #include "kernels/cpu/scratch.h"
 #include "tensor/encoding.h"
-#include "tensor/large_pages.h"
 
 namespace aviary::kernels {
 namespace {
@@ -25,14 +24,15 @@ int64_t panels_for(int64_t columns, int64_t width) { return (columns + width - 1
 
 class FloatMatrix final : public PackedMatrix::Implementation {
  public:
-  FloatMatrix(int64_t k, int64_t n, Dtype type)
+  FloatMatrix(int64_t k, int64_t n, Dtype type, WeightMemory memory)
       : Implementation(k, n, type),
         kernels_(micro_kernels()),
         dots_(type == Dtype::bf16 ? dot_kernels() : nullptr),
         steps_(dots_ ? (k + 1) / 2 : k),
         panel_bytes_((type == Dtype::f32 ? k : (k + 1) / 2) * kernels_.panel_width * 4),
-        panels_(panels_for(n, kernels_.panel_width)),
-        data_(panels_ * panel_bytes_) {}
+        panels_(panels_for(n, kernels_.panel_width)) {
+    take(std::move(memory), panels_ * panel_bytes_);
+  }
 
   void pack(const float* b, int64_t k_stride, int64_t n_stride) override {
     parallel_for(panels_, 1 + (1 << 14) / (1 + panel_bytes_), [&](int64_t begin, int64_t end) {
@@ -90,7 +90,6 @@ class FloatMatrix final : public PackedMatrix::Implementation {
 
   int64_t panels() const override { return panels_; }
   int64_t panel_width() const override { return kernels_.panel_width; }
-  int64_t bytes() const override { return data_.bytes(); }
 
  private:
   struct Input {
@@ -266,13 +265,13 @@ class FloatMatrix final : public PackedMatrix::Implementation {
   const DotKernels* const dots_;  // null: steps of bf16 are widened to f32
   const int64_t steps_;           // along K, pairs where dots_ multiply them
   const int64_t panel_bytes_, panels_;
-  LargePages data_;
 };
 
 }  // namespace
 
-std::unique_ptr<PackedMatrix::Implementation> make_float_matrix(int64_t k, int64_t n, Dtype type) {
-  return std::make_unique<FloatMatrix>(k, n, type);
+std::unique_ptr<PackedMatrix::Implementation> make_float_matrix(int64_t k, int64_t n, Dtype type,
+                                                                WeightMemory memory) {
+  return std::make_unique<FloatMatrix>(k, n, type, std::move(memory));
 }
 
 }  // namespace aviary::kernels

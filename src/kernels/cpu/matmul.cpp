@@ -17,10 +17,11 @@ PackedMatrix::~PackedMatrix() = default;
 PackedMatrix::PackedMatrix(PackedMatrix&&) noexcept = default;
 PackedMatrix& PackedMatrix::operator=(PackedMatrix&&) noexcept = default;
 
-void PackedMatrix::prepare(int64_t k, int64_t n, Dtype type) {
+void PackedMatrix::prepare(int64_t k, int64_t n, Dtype type, WeightMemory memory) {
   require(k > 0 && n > 0, "matmul: a weight of [{}, {}] cannot be packed, both sizes must be positive", k, n);
-  if (!implementation_ || !implementation_->fits(k, n, type))
-    implementation_ = is_quantized(type) ? make_block_matrix(k, n, type) : make_float_matrix(k, n, type);
+  if (memory.bytes() > 0 || !implementation_ || !implementation_->fits(k, n, type))
+    implementation_ =
+        (is_quantized(type) ? make_block_matrix : make_float_matrix)(k, n, type, std::move(memory));
 }
 
 void PackedMatrix::pack(const float* b, int64_t k, int64_t n, int64_t k_stride, int64_t n_stride,
@@ -44,11 +45,23 @@ void PackedMatrix::pack_stored(Dtype stored, const std::byte* rows, int64_t k, i
   }
 }
 
+void PackedMatrix::adopt(int64_t k, int64_t n, Dtype type, std::span<const std::byte> packed,
+                         std::shared_ptr<const void> owner) {
+  require(!packed.empty(), "matmul: a packed weight of no bytes");
+  prepare(k, n, type, {packed, std::move(owner)});
+}
+
+std::span<const std::byte> PackedMatrix::packed() const {
+  if (empty()) return {};
+  const WeightMemory& memory = implementation_->memory();
+  return {static_cast<const std::byte*>(memory.data()), static_cast<size_t>(memory.bytes())};
+}
+
 bool PackedMatrix::empty() const { return !implementation_; }
 int64_t PackedMatrix::k() const { return empty() ? 0 : implementation_->k(); }
 int64_t PackedMatrix::n() const { return empty() ? 0 : implementation_->n(); }
 Dtype PackedMatrix::type() const { return empty() ? Dtype::f32 : implementation_->type(); }
-int64_t PackedMatrix::bytes() const { return empty() ? 0 : implementation_->bytes(); }
+int64_t PackedMatrix::bytes() const { return empty() ? 0 : implementation_->memory().bytes(); }
 
 Precision fastest_precision() { return has_bf16_dot_products() ? Precision::bf16 : Precision::f32; }
 
@@ -76,14 +89,14 @@ void multiply_rows(std::span<const RowProduct> products) {
     int64_t before = 0;  // bytes of the matrices that were looked at
     for (const RowProduct& product : products) {
       const PackedMatrix::Implementation& b = product.b->implementation();
-      const int64_t panels = b.panels(), panel_bytes = b.bytes() / panels;
+      const int64_t panels = b.panels(), panel_bytes = product.b->bytes() / panels;
       auto cut = [&](int64_t part) {
         return std::clamp<int64_t>((bytes * part / parts - before + panel_bytes / 2) / panel_bytes, 0,
                                    panels);
       };
       const int64_t first = begin == 0 ? 0 : cut(begin), last = end == parts ? panels : cut(end);
       if (first < last) b.multiply_row(product.x, product.y, product.accumulate, first, last);
-      before += b.bytes();
+      before += product.b->bytes();
     }
   });
 }

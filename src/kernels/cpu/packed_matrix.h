@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <memory>
 
+#include "base/error.h"
 #include "kernels/matmul.h"
+#include "tensor/weight_memory.h"
 
 namespace aviary::kernels {
 
@@ -26,25 +28,37 @@ class PackedMatrix::Implementation {
   virtual void multiply_row(const float* x, float* y, bool accumulate, int64_t first, int64_t last) const = 0;
   virtual int64_t panels() const = 0;
   virtual int64_t panel_width() const = 0;  // columns of B, which are stored rows
-  virtual int64_t bytes() const = 0;
 
+  const WeightMemory& memory() const { return data_; }
   int64_t k() const { return k_; }
   int64_t n() const { return n_; }
   Dtype type() const { return type_; }
   // Whether its memory can be packed anew with such a matrix.
   bool fits(int64_t k, int64_t n, Dtype type) const {
-    return k == k_ && n == n_ && type == type_ && isa_ == kernels::isa();
+    return k == k_ && n == n_ && type == type_ && isa_ == kernels::isa() && data_.writable();
   }
 
  protected:
+  // For the constructor: the packed numbers are in `memory`, or yet to be packed if that is empty.
+  void take(WeightMemory memory, int64_t bytes) {
+    require(memory.bytes() == 0 || memory.bytes() == bytes,
+            "matmul: a matrix [{}, {}] of {} was packed into {} bytes, expected {}", k_, n_, name_of(type_),
+            memory.bytes(), bytes);
+    data_ = memory.bytes() == 0 ? WeightMemory(bytes) : std::move(memory);
+  }
+
   const int64_t k_, n_;
+  WeightMemory data_;
 
  private:
   const Dtype type_;
   const Isa isa_;  // that was allowed when the layout was chosen
 };
 
-std::unique_ptr<PackedMatrix::Implementation> make_float_matrix(int64_t k, int64_t n, Dtype type);
-std::unique_ptr<PackedMatrix::Implementation> make_block_matrix(int64_t k, int64_t n, Dtype type);
+// memory: empty, or what such a matrix was packed into. Throws Error when its size is another.
+std::unique_ptr<PackedMatrix::Implementation> make_float_matrix(int64_t k, int64_t n, Dtype type,
+                                                                WeightMemory memory);
+std::unique_ptr<PackedMatrix::Implementation> make_block_matrix(int64_t k, int64_t n, Dtype type,
+                                                                WeightMemory memory);
 
 }  // namespace aviary::kernels

@@ -1,4 +1,4 @@
-#include "tensor/large_pages.h"
+#include "tensor/weight_memory.h"
 
 #include <algorithm>
 #include <mutex>
@@ -26,22 +26,23 @@ Chunk& current() {
 
 }  // namespace
 
-LargePages::LargePages(int64_t bytes) : bytes_(bytes) {
+WeightMemory::WeightMemory(int64_t bytes) : bytes_(bytes) {
   const int64_t wanted = round_up(bytes, line);
   Chunk& chunk = current();
   std::lock_guard lock(chunk.mutex);
-  chunk_ = chunk.memory.lock();
-  if (!chunk_) chunk.next = chunk.end = nullptr, chunk.size = page;
+  std::shared_ptr<const Buffer> memory = chunk.memory.lock();
+  if (!memory) chunk.next = chunk.end = nullptr, chunk.size = page;
   if (chunk.end - chunk.next < wanted) {
     const int64_t size = std::max(round_up(wanted, page), chunk.size);
     chunk.size = std::min(2 * size, largest_chunk);
-    chunk_ = std::make_shared<const Buffer>(size + page);  // room to begin with a page
-    const auto begin = reinterpret_cast<uintptr_t>(chunk_->data());
-    chunk.next = static_cast<char*>(chunk_->data()) +
+    memory = std::make_shared<const Buffer>(size + page);  // room to begin with a page
+    const auto begin = reinterpret_cast<uintptr_t>(memory->data());
+    chunk.next = static_cast<char*>(memory->data()) +
                  (round_up(static_cast<int64_t>(begin), page) - static_cast<int64_t>(begin));
     chunk.end = chunk.next + size;
-    chunk.memory = chunk_;
+    chunk.memory = memory;
   }
+  owner_ = std::move(memory);
   data_ = chunk.next;
   chunk.next += wanted;
 }

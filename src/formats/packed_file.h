@@ -1,0 +1,40 @@
+// A model's packed weights in a file beside it, so that loading neither reads the model's own numbers nor
+// packs them: FILE.packed is mapped, and processes that run the model share its memory.
+//
+// It is a safetensors file of bytes, a tensor "blocks.0.att.key.weight#0" for every packed matrix (of a stack
+// several). Its metadata say of which file they are, for which layout and precision, and what each is.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "formats/tensor_file.h"
+#include "kernels/matmul.h"
+#include "models/model.h"
+
+namespace aviary {
+
+std::filesystem::path packed_path(const std::filesystem::path& model_file);
+
+bool is_packed(const TensorFile& file);
+
+// What a packed file is good for: this model file, on CPUs with the layout that the kernels have now, and the
+// precision of products with float32 weights.
+struct PackedKey {
+  uint64_t source = 0, layout = 0;
+  kernels::Precision precision = kernels::Precision::f32;
+};
+// Of the size, the time of writing and some bytes of each tensor.
+uint64_t hash_of_source(const std::filesystem::path& path, const TensorFile& source);
+// Of a matrix of every type as this CPU packs it: whatever changes the layout changes the hash.
+uint64_t hash_of_layout();
+
+// Gives the frozen weights of `model` what the file holds. False, and nothing is changed, when there is no
+// such file, or it has another key or is damaged.
+bool map_packed(const std::filesystem::path& packed, const PackedKey& key, Model& model);
+
+// Writes what the weights of `model` have packed so far, atomically.
+void write_packed(const std::filesystem::path& packed, const PackedKey& key, const Model& model,
+                  const WriteProgress& progress = {});
+
+}  // namespace aviary
