@@ -1,11 +1,14 @@
 // The road of every model: the format is recognized, its names are translated, the version is recognized.
 #include "formats/checkpoint.h"
+#include "formats/dialects.h"
 #include "tensors.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace aviary;
   fuzz::refuse_or([&] {
-    TensorTable table = parse_tensors(fuzz::as_bytes(data, size), "file");
+    TensorTable table = parse_stored_tensors(fuzz::as_bytes(data, size), "file");
+    table.of_transposed = Transposed::in_place;
+    table = to_original_names(std::move(table), "file");
     fuzz::check_table(table, size);
     const TensorFile file({}, std::move(table));
     config_of(file, "file");

@@ -13,7 +13,7 @@ inline void check_table(const TensorTable& table, size_t file_size) {
   for (const auto& buffer : table.buffers) made += static_cast<size_t>(buffer.bytes());
   expect(made <= 8 * file_size + 4096, "what is made anew stays in proportion to the file");
   for (const TensorEntry& tensor : table.tensors) {
-    expect(static_cast<size_t>(expected_bytes(tensor, "file")) == tensor.data.size(),
+    expect(static_cast<size_t>(expected_bytes(tensor, "file")) == tensor.stored().size(),
            "the data is as long as type and shape ask for");
     if (tensor.data.size() > 1 << 16) continue;
     volatile double sum = 0;

@@ -45,8 +45,8 @@ typedef struct aviary_load_options {
              most of whose weights have no more bits */
   const char*
       tokenizer; /* for files without one: "bytes" or the path of a vocabulary; NULL: the file's own */
-  int cache;     /* not 0: the weights as this CPU multiplies them are mapped from a file beside the model,
-                  PATH.packed, which is written the first time */
+  int cache;     /* not 0: the weights as this CPU multiplies them are mapped from FILE.packed beside the
+                  model, which is written the first time if it can be */
 } aviary_load_options;
 
 /* A checkpoint (.safetensors, .pth, .gguf, .bin of rwkv.cpp) or the folder of a training run. The file stays

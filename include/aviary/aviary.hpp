@@ -42,8 +42,9 @@ struct LoadOptions {
   // (byte-level BPE) or a vocab.json of characters. Empty: the file's own; without one, bytes when the
   // vocabulary has 256 tokens, else none.
   std::string tokenizer = {};
-  // The weights as this CPU multiplies them are mapped from a file beside the model, PATH.packed, which is
-  // written the first time and when it is of another model, CPU or precision.
+  // The weights as this CPU multiplies them are mapped from a file beside the model file, FILE.packed, which
+  // is written the first time and when it is of another model, CPU or precision. Where it cannot be written
+  // the model is loaded all the same.
   bool cache = false;
 };
 

@@ -6,6 +6,8 @@
 #include <random>
 #include <thread>
 
+#include "base/test_folder.h"
+
 namespace {
 
 using aviary::Error;
@@ -54,6 +56,22 @@ TEST(Api, TellsWhatAModelIs) {
   EXPECT_EQ(model.info().parameters, 15744);
   EXPECT_EQ(model.info().precision, aviary::Precision::f32);
   EXPECT_STREQ(aviary::version(), AVIARY_VERSION);
+}
+
+TEST(Api, ACacheChangesNoLogit) {
+  const aviary::TestFolder folder;
+  const std::filesystem::path path = folder / "model.safetensors";
+  std::filesystem::copy_file(golden, path);
+  Model plain = Model::load(golden);
+  const std::vector<int32_t> tokens = random_tokens(plain, 5);
+  State state = plain.new_state();
+  const std::vector<float> expected = plain.forward(tokens, state);
+  for (int time = 0; time < 2; ++time) {  // written, then read
+    Model model = Model::load(path, {.cache = true});
+    State its_state = model.new_state();
+    EXPECT_EQ(model.forward(tokens, its_state), expected);
+    EXPECT_TRUE(std::filesystem::exists(folder / "model.safetensors.packed"));
+  }
 }
 
 // 600 tokens are read in three pieces.

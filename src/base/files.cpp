@@ -63,12 +63,15 @@ MappedFile::MappedFile(const fs::path& path) {
   if (address == MAP_FAILED)
     fail("{}: cannot map {} bytes into memory: {}", path.string(), size, reason(errno));
   bytes_ = {static_cast<const std::byte*>(address), size};
+  modified_ = status.st_mtim.tv_sec * int64_t{1'000'000'000} + status.st_mtim.tv_nsec;
 }
 
-MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : bytes_(std::exchange(other.bytes_, {})), modified_(other.modified_) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(bytes_, other.bytes_);
+  std::swap(modified_, other.modified_);
   return *this;
 }
 

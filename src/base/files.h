@@ -23,6 +23,8 @@ class MappedFile {
   ~MappedFile();
 
   std::span<const std::byte> bytes() const { return bytes_; }
+  // When it was last written, in nanoseconds since 1970.
+  int64_t modified() const { return modified_; }
   // Gives the memory of a part of bytes() back to the system; it is read from the file again when needed.
   // Does nothing for bytes that are not of this file.
   void drop(std::span<const std::byte> part) const;
@@ -31,6 +33,7 @@ class MappedFile {
 
  private:
   std::span<const std::byte> bytes_;
+  int64_t modified_ = 0;
 };
 
 // The whole content; pipes and devices are read to their end. Throws Error when it holds more than

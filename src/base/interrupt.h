@@ -5,6 +5,9 @@
 
 namespace aviary {
 
+// Thrown to give up what is being done; the program ends with exit code 130.
+struct Interrupted {};
+
 // While a guard lives, the first SIGINT or SIGTERM only sets a flag, and the second ends the process at once
 // with exit code 128 + signal (130 for Ctrl-C). The old handlers come back when the guard is destroyed.
 // Guards may be nested (the flag is theirs together); create and destroy them on the main thread. System

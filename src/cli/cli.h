@@ -48,10 +48,12 @@ struct LoadedModel {
 struct ModelFlags {
   std::string path, tokenizer, precision;
   bool cache = false;
+  bool quiet = false;  // nothing but errors on stderr
   void add_to(CLI::App& command);
-  void add_precision_to(CLI::App& command);
+  // --cache and --precision alone.
+  void add_running_to(CLI::App& command);
   LoadedModel load() const;
-  std::optional<PackedCache> packed_cache() const;
+  Checkpoint open(const std::filesystem::path& file) const;
   kernels::Precision chosen_precision(const Model& model) const;
 };
 // Throws Error when the model came without a tokenizer.

@@ -131,8 +131,6 @@ void print_comparison(const ModelComparison& comparison) {
       comparison.mean_divergence, comparison.largest_divergence, 100 * comparison.same_choice);
 }
 
-struct Interrupted {};  // by Ctrl-C
-
 // Throws Interrupted, and then nothing is written.
 void write(const Flags& flags, const Description& description, const QuantizationPlan& plan,
            const InterruptGuard& guard) {

@@ -72,7 +72,7 @@ Action add_evaluate(CLI::App& command) {
   command.add_option("text", flags->text, "The text to predict")->required();
   command.add_option("--tokenizer", flags->model.tokenizer,
                      "For files without one: bytes, or a vocabulary file");
-  flags->model.add_precision_to(command);
+  flags->model.add_running_to(command);
   command.add_flag("--json", flags->json, "Print JSON");
   return [flags] { return evaluate_text(*flags); };
 }

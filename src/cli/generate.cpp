@@ -20,7 +20,6 @@ struct Flags {
   std::string prompt, state;
   GenerateOptions options;
   std::optional<uint64_t> seed;
-  bool quiet = false;
 };
 
 // As it can be shown: what is no UTF-8 becomes U+FFFD; the model reads the bytes as they are.
@@ -54,7 +53,7 @@ int generate_text(const Flags& flags) {
   });
   fmt::print("\n");
   std::fflush(stdout);  // before the figures on stderr
-  if (flags.quiet) return 0;
+  if (flags.model.quiet) return 0;
   auto rate = [](int64_t tokens, double seconds) {
     return human_rate(seconds > 0 ? static_cast<double>(tokens) / seconds : 0, "tokens");
   };
@@ -103,7 +102,7 @@ Action add_generate(CLI::App& command) {
       ->capture_default_str();
   command.add_option("--stop", flags->options.stop, "End before this text (may be repeated)");
   command.add_option("--seed", flags->seed, "Same seed, same text");
-  command.add_flag("--quiet,-q", flags->quiet, "Only the text");
+  command.add_flag("--quiet,-q", flags->model.quiet, "Only the text");
   return [flags] { return generate_text(*flags); };
 }
 

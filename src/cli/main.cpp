@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "base/threads.h"
 #include "cli/cli.h"
 
@@ -102,6 +103,8 @@ void complain(const std::string& sentence) { std::fputs(("aviary: " + sentence +
 int main(int argc, char** argv) {
   try {
     return run(argc, argv);
+  } catch (const aviary::Interrupted&) {
+    return 130;
   } catch (const aviary::Error& error) {
     complain(error.what());
   } catch (const std::bad_alloc&) {

@@ -13,19 +13,12 @@ namespace fs = std::filesystem;
 
 constexpr const char* model_file = "model.safetensors";
 
-class CacheWriting {
- public:
+// While the cache is written.
+struct CacheWriting {
   explicit CacheWriting(int64_t total)
-      : line_({.label = "write the cache", .total = total, .unit = "MB", .unit_size = 1'000'000}) {}
-
-  void update(int64_t written) {
-    require(!guard_.interrupted(), "interrupted: the cache was not written");
-    line_.update(written);
-  }
-
- private:
-  InterruptGuard guard_;
-  Progress line_;
+      : line({.label = "write the cache", .total = total, .unit = "MB", .unit_size = 1'000'000}) {}
+  InterruptGuard guard;
+  Progress line;
 };
 
 }  // namespace
@@ -66,14 +59,14 @@ void ModelFlags::add_to(CLI::App& command) {
   command.add_option("--tokenizer", tokenizer,
                      "For files without one: bytes, or a file (World vocabulary, tokenizer.json, vocab.json, "
                      "another model)");
+  add_running_to(command);
+}
+
+void ModelFlags::add_running_to(CLI::App& command) {
   command.add_flag(
       "--cache", cache,
       "Load the weights as this CPU multiplies them from FILE.packed, which is written the first "
       "time: the model is there at once, and processes share its memory");
-  add_precision_to(command);
-}
-
-void ModelFlags::add_precision_to(CLI::App& command) {
   command
       .add_option(
           "--precision", precision,
@@ -85,7 +78,7 @@ void ModelFlags::add_precision_to(CLI::App& command) {
 LoadedModel ModelFlags::load() const {
   LoadedModel loaded;
   loaded.path = find_model(path);
-  Checkpoint checkpoint = open_checkpoint(loaded.path, packed_cache());
+  Checkpoint checkpoint = open(loaded.path);
   loaded.model = std::move(checkpoint.model);
   loaded.tokenizer = tokenizer.empty() ? checkpoint.tokenizer : open_tokenizer(tokenizer);
   const int64_t vocabulary = loaded.model->config().vocab_size;
@@ -94,21 +87,34 @@ LoadedModel ModelFlags::load() const {
   return loaded;
 }
 
-std::optional<PackedCache> ModelFlags::packed_cache() const {
-  if (!cache) return {};
-  auto writing = std::make_shared<std::optional<CacheWriting>>();
-  return PackedCache{.precision = [this](const Model& model) { return chosen_precision(model); },
-                     .progress =
-                         [writing](int64_t written, int64_t total) {
-                           if (!*writing) writing->emplace(total);
-                           (*writing)->update(written);
-                         }};
+Checkpoint ModelFlags::open(const fs::path& file) const {
+  if (!cache) return open_checkpoint(file);
+  std::optional<CacheWriting> writing;
+  auto stop = [&] {
+    if (writing && writing->guard.interrupted()) throw Interrupted();
+  };
+  PackedCache packed;
+  packed.precision = [this](const Model& model) { return chosen_precision(model); };
+  packed.progress = [&](int64_t written, int64_t total) {
+    if (!writing) writing.emplace(total);
+    stop();
+    if (!quiet) writing->line.update(written);
+  };
+  packed.not_written = [this](const std::string& reason) {
+    if (!quiet) fmt::print(stderr, "[no cache: {}]\n", reason);
+  };
+  Checkpoint checkpoint = open_checkpoint(file, packed);
+  stop();
+  return checkpoint;
 }
 
 kernels::Precision ModelFlags::chosen_precision(const Model& model) const {
   if (precision.empty()) return usual_precision(model);
-  if (precision == "bf16" && kernels::fastest_precision() != kernels::Precision::bf16)
+  static bool told = false;
+  if (precision == "bf16" && kernels::fastest_precision() != kernels::Precision::bf16 && !told) {
     fmt::print(stderr, "[--precision bf16: {}]\n", kernels::products_of(Dtype::bf16));
+    told = true;
+  }
   return parse_precision(precision);
 }
 

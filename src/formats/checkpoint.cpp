@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/threads.h"
 #include "formats/packed_file.h"
 #include "formats/safetensors.h"
 #include "formats/state_file.h"
@@ -58,13 +59,13 @@ bool same_shape(const std::vector<int64_t>& stored, const Shape& wanted) {
 }
 
 void require_finite(const TensorEntry& entry, const std::string& where) {
-  const std::byte* data = entry.transposed.empty() ? entry.data.data() : entry.transposed.data();
+  const std::byte* data = entry.stored().data();
   int64_t broken = first_not_finite(entry.dtype, data, count_of(entry));
   if (broken < 0) return;
   const Block block = block_of(entry.dtype);
   std::vector<float> values(static_cast<size_t>(block.elements));
   decode(entry.dtype, data + broken / block.elements * block.bytes, values);
-  if (!entry.transposed.empty()) {  // its place among the numbers as they are used
+  if (entry.is_transposed()) {  // its place among the numbers as they are used
     const int64_t rows = entry.shape[0], cols = entry.shape[1];
     broken = broken % rows * cols + broken / rows;
   }
@@ -232,8 +233,7 @@ void put_to_rest(const std::shared_ptr<RestingFile>& resting, const std::string&
       require_finite(*entry, where);
       parameter.weight.adopt(file.take(*entry));  // goes when it is packed
     } else {
-      const bool transposed = !entry->transposed.empty();
-      parameter.weight.rest(entry->dtype, transposed ? entry->transposed : entry->data, resting, transposed);
+      parameter.weight.rest(entry->dtype, entry->stored(), resting, entry->is_transposed());
     }
   }
   model.parameters().freeze();
@@ -252,6 +252,17 @@ void pack(Model& model, kernels::Precision precision) {
   runner.logits({&token, 1}, Sequences::uniform(1, 1), state, Runner::Rows::last);
 }
 
+void write_cache(const std::filesystem::path& path, const PackedKey& key, const Model& model,
+                 const PackedCache& cache) {
+  try {
+    write_packed(packed_path(path), key, model, cache.progress);
+    std::error_code ignored;  // who may not read the model may not read its weights either
+    std::filesystem::permissions(packed_path(path), std::filesystem::status(path).permissions(), ignored);
+  } catch (const Error& error) {  // the model is ready all the same
+    if (cache.not_written) cache.not_written(error.what());
+  }
+}
+
 }  // namespace
 
 Checkpoint open_checkpoint(const std::filesystem::path& path, const std::optional<PackedCache>& cache) {
@@ -261,24 +272,21 @@ Checkpoint open_checkpoint(const std::filesystem::path& path, const std::optiona
   Checkpoint checkpoint;
   checkpoint.model = prepare_model(file, where);
   checkpoint.metadata = file.metadata();
-  auto tokenizer = std::async(std::launch::async, [&] {  // takes as long as mapping a gigabyte
-    return tokenizer_of(file, where, checkpoint.model->config());
-  });
-  const uint64_t source = cache ? hash_of_source(path, file) : 0;  // before anything is taken from the file
+  // It takes as long as mapping a gigabyte.
+  auto tokenizer = std::async(threads() > 1 ? std::launch::async : std::launch::deferred,
+                              [&] { return tokenizer_of(file, where, checkpoint.model->config()); });
   Model& model = *checkpoint.model;
+  PackedKey key;
+  if (cache) key = packed_key(file);  // before anything is taken from the file
   put_to_rest(resting, where, model);
-  if (cache) {
-    const std::filesystem::path packed = packed_path(path);
-    const PackedKey key{source, hash_of_layout(), cache->precision(model)};
-    if (!map_packed(packed, key, model)) {
-      require_rest_finite(model, file, where);
-      pack(model, key.precision);
-      write_packed(packed, key, model, cache->progress);
-    }
-  } else {
-    require_rest_finite(model, file, where);
-  }
+  if (cache) key.precision = cache->precision(model);
+  const bool mapped = cache && map_packed(packed_path(path), key, model);
+  if (!mapped) require_rest_finite(model, file, where);
   checkpoint.tokenizer = tokenizer.get();
+  if (cache && !mapped) {
+    pack(model, key.precision);
+    write_cache(path, key, model, *cache);
+  }
   return checkpoint;
 }
 

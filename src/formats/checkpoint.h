@@ -41,13 +41,15 @@ Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype = Dtyp
                            bool allow_broken = false);
 
 // The same for a model that is only run: it keeps the file open and its weights rest there, in the file's
-// types (ops/weight.h). Parameters of types without real numbers are loaded.
+// types, or in memory where they were made when it was opened (ops/weight.h). Parameters of types without
+// real numbers are loaded.
 //
 // cache: the packed weights are taken from the file beside it (formats/packed_file.h); when there is none for
 // this model, CPU and precision, they are packed and it is written.
 struct PackedCache {
   std::function<kernels::Precision(const Model&)> precision;  // of the products, once the types are known
   WriteProgress progress = {};
+  std::function<void(const std::string& reason)> not_written = {};  // the folder is read-only, the disk full
 };
 Checkpoint open_checkpoint(const std::filesystem::path& path, const std::optional<PackedCache>& cache = {});
 

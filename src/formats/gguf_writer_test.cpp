@@ -125,6 +125,23 @@ TEST(GgufWriter, AnRwkv6ThatComesBackPredictsTheSame) {
   EXPECT_EQ(logits(*open_checkpoint(folder / "a.gguf").model), logits(*before.model));
 }
 
+TEST(GgufWriter, ANumberThatIsNoneIsFoundInAPairThatStaysTransposed) {
+  TestFolder folder;
+  const Checkpoint model = load_checkpoint(golden("rwkv-v7/model.safetensors"));
+  const Tensor& pair = model.model->parameters().find("blocks.0.att.w1")->weight.value();
+  pair.as<float>()[7] = NAN;  // row 0
+  save_checkpoint(folder / "a.safetensors", *model.model, nullptr);
+  write_gguf(folder / "a.gguf", model.model->config(),
+             unchanged(read_tensor_file(folder / "a.safetensors").tensors()));
+  try {
+    open_checkpoint(folder / "a.gguf");
+    FAIL() << "it was opened";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("blocks.0.att.w1 holds nan at element 7"), std::string::npos)
+        << error.what();
+  }
+}
+
 struct TinyModel {
   TensorFile file = original("rwkv-v4");
   ModelConfig config = config_of(file, "v4");

@@ -14,23 +14,22 @@
 
 namespace aviary {
 
-std::filesystem::path packed_path(const std::filesystem::path& model_file);
+// FILE.packed, beside the file or folder.
+std::filesystem::path packed_path(const std::filesystem::path& model);
 
 bool is_packed(const TensorFile& file);
 
-// What a packed file is good for: this model file, on CPUs with the layout that the kernels have now, and the
-// precision of products with float32 weights.
+// What a packed file is good for: this model file, told by the sizes and times of its files and some bytes of
+// each tensor; CPUs with the layout that the kernels have now, told by a matrix of every type as they pack
+// it; and the precision of products with float32 weights.
 struct PackedKey {
   uint64_t source = 0, layout = 0;
   kernels::Precision precision = kernels::Precision::f32;
 };
-// Of the size, the time of writing and some bytes of each tensor.
-uint64_t hash_of_source(const std::filesystem::path& path, const TensorFile& source);
-// Of a matrix of every type as this CPU packs it: whatever changes the layout changes the hash.
-uint64_t hash_of_layout();
-
+PackedKey packed_key(const TensorFile& source);
 // Gives the frozen weights of `model` what the file holds. False, and nothing is changed, when there is no
-// such file, or it has another key or is damaged.
+// such file, or it has another key or is damaged. Values stay until a product uses the packed matrix: a
+// hostile file may name weights that have no products.
 bool map_packed(const std::filesystem::path& packed, const PackedKey& key, Model& model);
 
 // Writes what the weights of `model` have packed so far, atomically.

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -50,13 +52,16 @@ class PackedFile : public testing::Test {
   struct Opened {
     std::vector<double> logits;
     bool written;
+    std::string reason;  // why it was not
   };
   Opened open(kernels::Precision precision = kernels::Precision::f32) const {
-    bool written = false;
-    const Checkpoint checkpoint =
-        open_checkpoint(path(), PackedCache{.precision = [&](const Model&) { return precision; },
-                                            .progress = [&](int64_t, int64_t) { written = true; }});
-    return {logits(*checkpoint.model, precision), written};
+    Opened opened{{}, false, ""};
+    const Checkpoint checkpoint = open_checkpoint(
+        path(), PackedCache{.precision = [&](const Model&) { return precision; },
+                            .progress = [&](int64_t, int64_t) { opened.written = true; },
+                            .not_written = [&](const std::string& reason) { opened.reason = reason; }});
+    opened.logits = logits(*checkpoint.model, precision);
+    return opened;
   }
   std::vector<double> plain(kernels::Precision precision = kernels::Precision::f32) const {
     return logits(*open_checkpoint(path()).model, precision);
@@ -99,10 +104,42 @@ TEST_F(PackedFile, IsMadeAnewForOtherNumbers) {
 TEST_F(PackedFile, IsMadeAnewForAnotherInstructionSetWithAnotherLayout) {
   save("rwkv7");
   open();
-  const uint64_t layout = hash_of_layout();
+  auto layout = [&] { return packed_key(read_tensor_file(path())).layout; };
+  const kernels::Isa before = kernels::isa();
+  const uint64_t best = layout();
   kernels::set_isa(kernels::Isa::baseline);
-  if (hash_of_layout() != layout) expect_made_anew();
-  kernels::set_isa(kernels::Isa::best);
+  const bool differs = layout() != best;
+  if (differs) expect_made_anew();
+  kernels::set_isa(before);
+  if (!differs) GTEST_SKIP() << "all instruction sets of this CPU have one layout";
+}
+
+TEST_F(PackedFile, IsMadeAnewWhenTheModelWasWrittenAgain) {
+  save("rwkv7");
+  open();
+  fs::last_write_time(path(), fs::last_write_time(path()) + std::chrono::seconds(1));
+  expect_made_anew();
+}
+
+TEST_F(PackedFile, LiesBesideAFolder) {
+  EXPECT_EQ(packed_path("/models/a/"), fs::path("/models/a.packed"));
+  EXPECT_EQ(packed_path("/models/a/."), fs::path("/models/a.packed"));
+  EXPECT_EQ(packed_path("/models/a.gguf"), fs::path("/models/a.gguf.packed"));
+}
+
+TEST_F(PackedFile, ThatCannotBeWrittenIsDoneWithout) {
+  save("rwkv7");
+  fs::create_directory(packed());
+  const Opened opened = open();
+  EXPECT_EQ(opened.logits, plain());
+  EXPECT_NE(opened.reason.find(".packed"), std::string::npos) << opened.reason;
+}
+
+TEST_F(PackedFile, IsForThoseWhoMayReadTheModel) {
+  save("rwkv7");
+  fs::permissions(path(), fs::perms::owner_read | fs::perms::owner_write);
+  open();
+  EXPECT_EQ(fs::status(packed()).permissions(), fs::perms::owner_read | fs::perms::owner_write);
 }
 
 TEST_F(PackedFile, IsMadeAnewWhenItIsDamaged) {
@@ -114,27 +151,62 @@ TEST_F(PackedFile, IsMadeAnewWhenItIsDamaged) {
   expect_made_anew();
 }
 
-// Its metadata are a stranger's, too.
-TEST_F(PackedFile, IsMadeAnewWhenItsMatricesAreNotThoseOfTheModel) {
-  save("rwkv7");
+// What stands in its header is a stranger's, too.
+class StrangePackedFile : public PackedFile, public testing::WithParamInterface<std::string> {};
+
+TEST_P(StrangePackedFile, IsMadeAnewWhenItsMatricesAreNotThoseOfTheModel) {
+  save(GetParam());
   open();
   const TensorFile good = read_tensor_file(packed());
   const char* entry = "aviary.packed_matrices";
+  using Json = nlohmann::json;
   auto with = [&](auto change) {
     std::map<std::string, std::string> metadata = good.metadata();
-    nlohmann::json matrices = nlohmann::json::parse(metadata.at(entry));
+    Json matrices = Json::parse(metadata.at(entry));
     change(matrices);
     metadata[entry] = matrices.dump();
     write_safetensors(packed(), unchanged(good.tensors()), metadata);
     expect_made_anew();
   };
-  with([](auto& matrices) { matrices[0]["n"] = 1 << 20; });
-  with([](auto& matrices) { matrices[0]["k"] = -64; });
-  with([](auto& matrices) { matrices[0]["k"] = "many"; });
-  with([](auto& matrices) { matrices[0]["type"] = "i64"; });
-  with([](auto& matrices) { matrices[0]["weight"] = "blocks.0.nobody"; });
-  with([](auto& matrices) { matrices[0].erase("weight"); });
-  with([](auto& matrices) { matrices = 5; });
+  for (const Json& size : {Json(1 << 20), Json(-64), Json("many"), Json(1e300), Json(INT64_MAX), Json(true)})
+    for (const char* key : {"k", "n"}) with([&](Json& matrices) { matrices.back()[key] = size; });
+  with([](Json& matrices) { matrices[0]["type"] = "i64"; });
+  with([](Json& matrices) { matrices[0]["weight"] = "blocks.0.nobody"; });
+  with([](Json& matrices) { matrices[0].erase("weight"); });
+  with([](Json& matrices) { matrices.push_back(matrices[0]); });
+  with([](Json& matrices) { matrices = Json::array(); });
+  with([](Json& matrices) { matrices = 5; });
+  with([](Json& matrices) { matrices = nullptr; });
+}
+
+// Matrices of the right sizes, but the wrong way round: the weights are packed from the model instead.
+TEST_P(StrangePackedFile, WithTransposedMatricesChangesNoBit) {
+  save(GetParam());
+  open();
+  const TensorFile good = read_tensor_file(packed());
+  std::map<std::string, std::string> metadata = good.metadata();
+  nlohmann::json matrices = nlohmann::json::parse(metadata.at("aviary.packed_matrices"));
+  for (nlohmann::json& matrix : matrices) std::swap(matrix["k"], matrix["n"]);
+  metadata["aviary.packed_matrices"] = matrices.dump();
+  write_safetensors(packed(), unchanged(good.tensors()), metadata);
+  EXPECT_EQ(open().logits, plain());
+}
+
+INSTANTIATE_TEST_SUITE_P(Versions, StrangePackedFile, testing::Values("rwkv4", "rwkv6", "rwkv7"), test_name);
+
+TEST_F(PackedFile, WithAnyByteOfItsHeaderChangedOpensTheModelAllTheSame) {
+  save("rwkv7");
+  open();
+  const std::string good = read_file(packed(), 1 << 30);
+  const std::vector<double> expected = plain();
+  uint64_t header = 0;
+  std::memcpy(&header, good.data(), sizeof(header));
+  for (size_t at = 0; at < 8 + header; at += at < 64 ? 1 : 29) {
+    std::string bad = good;
+    bad[at] = static_cast<char>(bad[at] ^ 1);
+    write_file_atomically(packed(), bad);
+    ASSERT_EQ(open().logits.size(), expected.size()) << "byte " << at;
+  }
 }
 
 TEST_F(PackedFile, IsNoModelItself) {

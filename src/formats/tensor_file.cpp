@@ -51,7 +51,7 @@ TensorFile::TensorFile(std::vector<MappedFile> files, TensorTable table)
 
 bool TensorFile::made(const TensorEntry& tensor) const {
   return std::ranges::any_of(table_.buffers, [&](const Buffer& buffer) {
-    return buffer.data() && buffer.data() == tensor.data.data();
+    return buffer.data() && buffer.data() == tensor.data.data() && buffer.bytes() == std::ssize(tensor.data);
   });
 }
 
@@ -126,7 +126,7 @@ int64_t expected_bytes(const TensorEntry& tensor, std::string_view where) {
 
 int64_t count_of(const TensorEntry& tensor) {
   const Block block = block_of(tensor.dtype);
-  return static_cast<int64_t>(tensor.data.size()) / block.bytes * block.elements;
+  return std::ssize(tensor.stored()) / block.bytes * block.elements;
 }
 
 bool is_matrix(const TensorEntry& tensor) {
@@ -136,7 +136,7 @@ bool is_matrix(const TensorEntry& tensor) {
 }
 
 std::vector<double> to_doubles(const TensorEntry& tensor) {
-  std::vector<double> numbers(static_cast<size_t>(count_of(tensor)));
+  std::vector<double> numbers(tensor.is_transposed() ? 0 : static_cast<size_t>(count_of(tensor)));
   decode(tensor.dtype, tensor.data.data(), std::span(numbers));
   return numbers;
 }

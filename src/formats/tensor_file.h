@@ -28,8 +28,12 @@ struct TensorEntry {
   // The elements, row-major, contiguous, little-endian. Not necessarily aligned: read them with memcpy or
   // with the functions below.
   std::span<const std::byte> data;
-  // Where they lie with the last two axes exchanged; `data` is empty then (Transposed::in_place).
+  // Where they lie with the two axes exchanged; `data` is empty then (Transposed::in_place).
   std::span<const std::byte> transposed = {};
+
+  bool is_transposed() const { return !transposed.empty(); }
+  // As they lie.
+  std::span<const std::byte> stored() const { return is_transposed() ? transposed : data; }
 };
 
 // What becomes of a matrix that a file stores transposed: a copy, or an entry that tells where it lies.
@@ -67,11 +71,12 @@ class TensorFile {
   const std::map<std::string, std::string>& metadata() const { return table_.metadata; }
   const std::string& format() const { return table_.format; }
   const std::string& dialect() const { return table_.dialect; }
+  std::span<const MappedFile> files() const { return files_; }
   // The sizes of its files together.
   int64_t file_bytes() const;
   // Gives the memory of a tensor's data back to the system, which reads it again when needed.
   void drop(std::span<const std::byte> data) const;
-  // Whether the data does not lie in a file but was made when it was opened.
+  // Whether the data does not lie in a file but in memory of its own, made when it was opened.
   bool made(const TensorEntry& tensor) const;
   // The data of a tensor that was made; the tensor is not for use any more.
   Buffer take(const TensorEntry& tensor);
@@ -104,7 +109,7 @@ int64_t expected_bytes(const TensorEntry& tensor, std::string_view where);
 int64_t count_of(const TensorEntry& tensor);
 // A weight matrix by name and shape: what products read, and what may be quantized.
 bool is_matrix(const TensorEntry& tensor);
-// The elements as numbers; a boolean becomes 0 or 1.
+// The elements as numbers, none of a transposed one; a boolean becomes 0 or 1.
 std::vector<double> to_doubles(const TensorEntry& tensor);
 // `out` has as many elements as the tensor; throws Error otherwise.
 void to_floats(const TensorEntry& tensor, std::span<float> out);

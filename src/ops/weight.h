@@ -52,12 +52,10 @@ class Weight {
   }
   // What forward() packed: nothing yet, or the matrices of the stack.
   std::span<const kernels::PackedMatrix> packed() const { return forward_; }
-  // Instead of packing a frozen weight: what packed() of such a weight was. Without a value of its own from
-  // now on, unless it is at rest.
+  // Instead of packing a frozen weight: what packed() of such a weight was.
   void adopt_packed(std::vector<kernels::PackedMatrix> matrices) {
     forward_ = std::move(matrices);
     forward_stale_ = false;
-    value_ = OwnedTensor();
   }
   // Puts the weight at rest: `data` of `owner` are its numbers as `type`, or those of its transpose. It
   // changes no more. For f32 weights.

@@ -48,6 +48,8 @@ TEST_F(Use, TheCacheIsWrittenOnceAndChangesNoText) {
   EXPECT_NE(first.err.find("write the cache"), std::string::npos) << first.err;
   EXPECT_EQ(second.err.find("write the cache"), std::string::npos) << second.err;
   EXPECT_TRUE(std::filesystem::exists(folder_ / "run/model.safetensors.packed"));
+  std::filesystem::remove(folder_ / "run/model.safetensors.packed");
+  EXPECT_EQ(generate(flags + Arguments{"--cache", "--quiet"}).err, "");
 }
 
 TEST_F(Use, QuietMeansOnlyTheText) {

@@ -19,7 +19,7 @@ PackedMatrix& PackedMatrix::operator=(PackedMatrix&&) noexcept = default;
 
 void PackedMatrix::prepare(int64_t k, int64_t n, Dtype type, WeightMemory memory) {
   require(k > 0 && n > 0, "matmul: a weight of [{}, {}] cannot be packed, both sizes must be positive", k, n);
-  if (memory.bytes() > 0 || !implementation_ || !implementation_->fits(k, n, type))
+  if (!memory.writable() || !implementation_ || !implementation_->fits(k, n, type))
     implementation_ =
         (is_quantized(type) ? make_block_matrix : make_float_matrix)(k, n, type, std::move(memory));
 }
