@@ -256,8 +256,9 @@ void write_cache(const std::filesystem::path& path, const PackedKey& key, const 
                  const PackedCache& cache) {
   try {
     write_packed(packed_path(path), key, model, cache.progress);
-    std::error_code ignored;  // who may not read the model may not read its weights either
-    std::filesystem::permissions(packed_path(path), std::filesystem::status(path).permissions(), ignored);
+    namespace fs = std::filesystem;  // who may not read the model may not read its weights either
+    std::error_code ignored;
+    fs::permissions(packed_path(path), fs::status(path).permissions() & fs::perms{0666}, ignored);
   } catch (const Error& error) {  // the model is ready all the same
     if (cache.not_written) cache.not_written(error.what());
   }
@@ -269,12 +270,12 @@ Checkpoint open_checkpoint(const std::filesystem::path& path, const std::optiona
   const auto resting = std::make_shared<RestingFile>(read_tensor_file(path, Transposed::in_place));
   TensorFile& file = resting->file;
   const std::string where = path.string();
+  // It takes as long as mapping a gigabyte.
+  auto tokenizer = std::async(threads() > 1 ? std::launch::async : std::launch::deferred,
+                              [&] { return tokenizer_of(file, where, config_of(file, where)); });
   Checkpoint checkpoint;
   checkpoint.model = prepare_model(file, where);
   checkpoint.metadata = file.metadata();
-  // It takes as long as mapping a gigabyte.
-  auto tokenizer = std::async(threads() > 1 ? std::launch::async : std::launch::deferred,
-                              [&] { return tokenizer_of(file, where, checkpoint.model->config()); });
   Model& model = *checkpoint.model;
   PackedKey key;
   if (cache) key = packed_key(file);  // before anything is taken from the file

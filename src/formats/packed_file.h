@@ -27,6 +27,7 @@ struct PackedKey {
   kernels::Precision precision = kernels::Precision::f32;
 };
 PackedKey packed_key(const TensorFile& source);
+
 // Gives the frozen weights of `model` what the file holds. False, and nothing is changed, when there is no
 // such file, or it has another key or is damaged. Values stay until a product uses the packed matrix: a
 // hostile file may name weights that have no products.

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
-#include <unordered_map>
+#include <functional>
 
 #include "base/error.h"
 #include "text/utf8.h"
@@ -113,12 +114,32 @@ VocabularyEntry parse_line(std::string_view text, int64_t line) {
   return {static_cast<int32_t>(id), std::move(bytes)};
 }
 
-void require_every_byte(const std::unordered_map<std::string_view, int64_t>& lines) {
+// Finds entries by their bytes.
+class EntryTable {
+ public:
+  explicit EntryTable(const std::vector<VocabularyEntry>& entries)
+      : entries_(entries), cells_(std::bit_ceil(2 * entries.size() + 1)) {}
+
+  // The cell of the entry with these bytes, or where it would stand: its index + 1, or 0.
+  uint32_t& operator[](std::string_view bytes) {
+    size_t at = std::hash<std::string_view>()(bytes);
+    for (;; ++at) {
+      uint32_t& cell = cells_[at & (cells_.size() - 1)];
+      if (cell == 0 || entries_[cell - 1].bytes == bytes) return cell;
+    }
+  }
+
+ private:
+  const std::vector<VocabularyEntry>& entries_;
+  std::vector<uint32_t> cells_;  // half of them stay empty
+};
+
+void require_every_byte(EntryTable& table) {
   std::string missing;
   int count = 0;
   for (int byte = 0; byte < 256; ++byte) {
     char c = static_cast<char>(byte);
-    if (lines.count(std::string_view(&c, 1)) != 0) continue;
+    if (table[std::string_view(&c, 1)] != 0) continue;
     if (++count <= 8) missing += fmt::format(" 0x{:02x}", byte);
   }
   require(count == 0,
@@ -142,7 +163,7 @@ std::vector<VocabularyEntry> parse_vocabulary(std::string_view text) {
     entries.push_back(parse_line(content, line));
     line_of_entry.push_back(line);
   }
-  std::unordered_map<std::string_view, int64_t> lines(entries.size());
+  EntryTable table(entries);
   auto by_id = [](const VocabularyEntry& a, const VocabularyEntry& b) { return a.id < b.id; };
   const int32_t largest = std::max_element(entries.begin(), entries.end(), by_id)->id;
   std::vector<int64_t> lines_of_id(static_cast<size_t>(largest) + 1);  // 0: none
@@ -151,11 +172,13 @@ std::vector<VocabularyEntry> parse_vocabulary(std::string_view text) {
     require(line == 0, "vocabulary line {}: id {} was given before, in line {}", line_of_entry[i],
             entries[i].id, line);
     line = line_of_entry[i];
-    auto [same, new_token] = lines.try_emplace(entries[i].bytes, line_of_entry[i]);
-    require(new_token, "vocabulary line {}: token {} has the same bytes as the token of line {}",
-            line_of_entry[i], entries[i].id, same->second);
+    uint32_t& cell = table[entries[i].bytes];
+    if (cell != 0)
+      fail("vocabulary line {}: token {} has the same bytes as the token of line {}", line_of_entry[i],
+           entries[i].id, line_of_entry[cell - 1]);
+    cell = static_cast<uint32_t>(i + 1);
   }
-  require_every_byte(lines);
+  require_every_byte(table);
   if (!std::is_sorted(entries.begin(), entries.end(), by_id))
     std::sort(entries.begin(), entries.end(), by_id);
   return entries;
