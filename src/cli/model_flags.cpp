@@ -78,6 +78,8 @@ void ModelFlags::add_running_to(CLI::App& command) {
 LoadedModel ModelFlags::load() const {
   LoadedModel loaded;
   loaded.path = find_model(path);
+  if (precision == "bf16" && kernels::fastest_precision() != kernels::Precision::bf16)
+    fmt::print(stderr, "[--precision bf16: {}]\n", kernels::products_of(Dtype::bf16));
   Checkpoint checkpoint = open(loaded.path);
   loaded.model = std::move(checkpoint.model);
   loaded.tokenizer = tokenizer.empty() ? checkpoint.tokenizer : open_tokenizer(tokenizer);
@@ -110,11 +112,6 @@ Checkpoint ModelFlags::open(const fs::path& file) const {
 
 kernels::Precision ModelFlags::chosen_precision(const Model& model) const {
   if (precision.empty()) return usual_precision(model);
-  static bool told = false;
-  if (precision == "bf16" && kernels::fastest_precision() != kernels::Precision::bf16 && !told) {
-    fmt::print(stderr, "[--precision bf16: {}]\n", kernels::products_of(Dtype::bf16));
-    told = true;
-  }
   return parse_precision(precision);
 }
 

@@ -54,11 +54,10 @@ void Weight::decode_row(int64_t row, float* values) const {
 
 // Straight from where it rests.
 void Weight::pack_at_rest(kernels::Precision precision) {
-  const bool rounded = rest_type_ == Dtype::f32 || transposed_;
-  const Dtype type = rounded ? kernels::type_of(precision) : rest_type_;
   forward_.resize(1);
   forward_[0].pack_stored(rest_type_, rest_.data(), shape_[transposed_ ? 0 : 1], shape_[transposed_ ? 1 : 0],
-                          type, [&](std::span<const std::byte> rows) { owner_->packed(rows); });
+                          type_packed(precision),
+                          [&](std::span<const std::byte> rows) { owner_->packed(rows); });
   forward_stale_ = false;
 }
 
@@ -86,9 +85,8 @@ const kernels::PackedMatrix& Weight::packed(std::vector<kernels::PackedMatrix>& 
 
 const kernels::PackedMatrix& Weight::forward(Layout layout, kernels::Precision precision, int64_t index) {
   if (at_rest() && layout == (transposed_ ? Layout::in_out : Layout::out_in) && shape_.rank() == 2) {
-    const bool rounded = rest_type_ == Dtype::f32 || transposed_;
     if (forward_stale_ || forward_[0].k() != shape_[transposed_ ? 0 : 1] ||
-        (rounded && forward_[0].type() != kernels::type_of(precision)))
+        forward_[0].type() != type_packed(precision))
       pack_at_rest(precision);
     return forward_[0];
   }

@@ -94,6 +94,10 @@ class Weight {
  private:
   const kernels::PackedMatrix& packed(std::vector<kernels::PackedMatrix>& matrices, bool& stale,
                                       bool rows_are_k, kernels::Precision precision, int64_t index);
+  // What a weight at rest is packed as.
+  Dtype type_packed(kernels::Precision precision) const {
+    return rest_type_ == Dtype::f32 || transposed_ ? kernels::type_of(precision) : rest_type_;
+  }
   void pack_at_rest(kernels::Precision precision);
   void decode_value() const;
 
