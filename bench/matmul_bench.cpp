@@ -15,8 +15,8 @@
 #include "base/threads.h"
 #include "kernels/cpu/peak.h"
 #include "kernels/matmul.h"
+#include "numbers/encoding.h"
 #include "tensor/buffer.h"
-#include "tensor/encoding.h"
 
 namespace {
 

@@ -14,7 +14,6 @@ add_library(aviary_xxhash INTERFACE)
 target_include_directories(aviary_xxhash SYSTEM INTERFACE ${XXHASH_INCLUDE_DIR})
 
 if(AVIARY_TESTS)
-  enable_testing()
   find_package(GTest REQUIRED)
   include(GoogleTest)
 endif()

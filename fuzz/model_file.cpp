@@ -1,5 +1,5 @@
 // The road of every model: the format is recognized, its names are translated, the version is recognized.
-#include "formats/checkpoint.h"
+#include "checkpoints/checkpoint.h"
 #include "formats/dialects.h"
 #include "tensors.h"
 

@@ -1,4 +1,4 @@
-#include "formats/state_file.h"
+#include "checkpoints/state_file.h"
 
 #include "tensors.h"
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/files.h"
-#include "formats/checkpoint.h"
+#include "checkpoints/checkpoint.h"
 #include "infer/generate.h"
 #include "models/run.h"
 

@@ -6,7 +6,8 @@
 #include <random>
 #include <thread>
 
-#include "base/test_folder.h"
+#include "support/repository.h"
+#include "support/test_folder.h"
 
 namespace {
 
@@ -14,8 +15,8 @@ using aviary::Error;
 using aviary::Model;
 using aviary::State;
 
-constexpr const char* golden = AVIARY_SOURCE_DIR "/tests/golden/rwkv-v7/model.safetensors";
-constexpr const char* other_version = AVIARY_SOURCE_DIR "/tests/golden/rwkv-v4/model.safetensors";
+const std::string rwkv7 = aviary::golden("rwkv-v7/model.safetensors");
+const std::string other_version = golden("rwkv-v4/model.safetensors");
 
 std::vector<int32_t> random_tokens(const Model& model, size_t count) {
   std::mt19937 random(1);
@@ -48,7 +49,7 @@ void expect_error(const std::string& error, const char* part) {
 }
 
 TEST(Api, TellsWhatAModelIs) {
-  const Model model = Model::load(golden);
+  const Model model = Model::load(rwkv7);
   EXPECT_EQ(model.info().version, "rwkv7");
   EXPECT_EQ(model.info().layers, 2);
   EXPECT_EQ(model.info().width, 16);
@@ -61,8 +62,8 @@ TEST(Api, TellsWhatAModelIs) {
 TEST(Api, ACacheChangesNoLogit) {
   const aviary::TestFolder folder;
   const std::filesystem::path path = folder / "model.safetensors";
-  std::filesystem::copy_file(golden, path);
-  Model plain = Model::load(golden);
+  std::filesystem::copy_file(rwkv7, path);
+  Model plain = Model::load(rwkv7);
   const std::vector<int32_t> tokens = random_tokens(plain, 5);
   State state = plain.new_state();
   const std::vector<float> expected = plain.forward(tokens, state);
@@ -76,7 +77,7 @@ TEST(Api, ACacheChangesNoLogit) {
 
 // 600 tokens are read in three pieces.
 TEST(Api, HoweverATextIsCutTheLogitsAndTheStateAreTheSame) {
-  Model model = Model::load(golden);
+  Model model = Model::load(rwkv7);
   const std::vector<int32_t> tokens = random_tokens(model, 600);
   const std::span<const int32_t> all = tokens;
   State whole = model.new_state(), split = model.new_state(), single = model.new_state(),
@@ -98,7 +99,7 @@ TEST(Api, HoweverATextIsCutTheLogitsAndTheStateAreTheSame) {
 }
 
 TEST(Api, AStateIsAValue) {
-  Model model = Model::load(golden);
+  Model model = Model::load(rwkv7);
   const std::vector<int32_t> start{1, 2, 3}, next{4};
   State state = model.new_state();
   model.forward(start, state);
@@ -115,7 +116,7 @@ TEST(Api, AStateIsAValue) {
 }
 
 TEST(Api, AStateSurvivesAsBytes) {
-  Model model = Model::load(golden);
+  Model model = Model::load(rwkv7);
   State state = model.new_state();
   const std::vector<int32_t> tokens{1, 2, 3};
   model.forward(tokens, state);
@@ -132,7 +133,7 @@ TEST(Api, AStateSurvivesAsBytes) {
 }
 
 TEST(Api, WrongInputIsAnErrorAndLeavesTheStateAlone) {
-  Model model = Model::load(golden);
+  Model model = Model::load(rwkv7);
   State state = model.new_state();
   const std::vector<int32_t> good{1, 2}, negative{1, -1}, large{1, 23};
   model.forward(good, state);
@@ -152,16 +153,16 @@ TEST(Api, WrongInputIsAnErrorAndLeavesTheStateAlone) {
 }
 
 TEST(Api, WithoutATokenizerTextIsAnError) {
-  Model model = Model::load(golden);
+  Model model = Model::load(rwkv7);
   EXPECT_FALSE(model.has_tokenizer());
   expect_error(error_of([&] { model.encode("a"); }), "Model::encode: the model came without a tokenizer");
   expect_error(error_of([&] { model.generate("a"); }), "Model::generate: the model came without a tokenizer");
-  expect_error(error_of([] { Model::load(golden, {.tokenizer = "bytes"}); }),
+  expect_error(error_of([] { Model::load(rwkv7, {.tokenizer = "bytes"}); }),
                "256 tokens, but the model only 23");
 }
 
 TEST(Api, Bfloat16ProductsComeClose) {
-  Model exact = Model::load(golden), model = Model::load(golden, {.precision = aviary::Precision::bf16});
+  Model exact = Model::load(rwkv7), model = Model::load(rwkv7, {.precision = aviary::Precision::bf16});
   EXPECT_EQ(model.info().precision, aviary::Precision::bf16);
   const std::vector<int32_t> tokens = random_tokens(model, 20);
   State a = exact.new_state(), b = model.new_state();
@@ -171,7 +172,7 @@ TEST(Api, Bfloat16ProductsComeClose) {
 }
 
 TEST(Api, ThreadsMayShareAModelAndTheBitsDoNotDependOnIt) {
-  Model model = Model::load(golden);
+  Model model = Model::load(rwkv7);
   const std::vector<int32_t> tokens = random_tokens(model, 100);
   State state = model.new_state();
   const std::vector<float> expected = model.forward(tokens, state);

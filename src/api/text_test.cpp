@@ -1,6 +1,6 @@
 // Text through the public interface: a model of bytes, written by the rooms below.
 #include "api/inside.h"
-#include "base/test_folder.h"
+#include "support/test_folder.h"
 #include "text/utf8.h"
 // Behind them, for the names:
 #include <aviary/aviary.h>

@@ -10,7 +10,7 @@
 #include <fstream>
 
 #include "base/error.h"
-#include "base/test_folder.h"
+#include "support/test_folder.h"
 
 namespace aviary {
 namespace {

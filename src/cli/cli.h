@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "formats/checkpoint.h"
+#include "checkpoints/checkpoint.h"
 #include "models/family.h"
 #include "models/run.h"
 

@@ -9,6 +9,7 @@
 #include "base/human.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
+#include "checkpoints/gguf_writer.h"
 #include "cli/cli.h"
 #include "formats/gguf.h"
 #include "formats/pth.h"

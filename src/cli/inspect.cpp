@@ -6,9 +6,9 @@
 
 #include "base/error.h"
 #include "base/human.h"
+#include "checkpoints/health.h"
+#include "checkpoints/state_file.h"
 #include "cli/cli.h"
-#include "formats/health.h"
-#include "formats/state_file.h"
 #include "models/cost.h"
 #include "models/recognize.h"
 

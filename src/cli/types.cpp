@@ -3,7 +3,7 @@
 #include <cctype>
 
 #include "cli/cli.h"
-#include "tensor/encoding.h"
+#include "numbers/encoding.h"
 
 namespace aviary::cli {
 namespace {

@@ -3,8 +3,8 @@
 
 #include "base/error.h"
 #include "cli/cli.h"
-#include "eval/laws.h"
-#include "train/golden.h"
+#include "verify/golden.h"
+#include "verify/laws.h"
 
 namespace aviary::cli {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "base/human.h"
 #include "compare/results.h"
-#include "eval/plot.h"
+#include "plot/plot.h"
 
 namespace aviary {
 namespace {

@@ -4,8 +4,8 @@
 
 #include "base/error.h"
 #include "base/files.h"
-#include "base/test_folder.h"
 #include "compare/comparison.h"
+#include "support/test_folder.h"
 
 namespace aviary {
 namespace {

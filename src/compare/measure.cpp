@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
-#include "formats/checkpoint.h"
+#include "checkpoints/checkpoint.h"
 
 namespace aviary {
 namespace {

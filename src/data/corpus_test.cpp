@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "base/test_folder.h"
+#include "support/test_folder.h"
 #include "text/utf8.h"
 
 namespace aviary {

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "base/test_folder.h"
+#include "support/test_folder.h"
 
 namespace aviary {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
-#include "eval/plot.h"
+#include "plot/plot.h"
 
 namespace aviary {
 namespace {

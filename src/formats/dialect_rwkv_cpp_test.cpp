@@ -3,9 +3,9 @@
 #include <cmath>
 
 #include "base/random.h"
-#include "formats/checkpoint.h"
-#include "formats/test_bytes.h"
+#include "checkpoints/checkpoint.h"
 #include "models/run.h"
+#include "support/test_bytes.h"
 
 namespace aviary {
 namespace {

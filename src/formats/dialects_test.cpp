@@ -4,10 +4,10 @@
 
 #include <functional>
 
-#include "base/test_folder.h"
-#include "formats/checkpoint.h"
+#include "checkpoints/checkpoint.h"
 #include "formats/safetensors.h"
-#include "formats/test_bytes.h"
+#include "support/test_bytes.h"
+#include "support/test_folder.h"
 
 namespace aviary {
 namespace {

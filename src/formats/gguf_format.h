@@ -6,7 +6,7 @@
 #include <iterator>
 #include <string_view>
 
-#include "tensor/dtype.h"
+#include "numbers/dtype.h"
 
 namespace aviary::gguf {
 

@@ -6,9 +6,9 @@
 #include <cstdlib>
 
 #include "base/random.h"
-#include "formats/checkpoint.h"
-#include "formats/test_gguf.h"
+#include "checkpoints/checkpoint.h"
 #include "models/run.h"
+#include "support/test_gguf.h"
 
 namespace aviary {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "formats/test_bytes.h"
+#include "support/test_bytes.h"
 
 namespace aviary {
 namespace {

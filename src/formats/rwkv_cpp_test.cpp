@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
-#include "formats/test_bytes.h"
+#include "support/test_bytes.h"
 
 namespace aviary {
 namespace {

@@ -4,8 +4,8 @@
 
 #include <numeric>
 
-#include "base/test_folder.h"
-#include "formats/test_bytes.h"
+#include "support/test_bytes.h"
+#include "support/test_folder.h"
 
 namespace aviary {
 namespace {

@@ -12,7 +12,7 @@
 #include "formats/pth.h"
 #include "formats/rwkv_cpp.h"
 #include "formats/safetensors.h"
-#include "tensor/encoding.h"
+#include "numbers/encoding.h"
 
 namespace aviary {
 namespace {

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "base/files.h"
+#include "numbers/dtype.h"
 #include "tensor/buffer.h"
-#include "tensor/dtype.h"
 
 namespace aviary {
 

@@ -6,12 +6,13 @@
 #include <map>
 
 #include "base/random.h"
-#include "base/test_folder.h"
-#include "formats/checkpoint.h"
+#include "checkpoints/checkpoint.h"
+#include "checkpoints/gguf_writer.h"
 #include "formats/gguf.h"
 #include "formats/pth.h"
 #include "formats/safetensors.h"
-#include "formats/test_bytes.h"
+#include "support/test_bytes.h"
+#include "support/test_folder.h"
 
 namespace aviary {
 namespace {

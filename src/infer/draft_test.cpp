@@ -1,7 +1,7 @@
 #include "infer/draft.h"
 
 #include "infer/generate.h"
-#include "models/test_versions.h"
+#include "support/test_versions.h"
 
 namespace aviary {
 namespace {

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "support/repository.h"
 
 namespace aviary {
 namespace {
@@ -23,7 +24,7 @@ constexpr float infinity = std::numeric_limits<float>::infinity();
 
 const Json& golden() {
   static const Json json = [] {
-    std::ifstream file(AVIARY_SOURCE_DIR "/tests/golden/samplers/samplers.json");
+    std::ifstream file(golden("samplers/samplers.json"));
     return Json::parse(file);
   }();
   return json;

@@ -10,7 +10,7 @@
 #include "base/random.h"
 #include "base/threads.h"
 #include "kernels/matmul.h"
-#include "tensor/encoding.h"
+#include "numbers/encoding.h"
 
 namespace aviary::kernels {
 namespace {

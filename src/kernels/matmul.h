@@ -12,7 +12,7 @@
 #include <span>
 #include <string>
 
-#include "tensor/dtype.h"
+#include "numbers/dtype.h"
 #include "tensor/weight_memory.h"
 
 namespace aviary::kernels {

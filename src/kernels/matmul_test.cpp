@@ -14,7 +14,7 @@
 #include "base/threads.h"
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/peak.h"
-#include "tensor/dtype.h"
+#include "numbers/dtype.h"
 
 namespace aviary::kernels {
 namespace {

@@ -1,7 +1,7 @@
 // A step without a tape uses its memory again; it computes what a step with one does.
 #include "models/run.h"
 
-#include "models/test_versions.h"
+#include "support/test_versions.h"
 
 namespace aviary {
 namespace {

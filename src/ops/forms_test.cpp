@@ -6,7 +6,8 @@
 
 #include "base/files.h"
 #include "base/random.h"
-#include "ops/check_operator.h"
+#include "support/check_operator.h"
+#include "support/repository.h"
 
 namespace aviary::forms {
 namespace {
@@ -113,7 +114,7 @@ TEST(Forms, AreWhatTheOperatorsCompute) {
 }
 
 TEST(Forms, TheirPageShowsTheirCode) {
-  const std::string root = AVIARY_SOURCE_DIR;
+  const std::string root = repository();
   const std::string page = read_file(root + "/docs/forms.md", 1 << 20),
                     code = read_file(root + "/src/ops/forms.cpp", 1 << 20);
   int blocks = 0;

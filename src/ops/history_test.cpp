@@ -1,7 +1,7 @@
 #include <deque>
 #include <memory>
 
-#include "ops/check_operator.h"
+#include "support/check_operator.h"
 
 namespace aviary {
 namespace {

@@ -1,4 +1,4 @@
-#include "ops/check_operator.h"
+#include "support/check_operator.h"
 
 namespace aviary {
 namespace {

@@ -1,7 +1,7 @@
 #include "ops/weight.h"
 
 #include "base/error.h"
-#include "tensor/encoding.h"
+#include "numbers/encoding.h"
 
 namespace aviary {
 

@@ -1,5 +1,5 @@
 // The operators that RWKV-5 and 6 add.
-#include "ops/check_operator.h"
+#include "support/check_operator.h"
 
 namespace aviary {
 namespace {

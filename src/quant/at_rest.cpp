@@ -1,8 +1,8 @@
 #include "quant/at_rest.h"
 
+#include "numbers/encoding.h"
 #include "quant/quantize.h"
 #include "tensor/buffer.h"
-#include "tensor/encoding.h"
 
 namespace aviary {
 namespace {

@@ -9,9 +9,9 @@
 #include "base/random.h"
 #include "base/threads.h"
 #include "models/run.h"
-#include "models/test_versions.h"
+#include "numbers/encoding.h"
 #include "quant/quantize.h"
-#include "tensor/encoding.h"
+#include "support/test_versions.h"
 
 namespace aviary {
 namespace {

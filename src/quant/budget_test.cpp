@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "base/test_folder.h"
 #include "formats/safetensors.h"
+#include "support/test_folder.h"
 
 namespace aviary {
 namespace {

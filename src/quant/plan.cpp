@@ -6,8 +6,8 @@
 
 #include "base/error.h"
 #include "base/threads.h"
+#include "numbers/encoding.h"
 #include "quant/quantize.h"
-#include "tensor/encoding.h"
 
 namespace aviary {
 namespace {

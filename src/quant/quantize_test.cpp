@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "tensor/encoding.h"
+#include "numbers/encoding.h"
 
 namespace aviary {
 namespace {

@@ -11,9 +11,9 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "numbers/encoding.h"
 #include "quant/quantize.h"
 #include "tensor/buffer.h"
-#include "tensor/encoding.h"
 
 namespace aviary {
 namespace {

@@ -6,8 +6,8 @@
 #include <cstring>
 #include <vector>
 
+#include "numbers/dtype.h"
 #include "tensor/buffer.h"
-#include "tensor/dtype.h"
 #include "tensor/shape.h"
 
 namespace aviary {

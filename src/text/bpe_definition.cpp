@@ -6,8 +6,8 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "text/byte_alphabet.h"
-#include "text/json.h"
 #include "text/utf8.h"
 #include "text/vocabulary.h"
 

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "text/json.h"
+#include "base/json.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
 #include "text/vocabulary.h"

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "text/test_data.h"
+#include "support/test_data.h"
 #include "text/utf8.h"
 #include "text/vocabulary.h"
 

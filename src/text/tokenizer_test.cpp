@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "text/test_data.h"
+#include "support/test_data.h"
 #include "text/vocabulary.h"
 
 namespace aviary {

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "formats/checkpoint.h"
+#include "checkpoints/checkpoint.h"
 #include "models/model.h"
 
 namespace aviary {

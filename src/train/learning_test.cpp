@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "infer/generate.h"
+#include "support/repository.h"
 #include "train/plan.h"
 #include "train/trainer.h"
 
@@ -18,7 +19,7 @@ std::string real_text() {
   std::string text;
   for (const char* page : {"LICENSE", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/formats.md",
                            "docs/references.md", "docs/versions.md", "tests/golden/README.md"})
-    text += read_file(std::string(AVIARY_SOURCE_DIR) + "/" + page, 1 << 20);
+    text += read_file(repository() / page, 1 << 20);
   return text;
 }
 

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
-#include "eval/plot.h"
+#include "plot/plot.h"
 
 namespace aviary {
 namespace {

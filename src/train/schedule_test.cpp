@@ -6,12 +6,13 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "support/repository.h"
 
 namespace aviary {
 namespace {
 
 nlohmann::json golden() {
-  const std::string path = std::string(AVIARY_SOURCE_DIR) + "/tests/golden/lr/lr_schedules.json";
+  const std::string path = golden("lr/lr_schedules.json");
   return nlohmann::json::parse(read_file(path, 1 << 24));
 }
 

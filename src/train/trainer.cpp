@@ -9,8 +9,8 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "checkpoints/checkpoint.h"
 #include "eval/evaluate.h"
-#include "formats/checkpoint.h"
 #include "formats/safetensors.h"
 #include "models/cost.h"
 

@@ -11,8 +11,8 @@
 #include "base/threads.h"
 #include "models/cost.h"
 #include "models/run.h"
-#include "models/test_versions.h"
 #include "quant/at_rest.h"
+#include "support/test_versions.h"
 
 extern "C" void* __libc_malloc(size_t size);                      // NOLINT: what glibc calls it
 extern "C" void* __libc_memalign(size_t alignment, size_t size);  // NOLINT

@@ -1,5 +1,6 @@
 // The rules of the house hold for this repository, and each rule notices when it is broken.
 #include "house.h"
+#include "support/repository.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -12,12 +13,11 @@ namespace {
 namespace fs = std::filesystem;
 using Complaints = std::vector<std::string>;
 
-const fs::path repository = AVIARY_SOURCE_DIR;
 const Complaints none;
 
 Rooms rooms_of_the_repository() {
   Complaints complaints;
-  return read_rooms(read_text(repository / "CMakeLists.txt"), complaints);
+  return read_rooms(read_text(repository() / "CMakeLists.txt"), complaints);
 }
 
 // A small repository that breaks rules, in a folder that is removed afterwards.
@@ -41,30 +41,30 @@ class BrokenHouse : public testing::Test {
 
 TEST(House, RoomsLinkOnlyRoomsBelowThem) {
   Complaints complaints;
-  const Rooms rooms = read_rooms(read_text(repository / "CMakeLists.txt"), complaints);
+  const Rooms rooms = read_rooms(read_text(repository() / "CMakeLists.txt"), complaints);
   EXPECT_EQ(complaints, none);
   EXPECT_GE(rooms.size(), 12u);
   EXPECT_EQ(rooms.at("ops"), (std::set<std::string>{"base", "tensor", "kernels", "ops"}));
 }
 
 TEST(House, IncludesFollowTheOrderOfTheRooms) {
-  EXPECT_EQ(forbidden_includes(repository, rooms_of_the_repository()), none);
+  EXPECT_EQ(forbidden_includes(repository(), rooms_of_the_repository()), none);
 }
 
-TEST(House, NoSourceFileIsLongerThan600Lines) { EXPECT_EQ(long_files(repository, 600), none); }
+TEST(House, NoSourceFileIsLongerThan600Lines) { EXPECT_EQ(long_files(repository(), 600), none); }
 
-TEST(House, KernelFilesKeepTheirNamesToThemselves) { EXPECT_EQ(shared_kernel_names(repository), none); }
+TEST(House, KernelFilesKeepTheirNamesToThemselves) { EXPECT_EQ(shared_kernel_names(repository()), none); }
 
-TEST(House, EveryGoldenFolderThatATestNamesExists) { EXPECT_EQ(missing_goldens(repository), none); }
+TEST(House, EveryGoldenFolderThatATestNamesExists) { EXPECT_EQ(missing_goldens(repository()), none); }
 
 TEST(House, DocumentsNameOnlyFilesThatExist) {
   std::vector<std::string> documents;
-  for (const fs::path& folder : {repository, repository / "docs"})
+  for (const fs::path& folder : {repository(), repository() / "docs"})
     for (const auto& entry : fs::directory_iterator(folder))
       if (entry.path().extension() == ".md")
-        documents.push_back(entry.path().lexically_relative(repository).string());
+        documents.push_back(entry.path().lexically_relative(repository()).string());
   EXPECT_GE(documents.size(), 3u);
-  EXPECT_EQ(dead_paths(repository, documents), none);
+  EXPECT_EQ(dead_paths(repository(), documents), none);
 }
 
 TEST_F(BrokenHouse, ALinkUpwardIsNoticed) {

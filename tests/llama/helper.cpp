@@ -12,7 +12,8 @@
 
 #include "base/error.h"
 #include "base/files.h"
-#include "formats/checkpoint.h"
+#include "checkpoints/checkpoint.h"
+#include "checkpoints/gguf_writer.h"
 #include "formats/gguf.h"
 #include "text/vocabulary_trainer.h"
 

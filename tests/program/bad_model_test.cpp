@@ -6,11 +6,10 @@
 #include <limits>
 
 #include "program.h"
+#include "support/repository.h"
 
 namespace aviary::program {
 namespace {
-
-const fs::path golden = fs::path(AVIARY_SOURCE_DIR) / "tests" / "golden";
 
 class BadModel : public testing::Test {
  protected:
@@ -91,12 +90,12 @@ TEST_F(BadModel, AFlippedBitAnywhereInACheckpointIsNotResumed) {
 }
 
 TEST_F(BadModel, TensorsOfSomethingElseAreRefused) {
-  fs::copy_file(golden / "pth-formats/expected.safetensors", model_, fs::copy_options::overwrite_existing);
+  fs::copy_file(golden("pth-formats/expected.safetensors"), model_, fs::copy_options::overwrite_existing);
   expect_refused({"run: not a model of a version known here"});  // a folder of someone else
 }
 
 TEST_F(BadModel, APthFileOfSomethingElseIsRefused) {
-  fs::copy_file(golden / "pth-formats/zip.pth", model_, fs::copy_options::overwrite_existing);
+  fs::copy_file(golden("pth-formats/zip.pth"), model_, fs::copy_options::overwrite_existing);
   expect_refused({"not a model of a version known here"});
 }
 
@@ -104,7 +103,7 @@ TEST_F(BadModel, TheTensorsOfAnotherVersionAreRefused) {
   // A config that says RWKV-7 over tensors of RWKV-4.
   std::string config;
   rewrite_tensors(model_, [&](auto&, auto& metadata) { config = metadata.at("aviary.config"); });
-  fs::copy_file(golden / "rwkv-v4/model.safetensors", model_, fs::copy_options::overwrite_existing);
+  fs::copy_file(golden("rwkv-v4/model.safetensors"), model_, fs::copy_options::overwrite_existing);
   rewrite_tensors(model_, [&](auto&, auto& metadata) { metadata["aviary.config"] = config; });
   expect_refused({"model.safetensors"});
 }
@@ -152,7 +151,7 @@ TEST_F(BadModel, AVocabularyOfAnotherModelIsRefused) {
 }
 
 TEST_F(BadModel, AModelWithoutATokenizerAsksForOne) {
-  expect_refusal(run(folder_.path(), {"generate", (golden / "rwkv-v7/model.pth").string()}), {"--tokenizer"});
+  expect_refusal(run(folder_.path(), {"generate", (golden("rwkv-v7/model.pth")).string()}), {"--tokenizer"});
 }
 
 TEST_F(BadModel, ACheckpointIsNoModel) {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "program.h"
+#include "support/repository.h"
 
 namespace aviary::program {
 namespace {
@@ -182,7 +183,7 @@ TEST_F(Convert, ABrokenModelIsWrittenOnlyWhenForced) {
 }
 
 TEST_F(Convert, KeepsTheTensorsOfAnotherVersion) {
-  const std::string v6 = AVIARY_SOURCE_DIR "/tests/golden/rwkv-v6/model.pth";
+  const std::string v6 = golden("rwkv-v6/model.pth");
   const Outcome outcome = convert({v6, "v6.safetensors"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_TRUE(inspect("v6.safetensors")["tensors"] == inspect(v6)["tensors"]);

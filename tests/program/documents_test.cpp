@@ -5,11 +5,10 @@
 #include <sstream>
 
 #include "program.h"
+#include "support/repository.h"
 
 namespace aviary::program {
 namespace {
-
-const fs::path repository = AVIARY_SOURCE_DIR;
 
 bool is_flag_letter(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '-'; }
 
@@ -91,7 +90,7 @@ std::string complaint_about(const std::string& line, const fs::path& folder) {
 TEST(Documents, EveryCommandLineNamesFlagsThatExist) {
   const TestFolder folder;
   int commands = 0;
-  for (const fs::path& place : {repository, repository / "docs"})
+  for (const fs::path& place : {repository(), repository() / "docs"})
     for (const auto& entry : fs::directory_iterator(place)) {
       if (entry.path().extension() != ".md") continue;
       for (const std::string& line : commands_in(read(entry.path()))) {
@@ -99,14 +98,14 @@ TEST(Documents, EveryCommandLineNamesFlagsThatExist) {
         EXPECT_EQ(complaint_about(line, folder.path()), "") << entry.path().filename() << ": aviary " << line;
       }
     }
-  if (!fs::exists(repository / "README.md")) GTEST_SKIP() << "there is no README.md yet";
+  if (!fs::exists(repository() / "README.md")) GTEST_SKIP() << "there is no README.md yet";
   EXPECT_GE(commands, 3);
 }
 
 // Between <!-- aviary COMMAND --> and <!-- end --> stands what the command prints.
 TEST(Documents, GeneratedTablesAreWhatTheProgramPrints) {
   int tables = 0;
-  for (const auto& entry : fs::directory_iterator(repository / "docs")) {
+  for (const auto& entry : fs::directory_iterator(repository() / "docs")) {
     if (entry.path().extension() != ".md") continue;
     const std::string page = read(entry.path()), begin = "<!-- aviary ", end = "<!-- end -->";
     for (size_t at = 0; (at = page.find(begin, at)) != std::string::npos; ++at) {
@@ -115,7 +114,7 @@ TEST(Documents, GeneratedTablesAreWhatTheProgramPrints) {
       ASSERT_NE(table_end, std::string::npos) << entry.path() << " has a table without an end";
       const std::string command = page.substr(at + begin.size(), command_end - at - begin.size());
       const size_t table = command_end + std::string(" -->\n").size();
-      const Outcome outcome = run(repository, words_of(command));
+      const Outcome outcome = run(repository(), words_of(command));
       expect_success(outcome);
       EXPECT_EQ(page.substr(table, table_end - table), outcome.out)
           << entry.path().filename() << ": put what this prints between the marks: aviary " << command;

@@ -19,6 +19,9 @@
 #include "formats/safetensors.h"
 
 namespace aviary::program {
+
+const char* const program_path = AVIARY_PROGRAM;
+
 namespace {
 
 double now() {
@@ -34,7 +37,7 @@ double now() {
   if (::chdir(folder) != 0 || ::dup2(::open(in, O_RDONLY), 0) < 0 || ::dup2(to, 1) < 0 ||
       ::dup2(errors, 2) < 0)
     ::_exit(126);
-  ::execv(AVIARY_PROGRAM, arguments);
+  ::execv(program_path, arguments);
   ::_exit(127);
 }
 

@@ -10,14 +10,17 @@
 #include <string>
 #include <vector>
 
-#include "base/test_folder.h"
 #include "formats/tensor_file.h"
+#include "support/test_folder.h"
 
 namespace aviary::program {
 
 namespace fs = std::filesystem;
 using Arguments = std::vector<std::string>;
 Arguments operator+(Arguments first, const Arguments& second);
+
+// The built program.
+extern const char* const program_path;
 
 struct Outcome {
   int code = 0;  // the exit code; minus the signal when one ended the process

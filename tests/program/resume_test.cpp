@@ -226,8 +226,8 @@ TEST_F(Resume, AFinishedRunGoesOnForMoreSteps) {
 
 TEST_F(Resume, ARunWhoseOutputNobodyReadsIsSaved) {
   write(folder_ / "text.txt", prose(4000));
-  std::string command =
-      "cd '" + folder_.path().string() + "' && '" AVIARY_PROGRAM "' train text.txt --out run --steps 30";
+  std::string command = "cd '" + folder_.path().string() + "' && '" + std::string(program_path) +
+                        "' train text.txt --out run --steps 30";
   for (const std::string& flag : tiny) command += " " + flag;
   EXPECT_EQ(std::system(("(" + command + " 2>&1; echo $? > code) | true").c_str()), 0);
   const std::string code = read(folder_ / "code");

@@ -173,8 +173,8 @@ TEST_F(Tokenize, AModelCarriesATokenizerJson) {
 
 TEST_F(Tokenize, AReaderThatGoesAwayEndsTheProgram) {
   write(folder_ / "text.txt", prose(1'000'000));
-  const std::string command =
-      "cd '" + folder_.path().string() + "' && exec '" AVIARY_PROGRAM "' tokenize text.txt --tokenizer bytes";
+  const std::string command = "cd '" + folder_.path().string() + "' && exec '" + std::string(program_path) +
+                              "' tokenize text.txt --tokenizer bytes";
   FILE* pipe = ::popen(command.c_str(), "r");
   ASSERT_NE(pipe, nullptr);
   EXPECT_EQ(std::fgetc(pipe), ' ');

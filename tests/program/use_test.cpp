@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "program.h"
+#include "support/repository.h"
 #include "text/utf8.h"
 
 namespace aviary::program {
@@ -210,9 +211,9 @@ TEST_F(Use, VerifyPassesOnATrainedModel) {
 
 TEST(Verify, ReferenceDataPassesUntilItIsAltered) {
   const TestFolder folder;
-  const fs::path golden = fs::path(AVIARY_SOURCE_DIR) / "tests/golden/rwkv-v7";
+  const fs::path rwkv7 = golden("rwkv-v7");
   for (const char* name : {"model.safetensors", "golden.safetensors", "config.json"})
-    fs::copy_file(golden / name, folder / name);
+    fs::copy_file(rwkv7 / name, folder / name);
   expect_success(run(folder.path(), {"verify", "--golden", "."}));
   rewrite_tensors(folder / "golden.safetensors", [](auto& tensors, auto&) {
     for (EditableTensor& tensor : tensors)

@@ -18,7 +18,7 @@
 
 #include <utility>
 
-#include "tensor/blocks.h"
+#include "numbers/blocks.h"
 
 namespace aviary::kernels {
 

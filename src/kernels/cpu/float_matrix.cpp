@@ -10,7 +10,7 @@
 #include "kernels/cpu/matmul_blocks.h"
 #include "kernels/cpu/packed_matrix.h"
 #include "kernels/cpu/scratch.h"
-#include "tensor/encoding.h"
+#include "numbers/encoding.h"
 
 namespace aviary::kernels {
 namespace {

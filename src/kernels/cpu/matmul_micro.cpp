@@ -1,6 +1,6 @@
 #include "kernels/cpu/matmul_micro.h"
 
-#include "tensor/dtype.h"
+#include "numbers/dtype.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/matmul_micro.cpp"

@@ -1,0 +1,321 @@
+#include "checkpoints/checkpoint.h"
+
+#include <algorithm>
+#include <cmath>
+#include <future>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/threads.h"
+#include "checkpoints/packed_file.h"
+#include "checkpoints/state_file.h"
+#include "formats/safetensors.h"
+#include "models/run.h"
+#include "numbers/encoding.h"
+
+namespace aviary {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr const char* config_key = "aviary.config";
+constexpr const char* tokenizer_key = "aviary.tokenizer";
+constexpr const char* vocabulary_key = "aviary.vocabulary";
+constexpr const char* hash_key = "aviary.tokenizer_hash";
+
+}  // namespace
+
+ModelConfig model_config_from_json(const std::string& text, const std::string& where) {
+  const Json json = Json::parse(text, nullptr, false);
+  require(json.is_object() && json.value("version", Json()).is_string(), "{}: not a config in JSON", where);
+  ModelConfig config{.version = json["version"]};
+  if (json.contains("recipe") && json["recipe"].is_string()) config.recipe = json["recipe"];
+  if (json.contains("variant") && json["variant"].is_string()) config.variant = json["variant"];
+  if (json.contains("token_shift") && json["token_shift"].is_string())
+    config.token_shift = json["token_shift"];
+  for (auto [name, member] : config_numbers()) {
+    if (!json.contains(name)) continue;
+    require(json[name].is_number_integer() && json[name] >= 0 && json[name] <= int64_t{1} << 32,
+            "{}: {} is {}, expected a size", where, name, json[name].dump());
+    config.*member = json[name];
+  }
+  return config;
+}
+
+namespace {
+
+std::string to_string(const std::vector<int64_t>& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+// Equal but for axes of size 1: some tools drop them.
+bool same_shape(const std::vector<int64_t>& stored, const Shape& wanted) {
+  std::vector<int64_t> a, b;
+  for (int64_t size : stored)
+    if (size != 1) a.push_back(size);
+  for (int i = 0; i < wanted.rank(); ++i)
+    if (wanted[i] != 1) b.push_back(wanted[i]);
+  return a == b;
+}
+
+void require_finite(const TensorEntry& entry, const std::string& where) {
+  const std::byte* data = entry.stored().data();
+  int64_t broken = first_not_finite(entry.dtype, data, count_of(entry));
+  if (broken < 0) return;
+  const Block block = block_of(entry.dtype);
+  std::vector<float> values(static_cast<size_t>(block.elements));
+  decode(entry.dtype, data + broken / block.elements * block.bytes, values);
+  if (entry.is_transposed()) {  // its place among the numbers as they are used
+    const int64_t rows = entry.shape[0], cols = entry.shape[1];
+    broken = broken % rows * cols + broken / rows;
+  }
+  fail("{}: {} holds {} at element {}: the model is broken (training diverged, or the file is damaged)",
+       where, entry.name, values[0], broken);
+}
+
+void load_parameter(const TensorEntry& entry, const std::string& where, Parameter& parameter,
+                    bool allow_broken) {
+  const Tensor& value = parameter.weight.value();
+  if (value.dtype() == Dtype::f32) {
+    to_floats(entry, {value.as<float>(), static_cast<size_t>(value.count())});
+    if (!allow_broken) require_finite(entry, where);
+    const auto beyond =
+        entry.dtype == Dtype::f64 && !allow_broken
+            ? first_not_finite(Dtype::f32, static_cast<const std::byte*>(value.data()), value.count())
+            : -1;
+    require(beyond < 0, "{}: {} holds a number at element {} that float32 cannot hold", where, entry.name,
+            beyond);
+  } else {
+    from_host(to_doubles(entry), value);
+  }
+}
+
+std::unique_ptr<Model> create_model_of(const std::string& where, const ModelConfig& config, Dtype dtype) {
+  try {
+    return create_model(config, dtype);
+  } catch (const Error& error) {
+    fail("{}: {}", where, error.what());
+  }
+}
+
+}  // namespace
+
+ShapeMap shapes_of(const TensorFile& file) {
+  ShapeMap shapes;
+  for (const TensorEntry& tensor : file.tensors()) {
+    if (tensor.shape.size() > Shape::max_rank) continue;
+    Shape shape;
+    for (int64_t size : tensor.shape) shape.append(size);
+    shapes.emplace_back(tensor.name, shape);
+  }
+  return shapes;
+}
+
+TokenizerPtr tokenizer_of(const TensorFile& file, const std::string& where, const ModelConfig& config) {
+  const auto& metadata = file.metadata();
+  auto kind = metadata.find(tokenizer_key);
+  if (kind == metadata.end()) return nullptr;
+  auto vocabulary = metadata.find(vocabulary_key);
+  TokenizerPtr tokenizer =
+      make_tokenizer(kind->second, vocabulary == metadata.end() ? std::string_view() : vocabulary->second);
+  if (auto expected = metadata.find(hash_key); expected != metadata.end()) {
+    const std::string hash = fmt::format("{:016x}", tokenizer->hash());
+    require(hash == expected->second,
+            "{}: the vocabulary in the file is damaged: its hash is {}, expected {}", where, hash,
+            expected->second);
+  }
+  require(tokenizer->vocab_size() <= config.vocab_size,
+          "{}: the tokenizer has {} tokens, but the model only {} (another tokenizer was used to train it)",
+          where, tokenizer->vocab_size(), config.vocab_size);
+  return tokenizer;
+}
+
+std::string to_json(const ModelConfig& config) {
+  Json json{{"version", config.version}, {"recipe", config.recipe}};
+  if (!config.variant.empty()) json["variant"] = config.variant;
+  if (!config.token_shift.empty()) json["token_shift"] = config.token_shift;
+  for (auto [name, member] : config_numbers())
+    if (config.*member != 0) json[name] = config.*member;
+  return json.dump();
+}
+
+ModelConfig config_of(const TensorFile& file, const std::string& where) {
+  auto stored = file.metadata().find(config_key);
+  if (stored != file.metadata().end())
+    return model_config_from_json(stored->second, fmt::format("{}, metadata entry {}", where, config_key));
+  require(!is_packed(file),
+          "{}: these are the packed weights of a model; name the model itself, with --cache", where);
+  if (const std::optional<StateSizes> state = recognize_state(file))
+    fail("{}: this is {}, not a model; name the model, and this file with --state", where, describe(*state));
+  return recognize_version(shapes_of(file), where);
+}
+
+namespace {
+
+// Every parameter is there with its shape, and nothing else is.
+void check_tensors(const TensorFile& file, const std::string& where, Model& model) {
+  const ModelVersion& version = model_version(model.config().version);
+  const char* title = version.title;
+  for (const Parameter& parameter : model.parameters()) {
+    const TensorEntry* entry = file.find(parameter.spec.name);
+    if (!entry && parameter.spec.optional) continue;
+    require(entry != nullptr, "{}: this is an {} with the tensor {} missing", where, title,
+            parameter.spec.name);
+    require(same_shape(entry->shape, parameter.spec.shape), "{}: {} has shape {}, expected {}", where,
+            entry->name, to_string(entry->shape), to_string(parameter.spec.shape));
+  }
+  for (const TensorEntry& tensor : file.tensors())
+    require(model.parameters().find(tensor.name) != nullptr || version.is_buffer(tensor.name),
+            "{}: the tensor {} is not part of an {}: a variant that is not supported", where, tensor.name,
+            title);
+}
+
+}  // namespace
+
+std::unique_ptr<Model> prepare_model(const TensorFile& file, const std::string& where, Dtype dtype) {
+  const ModelConfig config = config_of(file, where);
+  // A file can ask for no more memory than its own tensors have numbers.
+  int64_t numbers = 0;
+  for (const TensorEntry& tensor : file.tensors()) numbers += count_of(tensor);
+  const int64_t width = std::max<int64_t>(config.n_embd, 1);
+  for (int64_t rows :
+       {config.vocab_size, config.n_layer, config.dim_att, config.dim_ffn, config.rank_decay, config.rank_a,
+        config.rank_v, config.rank_gate, config.rank_mix, config.head_qk, config.tiny_att_dim})
+    require(rows <= numbers / width,
+            "{}: the config asks for a matrix of {} x {}, but the file holds only {} numbers", where, rows,
+            config.n_embd, numbers);
+  std::unique_ptr<Model> model = create_model_of(where, config, dtype);
+  check_tensors(file, where, *model);
+  return model;
+}
+
+void load_parameters(const TensorFile& file, const std::string& where, Model& model, bool allow_broken) {
+  check_tensors(file, where, model);
+  for (Parameter& parameter : model.parameters())
+    if (const TensorEntry* entry = file.find(parameter.spec.name))
+      load_parameter(*entry, where, parameter, allow_broken);
+  model.parameters().changed();
+}
+
+Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype, bool allow_broken) {
+  const TensorFile file = read_tensor_file(path);
+  const std::string where = path.string();
+  Checkpoint checkpoint;
+  checkpoint.model = prepare_model(file, where, dtype);
+  load_parameters(file, where, *checkpoint.model, allow_broken);
+  checkpoint.tokenizer = tokenizer_of(file, where, checkpoint.model->config());
+  checkpoint.metadata = file.metadata();
+  return checkpoint;
+}
+
+namespace {
+
+class RestingFile final : public Rest {
+ public:
+  explicit RestingFile(TensorFile file) : file(std::move(file)) {}
+  void packed(std::span<const std::byte> data) const override { file.drop(data); }
+
+  TensorFile file;
+};
+
+bool can_rest(Dtype type) { return std::ranges::find(weight_types, type) != std::end(weight_types); }
+
+// The frozen parameters: at rest in the file, or loaded where they cannot.
+void put_to_rest(const std::shared_ptr<RestingFile>& resting, const std::string& where, Model& model) {
+  TensorFile& file = resting->file;
+  for (Parameter& parameter : model.parameters()) {
+    const TensorEntry* entry = file.find(parameter.spec.name);
+    if (!entry) continue;
+    const bool made = file.made(*entry) && entry->dtype == Dtype::f32;
+    if (!can_rest(entry->dtype)) {
+      load_parameter(*entry, where, parameter, false);
+    } else if (made) {
+      require_finite(*entry, where);
+      parameter.weight.adopt(file.take(*entry));  // goes when it is packed
+    } else {
+      parameter.weight.rest(entry->dtype, entry->stored(), resting, entry->is_transposed());
+    }
+  }
+  model.parameters().freeze();
+}
+
+void require_rest_finite(const Model& model, const TensorFile& file, const std::string& where) {
+  for (const Parameter& parameter : model.parameters())
+    if (parameter.weight.at_rest()) require_finite(*file.find(parameter.spec.name), where);
+}
+
+// Every weight that a token is multiplied with.
+void pack(Model& model, kernels::Precision precision) {
+  Runner runner(model, precision);
+  State state = runner.new_state();
+  const int32_t token = 0;
+  runner.logits({&token, 1}, Sequences::uniform(1, 1), state, Runner::Rows::last);
+}
+
+void write_cache(const std::filesystem::path& path, const PackedKey& key, const Model& model,
+                 const PackedCache& cache) {
+  try {
+    write_packed(packed_path(path), key, model, cache.progress);
+    namespace fs = std::filesystem;  // who may not read the model may not read its weights either
+    std::error_code ignored;
+    fs::permissions(packed_path(path), fs::status(path).permissions() & fs::perms{0666}, ignored);
+  } catch (const Error& error) {  // the model is ready all the same
+    if (cache.not_written) cache.not_written(error.what());
+  }
+}
+
+}  // namespace
+
+Checkpoint open_checkpoint(const std::filesystem::path& path, const std::optional<PackedCache>& cache) {
+  const auto resting = std::make_shared<RestingFile>(read_tensor_file(path, Transposed::in_place));
+  TensorFile& file = resting->file;
+  const std::string where = path.string();
+  // It takes as long as mapping a gigabyte.
+  auto tokenizer = std::async(threads() > 1 ? std::launch::async : std::launch::deferred,
+                              [&] { return tokenizer_of(file, where, config_of(file, where)); });
+  Checkpoint checkpoint;
+  checkpoint.model = prepare_model(file, where);
+  checkpoint.metadata = file.metadata();
+  Model& model = *checkpoint.model;
+  PackedKey key;
+  if (cache) key = packed_key(file);  // before anything is taken from the file
+  put_to_rest(resting, where, model);
+  if (cache) key.precision = cache->precision(model);
+  const bool mapped = cache && map_packed(packed_path(path), key, model);
+  if (!mapped) require_rest_finite(model, file, where);
+  checkpoint.tokenizer = tokenizer.get();
+  if (cache && !mapped) {
+    pack(model, key.precision);
+    write_cache(path, key, model, *cache);
+  }
+  return checkpoint;
+}
+
+std::map<std::string, std::string> metadata_of(const ModelConfig& config, const Tokenizer* tokenizer) {
+  std::map<std::string, std::string> metadata{{config_key, to_json(config)}};
+  if (!tokenizer) return metadata;
+  metadata[tokenizer_key] = tokenizer->kind();
+  metadata[hash_key] = fmt::format("{:016x}", tokenizer->hash());
+  if (std::string vocabulary = tokenizer->serialize(); !vocabulary.empty())
+    metadata[vocabulary_key] = std::move(vocabulary);
+  return metadata;
+}
+
+void save_checkpoint(const std::filesystem::path& path, const Model& model, const Tokenizer* tokenizer,
+                     const std::map<std::string, std::string>& metadata) {
+  std::map<std::string, std::string> all = metadata_of(model.config(), tokenizer);
+  all.insert(metadata.begin(), metadata.end());
+  std::vector<TensorEntry> entries;
+  for (const Parameter& parameter : model.parameters()) {
+    const Tensor& value = parameter.weight.value();
+    require(!value.empty(), "{}: {} was frozen for use and cannot be saved", path.string(),
+            parameter.spec.name);
+    TensorEntry entry{.name = parameter.spec.name, .dtype = value.dtype(), .shape = {}, .data = {}};
+    for (int i = 0; i < value.shape().rank(); ++i) entry.shape.push_back(value.shape()[i]);
+    entry.data = {static_cast<const std::byte*>(value.data()), static_cast<size_t>(value.bytes())};
+    entries.push_back(std::move(entry));
+  }
+  write_safetensors(path, unchanged(entries), all);
+}
+
+}  // namespace aviary

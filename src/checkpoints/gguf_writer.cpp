@@ -1,0 +1,380 @@
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <functional>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/files.h"
+#include "checkpoints/checkpoint.h"
+#include "checkpoints/gguf_writer.h"
+#include "formats/dialects.h"
+#include "formats/gguf.h"
+#include "formats/gguf_format.h"
+#include "formats/gguf_vocabulary.h"
+#include "formats/llama_names.h"
+
+namespace aviary {
+namespace {
+
+using gguf::ValueType;
+
+// A tensor as it will stand in the file.
+struct Piece {
+  std::string name;
+  std::vector<int64_t> shape;
+  Dtype type = Dtype::f32;
+  // Made when it is written; `scratch` lives until then.
+  std::function<StoredTensor(TensorTable& scratch)> make;
+};
+
+// Keys and values, in the order of the calls.
+class KeyWriter {
+ public:
+  void text(std::string_view key, std::string_view value) {
+    begin(key, ValueType::string);
+    string(value);
+  }
+  void number(std::string_view key, int64_t value) {
+    begin(key, ValueType::u32);
+    raw(static_cast<uint32_t>(value));
+  }
+  void number(std::string_view key, float value) {
+    begin(key, ValueType::f32);
+    raw(value);
+  }
+  void tokens(std::span<const gguf::Token> tokens) {
+    begin_array("tokenizer.ggml.tokens", ValueType::string, tokens.size());
+    for (const gguf::Token& token : tokens) string(token.text);
+    begin_array("tokenizer.ggml.token_type", ValueType::i32, tokens.size());
+    for (const gguf::Token& token : tokens) raw(token.type);
+  }
+
+  uint64_t count() const { return count_; }
+  const std::string& bytes() const { return bytes_; }
+
+ private:
+  template <typename T>
+  void raw(T value) {
+    bytes_.append(reinterpret_cast<const char*>(&value), sizeof(value));
+  }
+  void string(std::string_view text) {
+    raw(uint64_t{text.size()});
+    bytes_ += text;
+  }
+  void begin(std::string_view key, ValueType type) {
+    string(key);
+    raw(type);
+    ++count_;
+  }
+  void begin_array(std::string_view key, ValueType type, size_t size) {
+    begin(key, ValueType::array);
+    raw(type);
+    raw(uint64_t{size});
+  }
+
+  std::string bytes_;
+  uint64_t count_ = 0;
+};
+
+// The tensors under the names of llama.cpp, in the order of its tables.
+class LlamaLayout {
+ public:
+  LlamaLayout(const LlamaArchitecture& architecture, std::span<const StoredTensor> tensors,
+              const std::string& where)
+      : architecture_(architecture), where_(where) {
+    for (const StoredTensor& tensor : tensors) {
+      require(by_name_.emplace(tensor.source.name, &tensor).second, "{}: two tensors are named {}", where,
+              in_quotes(tensor.source.name));
+    }
+    for (const LlamaTensor& name : llama_outer_tensors())
+      add(name, std::string(name.llama), wanted(name.original));
+    while (by_name_.count(fmt::format("blocks.{}.ln1.weight", layers_)) != 0) add_block(layers_++);
+    for (const StoredTensor& tensor : tensors)
+      require(used_.count(tensor.source.name) != 0,
+              "{}: tensor {} has no place in a GGUF file of {} as llama.cpp defines it; write a .safetensors "
+              "file instead",
+              where, in_quotes(tensor.source.name), architecture.name);
+  }
+
+  std::vector<Piece>& pieces() { return pieces_; }
+  int64_t layers() const { return layers_; }
+
+  // A size of a tensor's shape; 0 when there is no such tensor or axis. Negative axes count from the end.
+  int64_t size(const std::string& name, int axis) const {
+    auto found = by_name_.find(name);
+    if (found == by_name_.end()) return 0;
+    const std::vector<int64_t>& shape = found->second->source.shape;
+    const int64_t index = axis < 0 ? axis + std::ssize(shape) : axis;
+    return index >= 0 && index < std::ssize(shape) ? shape[static_cast<size_t>(index)] : 0;
+  }
+
+ private:
+  const StoredTensor& wanted(std::string_view name) {
+    auto found = by_name_.find(name);
+    require(found != by_name_.end(), "{}: the tensor {} is missing; llama.cpp loads no {} without it", where_,
+            name, architecture_.name);
+    used_.insert(found->first);
+    return *found->second;
+  }
+
+  void add_block(int64_t layer) {
+    const std::string original = fmt::format("blocks.{}.", layer), llama = fmt::format("blk.{}.", layer);
+    for (const LlamaTensor& name : architecture_.block) {
+      const std::string own = original + std::string(name.original);
+      if (is_llama_filler(architecture_, layer, name)) {
+        if (auto unused = by_name_.find(own); unused != by_name_.end()) used_.insert(unused->first);
+        std::string filler = own;  // att.v1 is filled with att.a1
+        filler[filler.size() - 2] = 'a';
+        add(name, llama + std::string(name.llama), wanted(filler));
+      } else {
+        add(name, llama + std::string(name.llama), wanted(own));
+      }
+    }
+    add_fused(original, llama + std::string(llama_fused));
+  }
+
+  void add(const LlamaTensor& name, std::string llama, const StoredTensor& tensor) {
+    Piece piece{.name = std::move(llama), .shape = tensor.source.shape, .type = Dtype::f32, .make = {}};
+    if (!name.always_f32 && tensor.type != Dtype::f64) piece.type = tensor.type;
+    const size_t rank = piece.shape.size();
+    if (name.form == LlamaForm::transposed) {
+      require(rank >= 2, "{}: tensor {} has the shape [{}], expected a matrix", where_,
+              in_quotes(tensor.source.name), fmt::join(piece.shape, ", "));
+      std::swap(piece.shape[rank - 1], piece.shape[rank - 2]);
+      // Small enough that llama.cpp itself does not store them in blocks.
+      if (is_quantized(piece.type)) piece.type = Dtype::f16;
+    } else if (name.form != LlamaForm::same) {
+      piece.shape = {count_of(tensor.source)};
+    }
+    piece.make = [&tensor, shape = piece.shape, type = piece.type, form = name.form,
+                  where = where_](TensorTable& scratch) {
+      TensorEntry entry = form == LlamaForm::transposed
+                              ? transposed(scratch, tensor.source, tensor.source.name, where)
+                              : tensor.source;
+      entry.shape = shape;
+      return StoredTensor{std::move(entry), type};
+    };
+    pieces_.push_back(std::move(piece));
+  }
+
+  void add_fused(const std::string& original, std::string llama) {
+    std::vector<const StoredTensor*> rows;
+    for (std::string_view name : architecture_.fused) {
+      rows.push_back(&wanted(original + std::string(name)));
+      require(count_of(rows.back()->source) == count_of(rows[0]->source),
+              "{}: tensor {} has {} numbers, expected {}", where_, in_quotes(rows.back()->source.name),
+              count_of(rows.back()->source), count_of(rows[0]->source));
+    }
+    const int64_t channels = count_of(rows[0]->source);
+    const std::vector<int64_t> shape{std::ssize(rows), 1, 1, channels};
+    pieces_.push_back({std::move(llama), shape, Dtype::f32, [rows, shape, channels](TensorTable& scratch) {
+                         const size_t row = static_cast<size_t>(channels);
+                         std::vector<float> numbers(rows.size() * row);
+                         for (size_t i = 0; i < rows.size(); ++i)
+                           to_floats(rows[i]->source, std::span(numbers).subspan(i * row, row));
+                         return StoredTensor{made_tensor(scratch, "", shape, numbers), Dtype::f32};
+                       }});
+  }
+
+  const LlamaArchitecture& architecture_;
+  const std::string& where_;
+  std::unordered_map<std::string_view, const StoredTensor*> by_name_;
+  std::unordered_set<std::string_view> used_;
+  std::vector<Piece> pieces_;
+  int64_t layers_ = 0;
+};
+
+void add_llama_keys(KeyWriter& keys, const LlamaArchitecture& architecture, const LlamaLayout& layout) {
+  const std::string prefix = std::string(architecture.name) + ".";
+  auto number = [&](const char* key, int64_t value) { keys.number(prefix + key, value); };
+  number("context_length", 1 << 20);  // a finite state has no longest text
+  number("embedding_length", layout.size("emb.weight", 1));
+  number("block_count", layout.layers());
+  keys.number(prefix + "attention.layer_norm_epsilon", 1e-5f);
+  number("feed_forward_length", layout.size("blocks.0.ffn.key.weight", 0));
+  number("attention.head_count", 0);
+  if (architecture.name == "rwkv7") {
+    number("wkv.head_size", layout.size("blocks.0.att.r_k", 1));
+    number("attention.decay_lora_rank", layout.size("blocks.0.att.w1", 1));
+    number("attention.iclr_lora_rank", layout.size("blocks.0.att.a1", 1));
+    number("attention.value_residual_mix_lora_rank", layout.size("blocks.1.att.v1", 1));
+    number("attention.gate_lora_rank", layout.size("blocks.0.att.g1", 1));
+  } else {
+    number("wkv.head_size", layout.size("blocks.0.att.time_faaaa", 1));
+    number("time_mix_extra_dim", layout.size("blocks.0.att.time_maa_w2", -2));
+    number("time_decay_extra_dim", layout.size("blocks.0.att.time_decay_w1", 1));
+    // The matrices are stored as they are: to divide them costs the small numbers of half precision their
+    // digits.
+    number("rescale_every_n_layers", 0);
+  }
+}
+
+// The value of general.file_type: the type of most numbers.
+int64_t file_type(std::span<const Piece> pieces) {
+  constexpr std::pair<Dtype, int64_t> values[] = {{Dtype::f32, 0},   {Dtype::f16, 1},   {Dtype::q4_0, 2},
+                                                  {Dtype::q4_1, 3},  {Dtype::q8_0, 7},  {Dtype::q5_0, 8},
+                                                  {Dtype::q5_1, 9},  {Dtype::q4_k, 14}, {Dtype::q5_k, 16},
+                                                  {Dtype::q6_k, 18}, {Dtype::bf16, 32}};
+  std::array<int64_t, dtype_count> numbers{};
+  for (const Piece& piece : pieces) {
+    int64_t count = 1;
+    for (int64_t size : piece.shape) count *= size;
+    numbers[static_cast<size_t>(piece.type)] += count;
+  }
+  const auto most = std::max_element(numbers.begin(), numbers.end()) - numbers.begin();
+  for (auto [type, value] : values)
+    if (static_cast<int64_t>(type) == most) return value;
+  return 0;
+}
+
+// Keys that mean to llama.cpp what this file says itself, or hold what is not text.
+bool is_kept(std::string_view key) {
+  constexpr std::string_view texts[] = {"general.author",      "general.version", "general.organization",
+                                        "general.description", "general.license", "general.url"};
+  if (std::find(std::begin(texts), std::end(texts), key) != std::end(texts)) return true;
+  for (std::string_view prefix : {"general.", "tokenizer.", "rwkv6.", "rwkv7.", "split.", "quantize."})
+    if (key.starts_with(prefix)) return false;
+  for (std::string_view own :
+       {"aviary.config", "aviary.tokenizer", "aviary.tokenizer_hash", "aviary.vocabulary"})
+    if (key == own) return false;
+  return true;
+}
+
+// Of the World vocabulary as it was published, with 65529 tokens: the models that have it know how to chat.
+constexpr uint64_t published_world_hash = 0x492f306f5f9150fc;
+
+// In a chat an empty line ends the turn.
+void add_chat_keys(KeyWriter& keys, const std::string& chat_template, std::span<const gguf::Token> tokens) {
+  keys.text("tokenizer.chat_template", chat_template);
+  for (size_t id = 0; id < tokens.size(); ++id)
+    if (tokens[id].text == "\\n\\n") keys.number("tokenizer.ggml.eot_token_id", static_cast<int64_t>(id));
+}
+
+void add_vocabulary_keys(KeyWriter& keys, int64_t vocab_size, const Tokenizer* tokenizer,
+                         const std::map<std::string, std::string>& metadata) {
+  const bool known = tokenizer && (tokenizer->kind() == "world" || tokenizer->kind() == "bytes");
+  if (tokenizer) {
+    keys.text("aviary.tokenizer", tokenizer->kind());
+    keys.text("aviary.tokenizer_hash", fmt::format("{:016x}", tokenizer->hash()));
+    if (!known) keys.text("aviary.vocabulary", tokenizer->serialize());
+  }
+  // llama.cpp ends itself when it finds no token for a text, even while it loads a model.
+  const std::vector<gguf::Token> tokens = gguf::tokens_of(known ? tokenizer : nullptr, vocab_size);
+  keys.text("tokenizer.ggml.model", "rwkv");
+  keys.tokens(tokens);
+  keys.number("tokenizer.ggml.bos_token_id", int64_t{0});
+  keys.number("tokenizer.ggml.eos_token_id", int64_t{0});
+  if (!known) keys.number("tokenizer.ggml.unknown_token_id", int64_t{0});
+  auto given = metadata.find("tokenizer.chat_template");
+  if (given != metadata.end())
+    add_chat_keys(keys, given->second, tokens);
+  else if (tokenizer && tokenizer->hash() == published_world_hash)
+    add_chat_keys(keys, "rwkv-world", tokens);
+}
+
+std::vector<Piece> pieces_as_they_are(std::span<const StoredTensor> tensors, const std::string& where) {
+  std::unordered_set<std::string_view> names;
+  std::vector<Piece> pieces;
+  for (const StoredTensor& tensor : tensors) {
+    require(names.insert(tensor.source.name).second, "{}: two tensors are named {}", where,
+            in_quotes(tensor.source.name));
+    pieces.push_back(
+        {tensor.source.name, tensor.source.shape, tensor.type, [&tensor](TensorTable&) { return tensor; }});
+  }
+  return pieces;
+}
+
+void check(const StoredTensor& tensor, const std::string& where) {
+  require(static_cast<uint64_t>(expected_bytes(tensor.source, where)) == tensor.source.data.size(),
+          "{}: tensor {} has {} bytes of data, its shape needs {}", where, in_quotes(tensor.source.name),
+          tensor.source.data.size(), expected_bytes(tensor.source, where));
+}
+
+uint64_t bytes_of(const Piece& piece, const std::string& where) {
+  return static_cast<uint64_t>(expected_bytes({piece.name, piece.type, piece.shape, {}}, where));
+}
+
+// The descriptions of the tensors.
+std::string describe(std::span<const Piece> pieces, const std::string& where) {
+  std::string text;
+  auto raw = [&](auto value) { text.append(reinterpret_cast<const char*>(&value), sizeof(value)); };
+  uint64_t offset = 0;
+  for (const Piece& piece : pieces) {
+    const gguf::TensorType* type = gguf::find_tensor_type(piece.type);
+    require(type != nullptr, "{}: tensor {} would be stored as {}, which GGUF does not have", where,
+            in_quotes(piece.name), name_of(piece.type));
+    require(piece.shape.size() <= gguf::max_rank, "{}: tensor {} has {} dimensions, GGUF allows {}", where,
+            in_quotes(piece.name), piece.shape.size(), gguf::max_rank);
+    raw(uint64_t{piece.name.size()});
+    text += piece.name;
+    raw(static_cast<uint32_t>(piece.shape.size()));
+    for (size_t i = piece.shape.size(); i-- > 0;) raw(static_cast<uint64_t>(piece.shape[i]));
+    raw(type->id);
+    raw(offset);
+    offset = gguf::align_up(offset + bytes_of(piece, where), gguf::default_alignment);
+  }
+  return text;
+}
+
+void write_padding(AtomicFile& file, uint64_t position) {
+  const std::string zeros(gguf::align_up(position, gguf::default_alignment) - position, '\0');
+  if (!zeros.empty()) file.write(zeros);
+}
+
+}  // namespace
+
+void write_gguf(const std::filesystem::path& path, const ModelConfig& config,
+                std::span<const StoredTensor> tensors, const std::map<std::string, std::string>& metadata,
+                const Tokenizer* tokenizer, const WriteProgress& progress) {
+  const std::string where = path.string();
+  for (const StoredTensor& tensor : tensors) check(tensor, where);
+  const LlamaArchitecture* llama = find_llama_architecture(config.version);
+  KeyWriter keys;
+  keys.text("general.architecture", llama ? llama->name : "aviary");
+  auto name = metadata.find("general.name");
+  keys.text("general.name", name != metadata.end()
+                                ? name->second
+                                : fmt::format("{} L{} D{}", config.version, config.n_layer, config.n_embd));
+  std::vector<Piece> pieces;
+  if (llama) {
+    LlamaLayout layout(*llama, tensors, where);
+    add_llama_keys(keys, *llama, layout);
+    pieces = std::move(layout.pieces());
+  } else {
+    pieces = pieces_as_they_are(tensors, where);
+  }
+  keys.number("general.file_type", file_type(pieces));
+  keys.text("aviary.config", to_json(config));
+  for (const auto& [key, value] : metadata)
+    if (is_kept(key)) keys.text(key, value);
+  add_vocabulary_keys(keys, config.vocab_size, tokenizer, metadata);
+
+  std::string head(gguf::magic);
+  auto raw = [&](auto value) { head.append(reinterpret_cast<const char*>(&value), sizeof(value)); };
+  raw(gguf::newest_version);
+  raw(uint64_t{pieces.size()});
+  raw(keys.count());
+  head += keys.bytes();
+  head += describe(pieces, where);
+  int64_t total = 0;
+  for (const Piece& piece : pieces) total += static_cast<int64_t>(bytes_of(piece, where));
+  AtomicFile file(path);
+  file.write(head);
+  write_padding(file, head.size());
+  WriteCounter counter(progress, total);
+  for (const Piece& piece : pieces) {
+    TensorTable scratch;
+    const StoredTensor stored = piece.make(scratch);
+    write_stored(stored, [&](Bytes bytes) {
+      file.write(bytes);
+      counter.add(bytes);
+    });
+    write_padding(file, bytes_of(piece, where));
+  }
+  file.commit();
+}
+
+}  // namespace aviary

@@ -1,0 +1,195 @@
+// The laws that every registered version obeys, as it is and with each of its options. A version that is
+// registered is tested here without another line.
+#include "verify/laws.h"
+
+#include <gtest/gtest.h>
+
+#include "base/files.h"
+#include "checkpoints/checkpoint.h"
+#include "models/recognize.h"
+#include "support/repository.h"
+#include "support/test_folder.h"
+
+namespace aviary {
+namespace {
+
+const int64_t chunk = kernels::wkv_chunk;
+const int64_t context = 2 * chunk;  // of versions that are bound to one; some texts here are longer
+
+// A version, and an option that is switched on, if any.
+struct Member {
+  const ModelVersion* version;
+  const ModelOption* option = nullptr;
+  const char* token_shift = "";
+};
+
+std::vector<Member> members() {
+  std::vector<Member> all;
+  for (const ModelVersion* version : model_versions()) {
+    all.push_back({version});
+    for (const ModelOption& option : model_options())
+      if (version->takes(option.name)) all.push_back({version, &option});
+    if (version->takes("token_shift")) all.push_back({version, nullptr, "3,0,1"});
+  }
+  return all;
+}
+
+std::string label_of(const testing::TestParamInfo<Member>& info) {
+  std::string name = info.param.version->name;
+  if (info.param.option) name += std::string("_with_") + info.param.option->name;
+  if (*info.param.token_shift) name += "_with_token_shift";
+  for (char& c : name)
+    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+  return name;
+}
+
+class Laws : public testing::TestWithParam<Member> {
+ protected:
+  const ModelVersion& version() const { return *GetParam().version; }
+
+  // A small model whose every number is random, so that no gradient vanishes.
+  std::unique_ptr<Model> random_model(Dtype dtype, int64_t width = 16, int64_t head_size = 8,
+                                      uint64_t seed = 1) {
+    ModelConfig config{
+        .version = version().name, .n_layer = 2, .n_embd = width, .vocab_size = 11, .ctx_len = context};
+    if (const ModelOption* option = GetParam().option) {
+      config.*option->member = option->sample;
+      if (std::string_view(option->name) == "head_qk_max") config.head_qk = 8;
+      if (std::string_view(option->name) == "tiny_att_layer") config.tiny_att_dim = 8;
+    }
+    config.token_shift = GetParam().token_shift;
+    try {
+      config.head_size = head_size;
+      version().complete(config);
+    } catch (const Error&) {
+      config.head_size = 0;  // a version without heads
+    }
+    auto model = create_model(config, dtype);
+    model->parameters().initialize(seed);
+    Random random(seed + 100);
+    for (Parameter& parameter : model->parameters()) {
+      std::vector<double> values = to_host(parameter.weight.value());
+      for (double& value : values) value = static_cast<float>(value + 0.2 * random.normal());
+      from_host(values, parameter.weight.value());
+    }
+    model->parameters().changed();
+    return model;
+  }
+};
+
+void expect_passed(const std::vector<LawCheck>& checks) {
+  for (const LawCheck& check : checks)
+    EXPECT_TRUE(check.passed()) << check.what << ": " << check.difference << " > " << check.tolerance;
+}
+
+TEST_P(Laws, SplittingBatchingAndThreadsChangeNothing) {
+  for (Dtype dtype : {Dtype::f32, Dtype::f64})
+    for (int64_t length : {int64_t{1}, chunk - 1, chunk, 3 * chunk + 1}) {
+      SCOPED_TRACE(testing::Message() << name_of(dtype) << ", " << length << " tokens");
+      auto model = random_model(dtype);
+      Runner runner(*model);
+      for (uint64_t seed : {1, 2, 3}) expect_passed(check_split_law(runner, length, seed));
+    }
+}
+
+TEST_P(Laws, SplittingChangesNothingAtEveryHeadSize) {
+  for (int64_t head_size : {8, 16, 64}) {
+    SCOPED_TRACE(testing::Message() << "head size " << head_size);
+    auto model = random_model(Dtype::f32, std::max<int64_t>(32, head_size), head_size);
+    Runner runner(*model);
+    expect_passed(check_split_law(runner, 3 * chunk + 1, 4));
+  }
+}
+
+TEST_P(Laws, GradientsAreThoseOfTheWholeModel) {
+  auto model = random_model(Dtype::f64);
+  model->parameters().set_trainable(true);
+  Runner runner(*model);
+  Sequences sequences;
+  for (int64_t rows : {5, 1, 7}) sequences.append(rows);
+  Random random(9);
+  std::vector<int32_t> tokens, targets;
+  for (int64_t i = 0; i < sequences.rows(); ++i) {
+    tokens.push_back(static_cast<int32_t>(random.below(11)));
+    targets.push_back(static_cast<int32_t>(random.below(11)));
+  }
+  State start = runner.new_state(3);
+  std::vector<int32_t> others;  // than the tokens: equal ones would tie where the largest counts
+  for (int32_t token : tokens) others.push_back((token + 1) % 11);
+  runner.logits(others, sequences, start, Runner::Rows::last);  // a state that is not the first one
+  State state = start;
+  runner.loss_and_gradients(tokens, targets, sequences, state, {});
+  for (Parameter& parameter : model->parameters()) {
+    if (parameter.spec.constant) continue;
+    const std::vector<double> analytic = to_host(parameter.weight.gradient());
+    double scale = 1e-4;
+    for (double value : analytic) scale = std::max(scale, std::abs(value));
+    std::vector<double> values = to_host(parameter.weight.value());
+    for (int trial = 0; trial < 3; ++trial) {
+      const auto i = static_cast<size_t>(random.below(static_cast<int64_t>(values.size())));
+      auto loss_at = [&](double value) {
+        const double old = values[i];
+        values[i] = value;
+        from_host(values, parameter.weight.value());
+        values[i] = old;
+        State now = start;
+        return runner.loss(tokens, targets, sequences, now);
+      };
+      const double step = 1e-5,
+                   numeric = (loss_at(values[i] + step) - loss_at(values[i] - step)) / (2 * step);
+      loss_at(values[i]);
+      EXPECT_NEAR(numeric, analytic[i], 1e-5 * scale + 1e-9) << parameter.spec.name << " element " << i;
+    }
+    from_host(values, parameter.weight.value());
+  }
+}
+
+TEST_P(Laws, SavingAndLoadingGivesTheSameBytesAndLogits) {
+  const TestFolder folder;
+  auto model = random_model(Dtype::f32);
+  save_checkpoint(folder.path() / "a.safetensors", *model, nullptr);
+  Checkpoint loaded = load_checkpoint(folder.path() / "a.safetensors");
+  save_checkpoint(folder.path() / "b.safetensors", *loaded.model, nullptr);
+  EXPECT_EQ(read_file(folder.path() / "a.safetensors", 1 << 24),
+            read_file(folder.path() / "b.safetensors", 1 << 24));
+  EXPECT_EQ(loaded.model->config(), model->config());
+  Runner first(*model), second(*loaded.model);
+  State a = first.new_state(), b = second.new_state();
+  const std::vector<int32_t> tokens{1, 2, 3};
+  const Sequences one = Sequences::uniform(1, 3);
+  EXPECT_EQ(to_host(first.logits(tokens, one, a, Runner::Rows::all)),
+            to_host(second.logits(tokens, one, b, Runner::Rows::all)));
+}
+
+TEST_P(Laws, IsRecognizedByNamesAndShapesAlone) {
+  auto model = random_model(Dtype::f32);
+  ShapeMap shapes;
+  for (const Parameter& parameter : model->parameters())
+    shapes.emplace_back(parameter.spec.name, parameter.spec.shape);
+  int claims = 0;
+  const std::string claimant = version().twin ? version().twin : version().name;
+  for (const ModelVersion* version : model_versions())
+    if (auto config = recognize_as(*version, shapes)) {
+      ++claims;
+      EXPECT_EQ(version->name, claimant);
+      ModelConfig expected = model->config();
+      expected.version = claimant;
+      expected.head_qk_max = 0;  // no tensor tells, nor of the next
+      expected.token_shift.clear();
+      if (!find_shape(shapes, "ln0.weight")) expected.small_init_emb = 0;
+      if (model->context_limit() == 0) expected.ctx_len = 0;
+      EXPECT_EQ(version->complete(*config), expected);
+    }
+  EXPECT_EQ(claims, 1) << "exactly one version must claim these tensors";
+}
+
+TEST_P(Laws, IsDescribedInTheDocuments) {
+  const std::string page = read_file(repository() / "docs/versions.md", 1 << 20);
+  EXPECT_NE(page.find(version().title), std::string::npos)
+      << "docs/versions.md has no section on " << version().title;
+}
+
+INSTANTIATE_TEST_SUITE_P(Registry, Laws, testing::ValuesIn(members()), label_of);
+
+}  // namespace
+}  // namespace aviary
