@@ -1,4 +1,4 @@
-// Products with weights at rest against sums in double precision of the numbers that the blocks decode to.
+// Products with stored weights against sums in double precision of the numbers that the blocks decode to.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -72,14 +72,14 @@ std::vector<float> multiply(const PackedMatrix& b, const std::vector<float>& x, 
   return y;
 }
 
-class AtRest : public testing::TestWithParam<std::tuple<Dtype, Isa>> {
+class StoredMatrix : public testing::TestWithParam<std::tuple<Dtype, Isa>> {
  protected:
-  AtRest() { set_isa(std::get<1>(GetParam())); }
-  ~AtRest() override { set_isa(Isa::best); }
+  StoredMatrix() { set_isa(std::get<1>(GetParam())); }
+  ~StoredMatrix() override { set_isa(Isa::best); }
   static Dtype type() { return std::get<0>(GetParam()); }
 };
 
-TEST_P(AtRest, ProductsAgreeWithSumsInDoublePrecisionForEveryShape) {
+TEST_P(StoredMatrix, ProductsAgreeWithSumsInDoublePrecisionForEveryShape) {
   for (int64_t k : depths)
     for (int64_t n : widths) {
       if (is_quantized(type()) && k % 256 != 0) continue;
@@ -105,7 +105,7 @@ TEST_P(AtRest, ProductsAgreeWithSumsInDoublePrecisionForEveryShape) {
     }
 }
 
-TEST_P(AtRest, ARowHasTheSameBitsInAnyCompanyAndWithAnyNumberOfThreads) {
+TEST_P(StoredMatrix, ARowHasTheSameBitsInAnyCompanyAndWithAnyNumberOfThreads) {
   const int64_t k = 2304, n = 200;
   const PackedMatrix packed = Stored(type(), k, n).packed();
   const std::vector<float> x = random_values(9, max_rows * k);
@@ -124,7 +124,7 @@ TEST_P(AtRest, ARowHasTheSameBitsInAnyCompanyAndWithAnyNumberOfThreads) {
     }
 }
 
-TEST_P(AtRest, NumbersThatAreNotFiniteComeThrough) {
+TEST_P(StoredMatrix, NumbersThatAreNotFiniteComeThrough) {
   const int64_t k = 512, n = 20;
   const PackedMatrix packed = Stored(type(), k, n).packed();
   for (float broken : {NAN, INFINITY}) {
@@ -138,17 +138,71 @@ TEST_P(AtRest, NumbersThatAreNotFiniteComeThrough) {
   }
 }
 
-TEST_P(AtRest, RowsOfZerosGiveZeros) {
+TEST_P(StoredMatrix, RowsOfZerosGiveZeros) {
   const PackedMatrix packed = Stored(type(), 256, 20).packed();
   EXPECT_EQ(multiply(packed, std::vector<float>(512), 2), std::vector<float>(40));
 }
 
-TEST_P(AtRest, TheMemoryIsThatOfTheFileAndALittle) {
+TEST_P(StoredMatrix, TheMemoryIsThatOfTheFileAndALittle) {
   const Stored stored(type(), 2048, 1024);
   EXPECT_LE(static_cast<double>(stored.packed().bytes()), 1.04 * static_cast<double>(stored.bytes.size()));
 }
 
-TEST(AtRestErrors, RowsThatAreNotWholeBlocksAreRefused) {
+// dx = dy W from the packed matrix against sums in double precision.
+TEST_P(StoredMatrix, ProductsWithTheTransposeAgreeWithSumsInDoublePrecisionForEveryShape) {
+  for (int64_t k : {67, 256, 2304})
+    for (int64_t n : {1, 40, 600}) {  // the last is cut when K is 2304
+      if (is_quantized(type()) && k % 256 != 0) continue;
+      const Stored stored(type(), k, n);
+      const PackedMatrix packed = stored.packed();
+      const std::vector<float> dy = random_values(7, max_rows * n);
+      for (Precision precision : {Precision::f32, Precision::bf16})
+        for (int64_t rows : {1, 13}) {
+          const std::vector<float> rounded_dy = rounded(dy, type_of(precision)),
+                                   rounded_w = rounded(stored.values, type_of(precision));
+          std::vector<float> dx(static_cast<size_t>(rows * k), 0.5f);
+          matmul_with_transpose(dy.data(), rows, n, packed, dx.data(), k, true, precision);
+          for (int64_t r = 0; r < rows; r += 1 + rows / 3)
+            for (int64_t i = 0; i < k; i += 1 + k / 20) {
+              double sum = 0.5, magnitude = 0.5;
+              for (int64_t c = 0; c < n; ++c) {
+                const double product = static_cast<double>(rounded_dy[static_cast<size_t>(r * n + c)]) *
+                                       static_cast<double>(rounded_w[static_cast<size_t>(c * k + i)]);
+                sum += product;
+                magnitude += std::abs(product);
+              }
+              ASSERT_NEAR(dx[static_cast<size_t>(r * k + i)], sum, 3e-6 * magnitude)
+                  << rows << " rows, K " << k << ", N " << n << ", row " << r << ", column " << i << ", "
+                  << name_of(type_of(precision));
+            }
+        }
+    }
+}
+
+TEST_P(StoredMatrix, AProductWithTheTransposeHasTheSameBitsInAnyCompanyAndWithAnyNumberOfThreads) {
+  const int64_t k = 2304, n = 600, most = 40;  // more numbers than are unpacked at a time
+  const PackedMatrix packed = Stored(type(), k, n).packed();
+  const std::vector<float> dy = random_values(9, most * n);
+  auto product = [&](int64_t first, int64_t rows) {
+    std::vector<float> dx(static_cast<size_t>(rows * k));
+    matmul_with_transpose(dy.data() + first * n, rows, n, packed, dx.data(), k, false, Precision::f32);
+    return dx;
+  };
+  const std::vector<float> together = product(0, most);
+  const int before = threads();
+  for (int count : {1, 3}) {
+    set_threads(count);
+    EXPECT_EQ(product(0, most), together) << count << " threads";
+  }
+  set_threads(before);
+  for (int64_t rows : {1, 5})
+    for (int64_t first : {0, 27}) {
+      const std::vector<float> expected(together.begin() + first * k, together.begin() + (first + rows) * k);
+      EXPECT_EQ(product(first, rows), expected) << rows << " rows from row " << first;
+    }
+}
+
+TEST(StoredMatrixErrors, RowsThatAreNotWholeBlocksAreRefused) {
   PackedMatrix matrix;
   const std::vector<std::byte> bytes(1000);
   EXPECT_THROW(matrix.pack_stored(Dtype::q4_0, bytes.data(), 33, 2, Dtype::q4_0), Error);
@@ -156,7 +210,7 @@ TEST(AtRestErrors, RowsThatAreNotWholeBlocksAreRefused) {
   EXPECT_THROW(matrix.pack_stored(Dtype::q4_0, bytes.data(), 32, 2, Dtype::q8_0), Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, AtRest,
+INSTANTIATE_TEST_SUITE_P(Types, StoredMatrix,
                          testing::Combine(testing::ValuesIn(weight_types),
                                           testing::Values(Isa::best, Isa::avx2, Isa::baseline)),
                          [](const auto& info) {

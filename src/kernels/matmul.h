@@ -75,6 +75,13 @@ class PackedMatrix {
 void matmul(const float* x, int64_t m, int64_t x_stride, const PackedMatrix& b, float* y, int64_t y_stride,
             bool accumulate);
 
+// y [M, K] = x [M, N] B^T, or y += x B^T when `accumulate`: the gradient dx = dy W^T of x in y = x W, from
+// the numbers that the forward product reads, some at a time, so that a model whose weights are only packed
+// can pass gradients through. `precision`: what x and the numbers of B are rounded to. Throws Error if b was
+// never packed.
+void matmul_with_transpose(const float* x, int64_t m, int64_t x_stride, const PackedMatrix& b, float* y,
+                           int64_t y_stride, bool accumulate, Precision precision);
+
 // One row times a matrix: y [N] = x [K] B, or y += x B.
 struct RowProduct {
   const float* x;

@@ -81,6 +81,51 @@ void place(const BlockLevels& block, int64_t column, std::byte* unit) {
     }
 }
 
+// What place_codes() put there.
+template <class Layout>
+void read_codes(const std::byte* codes, int64_t column, uint8_t* levels) {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(codes);
+  for (int64_t s = 0; s < block_steps; ++s) {
+    uint32_t level = 0;
+    if constexpr (Layout::bits == 8) {
+      level = load4(bytes + s * step_bytes + column * 4);
+    } else {
+      const uint8_t* high = bytes + Layout::high_at(s);
+      level = load4(bytes + Layout::step_at(s) + column * 4) >> (s % 2 * 4) & 0x0f0f0f0f;
+      if constexpr (Layout::bits == 5) {
+        const uint32_t nibble = high[(s % 4 * block_columns + column) / 2] >> (column % 2 * 4) & 15u;
+        level |= (nibble * 0x00204081u & 0x01010101u) << 4;  // bit i of the nibble to byte i
+      }
+      if constexpr (Layout::bits == 6) level |= (load4(high + column * 4) >> (s % 4 * 2) & 0x03030303) << 4;
+    }
+    std::memcpy(levels + s * 4, &level, 4);
+  }
+}
+
+// The numbers of the block at `column` of a unit: what decode_blocks() makes of it.
+template <class Layout>
+void read_numbers(const std::byte* unit, int64_t column, float* numbers) {
+  f16 scale, offset{};
+  std::memcpy(&scale, unit + column * 2, 2);
+  if constexpr (Layout::has_offset) std::memcpy(&offset, unit + (block_columns + column) * 2, 2);
+  uint8_t levels[block_k];
+  constexpr int64_t group = Layout::form.group;
+  for (int64_t i = 0; i < Layout::unit; i += block_k) {
+    read_codes<Layout>(unit + Layout::codes_at(i / block_k), column, levels);
+    for (int64_t first = 0; first < block_k; first += group) {
+      float step = to_float(scale), start = to_float(offset);
+      if constexpr (Layout::has_groups) {
+        const std::byte* factors = unit + Layout::factors_at((i + first) / group) + column;
+        step *= static_cast<float>(std::to_integer<int8_t>(factors[0]));
+        if constexpr (Layout::has_offset)
+          start *= static_cast<float>(std::to_integer<uint8_t>(factors[block_columns]));
+      }
+      for (int64_t j = first; j < first + group; ++j)
+        numbers[i + j] = static_cast<float>(levels[j] - Layout::form.middle) * step + start;
+    }
+  }
+}
+
 // Room for `count` rounded rows of k numbers.
 class RoundingMemory {
  public:
@@ -131,6 +176,15 @@ class BlockMatrix final : public PackedMatrix::Implementation {
     });
   }
 
+  void unpack(int64_t first_panel, int64_t last_panel, float* rows) const override {
+    parallel_for(last_panel - first_panel, 1, [&](int64_t first, int64_t last) {
+      with_layout(type(), [&]<class Layout>(Layout) {
+        for (int64_t p = first; p < last; ++p)
+          unpack_panel<Layout>(first_panel + p, rows + p * block_columns * k());
+      });
+    });
+  }
+
   void multiply(const float* x, int64_t m, int64_t x_stride, float* y, int64_t y_stride,
                 bool accumulate) const override {
     static thread_local AlignedScratch scratch;
@@ -174,6 +228,14 @@ class BlockMatrix final : public PackedMatrix::Implementation {
         unpack_block(type(), rows + ((first + c) * units_ + u) * block_bytes, block);
         place<Layout>(block, c, panel_at(panel) + u * Layout::unit_bytes);
       }
+  }
+
+  template <class Layout>
+  void unpack_panel(int64_t panel, float* rows) const {
+    const int64_t columns = std::min(block_columns, n() - panel * block_columns);
+    for (int64_t u = 0; u < units_; ++u)
+      for (int64_t c = 0; c < columns; ++c)
+        read_numbers<Layout>(panel_at(panel) + u * Layout::unit_bytes, c, rows + c * k() + u * Layout::unit);
   }
 
   struct Output {

@@ -22,6 +22,10 @@ constexpr int64_t bf16_tile_rows = 5;
 
 int64_t panels_for(int64_t columns, int64_t width) { return (columns + width - 1) / width; }
 
+int64_t bytes_of_panel(int64_t k, int64_t width, Dtype type) {
+  return (type == Dtype::f32 ? k : (k + 1) / 2) * width * 4;
+}
+
 class FloatMatrix final : public PackedMatrix::Implementation {
  public:
   FloatMatrix(int64_t k, int64_t n, Dtype type, WeightMemory memory)
@@ -29,7 +33,7 @@ class FloatMatrix final : public PackedMatrix::Implementation {
         kernels_(micro_kernels()),
         dots_(type == Dtype::bf16 ? dot_kernels() : nullptr),
         steps_(dots_ ? (k + 1) / 2 : k),
-        panel_bytes_((type == Dtype::f32 ? k : (k + 1) / 2) * kernels_.panel_width * 4),
+        panel_bytes_(bytes_of_panel(k, kernels_.panel_width, type)),
         panels_(panels_for(n, kernels_.panel_width)) {
     take(std::move(memory), panels_ * panel_bytes_);
   }
@@ -54,6 +58,13 @@ class FloatMatrix final : public PackedMatrix::Implementation {
         decode(stored, rows + first * row_bytes, {values, static_cast<size_t>(count * k_)});
         pack_panel(p, values - first * k_, 1, k_);
       }
+    });
+  }
+
+  void unpack(int64_t first_panel, int64_t last_panel, float* rows) const override {
+    const int64_t width = kernels_.panel_width;
+    parallel_for(last_panel - first_panel, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t p = begin; p < end; ++p) unpack_panel(first_panel + p, rows + p * width * k_);
     });
   }
 
@@ -157,6 +168,21 @@ class FloatMatrix final : public PackedMatrix::Implementation {
       for (int64_t j = 0; j < columns; ++j)
         for (int64_t i = first; i < std::min(k_, first + step); ++i)
           values[i * width + j] = b[i * k_stride + j * n_stride];
+  }
+
+  // Columns of a panel as rows [columns, K] of float32.
+  void unpack_panel(int64_t p, float* rows) const {
+    const int64_t width = kernels_.panel_width, columns = std::min(width, n_ - p * width);
+    const auto* values = reinterpret_cast<const float*>(panel(p));
+    const auto* pairs = reinterpret_cast<const bf16*>(panel(p));
+    const auto* halves = reinterpret_cast<const f16*>(panel(p));
+    constexpr int64_t step = 16;  // keeps what is read of the panel in the first-level cache
+    for (int64_t first = 0; first < k_; first += step)
+      for (int64_t j = 0; j < columns; ++j)
+        for (int64_t i = first; i < std::min(k_, first + step); ++i)
+          rows[j * k_ + i] = type() == Dtype::f32    ? values[i * width + j]
+                             : type() == Dtype::bf16 ? to_float(pairs[(i / 2 * width + j) * 2 + i % 2])
+                                                     : to_float(halves[i * width + j]);
   }
 
   // A panel in bf16 on a CPU that rounds pairs itself.
@@ -268,6 +294,11 @@ class FloatMatrix final : public PackedMatrix::Implementation {
 };
 
 }  // namespace
+
+int64_t bytes_of_float_matrix(int64_t k, int64_t n, Dtype type) {
+  const int64_t width = micro_kernels().panel_width;
+  return panels_for(n, width) * bytes_of_panel(k, width, type);
+}
 
 std::unique_ptr<PackedMatrix::Implementation> make_float_matrix(int64_t k, int64_t n, Dtype type,
                                                                 WeightMemory memory) {

@@ -1,5 +1,4 @@
-// What stands behind PackedMatrix: numbers in panels (float_matrix.cpp) or blocks of few bits
-// (block_matrix.cpp).
+// What PackedMatrix holds: numbers in panels (float_matrix.cpp) or quantized blocks (block_matrix.cpp).
 #pragma once
 
 #include <cstddef>
@@ -21,6 +20,8 @@ class PackedMatrix::Implementation {
   // As PackedMatrix::pack and pack_stored say.
   virtual void pack(const float* b, int64_t k_stride, int64_t n_stride) = 0;
   virtual void pack_stored(Dtype stored, const std::byte* rows, int64_t first_panel, int64_t last_panel) = 0;
+  // The numbers of panels [first, last) as float32: `rows` [columns of B in them, K].
+  virtual void unpack(int64_t first_panel, int64_t last_panel, float* rows) const = 0;
   // Of two rows or more.
   virtual void multiply(const float* x, int64_t m, int64_t x_stride, float* y, int64_t y_stride,
                         bool accumulate) const = 0;
@@ -58,6 +59,8 @@ class PackedMatrix::Implementation {
 // memory: empty, or what such a matrix was packed into. Throws Error when its size is another.
 std::unique_ptr<PackedMatrix::Implementation> make_float_matrix(int64_t k, int64_t n, Dtype type,
                                                                 WeightMemory memory);
+// Bytes that such a matrix is packed into.
+int64_t bytes_of_float_matrix(int64_t k, int64_t n, Dtype type);
 std::unique_ptr<PackedMatrix::Implementation> make_block_matrix(int64_t k, int64_t n, Dtype type,
                                                                 WeightMemory memory);
 
