@@ -37,7 +37,8 @@ target_precompile_headers(aviary_headers PRIVATE ${precompiled})
 # it is optimized lightly.
 function(aviary_test_program name)
   target_link_libraries(${name} PRIVATE test_support ${ARGN})
-  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow> $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overread>)
   if(name STREQUAL test_headers)
     target_precompile_headers(${name} PRIVATE ${precompiled} <fstream> <gtest/gtest.h>)
   else()

@@ -16,7 +16,7 @@ using aviary::Model;
 using aviary::State;
 
 const std::string rwkv7 = aviary::golden("rwkv-v7/model.safetensors");
-const std::string other_version = golden("rwkv-v4/model.safetensors");
+const std::string other_version = aviary::golden("rwkv-v4/model.safetensors");
 
 std::vector<int32_t> random_tokens(const Model& model, size_t count) {
   std::mt19937 random(1);

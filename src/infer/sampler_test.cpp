@@ -22,7 +22,7 @@ namespace {
 using Json = nlohmann::json;
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-const Json& golden() {
+const Json& original() {
   static const Json json = [] {
     std::ifstream file(golden("samplers/samplers.json"));
     return Json::parse(file);
@@ -88,8 +88,8 @@ bool expressible(const Json& c, const std::vector<float>& logits) {
 
 TEST(Sampler, KeepsTheTokensAndProbabilitiesOfTheOriginals) {
   std::map<std::string, int> compared;
-  for (const Json& c : golden()["cases"]) {
-    auto logits = floats(golden()["logits"][c["logits"].get<std::string>()]);
+  for (const Json& c : original()["cases"]) {
+    auto logits = floats(original()["logits"][c["logits"].get<std::string>()]);
     if (!expressible(c, logits)) continue;
     SCOPED_TRACE(c.dump().substr(0, 200));
     auto kept = candidates(logits, options_of(c));
@@ -118,7 +118,7 @@ TEST(Sampler, KeepsTheTokensAndProbabilitiesOfTheOriginals) {
 // The pip package: presence and fading frequency; tokens made of " \t0123456789" get the presence penalty
 // only.
 TEST(Sampler, PenaltiesFollowTheTracesOfThePipPackage) {
-  for (const Json& trace : golden()["penalties_pipeline_generate"]) {
+  for (const Json& trace : original()["penalties_pipeline_generate"]) {
     SamplerOptions options = plain();
     options.presence_penalty = trace["alpha_presence"];
     options.frequency_penalty = trace["alpha_frequency"];
@@ -143,7 +143,7 @@ TEST(Sampler, PenaltiesFollowTheTracesOfThePipPackage) {
 }
 
 TEST(Sampler, PenaltiesFollowTheTracesOfTheChatProgram) {
-  for (const Json& trace : golden()["penalties_chat_py"]) {
+  for (const Json& trace : original()["penalties_chat_py"]) {
     SamplerOptions options = plain();
     options.presence_penalty = trace["alpha_presence"];
     options.frequency_penalty = trace["alpha_frequency"];

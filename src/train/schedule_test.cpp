@@ -11,14 +11,14 @@
 namespace aviary {
 namespace {
 
-nlohmann::json golden() {
+nlohmann::json original() {
   const std::string path = golden("lr/lr_schedules.json");
   return nlohmann::json::parse(read_file(path, 1 << 24));
 }
 
 // shift: RWKV-4neo counts the decay from one step ahead.
 void expect_rates(const char* name, const Schedule& schedule, int64_t shift) {
-  const auto file = golden();
+  const auto file = original();
   for (const auto& step : file[name]["steps"]) {
     const int64_t at = step["step"];
     Schedule ahead = schedule;

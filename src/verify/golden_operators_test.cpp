@@ -376,8 +376,8 @@ TEST_P(GoldenLoss, ValueAndGradient) {
 INSTANTIATE_TEST_SUITE_P(Files, GoldenLoss, testing::Values("cross_entropy", "l2wrap"));
 
 TEST(GoldenOperators, Rosa) {
-  const auto golden = nlohmann::json::parse(read_file(golden("ops/rosa_qkv.json"), 1 << 20));
-  const auto& cases = golden["cases"];
+  const auto file = nlohmann::json::parse(read_file(golden("ops/rosa_qkv.json"), 1 << 20));
+  const auto& cases = file["cases"];
   ASSERT_FALSE(cases.empty());
   for (const auto& one : cases)
     for (Dtype dtype : {Dtype::f32, Dtype::f64}) {
