@@ -15,7 +15,7 @@ namespace aviary {
 struct ComparisonOptions {
   std::vector<Member> members;
   // Text, sizes, batches and schedule of all. With minutes > 0 the steps are chosen so that all members
-  // together take about so long. Betas, epsilon, weight decay and clipping are each version's own.
+  // together take about so long. Betas, epsilon, clipping and whether matrices decay are each version's own.
   TrainConfig shared;
   bool own_recipes = false;  // learning rates, too
   std::filesystem::path folder;

@@ -40,7 +40,7 @@ inline std::optional<ModelConfig> recognize_eagle(const ShapeMap& shapes) {
 
 // RWKV-LM, RWKV-v5.
 inline TrainingRecipe eagle_recipe() {
-  return {.learning_rate = 6e-4, .final_learning_rate = 6e-5, .epsilon = 1e-18, .weight_decay = 1e-3};
+  return {.learning_rate = 6e-4, .epsilon = 1e-18, .weight_decay = 1e-3};
 }
 
 // The table of one block. The previews of RWKV-5 were trained like RWKV-4.

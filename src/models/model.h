@@ -109,13 +109,13 @@ class Model {
   friend std::unique_ptr<Model> create_model(const ModelConfig& config, Dtype dtype);
 };
 
-// How a version is trained unless the user says otherwise.
+// How the original trainer of a version trains it. The planner (train/plan.h) starts from it.
 struct TrainingRecipe {
-  double learning_rate = 6e-4, final_learning_rate = 1e-5;
+  double learning_rate = 6e-4;  // at the start; the planner raises it for narrow models
   double beta1 = 0.9, beta2 = 0.99, epsilon = 1e-8;
-  double weight_decay = 0;
-  double clip = 1;     // largest norm of the gradient; 0: no clipping
-  bool l2wrap = true;  // the term that pulls the largest logit of each row to 0
+  double weight_decay = 0;  // of the original; for the planner only whether there is any
+  double clip = 1;          // largest norm of the gradient; 0: no clipping
+  bool l2wrap = true;       // the term that pulls the largest logit of each row to 0
 };
 
 // Names and shapes of a file's tensors.

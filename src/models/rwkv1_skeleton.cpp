@@ -107,11 +107,7 @@ std::optional<ModelConfig> recognize_rwkv1(const ShapeMap& shapes, const char* v
 }
 
 TrainingRecipe rwkv1_training(double learning_rate, double weight_decay) {
-  return {.learning_rate = learning_rate,
-          .final_learning_rate = 4e-5,
-          .epsilon = 4e-9,
-          .weight_decay = weight_decay,
-          .l2wrap = false};
+  return {.learning_rate = learning_rate, .epsilon = 4e-9, .weight_decay = weight_decay, .l2wrap = false};
 }
 
 }  // namespace aviary

@@ -136,8 +136,7 @@ AVIARY_MODEL(rwkv3){
     },
     .training =
         [](const std::string&) {
-          return TrainingRecipe{
-              .learning_rate = 8e-4, .final_learning_rate = 1e-5, .epsilon = 4e-9, .l2wrap = false};
+          return TrainingRecipe{.learning_rate = 8e-4, .epsilon = 4e-9, .l2wrap = false};
         },
 };
 

@@ -188,9 +188,8 @@ AVIARY_MODEL(rwkv4){
     },
     .training =
         [](const std::string& recipe) {
-          if (recipe == "v4-original")
-            return TrainingRecipe{.learning_rate = 8e-4, .final_learning_rate = 1e-5, .clip = 0};
-          return TrainingRecipe{.learning_rate = neo_learning_rate, .final_learning_rate = 1e-5};
+          if (recipe == "v4-original") return TrainingRecipe{.learning_rate = 8e-4, .clip = 0};
+          return TrainingRecipe{.learning_rate = neo_learning_rate};
         },
 };
 

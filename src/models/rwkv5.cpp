@@ -152,9 +152,7 @@ std::unique_ptr<Model> create(const ModelConfig& config, Dtype dtype) {
   return std::make_unique<Rwkv5>(config, dtype);
 }
 
-TrainingRecipe train_preview(const std::string&) {
-  return {.learning_rate = preview_learning_rate, .final_learning_rate = 1e-5};
-}
+TrainingRecipe train_preview(const std::string&) { return {.learning_rate = preview_learning_rate}; }
 
 }  // namespace
 

@@ -240,7 +240,7 @@ std::optional<ModelConfig> recognize_rwkv7(const char* version, const ShapeMap& 
 }
 
 TrainingRecipe train_like_rwkv7(const std::string&) {
-  return {.learning_rate = 6e-4, .final_learning_rate = 6e-5, .epsilon = 1e-18, .weight_decay = 1e-3};
+  return {.learning_rate = 6e-4, .epsilon = 1e-18, .weight_decay = 1e-3};
 }
 
 namespace {

@@ -9,8 +9,8 @@ namespace aviary {
 // follow from plan_steps once the text is tokenized.
 TrainConfig plan_training(int64_t bytes, const std::string& version, const std::string& recipe);
 
-// Sets what the recipe of config.model says: betas, epsilon, weight decay, clipping, and learning rates for
-// its width.
+// Sets what the recipe of config.model says: betas, epsilon, clipping, whether matrices decay, and learning
+// rates for its width.
 void apply_recipe(TrainConfig& config);
 
 // The settings of ./quickstart: a fixed number of steps on five novels.
