@@ -68,11 +68,17 @@ class Weight {
   // Row `row` of a matrix at rest, decoded. Not of a transposed one.
   void decode_row(int64_t row, float* values) const;
   // Empty unless the weight is being trained; operators add to it.
-  const Tensor& gradient() const { return gradient_.view(); }
+  const Tensor& gradient() const { return gradient_; }
   // Allocates a zero gradient, or gives it back.
   void set_trainable(bool trainable) {
     if (trainable == !gradient_.empty()) return;
-    gradient_ = trainable ? OwnedTensor(shape(), dtype_) : OwnedTensor();
+    own_gradient_ = trainable ? OwnedTensor(shape(), dtype_) : OwnedTensor();
+    gradient_ = own_gradient_.view();
+  }
+  // Trains the weight with a gradient in the caller's memory, zeros in its shape, until set_trainable(false).
+  void set_gradient(const Tensor& gradient) {
+    own_gradient_ = OwnedTensor();
+    gradient_ = gradient;
   }
   bool trainable() const { return !gradient_.empty(); }
 
@@ -106,7 +112,8 @@ class Weight {
   Dtype dtype_ = Dtype::f32;
   mutable OwnedTensor value_;  // of a weight at rest: made when somebody asks for it
   mutable OwnedTensor derived_;
-  OwnedTensor gradient_;
+  OwnedTensor own_gradient_;  // empty when the gradient is the caller's
+  Tensor gradient_;
   Dtype rest_type_ = Dtype::f32;
   std::span<const std::byte> rest_;
   std::shared_ptr<const Rest> owner_;
