@@ -247,8 +247,8 @@ std::vector<float> Model::forward_all(std::span<const int32_t> tokens, State& st
   logits.reserve(tokens.size() * static_cast<size_t>(vocab_size()));
   for (size_t begin = 0; begin < tokens.size(); begin += chunk) {
     const auto part = tokens.subspan(begin, std::min<size_t>(tokens.size() - begin, chunk));
-    const Tensor rows = implementation_->runner.logits(
-        part, Sequences::uniform(1, static_cast<int64_t>(part.size())), values, Runner::Rows::all);
+    const Tensor rows = implementation_->runner.all_logits(
+        part, Sequences::uniform(1, static_cast<int64_t>(part.size())), values);
     logits.insert(logits.end(), rows.as<float>(), rows.as<float>() + rows.count());
   }
   return logits;
@@ -269,8 +269,7 @@ std::vector<float> Model::forward_batch(std::span<const int32_t> tokens, std::sp
   inside::NetworkState together = implementation_->runner.new_state(count);
   for (int64_t i = 0; i < count; ++i)
     together.assign(i, states[static_cast<size_t>(i)]->implementation_->values, 0);
-  const Tensor logits =
-      implementation_->runner.logits(tokens, Sequences::uniform(count, 1), together, Runner::Rows::last);
+  const Tensor logits = implementation_->runner.last_logits(tokens, Sequences::uniform(count, 1), together);
   for (int64_t i = 0; i < count; ++i)
     states[static_cast<size_t>(i)]->implementation_->values.assign(0, together, i);
   return {logits.as<float>(), logits.as<float>() + logits.count()};

@@ -6,6 +6,7 @@
 #include <random>
 #include <thread>
 
+#include "base/difference.h"
 #include "support/repository.h"
 #include "support/test_folder.h"
 
@@ -27,11 +28,7 @@ std::vector<int32_t> random_tokens(const Model& model, size_t count) {
 }
 
 double difference(const std::vector<float>& a, const std::vector<float>& b) {
-  if (a.size() != b.size()) return INFINITY;
-  double largest = 0;
-  for (size_t i = 0; i < a.size(); ++i)
-    largest = std::max(largest, std::abs(static_cast<double>(a[i] - b[i])));
-  return largest;
+  return aviary::largest_difference({a.begin(), a.end()}, {b.begin(), b.end()});
 }
 
 template <typename Call>

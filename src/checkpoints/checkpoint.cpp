@@ -249,7 +249,7 @@ void pack(Model& model, kernels::Precision precision) {
   Runner runner(model, precision);
   State state = runner.new_state();
   const int32_t token = 0;
-  runner.logits({&token, 1}, Sequences::uniform(1, 1), state, Runner::Rows::last);
+  runner.last_logits({&token, 1}, Sequences::uniform(1, 1), state);
 }
 
 void write_cache(const std::filesystem::path& path, const PackedKey& key, const Model& model,

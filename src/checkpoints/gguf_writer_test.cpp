@@ -115,7 +115,7 @@ TEST(GgufWriter, AnRwkv6ThatComesBackPredictsTheSame) {
     Runner runner(model);
     State state = runner.new_state();
     const std::vector<int32_t> tokens = {3, 1, 4, 1, 5, 9, 2, 6};
-    return to_host(runner.logits(tokens, Sequences::uniform(1, 8), state, Runner::Rows::all));
+    return to_host(runner.all_logits(tokens, Sequences::uniform(1, 8), state));
   };
   const Checkpoint before = load_checkpoint(golden("rwkv-v6/model.safetensors"));
   write_gguf(folder / "a.gguf", before.model->config(), unchanged(original("rwkv-v6").tensors()));

@@ -25,10 +25,9 @@ std::vector<double> logits(Model& model, kernels::Precision precision) {
   Runner runner(model, precision);
   State state = runner.new_state();
   const std::vector<int32_t> tokens{5, 250, 7};
-  std::vector<double> all =
-      to_host(runner.logits(tokens, Sequences::uniform(1, 3), state, Runner::Rows::all));
+  std::vector<double> all = to_host(runner.all_logits(tokens, Sequences::uniform(1, 3), state));
   const std::vector<double> last =
-      to_host(runner.logits({tokens.data(), 1}, Sequences::uniform(1, 1), state, Runner::Rows::last));
+      to_host(runner.last_logits({tokens.data(), 1}, Sequences::uniform(1, 1), state));
   all.insert(all.end(), last.begin(), last.end());
   return all;
 }

@@ -85,7 +85,7 @@ TEST_F(StateFile, HasTheEffectOfTheStateSetDirectly) {
   const std::vector<int32_t> tokens = {3, 1, 4, 1, 5};
   auto logits_after = [&](State state) {
     Runner runner(*model_);
-    return to_host(runner.logits(tokens, Sequences::uniform(1, 5), state, Runner::Rows::all));
+    return to_host(runner.all_logits(tokens, Sequences::uniform(1, 5), state));
   };
   const State loaded = load_state(folder_ / "state.pth", *model_);
   EXPECT_EQ(largest_difference(loaded, expected()), 0);
@@ -171,7 +171,7 @@ TEST_F(StateFile, ReplacesTheStartThatTheModelHasLearned) {
   Runner runner(*checkpoint.model);
   auto logits_from = [&](State state) {
     const std::vector<int32_t> tokens = {3, 1, 4};
-    return to_host(runner.logits(tokens, Sequences::uniform(1, 3), state, Runner::Rows::all));
+    return to_host(runner.all_logits(tokens, Sequences::uniform(1, 3), state));
   };
   const std::vector<double> own = logits_from(runner.new_state());
   const std::vector<double> loaded = logits_from(load_state(folder_ / "state.st", *checkpoint.model));

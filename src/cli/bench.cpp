@@ -109,7 +109,7 @@ void pack(Loaded& loaded, Runner& runner) {
   State state = runner.new_state();
   const int32_t token = 0;
   auto start = std::chrono::steady_clock::now();
-  runner.logits({&token, 1}, Sequences::uniform(1, 1), state, Runner::Rows::last);
+  runner.last_logits({&token, 1}, Sequences::uniform(1, 1), state);
   loaded.packing_seconds = seconds_since(start);
   loaded.resident = peak_memory();
   int64_t bytes = 0;

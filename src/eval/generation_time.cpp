@@ -24,7 +24,7 @@ std::optional<GenerationTime> time_generation(Runner& runner, std::span<const in
     piece.clear();
     for (int64_t i = done; i < std::min(done + chunk, context); ++i)
       piece.push_back(text[static_cast<size_t>(i) % text.size()]);
-    runner.logits(piece, Sequences::uniform(1, std::ssize(piece)), state, Runner::Rows::last);
+    runner.last_logits(piece, Sequences::uniform(1, std::ssize(piece)), state);
     if (go_on && !go_on()) return {};
   }
   const Sequences one = Sequences::uniform(1, 1);
@@ -32,8 +32,7 @@ std::optional<GenerationTime> time_generation(Runner& runner, std::span<const in
   double sum = 0;
   for (int64_t i = 0; i < tokens && (i < fewest_tokens || sum < enough_seconds); ++i) {
     const auto begin = Clock::now();
-    runner.logits(text.subspan(static_cast<size_t>(context + i) % text.size(), 1), one, state,
-                  Runner::Rows::last);
+    runner.last_logits(text.subspan(static_cast<size_t>(context + i) % text.size(), 1), one, state);
     times.push_back(std::chrono::duration<double>(Clock::now() - begin).count());
     sum += times.back();
     if (go_on && !go_on()) return {};

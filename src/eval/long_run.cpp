@@ -41,7 +41,7 @@ LongRun run_long(Runner& runner, int64_t tokens, int64_t intervals,
       const auto begin = Clock::now();
       for (const int64_t end = i + part; i < end; ++i) {
         const auto token = static_cast<int32_t>(random.below(runner.model().config().vocab_size));
-        runner.logits({&token, 1}, one, state, Runner::Rows::last);
+        runner.last_logits({&token, 1}, one, state);
       }
       const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
       total += seconds;

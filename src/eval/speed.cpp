@@ -121,7 +121,7 @@ class Measurement {
     const Sequences sequences = Sequences::uniform(1, request_.prompt);
     const double seconds = seconds_per([&] {
       state.reset(runner_.model().state_specs());
-      runner_.logits(tokens, sequences, state, Runner::Rows::last);
+      runner_.last_logits(tokens, sequences, state);
     });
     const auto count = static_cast<double>(request_.prompt);
     const double flops = 2 * (static_cast<double>(cost_.multiplications - cost_.of_head) * count +
@@ -144,7 +144,7 @@ class Measurement {
 
   void decode(const Sequences& sequences, State& state) {
     at_ = (at_ + sequences.count()) % repeat_after;
-    runner_.logits(part(sequences.count(), at_), sequences, state, Runner::Rows::last);
+    runner_.last_logits(part(sequences.count(), at_), sequences, state);
   }
 
   std::span<const int32_t> part(int64_t count, int64_t from = 0) const {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "base/difference.h"
 #include "base/random.h"
 #include "checkpoints/checkpoint.h"
 #include "models/run.h"
@@ -182,11 +183,8 @@ double difference_of_logits(Model& model, const std::vector<float>& expected) {
   Runner runner(model);
   State state = runner.new_state();
   const std::vector<int32_t> tokens = {34, 105, 110};
-  const Numbers logits = to_host(runner.logits(tokens, Sequences::uniform(1, 3), state, Runner::Rows::last));
-  double largest = 0;
-  for (size_t i = 0; i < expected.size(); ++i)
-    largest = std::max(largest, std::abs(logits[i] - static_cast<double>(expected[i])));
-  return largest;
+  const Numbers logits = to_host(runner.last_logits(tokens, Sequences::uniform(1, 3), state));
+  return largest_difference(logits, {expected.begin(), expected.end()});
 }
 
 // The distance between neighboring numbers of the type, at number i of `exact`.

@@ -64,8 +64,8 @@ std::span<const float> Decoder::after(int32_t token) {
   guesses_ = std::ssize(guess);
   guessed_ += guesses_;
   if (guesses_ > 0) before_ = state_;
-  logits_ = runner_.logits(step_, Sequences::uniform(1, std::ssize(step_)), state_,
-                           guesses_ > 0 ? Runner::Rows::all : Runner::Rows::last);
+  const Sequences one = Sequences::uniform(1, std::ssize(step_));
+  logits_ = guesses_ > 0 ? runner_.all_logits(step_, one, state_) : runner_.last_logits(step_, one, state_);
   return row(guesses_ > 0 ? at_ : 0);
 }
 

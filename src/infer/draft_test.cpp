@@ -65,7 +65,7 @@ TEST_P(DecoderOf, GivesTheLogitsOfReadingTokenByToken) {
   Decoder decoder(guessing, ahead, 6);
   decoder.has_read(prompt);
   for (const int32_t token : std::span(text).subspan(20)) {
-    const Tensor expected = plain.logits({&token, 1}, Sequences::uniform(1, 1), state, Runner::Rows::last);
+    const Tensor expected = plain.last_logits({&token, 1}, Sequences::uniform(1, 1), state);
     const std::span<const float> got = decoder.after(token);
     ASSERT_EQ(std::ssize(got), expected.count());
     for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], expected.as<float>()[i], 1e-3) << i;

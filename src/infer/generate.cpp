@@ -26,15 +26,14 @@ std::vector<int32_t> prompt_tokens(const Tokenizer& tokenizer, std::string_view 
 
 std::vector<float> read_tokens(Runner& runner, std::span<const int32_t> tokens, State& state, int64_t chunk) {
   require(!tokens.empty(), "generate: no tokens to read");
-  std::vector<float> logits;
+  Tensor logits;
   for (size_t begin = 0; begin < tokens.size(); begin += static_cast<size_t>(chunk)) {
     const auto part = tokens.subspan(begin, std::min(tokens.size() - begin, static_cast<size_t>(chunk)));
-    Tensor last = runner.logits(part, Sequences::uniform(1, static_cast<int64_t>(part.size())), state,
-                                Runner::Rows::last);
-    if (begin + part.size() == tokens.size())
-      logits.assign(last.as<float>(), last.as<float>() + last.count());
+    const int64_t last = std::ssize(part) - 1;
+    const bool wanted = begin + part.size() == tokens.size();
+    logits = runner.logits(part, Sequences::uniform(1, std::ssize(part)), state, {&last, wanted ? 1u : 0u});
   }
-  return logits;
+  return {logits.as<float>(), logits.as<float>() + logits.count()};
 }
 
 Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view prompt,

@@ -9,12 +9,6 @@
 namespace aviary {
 namespace {
 
-Tensor row_of(const Tensor& matrix, int64_t row) {
-  const int64_t cols = matrix.cols();
-  return {
-      static_cast<char*>(matrix.data()) + row * cols * size_of(matrix.dtype()), {1, cols}, matrix.dtype()};
-}
-
 // Token ids kept as numbers.
 void set_id(const Tensor& tensor, int64_t at, int32_t id) {
   if (tensor.dtype() == Dtype::f64)
@@ -45,15 +39,6 @@ double cross_entropy(const std::vector<double>& logits, int64_t vocabulary, std:
     ++counted;
   }
   return total / static_cast<double>(std::max<int64_t>(counted, 1));
-}
-
-// The rows of a step whose logits are wanted.
-void find_wanted_rows(const Sequences& sequences, Runner::Rows rows, std::vector<int64_t>& wanted) {
-  wanted.resize(static_cast<size_t>(rows == Runner::Rows::all ? sequences.rows() : sequences.count()));
-  if (rows == Runner::Rows::all)
-    std::iota(wanted.begin(), wanted.end(), int64_t{0});
-  else
-    for (int64_t s = 0; s < sequences.count(); ++s) wanted[static_cast<size_t>(s)] = sequences.end(s) - 1;
 }
 
 }  // namespace
@@ -114,45 +99,68 @@ bool Runner::fits(const Sequences& sequences, const State& state) const {
   return true;
 }
 
-Tensor Runner::logits(std::span<const int32_t> tokens, const Sequences& sequences, State& state, Rows rows) {
-  if (fits(sequences, state)) return logits_within(tokens, sequences, state, rows);
-  return logits_beyond(tokens, sequences, state, rows);
+Tensor Runner::logits(std::span<const int32_t> tokens, const Sequences& sequences, State& state,
+                      std::span<const int64_t> wanted) {
+  for (int64_t row : wanted)
+    require(0 <= row && row < sequences.rows(), "logits: row {} is wanted, but the step has {} rows", row,
+            sequences.rows());
+  if (fits(sequences, state)) return logits_within(tokens, sequences, state, wanted);
+  return logits_beyond(tokens, sequences, state, wanted);
 }
 
-template <typename Take>
-void Runner::read_beyond(std::span<const int32_t> tokens, State& state, Rows rows, Take take) {
+Tensor Runner::all_logits(std::span<const int32_t> tokens, const Sequences& sequences, State& state) {
+  wanted_.resize(static_cast<size_t>(sequences.rows()));
+  std::iota(wanted_.begin(), wanted_.end(), int64_t{0});
+  return logits(tokens, sequences, state, wanted_);
+}
+
+Tensor Runner::last_logits(std::span<const int32_t> tokens, const Sequences& sequences, State& state) {
+  wanted_.clear();
+  for (int64_t s = 0; s < sequences.count(); ++s) wanted_.push_back(sequences.end(s) - 1);
+  return logits(tokens, sequences, state, wanted_);
+}
+
+template <typename Wanted, typename Take>
+void Runner::read_beyond(std::span<const int32_t> tokens, State& state, Wanted are_wanted, Take take) {
   const int64_t limit = model_.context_limit(), position = state.positions()[0];
   const auto count = static_cast<int64_t>(tokens.size());
   const int64_t inside = std::clamp<int64_t>(limit - position, 0, count);
   if (inside > 0) {
-    const Tensor logits = logits_within(tokens.first(static_cast<size_t>(inside)),
-                                        Sequences::uniform(1, inside), state, Rows::all);
-    for (int64_t t = 0; t < inside; ++t) take(t, row_of(logits, t));
+    std::vector<int64_t> rows;
+    for (int64_t t = 0; t < inside; ++t)
+      if (are_wanted(t)) rows.push_back(t);
+    const Tensor logits =
+        logits_within(tokens.first(static_cast<size_t>(inside)), Sequences::uniform(1, inside), state, rows);
+    for (int64_t i = 0; i < std::ssize(rows); ++i) take(rows[static_cast<size_t>(i)], logits.rows(i, i + 1));
   }
   std::vector<int32_t> window(static_cast<size_t>(limit));
   for (int64_t i = 0; i < limit; ++i) window[static_cast<size_t>(i)] = id_at(state[model_.window()], i);
+  const int64_t last = limit - 1;  // the row of the window that is the new token's
   for (int64_t t = inside; t < count; ++t) {
     std::rotate(window.begin(), window.begin() + 1, window.end());
     window.back() = tokens[static_cast<size_t>(t)];
-    if (rows == Rows::last && t + 1 < count) continue;
+    if (!are_wanted(t) && t + 1 < count) continue;  // the state is that of the last window alone
     state = new_state();
-    take(t, row_of(logits_within(window, Sequences::uniform(1, limit), state, Rows::last), 0));
+    const Tensor logits = logits_within(window, Sequences::uniform(1, limit), state,
+                                        {&last, are_wanted(t) ? size_t{1} : size_t{0}});
+    if (are_wanted(t)) take(t, logits);
   }
   state.set_position(0, position + count);
 }
 
 Tensor Runner::logits_beyond(std::span<const int32_t> tokens, const Sequences& sequences, State& state,
-                             Rows rows) {
-  const Shape shape{rows == Rows::all ? sequences.rows() : sequences.count(), model_.config().vocab_size};
-  OwnedTensor result(shape, model_.dtype());
+                             std::span<const int64_t> wanted) {
+  OwnedTensor result;
+  if (!wanted.empty()) result = OwnedTensor({std::ssize(wanted), model_.config().vocab_size}, model_.dtype());
   for (int64_t s = 0; s < sequences.count(); ++s) {
     State one = new_state();
     one.assign(0, state, s);
-    const auto own =
-        tokens.subspan(static_cast<size_t>(sequences.begin(s)), static_cast<size_t>(sequences.length(s)));
-    read_beyond(own, one, rows, [&](int64_t t, const Tensor& logits) {
-      if (rows == Rows::all) copy(logits, row_of(result.view(), sequences.begin(s) + t));
-      if (rows == Rows::last && t + 1 == sequences.length(s)) copy(logits, row_of(result.view(), s));
+    const int64_t begin = sequences.begin(s);
+    const auto own = tokens.subspan(static_cast<size_t>(begin), static_cast<size_t>(sequences.length(s)));
+    auto are_wanted = [&](int64_t t) { return std::count(wanted.begin(), wanted.end(), begin + t) > 0; };
+    read_beyond(own, one, are_wanted, [&](int64_t t, const Tensor& logits) {
+      for (int64_t i = 0; i < std::ssize(wanted); ++i)
+        if (wanted[static_cast<size_t>(i)] == begin + t) copy(logits, result.view().rows(i, i + 1));
     });
     state.assign(s, one, 0);
   }
@@ -161,12 +169,11 @@ Tensor Runner::logits_beyond(std::span<const int32_t> tokens, const Sequences& s
 }
 
 Tensor Runner::logits_within(std::span<const int32_t> tokens, const Sequences& sequences, State& state,
-                             Rows rows) {
+                             std::span<const int64_t> wanted) {
   arena_.reset();
   Context c{arena_, sequences, precision_};
   const Output output = forward(c, tokens, state);
-  find_wanted_rows(sequences, rows, wanted_);
-  const Tensor result = head_logits(c, output.x, model_.head(), output.copies, wanted_, model_.head_bias());
+  const Tensor result = head_logits(c, output.x, model_.head(), output.copies, wanted, model_.head_bias());
   advance(tokens, sequences, state);
   return result;
 }
@@ -174,7 +181,7 @@ Tensor Runner::logits_within(std::span<const int32_t> tokens, const Sequences& s
 double Runner::loss(std::span<const int32_t> tokens, std::span<const int32_t> targets,
                     const Sequences& sequences, State& state, std::span<double> losses) {
   if (!fits(sequences, state)) {
-    const Tensor all = logits_beyond(tokens, sequences, state, Rows::all);
+    const Tensor all = all_logits(tokens, sequences, state);
     return cross_entropy(to_host(all), all.cols(), targets, losses);
   }
   arena_.reset();

@@ -25,11 +25,15 @@ class Runner {
     return State(model_.state_specs(), sequences, model_.dtype());
   }
 
-  enum class Rows { all, last };
-  // Logits of every row [N, V] or of the last row of each sequence [S, V], valid until the next call.
-  // `tokens` [N] are those of the sequences, one below the other; state (of S sequences) becomes the state
-  // after them.
-  Tensor logits(std::span<const int32_t> tokens, const Sequences& sequences, State& state, Rows rows);
+  // Reads `tokens` [N], those of the sequences one below the other; state (of S sequences) becomes the state
+  // after them. Returns the logits [wanted.size(), V] of the rows `wanted` of the N, valid until the next
+  // call; where none are wanted, an empty tensor, and the output matrix is not read. Throws Error for a row
+  // that the step does not have.
+  Tensor logits(std::span<const int32_t> tokens, const Sequences& sequences, State& state,
+                std::span<const int64_t> wanted);
+  // Those of every row [N, V], and of the last row of each sequence [S, V].
+  Tensor all_logits(std::span<const int32_t> tokens, const Sequences& sequences, State& state);
+  Tensor last_logits(std::span<const int32_t> tokens, const Sequences& sequences, State& state);
 
   // The mean cross entropy of targets [N] (< 0 counts for nothing); `losses` [N] receives each row's, where
   // given.
@@ -52,11 +56,13 @@ class Runner {
   void advance(std::span<const int32_t> tokens, const Sequences& sequences, State& state);
   // Whether the model can look at all that is read then.
   bool fits(const Sequences& sequences, const State& state) const;
-  Tensor logits_within(std::span<const int32_t> tokens, const Sequences& sequences, State& state, Rows rows);
-  Tensor logits_beyond(std::span<const int32_t> tokens, const Sequences& sequences, State& state, Rows rows);
-  // The part of logits_beyond() for one sequence: calls take(row, logits) for the rows that are wanted.
-  template <typename Take>
-  void read_beyond(std::span<const int32_t> tokens, State& state, Rows rows, Take take);
+  Tensor logits_within(std::span<const int32_t> tokens, const Sequences& sequences, State& state,
+                       std::span<const int64_t> wanted);
+  Tensor logits_beyond(std::span<const int32_t> tokens, const Sequences& sequences, State& state,
+                       std::span<const int64_t> wanted);
+  // The part of logits_beyond() for one sequence: calls take(row, logits) for the rows that are_wanted(row).
+  template <typename Wanted, typename Take>
+  void read_beyond(std::span<const int32_t> tokens, State& state, Wanted are_wanted, Take take);
 
   Model& model_;
   kernels::Precision precision_;
@@ -64,7 +70,7 @@ class Runner {
   Tape tape_{arena_};            // kept for its memory
   std::vector<Var> vars_;        // the state within the step
   std::vector<Tensor> places_;   // and where it is kept
-  std::vector<int64_t> wanted_;  // the rows whose logits are asked for
+  std::vector<int64_t> wanted_;  // of all_logits() and last_logits()
   OwnedTensor beyond_;           // the last result of logits_beyond()
 };
 

@@ -35,7 +35,7 @@ TEST(Rwkv6Sketch, WithoutItsLowRankMapsIsRwkv52BitForBit) {
         targets.push_back((i + 3) * i % 11);
       }
       State state = runner.new_state(2);
-      logits.push_back(to_host(runner.logits(tokens, sequences, state, Runner::Rows::all)));
+      logits.push_back(to_host(runner.all_logits(tokens, sequences, state)));
       for (size_t i = 0; i < state.size(); ++i) states.push_back(to_host(state[i]));
       model->parameters().set_trainable(true);
       loss.push_back(runner.loss_and_gradients(tokens, targets, sequences, state, {}));
@@ -65,7 +65,7 @@ TEST(Rwkv6Sketch, EveryLowRankMapMatters) {
     model->parameters().changed();
     Runner runner(*model);
     State state = runner.new_state();
-    return to_host(runner.logits(tokens, Sequences::uniform(1, 3), state, Runner::Rows::all));
+    return to_host(runner.all_logits(tokens, Sequences::uniform(1, 3), state));
   };
   const std::vector<double> before = logits();
   int maps = 0;

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <limits>
+
+#include "base/difference.h"
 
 namespace aviary {
 namespace {
@@ -100,13 +101,8 @@ double largest_difference(const State& a, const State& b) {
   x.reserve(b.capacity());
   y.reserve(a.capacity());
   double largest = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    std::vector<double> left = to_host(x[i]), right = to_host(y[i]);
-    for (size_t j = 0; j < left.size(); ++j) {
-      const double difference = std::abs(left[j] - right[j]);
-      if (!(difference <= largest)) largest = difference;  // NaN wins
-    }
-  }
+  for (size_t i = 0; i < a.size(); ++i)
+    largest = larger(largest, largest_difference(to_host(x[i]), to_host(y[i])));
   return largest;
 }
 

@@ -58,8 +58,8 @@ class State {
   std::vector<int64_t> positions_;
 };
 
-// The largest absolute difference between two states of the same kind; infinite when they have read
-// different numbers of tokens.
+// The largest absolute difference between two states of the same model: NaN when any difference is, infinite
+// when they have read different numbers of tokens.
 double largest_difference(const State& a, const State& b);
 
 }  // namespace aviary

@@ -36,15 +36,25 @@ void reference(double* logits, const int32_t* targets, int64_t rows, int64_t col
   }
 }
 
-Tensor rows_of(const Tensor& x, int64_t begin, int64_t rows) {
-  return {static_cast<char*>(x.data()) + begin * x.cols() * size_of(x.dtype()), {rows, x.cols()}, x.dtype()};
-}
-
 // 0, 1, ... rows - 1
 std::span<const int64_t> row_numbers(Context& c, int64_t rows) {
   auto* numbers = static_cast<int64_t*>(c.arena.allocate(rows * static_cast<int64_t>(sizeof(int64_t))));
   std::iota(numbers, numbers + rows, int64_t{0});
   return {numbers, static_cast<size_t>(rows)};
+}
+
+// These rows of x, in x itself where they lie next to each other.
+Tensor chosen_rows(Context& c, const Tensor& x, std::span<const int64_t> rows) {
+  const int64_t count = std::ssize(rows);
+  int64_t next = rows[0];
+  if (std::all_of(rows.begin(), rows.end(), [&](int64_t row) { return row == next++; }))
+    return x.rows(rows[0], next);
+  const Tensor chosen = c.arena.tensor({count, x.cols()}, x.dtype());
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t row = rows[static_cast<size_t>(i)];
+    copy(x.rows(row, row + 1), chosen.rows(i, i + 1));
+  }
+  return chosen;
 }
 
 // logits = x head^T + bias
@@ -105,14 +115,9 @@ void push_back(Context& c, const Tensor& x, const Tensor& dlogits, Weight& head,
 
 Tensor head_logits(Context& c, const Var& x, Weight& head, const Copies& copies,
                    std::span<const int64_t> rows, Weight* bias) {
-  Tensor chosen = x.value;
-  if (std::ssize(rows) != x.rows()) {
-    chosen = c.arena.tensor({std::ssize(rows), x.cols()}, x.dtype());
-    for (int64_t i = 0; i < std::ssize(rows); ++i)
-      copy(rows_of(x.value, rows[static_cast<size_t>(i)], 1), rows_of(chosen, i, 1));
-  }
+  if (rows.empty()) return {};
   const Tensor logits = c.arena.tensor({std::ssize(rows), head.shape()[0]}, x.dtype());
-  multiply(c, chosen, head, bias, logits);
+  multiply(c, chosen_rows(c, x.value, rows), head, bias, logits);
   add_copies(c, copies, rows, logits);
   return logits;
 }
@@ -143,7 +148,7 @@ double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t
   double total = 0;
   for (int64_t begin = 0; begin < rows; begin += chunk) {
     const int64_t some = std::min(chunk, rows - begin);
-    const Tensor part = rows_of(x.value, begin, some);
+    const Tensor part = x.value.rows(begin, begin + some);
     const Tensor out(logits.data(), {some, vocabulary}, x.dtype());
     const int32_t* wanted = targets.data() + begin;
     double* loss = row_losses.as<double>();
@@ -159,7 +164,7 @@ double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t
     for (int64_t row = 0; row < some; ++row) total += loss[row];
     if (!losses.empty()) std::copy(loss, loss + some, losses.begin() + begin);
     if (!c.tape) continue;
-    push_back(c, part, out, head, dx.empty() ? dx : rows_of(dx, begin, some));
+    push_back(c, part, out, head, dx.empty() ? dx : dx.rows(begin, begin + some));
     add_copies_backward(c, copies, numbers, out);
     if (bias) push_back(c, out, *bias);
   }

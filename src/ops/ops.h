@@ -263,7 +263,7 @@ void add_copies_backward(Context& c, const Copies& copies, std::span<const int64
                          const Tensor& dlogits);
 
 // The logits [rows.size(), V] of these rows of the step: x head^T, the copies and, where there is one, the
-// bias [V]. Nothing is recorded.
+// bias [V]; an empty tensor for no rows. Nothing is recorded.
 Tensor head_logits(Context& c, const Var& x, Weight& head, const Copies& copies,
                    std::span<const int64_t> rows, Weight* bias = nullptr);
 

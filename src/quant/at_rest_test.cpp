@@ -53,7 +53,7 @@ std::vector<double> logits(Model& model, int64_t piece = rows, int64_t copies = 
     std::vector<int32_t> part;
     for (int64_t i = 0; i < copies; ++i)
       part.insert(part.end(), tokens.begin() + begin, tokens.begin() + begin + count);
-    const Tensor result = runner.logits(part, Sequences::uniform(copies, count), state, Runner::Rows::all);
+    const Tensor result = runner.all_logits(part, Sequences::uniform(copies, count), state);
     const std::vector<double> values = to_host(result);
     all.insert(all.end(), values.begin(), values.begin() + count * result.cols());
   }

@@ -105,7 +105,7 @@ ModelComparison compare_quantized(Runner& original, Runner& quantized, std::span
     const auto from = static_cast<size_t>(begin), count = static_cast<size_t>(rows);
     auto logits_of = [&](Runner& runner, State& state) {
       const Tensor logits =
-          runner.logits(tokens.subspan(from, count), Sequences::uniform(1, rows), state, Runner::Rows::all);
+          runner.all_logits(tokens.subspan(from, count), Sequences::uniform(1, rows), state);
       return std::span<const float>(logits.as<float>(), static_cast<size_t>(logits.count()));
     };
     const auto p = logits_of(original, original_state), q = logits_of(quantized, quantized_state);

@@ -102,8 +102,7 @@ TEST_F(Compare, TheDivergenceIsTheOneOfTheDefinition) {
   const std::vector<int32_t> two(tokens.begin(), tokens.begin() + 2);
   const ModelComparison comparison = compare_quantized(before, after, two);
   State state = before.new_state();
-  const Tensor logits =
-      before.logits(std::span(two).first(1), Sequences::uniform(1, 1), state, Runner::Rows::all);
+  const Tensor logits = before.all_logits(std::span(two).first(1), Sequences::uniform(1, 1), state);
   std::vector<double> p = to_host(logits), q = p;
   q[5] = 0;
   double p_sum = 0, q_sum = 0, divergence = 0;

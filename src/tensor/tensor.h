@@ -40,6 +40,12 @@ class Tensor {
     return {data_, shape, dtype_};
   }
 
+  // Rows [begin, end) of the matrix, [end - begin, cols()].
+  Tensor rows(int64_t begin, int64_t end) const {
+    assert(0 <= begin && begin <= end && end <= rows());
+    return {static_cast<char*>(data_) + begin * cols() * size_of(dtype_), {end - begin, cols()}, dtype_};
+  }
+
   template <typename T>
   static constexpr Dtype dtype_of() {
     if constexpr (std::same_as<T, float>) return Dtype::f32;

@@ -4,8 +4,8 @@
 
 #include <cmath>
 
+#include "base/difference.h"
 #include "models/run.h"
-#include "verify/laws.h"
 
 namespace aviary {
 namespace {
@@ -46,12 +46,12 @@ std::vector<int32_t> tokens_of(int64_t count, uint64_t seed) {
 }
 
 std::vector<double> last_logits(Runner& runner, std::span<const int32_t> tokens, State& state) {
-  return to_host(runner.logits(tokens, Sequences::uniform(1, std::ssize(tokens)), state, Runner::Rows::last));
+  return to_host(runner.last_logits(tokens, Sequences::uniform(1, std::ssize(tokens)), state));
 }
 
 double largest_of(const std::vector<double>& values) {
   double largest = 1;
-  for (double value : values) largest = std::max(largest, std::abs(value));
+  for (double value : values) largest = larger(largest, std::abs(value));
   return largest;
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/difference.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "checkpoints/checkpoint.h"
@@ -31,7 +32,7 @@ constexpr double rounding = 1e-12;
 
 double largest_magnitude(const Doubles& a) {
   double largest = 0;
-  for (double value : a) largest = std::max(largest, std::abs(value));
+  for (double value : a) largest = larger(largest, std::abs(value));
   return largest;
 }
 
@@ -118,7 +119,7 @@ class Checker {
     const TensorEntry* logits = golden.find("logits.f64");
     if (!logits) logits = golden.find("logits");
     if (logits) {
-      Tensor ours = runner.logits(batch.tokens, batch.sequences, state, Runner::Rows::all);
+      Tensor ours = runner.all_logits(batch.tokens, batch.sequences, state);
       add(label + "logits", largest_difference(to_host(ours), to_doubles(*logits)), tolerances_.logits);
     }
     if (const TensorEntry* loss = golden.find("loss.f64")) {
@@ -142,7 +143,7 @@ class Checker {
     double worst = -1, largest = 0;
     std::string worst_name;
     for (const TensorEntry& entry : golden.tensors())
-      if (entry.name.starts_with(prefix)) largest = std::max(largest, largest_magnitude(to_doubles(entry)));
+      if (entry.name.starts_with(prefix)) largest = larger(largest, largest_magnitude(to_doubles(entry)));
     for (const Parameter& parameter : model_->parameters()) {
       const TensorEntry* entry = golden.find(prefix + parameter.spec.name);
       if (!entry) continue;
@@ -150,13 +151,13 @@ class Checker {
       const double own = largest_magnitude(expected), scale = own > rounding ? own : largest;
       const double difference = largest_difference(to_host(parameter.weight.gradient()), expected);
       const double relative = scale > 0 ? difference / scale : difference;
-      if (relative > worst) {
+      if (std::isnan(relative) || relative > worst) {
         worst = relative;
         worst_name = parameter.spec.name;
       }
     }
     model_->parameters().set_trainable(false);
-    if (worst >= 0)
+    if (!worst_name.empty())
       add(fmt::format("{}gradients (worst: {})", label, worst_name), worst, tolerances_.gradient);
   }
 
@@ -171,7 +172,7 @@ class Checker {
     Runner runner(*model_);
     const Sequences one = Sequences::uniform(batch.sequences.count(), 1);
     State state = runner.new_state(one.count());
-    Tensor ours = runner.logits(tokens, one, state, Runner::Rows::all);
+    Tensor ours = runner.all_logits(tokens, one, state);
     add("one token logits", largest_difference(to_host(ours), to_doubles(*logits)), tolerances_.logits);
     if (const TensorEntry* loss = golden.find("t1.loss.f64")) {
       state = runner.new_state(one.count());
@@ -250,7 +251,7 @@ class Checker {
   void check_states(const TensorFile& golden, const Batch& batch) {
     Runner runner(*model_);
     State state = runner.new_state(batch.sequences.count());
-    runner.logits(batch.tokens, batch.sequences, state, Runner::Rows::last);
+    runner.last_logits(batch.tokens, batch.sequences, state);
     std::map<std::string, double> worst;  // by implementation
     for (const TensorEntry& entry : golden.tensors()) {
       const size_t at = entry.name.find("state.");
@@ -261,7 +262,7 @@ class Checker {
       // The originals ran in float32: their own error grows with the numbers.
       const double scale = std::max(1.0, largest_magnitude(expected));
       double& value = worst[at == 0 ? "" : entry.name.substr(0, at - 1) + " "];
-      value = std::max(value, largest_difference(ours, expected) / scale);
+      value = larger(value, largest_difference(ours, expected) / scale);
     }
     for (const auto& [implementation, difference] : worst)
       add(implementation + "state", difference, tolerances_.state);
@@ -276,7 +277,7 @@ class Checker {
     for (int64_t t = 0; t < T; ++t) {
       std::vector<int32_t> tokens;
       for (int64_t s = 0; s < B; ++s) tokens.push_back(batch.tokens[static_cast<size_t>(s * T + t)]);
-      const Doubles row = to_host(runner.logits(tokens, Sequences::uniform(B, 1), state, Runner::Rows::all));
+      const Doubles row = to_host(runner.all_logits(tokens, Sequences::uniform(B, 1), state));
       for (int64_t s = 0; s < B; ++s) std::copy_n(row.begin() + s * V, V, ours.begin() + (s * T + t) * V);
     }
     for (const TensorEntry& entry : golden.tensors()) {
@@ -293,7 +294,7 @@ class Checker {
     auto model = load("model.bf16");
     Runner runner(*model);
     State state = runner.new_state(batch.sequences.count());
-    Tensor ours = runner.logits(batch.tokens, batch.sequences, state, Runner::Rows::all);
+    Tensor ours = runner.all_logits(batch.tokens, batch.sequences, state);
     add("bf16 parameters, logits", largest_difference(to_host(ours), to_doubles(*logits)),
         tolerances_.logits);
   }
@@ -324,9 +325,8 @@ double group_difference(const Json& train, const Model& model, double weight_dec
       for (const Parameter& parameter : model.parameters())
         if (parameter.spec.name == name) {
           const double decay = parameter.spec.decay ? weight_decay : 0;
-          worst =
-              std::max(worst, std::abs(parameter.spec.learning_rate_scale - double(group["my_lr_scale"])));
-          worst = std::max(worst, std::abs(decay - double(group["weight_decay"])));
+          worst = larger(worst, std::abs(parameter.spec.learning_rate_scale - double(group["my_lr_scale"])));
+          worst = larger(worst, std::abs(decay - double(group["weight_decay"])));
         }
   return worst;
 }
@@ -362,9 +362,9 @@ void Checker::check_training(const std::string& file, const std::string& after, 
         Sequences::uniform(B, T), state, {.loss = {.l2wrap = train["l2wrap"]}});
     const double norm = optimizer.step(train["lr"][static_cast<size_t>(step)]);
     loss_difference =
-        std::max(loss_difference, std::abs(loss - double(train["loss_f64"][static_cast<size_t>(step)])));
+        larger(loss_difference, std::abs(loss - double(train["loss_f64"][static_cast<size_t>(step)])));
     const double wanted_norm = train["grad_norm_before_clip_f64"][static_cast<size_t>(step)];
-    norm_difference = std::max(norm_difference, std::abs(norm - wanted_norm) / wanted_norm);
+    norm_difference = larger(norm_difference, std::abs(norm - wanted_norm) / wanted_norm);
   }
   add(label + "parameter groups", group_difference(train, *model, recipe.weight_decay), 0);
   add(label + "loss", loss_difference, 1e-4);
@@ -380,7 +380,7 @@ void Checker::check_training(const std::string& file, const std::string& after, 
     if (!entry) continue;
     Doubles ours = to_host(parameter.weight.value()), expected = to_doubles(*entry);
     if (gradient) forget_rounded(to_doubles(*gradient), ours, expected);
-    worst = std::max(worst, largest_difference(ours, expected));
+    worst = larger(worst, largest_difference(ours, expected));
   }
   add(fmt::format("{}parameters after {} steps", label, steps), worst, 1e-4);
 }
@@ -419,7 +419,7 @@ double distance_from_orthogonal(const Tensor& matrix, double gain) {
     for (int64_t b = 0; b <= a; ++b) {
       double dot = 0;
       for (int64_t k = 0; k < tall; ++k) dot += at(a, k) * at(b, k);
-      worst = std::max(worst, std::abs(dot - (a == b ? gain * gain : 0)));
+      worst = larger(worst, std::abs(dot - (a == b ? gain * gain : 0)));
     }
   return worst;
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/difference.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "checkpoints/checkpoint.h"
@@ -40,7 +41,7 @@ Doubles logits_of(Runner& runner, const Table& table, int64_t begin, int64_t end
   std::vector<int32_t> tokens;
   for (int64_t n = begin; n < end; ++n) tokens.insert(tokens.end(), table.row(n), table.row(n) + count);
   State state = runner.new_state(end - begin);
-  return to_host(runner.logits(tokens, Sequences::uniform(end - begin, count), state, Runner::Rows::all));
+  return to_host(runner.all_logits(tokens, Sequences::uniform(end - begin, count), state));
 }
 
 // What is predicted after each of the first `count` tokens of every row: [N, count].

@@ -4,12 +4,12 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/difference.h"
 #include "base/files.h"
 #include "formats/tensor_file.h"
 #include "ops/forms.h"
 #include "ops/ops.h"
 #include "support/repository.h"
-#include "verify/laws.h"
 
 namespace aviary {
 namespace {

@@ -2,15 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
+#include "base/difference.h"
 #include "base/random.h"
 #include "base/threads.h"
 
 namespace aviary {
 namespace {
-
-using Rows = Runner::Rows;
 
 struct Outcome {
   std::vector<double> logits;  // [length, V]
@@ -25,7 +23,7 @@ Outcome run_in_pieces(Runner& runner, const std::vector<int32_t>& tokens,
   for (int64_t length : lengths) {
     const std::vector<int32_t> piece(begin, begin + length);
     const std::vector<double> logits =
-        to_host(runner.logits(piece, Sequences::uniform(1, length), outcome.state, Rows::all));
+        to_host(runner.all_logits(piece, Sequences::uniform(1, length), outcome.state));
     outcome.logits.insert(outcome.logits.end(), logits.begin(), logits.end());
     begin += length;
   }
@@ -58,7 +56,7 @@ Outcome run_in_batch(Runner& runner, const std::vector<int32_t>& tokens, Random&
   Sequences sequences;
   for (int64_t rows : {before, length, after}) sequences.append(rows);
   State state = runner.new_state(3);
-  const std::vector<double> logits = to_host(runner.logits(all, sequences, state, Rows::all));
+  const std::vector<double> logits = to_host(runner.all_logits(all, sequences, state));
   Outcome outcome{{logits.begin() + before * vocabulary, logits.begin() + (before + length) * vocabulary},
                   runner.new_state()};
   outcome.state.assign(0, state, 1);
@@ -73,17 +71,6 @@ double split_tolerance(const Model& model) {
 }
 
 }  // namespace
-
-double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
-  constexpr double infinite = std::numeric_limits<double>::infinity();
-  if (a.size() != b.size()) return infinite;
-  double largest = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    const double difference = std::abs(a[i] - b[i]);
-    largest = std::isnan(difference) ? infinite : std::max(largest, difference);
-  }
-  return largest;
-}
 
 std::vector<LawCheck> check_split_law(Runner& runner, int64_t length, uint64_t seed) {
   Random random(seed);

@@ -10,7 +10,7 @@ namespace aviary {
 
 struct LawCheck {
   std::string what;
-  double difference;  // the largest; NaN counts as infinite
+  double difference;  // the largest; a NaN does not pass
   double tolerance;
   bool passed() const { return difference <= tolerance; }
 };
@@ -20,8 +20,5 @@ struct LawCheck {
 // Tolerances: 1e-4 in float32 (0 for batches and threads), scaled by the largest logit when it is above 1;
 // 1e-9 in double, 0.02 for weights of few bits.
 std::vector<LawCheck> check_split_law(Runner& runner, int64_t length, uint64_t seed);
-
-// The largest absolute difference; infinite when the sizes differ or a number is NaN.
-double largest_difference(const std::vector<double>& a, const std::vector<double>& b);
 
 }  // namespace aviary

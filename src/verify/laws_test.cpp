@@ -116,7 +116,7 @@ TEST_P(Laws, GradientsAreThoseOfTheWholeModel) {
   State start = runner.new_state(3);
   std::vector<int32_t> others;  // than the tokens: equal ones would tie where the largest counts
   for (int32_t token : tokens) others.push_back((token + 1) % 11);
-  runner.logits(others, sequences, start, Runner::Rows::last);  // a state that is not the first one
+  runner.last_logits(others, sequences, start);  // a state that is not the first one
   State state = start;
   runner.loss_and_gradients(tokens, targets, sequences, state, {});
   for (Parameter& parameter : model->parameters()) {
@@ -157,8 +157,7 @@ TEST_P(Laws, SavingAndLoadingGivesTheSameBytesAndLogits) {
   State a = first.new_state(), b = second.new_state();
   const std::vector<int32_t> tokens{1, 2, 3};
   const Sequences one = Sequences::uniform(1, 3);
-  EXPECT_EQ(to_host(first.logits(tokens, one, a, Runner::Rows::all)),
-            to_host(second.logits(tokens, one, b, Runner::Rows::all)));
+  EXPECT_EQ(to_host(first.all_logits(tokens, one, a)), to_host(second.all_logits(tokens, one, b)));
 }
 
 TEST_P(Laws, IsRecognizedByNamesAndShapesAlone) {

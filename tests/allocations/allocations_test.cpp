@@ -51,7 +51,7 @@ TEST_P(Allocations, ATokenTakesNoMemory) {
     State state = runner.new_state(2);
     const Sequences sequences = Sequences::uniform(2, 1);
     int32_t tokens[2] = {3, 4};
-    auto step = [&] { runner.logits(tokens, sequences, state, Runner::Rows::last); };
+    auto step = [&] { runner.last_logits(tokens, sequences, state); };
     for (int i = 0; i < 3; ++i) step();
     const int64_t before = taken;
     for (int i = 0; i < 20; ++i) {
