@@ -10,7 +10,7 @@
 namespace aviary {
 namespace {
 
-constexpr std::string_view prefix = "blocks.", suffix = ".att.time_state", part = ".att.wkv";
+constexpr std::string_view prefix = "blocks.", suffix = ".att.time_state";
 
 // The layer of "blocks.<i>.att.time_state"; nothing for other names.
 std::optional<int64_t> layer_of(std::string_view name) {
@@ -23,11 +23,14 @@ std::optional<int64_t> layer_of(std::string_view name) {
   return layer;
 }
 
-// The place of the matrix state of layer i in the model's state; empty when its state is of another kind.
+// The places of the recurrences whose state is a matrix per head, layer by layer; empty when the model has
+// none.
 std::vector<size_t> matrix_parts(const Model& model) {
   std::vector<size_t> parts;
   for (size_t i = 0; i < model.state_specs().size(); ++i)
-    if (model.state_specs()[i].name.ends_with(part)) parts.push_back(i);
+    if (const StateSpec& spec = model.state_specs()[i];
+        spec.kind == StateKind::recurrence && spec.shape.rank() == 3)
+      parts.push_back(i);
   return parts;
 }
 

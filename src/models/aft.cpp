@@ -37,8 +37,8 @@ class Aft final : public Rwkv1Skeleton {
         .key = add_affine(attn + "key", A, C),
         .value = add_affine(attn + "value", A, C),
         .output = add_affine(attn + "output", C, A),
-        .keys = add_state({attn + "keys", {A}, 0, true}),
-        .values = add_state({attn + "values", {A}, 0, true}),
+        .keys = add_state({attn + "keys", StateKind::history, {A}}),
+        .values = add_state({attn + "values", StateKind::history, {A}}),
     };
   }
 

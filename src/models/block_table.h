@@ -28,11 +28,11 @@ class BlockTable {
   // A vector whose element i starts at value(i).
   Weight& vector(const std::string& name, Shape shape, std::function<double(int64_t)> value,
                  double rate = 1) {
-    return parameter(name, shape, init::each(std::move(value)), rate);
+    return parameter(name, Use::vector, shape, init::each(std::move(value)), rate);
   }
-  Weight& parameter(const std::string& name, Shape shape, Initializer start, double rate = 1,
+  Weight& parameter(const std::string& name, Use use, Shape shape, Initializer start, double rate = 1,
                     bool decay = false) {
-    return model_.parameters().add({prefix_ + name, shape, std::move(start), decay, rate});
+    return model_.parameters().add({prefix_ + name, use, shape, std::move(start), decay, rate});
   }
   // A mixture of token shift, [1, 1, C]: (i / C)^power + offset.
   Weight& mix(const std::string& name, double power, double offset = 0) {
@@ -47,7 +47,7 @@ class BlockTable {
     const Initializer start = plain            ? init::orthogonal(1)
                               : starts_at_zero ? init::constant(0)
                                                : init::orthogonal(tall_gain(rows, cols));
-    return parameter(name + ".weight", {rows, cols}, start);
+    return parameter(name + ".weight", Use::out_in, {rows, cols}, start);
   }
   Norm norm(const std::string& name) { return model_.add_norm(prefix_ + name); }
   // time_decay of RWKV-3 and 4: slow to fast over the channels, more unequal in deeper layers.
@@ -79,11 +79,11 @@ class BlockTable {
 
   // Parts of the state, by index.
   size_t shift_state(const std::string& name) { return model_.add_shift_state(prefix_ + name); }
-  size_t state(const std::string& name, Shape shape, double initial = 0) {
-    return model_.add_state({prefix_ + name, shape, initial});
+  size_t recurrence(const std::string& name, Shape shape, double initial = 0) {
+    return model_.add_state({prefix_ + name, StateKind::recurrence, shape, initial});
   }
   size_t history(const std::string& name, int64_t width) {
-    return model_.add_state({prefix_ + name, {width}, 0, true});
+    return model_.add_state({prefix_ + name, StateKind::history, {width}});
   }
 
  private:

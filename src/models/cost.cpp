@@ -19,18 +19,18 @@ TokenCost token_cost(Model& model, kernels::Precision precision) {
   TokenCost cost{.of_head = model.head().shape().count(), .context_limit = model.context_limit()};
   for (const Parameter& parameter : model.parameters()) {
     const ParameterSpec& spec = parameter.spec;
-    const bool table = spec.name.find("emb.weight") != std::string::npos || spec.name == "e.weight";
-    if (table) continue;
-    const bool matrix = spec.shape.rank() == 2,
-               rounded = matrix && parameter.weight.rest_type() == Dtype::f32;
-    if (matrix) cost.multiplications += spec.shape.count();
+    if (spec.use == Use::table) continue;
+    const bool multiplied = layout_of(spec.use).has_value(),
+               rounded = multiplied && parameter.weight.rest_type() == Dtype::f32;
+    if (multiplied) cost.multiplications += spec.shape.count();
     cost.weight_bytes +=
         rounded ? bytes_of(kernels::type_of(precision), spec.shape.count()) : parameter.weight.bytes();
   }
   for (const StateSpec& spec : model.state_specs()) {
     const int64_t numbers = spec.shape.count();
-    (spec.history ? cost.state_growth : cost.state_bytes) += 4 * numbers;
-    if (spec.history) cost.per_earlier_token += numbers;
+    const bool history = spec.kind == StateKind::history;
+    (history ? cost.state_growth : cost.state_bytes) += 4 * numbers;
+    if (history) cost.per_earlier_token += numbers;
   }
   return cost;
 }

@@ -31,6 +31,13 @@ TEST(TokenCost, GrowsWithWhatIsLookedBackAt) {
       << describe(cost);
 }
 
+TEST(TokenCost, CountsStacksOfMatricesAndNoVectors) {
+  // Per block: r, k, v, gate, output; the channel mix (its keys 112 wide); the low-rank maps of the decay and
+  // of five mixtures, the second half of which is a stack [5, 32, 32]. Not the bonus [4, 8].
+  const int64_t block = (5 + 1) * 32 * 32 + 2 * 112 * 32 + 2 * 64 * 32 + 2 * 5 * 32 * 32;
+  EXPECT_EQ(cost_of({.version = "rwkv6"}).multiplications, 2 * block + 100 * 32);
+}
+
 TEST(TokenCost, Float32MatricesAreReadInThePrecisionOfTheirProducts) {
   const std::unique_ptr<Model> model =
       create_model({.version = "rwkv4", .n_layer = 2, .n_embd = 32, .vocab_size = 100});

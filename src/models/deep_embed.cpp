@@ -13,8 +13,10 @@ Var deep_embed(Context& c, DeepEmbed& p, const Var& x, const Var& rows) {
 TokenRows add_token_rows(ParameterTable& parameters, const std::string& name, const ModelConfig& config,
                          int64_t width, std::function<double(int64_t)> row) {
   auto start = [width, row = std::move(row)](int64_t i) { return row(i % width); };
-  Weight& table = parameters.add({name + ".weight", {config.vocab_size, width}, init::each(start)});
-  return {table, parameters.add({name + "_x.weight", {width, config.n_embd}, init::constant(0), true})};
+  Weight& table =
+      parameters.add({name + ".weight", Use::table, {config.vocab_size, width}, init::each(start)});
+  return {table,
+          parameters.add({name + "_x.weight", Use::out_in, {width, config.n_embd}, init::constant(0), true})};
 }
 
 DeepEmbed add_deep_embed(ParameterTable& parameters, const std::string& name, const ModelConfig& config) {
@@ -22,9 +24,9 @@ DeepEmbed add_deep_embed(ParameterTable& parameters, const std::string& name, co
   auto identity = [](int64_t i) { return i % rank == i / rank ? 1.0 : 0.0; };
   TokenRows s_emb = add_token_rows(parameters, name + ".s_emb", config, rank * rank, identity);
   return {.s_emb = s_emb,
-          .s1 = parameters.add({name + ".s1", {C, rank}, init::orthogonal(1)}),
-          .s2 = parameters.add({name + ".s2", {rank, F}, init::constant(0)}),
-          .s0 = parameters.add({name + ".s0", {1, 1, F}, init::constant(1)})};
+          .s1 = parameters.add({name + ".s1", Use::in_out, {C, rank}, init::orthogonal(1)}),
+          .s2 = parameters.add({name + ".s2", Use::in_out, {rank, F}, init::constant(0)}),
+          .s0 = parameters.add({name + ".s0", Use::vector, {1, 1, F}, init::constant(1)})};
 }
 
 }  // namespace aviary

@@ -53,8 +53,8 @@ class EagleTable : public BlockTable {
   // Orthogonal times gain, or 0; weight decay applies. In previews, what is not 0 has the gain of RWKV-4.
   Weight& matrix(const std::string& name, int64_t rows, int64_t cols, double gain) {
     if (preview()) return BlockTable::matrix(name, rows, cols, gain == 0);
-    return parameter(name + ".weight", {rows, cols}, gain == 0 ? init::constant(0) : init::orthogonal(gain),
-                     1, true);
+    return parameter(name + ".weight", Use::out_in, {rows, cols},
+                     gain == 0 ? init::constant(0) : init::orthogonal(gain), 1, true);
   }
   // Decays, from slow to fast over the channels or heads, more unequal in deeper layers.
   Weight& time_decay(Shape shape) {
@@ -75,12 +75,13 @@ class EagleTable : public BlockTable {
   Norm ln_x() {
     const int64_t A = config().dim_att;
     const double layers = static_cast<double>(config().n_layer), layer = (1 - rest()) * layers;
-    Weight& weight = parameter("att.ln_x.weight", {A}, init::constant(std::pow((1 + layer) / layers, 0.7)));
-    return {weight, parameter("att.ln_x.bias", {A}, init::constant(0))};
+    Weight& weight =
+        parameter("att.ln_x.weight", Use::vector, {A}, init::constant(std::pow((1 + layer) / layers, 0.7)));
+    return {weight, parameter("att.ln_x.bias", Use::vector, {A}, init::constant(0))};
   }
   size_t wkv_state() {
     const int64_t n = config().head_size;
-    return state("att.wkv", {config().dim_att / n, n, n});
+    return recurrence("att.wkv", {config().dim_att / n, n, n});
   }
   // Channel mixing around the two mixtures of token shift.
   ChannelMix channel_mix(Weight& mix_k, Weight& mix_r) {

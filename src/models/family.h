@@ -18,7 +18,7 @@ struct FamilySizes {
 struct FamilyMember {
   const ModelVersion* version;
   int64_t parameters = 0;
-  StateSize layer;            // of the last layer
+  StateSize layer;            // of one layer
   StateSize beside;           // of what belongs to no layer, without the text itself
   int64_t context_limit = 0;  // Model::context_limit()
 };

@@ -56,11 +56,12 @@ class MhaPro final : public Rwkv1Skeleton {
         .key = add_affine(attn + "key", A, C),
         .value = add_affine(attn + "value", A, C),
         .inv_freq = parameters_.add(rotary_frequencies(attn, config_.head_size)),
-        .head_mix = parameters_.add({attn + "head_mix.weight", {H, H, 1, 1}, init::uniform(bound)}),
+        .head_mix =
+            parameters_.add({attn + "head_mix.weight", Use::vector, {H, H, 1, 1}, init::uniform(bound)}),
         .output = add_affine(attn + "output", C, A),
         .x_state = add_token_shift(attn + "x"),
-        .keys = add_state({attn + "keys", {A}, 0, true}),
-        .values = add_state({attn + "values", {A}, 0, true}),
+        .keys = add_state({attn + "keys", StateKind::history, {A}}),
+        .values = add_state({attn + "values", StateKind::history, {A}}),
     };
   }
 

@@ -47,8 +47,8 @@ class MhaRotary final : public Rwkv1Skeleton {
         .output = add_affine(attn + "output", C, A),
         .inv_freq = parameters_.add(rotary_frequencies(attn, config_.head_size)),
         .x_state = shift_ ? add_token_shift(attn + "x") : 0,
-        .keys = add_state({attn + "keys", {A}, 0, true}),
-        .values = add_state({attn + "values", {A}, 0, true}),
+        .keys = add_state({attn + "keys", StateKind::history, {A}}),
+        .values = add_state({attn + "values", StateKind::history, {A}}),
     };
   }
 

@@ -74,7 +74,7 @@ class Model {
   // For versions that cannot look at more tokens than so many.
   void limit_context(int64_t tokens) {
     context_limit_ = tokens;
-    window_ = add_state({"window", {tokens}});
+    window_ = add_state({"window", StateKind::window, {tokens}});
   }
 
   // Head-QK of this width: parameters head_q, head_k, their biases where `biased`, and the history that they

@@ -97,6 +97,20 @@ Initializer each(std::function<double(int64_t)> value) {
 
 }  // namespace init
 
+std::optional<Layout> layout_of(Use use) {
+  switch (use) {
+    case Use::vector:
+    case Use::table:
+      return {};
+    case Use::out_in:
+      return Layout::out_in;
+    case Use::in_out:
+    case Use::stack:
+      return Layout::in_out;
+  }
+  return {};
+}
+
 Weight& ParameterTable::add(ParameterSpec spec) {
   Weight weight(spec.name, spec.shape, dtype_);
   parameters_.push_back({std::move(spec), std::move(weight)});

@@ -4,6 +4,8 @@
 
 #include <deque>
 #include <functional>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/random.h"
@@ -24,8 +26,21 @@ Initializer orthogonal(double gain);
 Initializer each(std::function<double(int64_t)> value);
 }  // namespace init
 
+// What operators do with the numbers of a parameter.
+enum class Use : uint8_t {
+  vector,  // read number by number, whatever the axes
+  table,   // [V, ...]: the row of a token is looked up
+  out_in,  // the matrix of products y = x W^T, as torch.nn.Linear stores it
+  in_out,  // the matrix of products y = x W, as low-rank maps are stored
+  stack,   // [B, K, M]: matrices of products y = x W, each for its own columns of x
+};
+
+// How the matrix, or each matrix of the stack, is laid out; nothing for what is not multiplied.
+std::optional<Layout> layout_of(Use use);
+
 struct ParameterSpec {
   std::string name;  // the name in the original checkpoints
+  Use use;
   Shape shape;
   Initializer initialize;
   bool decay = false;  // weight decay applies

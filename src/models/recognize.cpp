@@ -52,11 +52,14 @@ std::string in_layer(std::string_view name, int64_t layer) {
   return {};
 }
 
-ModelConfig sizes_of(const ShapeMap& shapes, const Names& names) {
+// by_token: the names of tensors [vocabulary, width].
+ModelConfig sizes_of(const ShapeMap& shapes, const Names& names, std::span<const std::string> by_token) {
   ModelConfig config;
   config.n_layer = count_layers(shapes);
-  config.n_embd = names.size({"emb.weight", "tok_emb.weight", "e.weight", "head.weight"}, 1);
-  config.vocab_size = names.size({"emb.weight", "tok_emb.weight", "e.weight", "head.weight"}, 0);
+  for (const std::string& name : by_token) {
+    if (!config.n_embd) config.n_embd = find_size(shapes, name, 1);
+    if (!config.vocab_size) config.vocab_size = find_size(shapes, name, 0);
+  }
   config.dim_ffn = names.size({"ffn.key.weight", "ffn.aa.weight", "mlp.key.weight"}, 0);
   config.head_size = names.size({"att.r_k", "att.time_faaaa"}, 1);
   const int64_t heads = names.has("att.ln_x.weight") ? names.size({"att.time_decay"}, 0) : 0;
@@ -68,8 +71,9 @@ ModelConfig sizes_of(const ShapeMap& shapes, const Names& names) {
 struct Needs {
   size_t needed = 0;
   std::vector<std::string> missing;
-  size_t unlike = 0;   // tensors that are there with more or fewer axes
-  size_t strange = 0;  // tensors that are there and that it has no place for
+  size_t unlike = 0;                  // tensors that are there with more or fewer axes
+  size_t strange = 0;                 // tensors that are there and that it has no place for
+  std::vector<std::string> by_token;  // its embedding and its output matrix, [vocabulary, width]
 };
 // The tensors that a model of this config, of a registered version, needs and that are not there.
 Needs needs_of(ModelConfig config, const ShapeMap& shapes) {
@@ -110,6 +114,10 @@ Needs needs_of(ModelConfig config, const ShapeMap& shapes) {
       for (int64_t layer = 1; layer < layers; ++layer) look_for(in_layer(spec.name, layer), spec);
   }
   needs.strange = there.size() - placed;
+  for (const Parameter& parameter : model->parameters())
+    if (parameter.spec.use == Use::table && needs.by_token.empty())
+      needs.by_token.push_back(parameter.spec.name);
+  needs.by_token.push_back(model->head().name());
   return needs;
 }
 
@@ -125,7 +133,7 @@ std::optional<Recognition> nearest(const ShapeMap& shapes, const Names& names) {
     least = distance;
     best = Recognition{.name = version->name,
                        .title = version->title,
-                       .config = sizes_of(shapes, names),
+                       .config = sizes_of(shapes, names, needs.by_token),
                        .missing = std::move(needs.missing)};
     best->config.version = version->name;
   }

@@ -64,8 +64,9 @@ void Model::set_token_shift(const std::string& by_default) {
 
 size_t Model::add_shift_state(const std::string& name) {
   const int64_t C = config_.n_embd;
-  if (shift_.empty()) return add_state({name, {C}});
-  return add_state({name, {std::max(1, *std::max_element(shift_.begin(), shift_.end())), C}});
+  if (shift_.empty()) return add_state({name, StateKind::shift, {C}});
+  return add_state(
+      {name, StateKind::shift, {std::max(1, *std::max_element(shift_.begin(), shift_.end())), C}});
 }
 
 Norm Model::add_small_embedding(const std::string& embedding) {
@@ -75,21 +76,21 @@ Norm Model::add_small_embedding(const std::string& embedding) {
 
 void Model::add_head_qk(int64_t width, bool biased, Initializer init_q, Initializer init_k) {
   auto bias = [&](const char* name) {
-    return biased ? &parameters_.add({name, {width}, init::constant(0)}) : nullptr;
+    return biased ? &parameters_.add({name, Use::vector, {width}, init::constant(0)}) : nullptr;
   };
   const Shape matrix{width, config_.n_embd};
-  Weight& q = parameters_.add({"head_q.weight", matrix, std::move(init_q)});
+  Weight& q = parameters_.add({"head_q.weight", Use::out_in, matrix, std::move(init_q)});
   Weight* q_bias = bias("head_q.bias");
-  Weight& k = parameters_.add({"head_k.weight", matrix, std::move(init_k)});
+  Weight& k = parameters_.add({"head_k.weight", Use::out_in, matrix, std::move(init_k)});
   Weight* k_bias = bias("head_k.bias");
-  const size_t keys = add_state({"head.keys", {width}, 0, true});
-  head_qk_.emplace(HeadQk{q, k, q_bias, k_bias, keys, add_state({"head.ids", {1}, 0, true})});
+  const size_t keys = add_state({"head.keys", StateKind::history, {width}});
+  head_qk_.emplace(HeadQk{q, k, q_bias, k_bias, keys, add_state({"head.ids", StateKind::history, {1}})});
 }
 
 Norm Model::add_norm(const std::string& name, double weight, int64_t width) {
   const Shape shape{width > 0 ? width : config_.n_embd};
-  Weight& scale = parameters_.add({name + ".weight", shape, init::constant(weight)});
-  return {scale, parameters_.add({name + ".bias", shape, init::constant(0)})};
+  Weight& scale = parameters_.add({name + ".weight", Use::vector, shape, init::constant(weight)});
+  return {scale, parameters_.add({name + ".bias", Use::vector, shape, init::constant(0)})};
 }
 
 ModelConfig complete(const ModelConfig& config) {

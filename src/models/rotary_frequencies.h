@@ -16,6 +16,7 @@ inline ParameterSpec rotary_frequencies(const std::string& attn, int64_t head_si
     return std::pow(10000.0f, -4 * static_cast<float>(i) / static_cast<float>(head_size));
   };
   return {.name = rotary_frequencies_name(attn),
+          .use = Use::vector,
           .shape = {head_size / 4},
           .initialize = init::each(frequency),
           .constant = true};

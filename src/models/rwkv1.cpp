@@ -42,7 +42,7 @@ class Rwkv1 final : public Rwkv1Skeleton {
       return std::exp(speed * static_cast<double>(i % L - (L - 1)));
     };
     return {
-        .time_w = parameters_.add({attn + "time_w", {H, L}, init::each(curve)}),
+        .time_w = parameters_.add({attn + "time_w", Use::vector, {H, L}, init::each(curve)}),
         .time_alpha = add_vector(attn + "time_alpha", {H, 1, L}, 1),
         .time_beta = add_vector(attn + "time_beta", {H, L, 1}, 1),
         .time_gamma = add_vector(attn + "time_gamma", {L, 1}, 1),
@@ -51,8 +51,8 @@ class Rwkv1 final : public Rwkv1Skeleton {
         .receptance = add_affine(attn + "receptance", A, C, true),
         .output = add_affine(attn + "output", C, A, true),
         .x_state = add_token_shift(attn + "x"),
-        .keys = add_state({attn + "keys", {A}, 0, true}),
-        .values = add_state({attn + "values", {A}, 0, true}),
+        .keys = add_state({attn + "keys", StateKind::history, {A}}),
+        .values = add_state({attn + "values", StateKind::history, {A}}),
     };
   }
 

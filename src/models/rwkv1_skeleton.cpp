@@ -46,8 +46,8 @@ Initializer Rwkv1Skeleton::start_of(int64_t rows, int64_t cols, double scale) co
 }
 
 Affine Rwkv1Skeleton::add_affine(const std::string& name, int64_t rows, int64_t cols, bool starts_at_zero) {
-  Weight& weight =
-      parameters_.add({name + ".weight", {rows, cols}, start_of(rows, cols, starts_at_zero ? 0 : 1), true});
+  Weight& weight = parameters_.add(
+      {name + ".weight", Use::out_in, {rows, cols}, start_of(rows, cols, starts_at_zero ? 0 : 1), true});
   return {weight, add_vector(name + ".bias", {rows}, 0)};
 }
 

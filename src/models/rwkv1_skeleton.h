@@ -32,11 +32,13 @@ class Rwkv1Skeleton : public Model {
 
   // x [N, C] with the first half of its channels from the row above.
   Var token_shift(Context& c, const Var& x, Var& state) { return token_delay(c, x, state, distances_); }
-  size_t add_token_shift(const std::string& name) { return add_state({name, {depth_, config_.n_embd}}); }
+  size_t add_token_shift(const std::string& name) {
+    return add_state({name, StateKind::shift, {depth_, config_.n_embd}});
+  }
 
   Affine add_affine(const std::string& name, int64_t rows, int64_t cols, bool starts_at_zero = false);
   Weight& add_vector(const std::string& name, Shape shape, double value) {
-    return parameters_.add({name, shape, init::constant(value)});
+    return parameters_.add({name, Use::vector, shape, init::constant(value)});
   }
 
  private:
@@ -78,8 +80,10 @@ void Rwkv1Skeleton::build(AddAttention add_attention) {
   const int64_t C = config_.n_embd, V = config_.vocab_size, L = config_.ctx_len;
   const double emb_gain = 0.4 * std::sqrt(static_cast<double>(std::max(V, C)));
   time_out_ = &add_vector("time_out", {1, L, 1}, 1);
-  tok_emb_ = &parameters_.add(
-      {"tok_emb.weight", {V, C}, kind_.orthogonal ? init::orthogonal(emb_gain) : start_of(V, C, 1)});
+  tok_emb_ = &parameters_.add({"tok_emb.weight",
+                               Use::table,
+                               {V, C},
+                               kind_.orthogonal ? init::orthogonal(emb_gain) : start_of(V, C, 1)});
   if (config_.small_init_emb) ln0_.emplace(add_small_embedding("tok_emb.weight"));
   for (int64_t layer = 0; layer < config_.n_layer; ++layer) {
     const std::string block = fmt::format("blocks.{}.", layer);
@@ -88,7 +92,7 @@ void Rwkv1Skeleton::build(AddAttention add_attention) {
     blocks_.push_back({ln1, ln2, add_mlp(block + "mlp.")});
   }
   ln_f_.emplace(add_norm("ln_f"));
-  head_ = &parameters_.add({"head.weight", {V, C}, start_of(V, C, 0.4)});
+  head_ = &parameters_.add({"head.weight", Use::out_in, {V, C}, start_of(V, C, 0.4)});
   const Initializer copies = start_of(config_.head_qk, C, 0.01);
   add_head_qk(config_.head_qk, true, copies, copies);
   limit_context(L);

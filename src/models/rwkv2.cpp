@@ -85,8 +85,8 @@ Rwkv2TimeMix add_time_mix(BlockTable& table, int64_t layer) {
       .receptance = table.matrix("att.receptance", C, C, true),
       .output = table.matrix("att.output", C, C, true),
       .x_state = table.shift_state("att.x"),
-      .aa = table.state("att.aa", {C}),
-      .bb = table.state("att.bb", {C}),
+      .aa = table.recurrence("att.aa", {C}),
+      .bb = table.recurrence("att.bb", {C}),
   };
 }
 
@@ -107,8 +107,10 @@ ChannelMix add_channel_mix(BlockTable& table, const std::string& name, Branch br
 Rwkv2::Rwkv2(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
   const int64_t C = config.n_embd, V = config.vocab_size;
   const double small = 1e-4 * std::sqrt(static_cast<double>(std::max(V, C)));
-  emb_ = &parameters_.add(
-      {"emb.weight", {V, C}, config.small_init_emb ? init::uniform(1e-4) : init::orthogonal(small)});
+  emb_ = &parameters_.add({"emb.weight",
+                           Use::table,
+                           {V, C},
+                           config.small_init_emb ? init::uniform(1e-4) : init::orthogonal(small)});
   for (int64_t layer = 0; layer < config.n_layer; ++layer) {
     BlockTable table(*this, layer);
     Norm ln1 = table.norm("ln1"), ln2 = table.norm("ln2");
@@ -121,7 +123,7 @@ Rwkv2::Rwkv2(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
     blocks_.push_back({ln1, ln2, att, ffn_pre, add_channel_mix(table, "ffn", Branch::ffn)});
   }
   ln_out_.emplace(add_norm("ln_out"));
-  head_ = &parameters_.add({"head.weight", {V, C}, init::orthogonal(0.5 * tall_gain(V, C))});
+  head_ = &parameters_.add({"head.weight", Use::out_in, {V, C}, init::orthogonal(0.5 * tall_gain(V, C))});
   add_head_qk(config.head_qk, false, init::constant(0), init::orthogonal(0.1 * tall_gain(config.head_qk, C)));
 }
 

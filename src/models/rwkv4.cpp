@@ -82,9 +82,9 @@ Rwkv4TimeMix add_time_mix(BlockTable& table) {
       .receptance = table.matrix("att.receptance", A, C, true),
       .output = table.matrix("att.output", C, A, true),
       .x_state = table.shift_state("att.x"),
-      .aa = table.state("att.aa", {A}),
-      .bb = table.state("att.bb", {A}),
-      .pp = table.state("att.pp", {A}, -1e30),
+      .aa = table.recurrence("att.aa", {A}),
+      .bb = table.recurrence("att.bb", {A}),
+      .pp = table.recurrence("att.pp", {A}, -1e30),
       .self_attention = {},
   };
   if (table.config().self_attention) att.self_attention.emplace(add_self_attention(table));
@@ -111,6 +111,7 @@ Rwkv4::Rwkv4(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
   const int64_t C = config.n_embd, V = config.vocab_size;
   const double small = 1e-4 * std::sqrt(static_cast<double>(std::max(V, C)));
   emb_ = &parameters_.add({"emb.weight",
+                           Use::table,
                            {V, C},
                            config.small_init_emb            ? init::uniform(1e-4)
                            : config.recipe == "v4-original" ? init::orthogonal(small)
@@ -121,7 +122,7 @@ Rwkv4::Rwkv4(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
     blocks_.push_back(add_block(table, layer));
   }
   ln_out_.emplace(add_norm("ln_out"));
-  head_ = &parameters_.add({"head.weight", {V, C}, init::orthogonal(0.5 * tall_gain(V, C))});
+  head_ = &parameters_.add({"head.weight", Use::out_in, {V, C}, init::orthogonal(0.5 * tall_gain(V, C))});
   if (config.head_qk > 0)
     add_head_qk(config.head_qk, false, init::constant(0),
                 init::orthogonal(0.1 * tall_gain(config.head_qk, C)));

@@ -106,7 +106,7 @@ Rwkv5::Rwkv5(const ModelConfig& config, Dtype dtype)
   const int64_t C = config.n_embd, V = config.vocab_size;
   const bool preview = config.version != "rwkv5.2";
   const double bound = preview ? preview_learning_rate : 1e-4;
-  emb_ = &parameters_.add({"emb.weight", {V, C}, init::uniform(bound), !preview});
+  emb_ = &parameters_.add({"emb.weight", Use::table, {V, C}, init::uniform(bound), !preview});
   for (int64_t layer = 0; layer < config.n_layer; ++layer) {
     EagleTable table(*this, layer);
     if (layer == 0) ln0_.emplace(table.norm("ln0"));
@@ -117,7 +117,8 @@ Rwkv5::Rwkv5(const ModelConfig& config, Dtype dtype)
     blocks_.push_back({ln1, ln2, att, table.channel_mix(mix_k, mix_r)});
   }
   ln_out_.emplace(add_norm("ln_out"));
-  head_ = &parameters_.add({"head.weight", {V, C}, init::orthogonal(0.5 * tall_gain(V, C)), !preview});
+  head_ = &parameters_.add(
+      {"head.weight", Use::out_in, {V, C}, init::orthogonal(0.5 * tall_gain(V, C)), !preview});
 }
 
 // ---- Sizes

@@ -124,21 +124,22 @@ Rwkv6TimeMix add_time_mix(EagleTable& table) {
   auto maa_w = [&] { return &add_maa(table, "att.time_maa_w", rest); };
   auto maa_r = [&] { return &add_maa(table, "att.time_maa_r", 0.5 * rest); };
   auto low_rank = [&](bool there, const std::string& name, Shape shape) {
-    return there ? &table.parameter(name, shape, init::uniform(0.01)) : nullptr;
+    return there ? &table.parameter(name, Use::in_out, shape, init::uniform(0.01)) : nullptr;
   };
   return {
       .time_maa_x = add_maa(table, "att.time_maa_x", rest),
       .time_maa = {b ? maa_r() : maa_w(), &add_maa(table, "att.time_maa_k", rest),
                    &add_maa(table, "att.time_maa_v", rest, 0.3 * table.depth()), b ? maa_w() : maa_r(),
                    b ? nullptr : &add_maa(table, "att.time_maa_g", 0.5 * rest)},
-      .maa_w1 = table.parameter(low + "w1", {C, mixtures * R}, init::constant(0)),
-      .maa_w2 = table.parameter(low + "w2", {mixtures, R, C}, init::uniform(0.01)),
+      .maa_w1 = table.parameter(low + "w1", Use::in_out, {C, mixtures * R}, init::constant(0)),
+      .maa_w2 = table.parameter(low + "w2", Use::stack, {mixtures, R, C}, init::uniform(0.01)),
       .time_decay = table.time_decay({1, 1, A}),
-      .decay_w1 = table.parameter("att.time_decay_w1", {C, D}, init::constant(0)),
-      .decay_w2 = table.parameter("att.time_decay_w2", {D, A}, init::uniform(0.01)),
+      .decay_w1 = table.parameter("att.time_decay_w1", Use::in_out, {C, D}, init::constant(0)),
+      .decay_w2 = table.parameter("att.time_decay_w2", Use::in_out, {D, A}, init::uniform(0.01)),
       .time_faaaa = table.time_faaaa({H, n}),
-      .time_state =
-          config.trainable_state ? &table.parameter("att.time_state", {H, n, n}, init::constant(0)) : nullptr,
+      .time_state = config.trainable_state
+                        ? &table.parameter("att.time_state", Use::vector, {H, n, n}, init::constant(0))
+                        : nullptr,
       .receptance = table.matrix("att.receptance", A, C, 1),
       .key = table.matrix("att.key", A, C, 0.1),
       .value = table.matrix("att.value", A, C, 1),
@@ -158,7 +159,7 @@ Rwkv6::Rwkv6(const ModelConfig& config, Dtype dtype)
       mixtures_(member_ == Member::x060b ? 4 : 5),
       heads_(config.dim_att / config.head_size) {
   const int64_t C = config.n_embd, V = config.vocab_size;
-  emb_ = &parameters_.add({"emb.weight", {V, C}, init::uniform(1e-4), true});
+  emb_ = &parameters_.add({"emb.weight", Use::table, {V, C}, init::uniform(1e-4), true});
   for (int64_t layer = 0; layer < config.n_layer; ++layer) {
     EagleTable table(*this, layer);
     if (layer == 0) ln0_.emplace(table.norm("ln0"));
@@ -170,7 +171,8 @@ Rwkv6::Rwkv6(const ModelConfig& config, Dtype dtype)
     blocks_.push_back({ln1, ln2, att, table.channel_mix(maa_k, maa_r)});
   }
   ln_out_.emplace(add_norm("ln_out"));
-  head_ = &parameters_.add({"head.weight", {V, C}, init::orthogonal(0.5 * tall_gain(V, C)), true});
+  head_ =
+      &parameters_.add({"head.weight", Use::out_in, {V, C}, init::orthogonal(0.5 * tall_gain(V, C)), true});
 }
 
 // ---- Sizes

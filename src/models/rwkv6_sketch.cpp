@@ -78,8 +78,9 @@ class Rwkv6Sketch final : public Model {
 
 Mixture add_mixture(EagleTable& table, const std::string& name, double power, double offset = 0) {
   const int64_t C = table.config().n_embd, R = table.config().rank_mix;
-  return {table.mix(name, power, offset), table.parameter(name + "_w1", {C, R}, init::uniform(0.01)),
-          table.parameter(name + "_w2", {R, C}, init::constant(0))};
+  return {table.mix(name, power, offset),
+          table.parameter(name + "_w1", Use::in_out, {C, R}, init::uniform(0.01)),
+          table.parameter(name + "_w2", Use::in_out, {R, C}, init::constant(0))};
 }
 
 SketchTimeMix add_time_mix(EagleTable& table) {
@@ -113,7 +114,7 @@ SketchChannelMix add_channel_mix(EagleTable& table) {
 Rwkv6Sketch::Rwkv6Sketch(const ModelConfig& config, Dtype dtype)
     : Model(config, dtype), heads_(config.dim_att / config.head_size) {
   const int64_t C = config.n_embd, V = config.vocab_size;
-  emb_ = &parameters_.add({"emb.weight", {V, C}, init::uniform(1e-4), true});
+  emb_ = &parameters_.add({"emb.weight", Use::table, {V, C}, init::uniform(1e-4), true});
   for (int64_t layer = 0; layer < config.n_layer; ++layer) {
     EagleTable table(*this, layer);
     if (layer == 0) ln0_.emplace(table.norm("ln0"));
@@ -122,7 +123,8 @@ Rwkv6Sketch::Rwkv6Sketch(const ModelConfig& config, Dtype dtype)
     blocks_.push_back({ln1, ln2, att, add_channel_mix(table)});
   }
   ln_out_.emplace(add_norm("ln_out"));
-  head_ = &parameters_.add({"head.weight", {V, C}, init::orthogonal(0.5 * tall_gain(V, C)), true});
+  head_ =
+      &parameters_.add({"head.weight", Use::out_in, {V, C}, init::orthogonal(0.5 * tall_gain(V, C)), true});
 }
 
 // ---- Sizes

@@ -84,13 +84,14 @@ Rwkv7::Rwkv7(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dtype
 }
 
 Weight& Rwkv7Layers::add_embedding(const std::string& name) {
-  return parameters_.add({name + ".weight", {config_.vocab_size, config_.n_embd}, init::uniform(1e-4), true});
+  return parameters_.add(
+      {name + ".weight", Use::table, {config_.vocab_size, config_.n_embd}, init::uniform(1e-4), true});
 }
 
 Weight& Rwkv7Layers::add_head(const std::string& name) {
   const int64_t C = config_.n_embd, V = config_.vocab_size;
   const double gain = V > C ? 0.5 * std::sqrt(static_cast<double>(V) / static_cast<double>(C)) : 0.5;
-  return parameters_.add({name + ".weight", {V, C}, init::orthogonal(gain), true});
+  return parameters_.add({name + ".weight", Use::out_in, {V, C}, init::orthogonal(gain), true});
 }
 
 Rwkv7TimeMix Rwkv7Layers::add_time_mix(const std::string& place, int64_t layer) {
@@ -111,30 +112,32 @@ Rwkv7TimeMix Rwkv7Layers::add_time_mix(const std::string& place, int64_t layer) 
   };
   auto vector = [&](const char* name, std::function<double(int64_t)> value, double rate = 1) -> Weight& {
     const bool unused = layer == 0 && std::string(name) == "v0";
-    return parameters_.add({att + name, {1, 1, C}, init::each(std::move(value)), false, rate, unused});
+    return parameters_.add(
+        {att + name, Use::vector, {1, 1, C}, init::each(std::move(value)), false, rate, unused});
   };
   auto shift = [&](const char* name, double power) -> Weight& {
     return vector(name, [=](int64_t i) { return 1 - std::pow(channel(i), power * rest); });
   };
-  auto matrix = [&](const std::string& name, int64_t rows, int64_t cols, Initializer start,
+  auto matrix = [&](const std::string& name, Use use, int64_t rows, int64_t cols, Initializer start,
                     bool decay) -> Weight& {
     const bool unused =
         layer == 0 && name[0] == 'v' && name.size() == 2;  // layer 0 has no v_first to mix with
-    return parameters_.add({att + name, {rows, cols}, std::move(start), decay, 1, unused});
+    return parameters_.add({att + name, use, {rows, cols}, std::move(start), decay, 1, unused});
   };
   auto square = [&](const std::string& name, Initializer start) -> Weight& {
-    return matrix(name + ".weight", C, C, std::move(start), true);
+    return matrix(name + ".weight", Use::out_in, C, C, std::move(start), true);
   };
   auto down = [&](const char* name, int64_t rank) -> Weight& {
-    return matrix(name, C, rank, init::constant(0), false);
+    return matrix(name, Use::in_out, C, rank, init::constant(0), false);
   };
   auto up = [&](const char* name, int64_t rank) -> Weight& {
     const double tall = rank > C ? std::sqrt(static_cast<double>(rank) / static_cast<double>(C)) : 1;
-    return matrix(name, rank, C, init::orthogonal(0.1 * tall), false);
+    return matrix(name, Use::in_out, rank, C, init::orthogonal(0.1 * tall), false);
   };
 
   const double norm = std::pow((1 + static_cast<double>(layer)) / static_cast<double>(config_.n_layer), 0.7);
-  const size_t x_state = add_shift_state(att + "x"), wkv_state = add_state({att + "wkv", {heads_, n, n}});
+  const size_t x_state = add_shift_state(att + "x"),
+               wkv_state = add_state({att + "wkv", StateKind::recurrence, {heads_, n, n}});
   return {
       .x_r = shift("x_r", 0.2),
       .x_w = shift("x_w", 0.9),
@@ -160,13 +163,13 @@ Rwkv7TimeMix Rwkv7Layers::add_time_mix(const std::string& place, int64_t layer) 
       .g2 = up("g2", config_.rank_gate),
       .k_k = vector("k_k", [=](int64_t i) { return 0.71 - 0.1 * line(i); }),
       .k_a = vector("k_a", [](int64_t) { return 1.02; }),
-      .r_k = matrix("r_k", heads_, n, init::constant(-0.04), false),
+      .r_k = matrix("r_k", Use::vector, heads_, n, init::constant(-0.04), false),
       .receptance = square("receptance", init::orthogonal(1)),
       .key = square("key", init::orthogonal(0.1)),
       .value = square("value", init::orthogonal(1)),
       .output = square("output", init::constant(0)),
-      .ln_x_weight = parameters_.add({att + "ln_x.weight", {C}, init::constant(norm)}),
-      .ln_x_bias = parameters_.add({att + "ln_x.bias", {C}, init::constant(0)}),
+      .ln_x_weight = parameters_.add({att + "ln_x.weight", Use::vector, {C}, init::constant(norm)}),
+      .ln_x_bias = parameters_.add({att + "ln_x.bias", Use::vector, {C}, init::constant(0)}),
       .x_state = x_state,
       .wkv_state = wkv_state,
   };
@@ -180,9 +183,9 @@ Rwkv7ChannelMix Rwkv7Layers::add_channel_mix(const std::string& place, int64_t l
     return 1 - std::pow(static_cast<double>(i) / static_cast<double>(C), std::pow(rest, 4));
   };
   return {
-      .x_k = parameters_.add({ffn + "x_k", {1, 1, C}, init::each(shift)}),
-      .key = parameters_.add({ffn + "key.weight", {F, C}, init::orthogonal(1), true}),
-      .value = parameters_.add({ffn + "value.weight", {C, F}, init::constant(0), true}),
+      .x_k = parameters_.add({ffn + "x_k", Use::vector, {1, 1, C}, init::each(shift)}),
+      .key = parameters_.add({ffn + "key.weight", Use::out_in, {F, C}, init::orthogonal(1), true}),
+      .value = parameters_.add({ffn + "value.weight", Use::out_in, {C, F}, init::constant(0), true}),
       .x_state = add_shift_state(ffn + "x"),
   };
 }

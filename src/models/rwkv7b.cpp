@@ -93,16 +93,16 @@ Rwkv7b::Rwkv7b(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dty
 DeepEmbedAttention Rwkv7b::add_attention(const std::string& name) {
   const int64_t C = config_.n_embd, D = key_size;
   auto matrix = [&](const char* which, int64_t rows, int64_t cols) -> Weight& {
-    return parameters_.add({name + which, {rows, cols}, init::orthogonal(1)});
+    return parameters_.add({name + which, Use::in_out, {rows, cols}, init::orthogonal(1)});
   };
   auto shift = [&](const char* which, int64_t width) -> Weight& {
-    return parameters_.add({name + which, {1, 1, width}, init::constant(0)});
+    return parameters_.add({name + which, Use::vector, {1, 1, width}, init::constant(0)});
   };
   auto one = [](int64_t) { return 1.0; };
   auto history = [&](const char* which, int64_t width) {
-    return add_state({.name = name + which, .shape = {width}, .history = true});
+    return add_state({name + which, StateKind::history, {width}});
   };
-  return {.qq = parameters_.add({name + ".qq.weight", {D, C}, init::orthogonal(1), true}),
+  return {.qq = parameters_.add({name + ".qq.weight", Use::out_in, {D, C}, init::orthogonal(1), true}),
           .k1 = matrix(".k1", C, rank),
           .k2 = matrix(".k2", rank, D),
           .v1 = matrix(".v1", C, rank),
@@ -115,9 +115,9 @@ DeepEmbedAttention Rwkv7b::add_attention(const std::string& name) {
           .lnq = add_norm(name + ".lnq", 1, D),
           .lnk = add_norm(name + ".lnk", 1, D),
           .lnv = add_norm(name + ".lnv", 0),  // the layer starts by adding nothing
-          .q_state = add_state({name + ".q", {D}}),
-          .k_state = add_state({name + ".k", {D}}),
-          .v_state = add_state({name + ".v", {C}}),
+          .q_state = add_state({name + ".q", StateKind::shift, {D}}),
+          .k_state = add_state({name + ".k", StateKind::shift, {D}}),
+          .v_state = add_state({name + ".v", StateKind::shift, {C}}),
           .keys = history(".keys", D),
           .values = history(".values", C)};
 }

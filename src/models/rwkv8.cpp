@@ -46,8 +46,8 @@ Rwkv8::Rwkv8(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dtype
     Norm ln1 = add_norm(block + "ln1"), ln2 = add_norm(block + "ln2");
     Rwkv7TimeMix att = add_time_mix(block + "att", layer);
     Rwkv7ChannelMix ffn = add_channel_mix(block + "ffn", layer);
-    Weight& enn =
-        parameters_.add({block + "ffn.enn.weight", {config.vocab_size, config.n_embd}, init::constant(1)});
+    Weight& enn = parameters_.add(
+        {block + "ffn.enn.weight", Use::table, {config.vocab_size, config.n_embd}, init::constant(1)});
     blocks_.push_back({ln1, ln2, att, ffn, enn});
   }
   ln_out_.emplace(add_norm("ln_out"));

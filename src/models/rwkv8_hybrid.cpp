@@ -65,8 +65,8 @@ class Rwkv8Hybrid final : public Rwkv7Layers {
   }
 
   void add_unused_ln0(const std::string& name) {
-    parameters_.add({name + ".weight", {config_.n_embd}, init::constant(1), false, 1, true});
-    parameters_.add({name + ".bias", {config_.n_embd}, init::constant(0), false, 1, true});
+    parameters_.add({name + ".weight", Use::vector, {config_.n_embd}, init::constant(1), false, 1, true});
+    parameters_.add({name + ".bias", Use::vector, {config_.n_embd}, init::constant(0), false, 1, true});
   }
   HybridAttention add_attention(const std::string& name);
 
@@ -77,7 +77,8 @@ class Rwkv8Hybrid final : public Rwkv7Layers {
 
 Rwkv8Hybrid::Rwkv8Hybrid(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dtype) {
   const int64_t C = config.n_embd, V = config.vocab_size;
-  emb_ = &parameters_.add({"emb.weight", {V, C}, init::uniform(std::sqrt(3.0))});  // variance 1, as if normed
+  emb_ = &parameters_.add(
+      {"emb.weight", Use::table, {V, C}, init::uniform(std::sqrt(3.0))});  // variance 1, as if normed
   for (int64_t layer = 0; layer < config.n_layer; ++layer) {
     const std::string block = fmt::format("blocks.{}.", layer);
     if (layer == 0) add_unused_ln0(block + "ln0");
@@ -85,7 +86,7 @@ Rwkv8Hybrid::Rwkv8Hybrid(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(c
     Rwkv7TimeMix att = add_time_mix(block + "att", layer);
     HybridAttention qkv = add_attention(block + "qkv");
     Rwkv7ChannelMix ffn = add_channel_mix(block + "ffn", layer);
-    Weight& enn = parameters_.add({block + "ffn.enn.weight", {V, C}, init::constant(1)});
+    Weight& enn = parameters_.add({block + "ffn.enn.weight", Use::table, {V, C}, init::constant(1)});
     blocks_.push_back({ln1, ln2, att, qkv, ffn, enn});
   }
   ln_out_.emplace(add_norm("ln_out"));
@@ -95,13 +96,14 @@ Rwkv8Hybrid::Rwkv8Hybrid(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(c
 HybridAttention Rwkv8Hybrid::add_attention(const std::string& name) {
   const int64_t C = config_.n_embd, D = key_size;
   auto matrix = [&](const char* which, int64_t rows, int64_t cols) -> Weight& {
-    return parameters_.add({name + which + ".weight", {rows, cols}, init::orthogonal(1), true});
+    return parameters_.add({name + which + ".weight", Use::out_in, {rows, cols}, init::orthogonal(1), true});
   };
   auto rows = [&](const char* which, int64_t width) -> Weight& {
-    return parameters_.add({name + which + ".weight", {config_.vocab_size, width}, init::constant(1)});
+    return parameters_.add(
+        {name + which + ".weight", Use::table, {config_.vocab_size, width}, init::constant(1)});
   };
   auto history = [&](const char* which, int64_t width) {
-    return add_state({.name = name + which, .shape = {width}, .history = true});
+    return add_state({name + which, StateKind::history, {width}});
   };
   return {.qq = matrix(".qq", D, C),
           .kk = matrix(".kk", rank, C),

@@ -59,7 +59,7 @@ class Rwkv8Rosa final : public Rwkv7Layers {
 
 Rwkv8Rosa::Rwkv8Rosa(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dtype) {
   const int64_t C = config.n_embd, V = config.vocab_size;
-  e_ = &parameters_.add({"e.weight", {V, C}, init::uniform(std::sqrt(3.0))});  // variance 1
+  e_ = &parameters_.add({"e.weight", Use::table, {V, C}, init::uniform(std::sqrt(3.0))});  // variance 1
   for (int64_t layer = 0; layer < config.n_layer; ++layer) {
     auto name = [&](const char* kind) { return fmt::format("{}{}", kind, layer + 1); };
     Norm lna = add_norm(name("ln") + "a"), lnb = add_norm(name("ln") + "b"), lnc = add_norm(name("ln") + "c");
@@ -69,29 +69,28 @@ Rwkv8Rosa::Rwkv8Rosa(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(confi
   }
   lno_.emplace(add_norm("lno"));
   o_ = &add_head("o");
-  o_bias_ = &parameters_.add({"o.bias", {V}, init::constant(0)});
+  o_bias_ = &parameters_.add({"o.bias", Use::vector, {V}, init::constant(0)});
 }
 
 Rosa Rwkv8Rosa::add_rosa(const std::string& name) {
   const int64_t C = config_.n_embd;
   const double bound = 1 / std::sqrt(static_cast<double>(C));
   auto shift = [&](const char* which) -> Weight& {
-    return parameters_.add({name + which, {1, 1, C}, init::constant(0)});
+    return parameters_.add({name + which, Use::vector, {1, 1, C}, init::constant(0)});
   };
   auto biased = [&](const char* which) -> Affine {
-    Weight& weight = parameters_.add({name + which + ".weight", {C, C}, init::uniform(bound), true});
-    return {weight, parameters_.add({name + which + ".bias", {C}, init::uniform(bound)})};
+    Weight& weight =
+        parameters_.add({name + which + ".weight", Use::out_in, {C, C}, init::uniform(bound), true});
+    return {weight, parameters_.add({name + which + ".bias", Use::vector, {C}, init::uniform(bound)})};
   };
-  auto history = [&](const char* which) {
-    return add_state({.name = name + which, .shape = {C}, .history = true});
-  };
+  auto history = [&](const char* which) { return add_state({name + which, StateKind::history, {C}}); };
   return {.x_q = shift(".x_q"),
           .x_k = shift(".x_k"),
           .x_v = shift(".x_v"),
           .q = biased(".q"),
           .k = biased(".k"),
           .v = biased(".v"),
-          .emb = parameters_.add({name + ".rosa_qkv.emb", {1, 1, C}, init::constant(1)}),
+          .emb = parameters_.add({name + ".rosa_qkv.emb", Use::vector, {1, 1, C}, init::constant(1)}),
           .o = biased(".o"),
           .x_state = add_shift_state(name + ".x"),
           .keys = history(".keys"),

@@ -22,10 +22,10 @@ State::State(const std::vector<StateSpec>& specs, int64_t sequences, Dtype dtype
     : positions_(static_cast<size_t>(sequences)) {
   for (const StateSpec& spec : specs) {
     Shape shape{sequences};
-    if (spec.history) shape.append(smallest_capacity);
+    if (spec.kind == StateKind::history) shape.append(smallest_capacity);
     for (int i = 0; i < spec.shape.rank(); ++i) shape.append(spec.shape[i]);
     tensors_.emplace_back(shape, dtype);
-    is_history_.push_back(spec.history);
+    is_history_.push_back(spec.kind == StateKind::history);
   }
   reset(specs);
 }

@@ -1,6 +1,7 @@
 // What a recurrent model remembers: a value that can be copied, stacked and compared.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -8,14 +9,21 @@
 
 namespace aviary {
 
+// What a part of the state holds.
+enum class StateKind : uint8_t {
+  recurrence,  // what a recurrence has summed up
+  shift,       // the last rows before the step, for token shift
+  history,     // a row for every token read, for attention: of `capacity` rows the first `position` are
+               // filled, the others are 0
+  window,      // the last tokens themselves, of a model that can look at no more than so many
+};
+
 // One part of the state of one sequence.
 struct StateSpec {
   std::string name;  // "blocks.0.att.wkv"
-  Shape shape;
-  double initial = 0;
-  // A row of this shape for every token read: what attention looks back at. Of `capacity` rows the first
-  // `position` are filled, the others are 0.
-  bool history = false;
+  StateKind kind;
+  Shape shape;         // of a history: of a row
+  double initial = 0;  // every number, before the first token
 };
 
 // The state of `sequences` sequences: tensor i has the shape of spec i behind an axis of sequences, a history

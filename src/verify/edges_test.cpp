@@ -12,7 +12,7 @@ namespace {
 
 bool has_finite_state(const Model& model) {
   for (const StateSpec& spec : model.state_specs())
-    if (spec.history) return false;
+    if (spec.kind == StateKind::history) return false;
   return model.context_limit() == 0;
 }
 

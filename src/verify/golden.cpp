@@ -205,7 +205,8 @@ class Checker {
     const std::vector<StateSpec>& specs = model_->state_specs();
     for (size_t i = 0; i < specs.size(); ++i)
       if (specs[i].name == name)
-        return specs[i].history ? filled_rows(state, i) : values_of(state[i], name.ends_with(".wkv"));
+        return specs[i].kind == StateKind::history ? filled_rows(state, i)
+                                                   : values_of(state[i], name.ends_with(".wkv"));
     return {};
   }
 
