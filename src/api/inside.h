@@ -12,7 +12,6 @@ namespace aviary::inside {
 using Network = Model;
 using NetworkState = State;
 using Generated = Generation;
-using GeneratedEnd = Generation::End;
 using Request = GenerateOptions;
 
 }  // namespace aviary::inside

@@ -81,13 +81,13 @@ inside::Request request_of(const GenerateOptions& options) {
   return request;
 }
 
-Generation::End public_end(inside::GeneratedEnd end) {
+Generation::End public_end(TextEnd end) {
   switch (end) {
-    case inside::GeneratedEnd::stop:
+    case TextEnd::stop:
       return Generation::End::stop;
-    case inside::GeneratedEnd::end_of_text:
+    case TextEnd::end_of_text:
       return Generation::End::end_of_text;
-    case inside::GeneratedEnd::interrupted:
+    case TextEnd::canceled:
       return Generation::End::interrupted;
     default:
       return Generation::End::length;

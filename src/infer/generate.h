@@ -4,7 +4,7 @@
 #include <functional>
 #include <string>
 
-#include "infer/sampler.h"
+#include "infer/writer.h"
 #include "models/run.h"
 #include "text/tokenizer.h"
 
@@ -16,7 +16,8 @@ struct GenerateOptions {
   std::vector<std::string> stop = {};
   bool stop_at_end_of_text = true;
   int64_t draft = 0;  // tokens guessed ahead at most, from the text so far; the text stays the same
-  const State* start = nullptr;  // before the prompt; null: that of a model that has read nothing
+  const State* start = nullptr;      // before the prompt; null: that of a model that has read nothing
+  std::function<bool()> go_on = {};  // asked before every step, those of the prompt too; false stops
 };
 
 struct Generation {
@@ -24,7 +25,7 @@ struct Generation {
   int64_t guessed = 0, guessed_right = 0;  // tokens
   double prompt_seconds = 0, seconds = 0;
   std::string text;
-  enum class End : uint8_t { length, stop, end_of_text, interrupted } end = End::length;
+  TextEnd end = TextEnd::none;  // canceled: `show` or `go_on` said so
 };
 
 // Reads tokens into the state in chunks of bounded memory; returns the logits after the last. Throws Error

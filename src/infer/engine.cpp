@@ -1,0 +1,287 @@
+#include "infer/engine.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "base/error.h"
+#include "base/human.h"
+
+namespace aviary {
+
+// A request in the engine's hands.
+struct Engine::Text {
+  Text(Ticket its_ticket, Request its_request, Writer its_writer, int64_t its_bytes)
+      : ticket(its_ticket),
+        request(std::move(its_request)),
+        writer(std::move(its_writer)),
+        lookahead(request.draft),
+        bytes(its_bytes) {}
+
+  bool reads() const { return read < request.tokens.size(); }
+  // A text of no tokens has ended before its prompt is read.
+  bool over() const {
+    const TextEnd end = writer.end();
+    return end == TextEnd::canceled || end == TextEnd::failed || (writer.ended() && !reads());
+  }
+  void fail(std::exception_ptr what) {
+    error = std::move(what);
+    writer.finish(TextEnd::failed);
+  }
+
+  const Ticket ticket;
+  Request request;
+  Writer writer;
+  Lookahead lookahead;
+  State state;
+  const int64_t bytes;                // of the state at the text's end
+  bool admitted = false;              // its bytes are counted
+  size_t read = 0;                    // tokens of the prompt
+  int64_t wanted = 0;                 // rows of logits that the step gives it
+  std::vector<Writer::Piece> pieces;  // to be shown
+  std::exception_ptr error;
+  Clock::time_point started, prompt_read;
+};
+
+namespace {
+
+double seconds_between(std::chrono::steady_clock::time_point from, std::chrono::steady_clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+}  // namespace
+
+Engine::Engine(Runner& runner, const Tokenizer& tokenizer, const EngineOptions& options)
+    : runner_(runner),
+      tokenizer_(tokenizer),
+      options_(options),
+      cost_(token_cost(runner.model())),
+      vocabulary_(runner.model().config().vocab_size) {
+  require(tokenizer.vocab_size() <= vocabulary_,
+          "generate: the tokenizer has {} tokens, but the model only {}", tokenizer.vocab_size(),
+          vocabulary_);
+  require(
+      options.texts > 0 && options.chunk > 0 && options.prompt_rows > 0 && options.state_bytes >= 0,
+      "engine: {} texts, pieces of {} tokens, {} tokens of prompts in a step, {} bytes of states; expected "
+      "more than 0, and 0 or more bytes",
+      options.texts, options.chunk, options.prompt_rows, options.state_bytes);
+}
+
+Engine::~Engine() = default;
+
+int64_t Engine::state_bytes(const Request& request) const {
+  constexpr int64_t longest = int64_t{1} << 40;
+  int64_t tokens = std::ssize(request.tokens) + std::min(request.writing.tokens, longest);
+  if (request.start) tokens += request.start->positions()[0];
+  if (cost_.context_limit > 0) tokens = std::min(tokens, cost_.context_limit);
+  const auto capacity = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(tokens)));
+  const int64_t bytes = cost_.state_bytes + (cost_.state_growth > 0 ? cost_.state_growth * capacity : 0);
+  return request.draft > 0 ? 2 * bytes : bytes;  // the one before the guesses, too
+}
+
+Engine::Ticket Engine::submit(Request request) {
+  require(!request.tokens.empty(), "engine: a request without tokens to read");
+  for (size_t i = 0; i < request.tokens.size(); ++i)
+    require(request.tokens[i] >= 0 && request.tokens[i] < vocabulary_,
+            "engine: token {} at position {} of the prompt is outside the vocabulary of {}",
+            request.tokens[i], i, vocabulary_);
+  require(request.draft >= 0, "engine: {} tokens to guess ahead, expected 0 or more", request.draft);
+  const size_t parts = runner_.model().state_specs().size();
+  if (request.start)
+    require(request.start->sequences() == 1 && request.start->size() == parts,
+            "engine: the start state is of {} sequences and {} parts, expected 1 and {}",
+            request.start->sequences(), request.start->size(), parts);
+  const int64_t bytes = state_bytes(request);
+  require(options_.state_bytes == 0 || bytes <= options_.state_bytes,
+          "engine: the state of this text may take {}, more than the limit of {}; ask for fewer tokens",
+          human_bytes(bytes), human_bytes(options_.state_bytes));
+  Writer writer(tokenizer_, request.writing, std::move(request.constraint));
+  const std::lock_guard lock(mutex_);
+  const Ticket ticket = ++last_ticket_;
+  submitted_.push_back(std::make_unique<Text>(ticket, std::move(request), std::move(writer), bytes));
+  ++unfinished_;
+  return ticket;
+}
+
+void Engine::cancel(Ticket ticket) {
+  const std::lock_guard lock(mutex_);
+  canceled_.push_back(ticket);
+}
+
+int64_t Engine::unfinished() const {
+  const std::lock_guard lock(mutex_);
+  return unfinished_;
+}
+
+bool Engine::step() {
+  take_orders();
+  admit();
+  plan();
+  if (!parts_.empty()) run();
+  deliver();
+  return unfinished() > 0;
+}
+
+void Engine::take_orders() {
+  const std::lock_guard lock(mutex_);
+  for (std::unique_ptr<Text>& text : submitted_) waiting_.push_back(std::move(text));
+  submitted_.clear();
+  for (const Ticket ticket : canceled_) {
+    const auto is_it = [ticket](const std::unique_ptr<Text>& text) { return text->ticket == ticket; };
+    auto found = std::find_if(texts_.begin(), texts_.end(), is_it);
+    if (found == texts_.end()) {
+      const auto waiting = std::find_if(waiting_.begin(), waiting_.end(), is_it);
+      if (waiting == waiting_.end()) continue;  // it is done
+      texts_.push_back(std::move(*waiting));
+      waiting_.erase(waiting);
+      found = texts_.end() - 1;
+    }
+    (*found)->writer.finish(TextEnd::canceled);
+  }
+  canceled_.clear();
+}
+
+void Engine::admit() {
+  while (!waiting_.empty() && std::ssize(texts_) < options_.texts &&
+         (options_.state_bytes == 0 || bytes_ + waiting_.front()->bytes <= options_.state_bytes)) {
+    texts_.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+    Text& text = *texts_.back();
+    text.admitted = true;
+    bytes_ += text.bytes;
+    text.started = text.prompt_read = Clock::now();
+    try {
+      text.state = text.request.start ? std::move(*text.request.start) : runner_.new_state();
+      readers_.push_back(&text);
+    } catch (...) {
+      text.fail(std::current_exception());
+    }
+  }
+}
+
+void Engine::plan() {
+  parts_.clear();
+  tokens_.clear();
+  wanted_.clear();
+  sequences_ = {};
+  for (const std::unique_ptr<Text>& text : texts_)
+    if (!text->over() && !text->reads()) add(*text, text->lookahead.step(), text->lookahead.first_row());
+  int64_t rows = 0;
+  for (size_t turns = readers_.size(); turns > 0; --turns) {
+    Text& text = *readers_.front();
+    if (text.over()) {
+      readers_.pop_front();
+      continue;
+    }
+    const std::span<const int32_t> rest = std::span(text.request.tokens).subspan(text.read);
+    const auto piece = rest.first(std::min(rest.size(), static_cast<size_t>(options_.chunk)));
+    rows += std::ssize(piece);
+    if (rows > std::ssize(piece) && rows > options_.prompt_rows) break;
+    readers_.pop_front();
+    const bool writes_next = piece.size() == rest.size() && !text.writer.ended();
+    add(text, piece, writes_next ? piece.size() - 1 : piece.size());
+    if (piece.size() < rest.size()) readers_.push_back(&text);
+  }
+}
+
+void Engine::add(Text& text, std::span<const int32_t> tokens, size_t first_row) {
+  const int64_t begin = sequences_.rows();
+  parts_.push_back(&text);
+  tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+  sequences_.append(std::ssize(tokens));
+  text.wanted = 0;
+  for (size_t row = first_row; row < tokens.size(); ++row, ++text.wanted)
+    wanted_.push_back(begin + static_cast<int64_t>(row));
+}
+
+Tensor Engine::read() {
+  if (parts_.size() == 1) return runner_.logits(tokens_, sequences_, parts_[0]->state, wanted_);
+  State together = runner_.new_state(std::ssize(parts_));
+  for (size_t i = 0; i < parts_.size(); ++i) together.assign(static_cast<int64_t>(i), parts_[i]->state, 0);
+  const Tensor logits = runner_.logits(tokens_, sequences_, together, wanted_);
+  for (size_t i = 0; i < parts_.size(); ++i) parts_[i]->state.assign(0, together, static_cast<int64_t>(i));
+  return logits;
+}
+
+void Engine::run() {
+  Tensor logits;
+  try {
+    logits = read();
+  } catch (...) {
+    for (Text* text : parts_) text->fail(std::current_exception());
+    return;
+  }
+  float* row = wanted_.empty() ? nullptr : logits.as<float>();
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    Text& text = *parts_[i];
+    if (text.reads()) {
+      text.read += static_cast<size_t>(sequences_.length(static_cast<int64_t>(i)));
+      text.prompt_read = Clock::now();
+      if (!text.reads()) text.lookahead.has_read(text.request.tokens);
+    }
+    const int64_t numbers = text.wanted * vocabulary_;
+    if (text.wanted > 0) write(text, {row, static_cast<size_t>(numbers)});
+    row += numbers;
+  }
+}
+
+void Engine::write(Text& text, std::span<float> logits) {
+  const auto size = static_cast<size_t>(vocabulary_);
+  try {
+    do {
+      const size_t row = text.lookahead.row() - text.lookahead.first_row();
+      text.pieces.push_back(text.writer.push(logits.subspan(row * size, size)));
+    } while (!text.writer.ended() && text.lookahead.follow(text.pieces.back().token, text.state));
+  } catch (...) {
+    text.fail(std::current_exception());
+  }
+}
+
+void Engine::deliver() {
+  for (size_t i = 0; i < texts_.size();) {
+    Text& text = *texts_[i];
+    show(text);
+    if (!text.over()) {
+      ++i;
+      continue;
+    }
+    const std::unique_ptr<Text> held = std::move(texts_[i]);
+    texts_.erase(texts_.begin() + static_cast<ptrdiff_t>(i));
+    std::erase(readers_, held.get());
+    finish(*held);
+  }
+}
+
+void Engine::show(Text& text) {
+  try {
+    for (size_t i = 0; i < text.pieces.size() && text.request.show; ++i) {
+      if (text.request.show(text.pieces[i])) continue;
+      if (i + 1 < text.pieces.size() || !text.writer.ended()) text.writer.finish(TextEnd::canceled);
+      break;
+    }
+  } catch (...) {
+    text.fail(std::current_exception());
+  }
+  text.pieces.clear();
+}
+
+void Engine::finish(Text& text) {
+  if (text.admitted) bytes_ -= text.bytes;
+  {
+    const std::lock_guard lock(mutex_);
+    --unfinished_;
+  }
+  if (!text.request.done) return;
+  text.lookahead.drop_guesses(text.state);
+  text.request.done({.end = text.writer.end(),
+                     .error = text.error,
+                     .state = std::move(text.state),
+                     .prompt_tokens = static_cast<int64_t>(text.read),
+                     .tokens = text.writer.tokens(),
+                     .guessed = text.lookahead.guessed(),
+                     .guessed_right = text.lookahead.guessed_right(),
+                     .prompt_seconds = seconds_between(text.started, text.prompt_read),
+                     .seconds = seconds_between(text.prompt_read, Clock::now())});
+}
+
+}  // namespace aviary
