@@ -65,7 +65,7 @@ TEST_P(WantedRows, AreThoseOfAllRows) {
 INSTANTIATE_TEST_SUITE_P(Versions, WantedRows, testing::ValuesIn(version_names()), test_name);
 
 TEST(State, DifferencesKeepANaN) {
-  const std::vector<StateSpec> specs = {{"a", {3}}, {"b", {2}}};
+  const std::vector<StateSpec> specs = {{"a", StateKind::recurrence, {3}}, {"b", StateKind::recurrence, {2}}};
   State a(specs, 1, Dtype::f32), b(specs, 1, Dtype::f32);
   from_host({1, std::numeric_limits<double>::quiet_NaN(), 3.5}, a[0]);
   from_host({1, 2, 3}, b[0]);
