@@ -31,13 +31,24 @@ ModelConfig model_config_from_json(const std::string& text, const std::string& w
   ModelConfig config{.version = json["version"]};
   if (json.contains("recipe") && json["recipe"].is_string()) config.recipe = json["recipe"];
   if (json.contains("variant") && json["variant"].is_string()) config.variant = json["variant"];
-  if (json.contains("token_shift") && json["token_shift"].is_string())
-    config.token_shift = json["token_shift"];
   for (auto [name, member] : config_numbers()) {
     if (!json.contains(name)) continue;
     require(json[name].is_number_integer() && json[name] >= 0 && json[name] <= int64_t{1} << 32,
             "{}: {} is {}, expected a size", where, name, json[name].dump());
     config.*member = json[name];
+  }
+  for (const ModelOption* option : model_options()) {
+    const auto found = json.find(option->name);
+    if (found == json.end()) continue;
+    if (option->kind == OptionKind::text) {
+      require(found->is_string(), "{}: {} is {}, expected a text", where, option->name, found->dump());
+      config.set(*option, found->get<std::string>());
+    } else {
+      require(found->is_number_integer() && *found >= 0 && *found <= option->most,
+              "{}: {} is {}, expected a number from 0 to {}", where, option->name, found->dump(),
+              option->most);
+      config.set(*option, found->get<int64_t>());
+    }
   }
   return config;
 }
@@ -133,9 +144,10 @@ TokenizerPtr tokenizer_of(const TensorFile& file, const std::string& where, cons
 std::string to_json(const ModelConfig& config) {
   Json json{{"version", config.version}, {"recipe", config.recipe}};
   if (!config.variant.empty()) json["variant"] = config.variant;
-  if (!config.token_shift.empty()) json["token_shift"] = config.token_shift;
   for (auto [name, member] : config_numbers())
     if (config.*member != 0) json[name] = config.*member;
+  for (const auto& [name, value] : config.options)
+    std::visit([&, &key = name](const auto& is) { json[key] = is; }, value);
   return json.dump();
 }
 
@@ -178,12 +190,16 @@ std::unique_ptr<Model> prepare_model(const TensorFile& file, const std::string& 
   int64_t numbers = 0;
   for (const TensorEntry& tensor : file.tensors()) numbers += count_of(tensor);
   const int64_t width = std::max<int64_t>(config.n_embd, 1);
-  for (int64_t rows :
-       {config.vocab_size, config.n_layer, config.dim_att, config.dim_ffn, config.rank_decay, config.rank_a,
-        config.rank_v, config.rank_gate, config.rank_mix, config.head_qk, config.tiny_att_dim})
+  auto require_room = [&](int64_t rows) {
     require(rows <= numbers / width,
             "{}: the config asks for a matrix of {} x {}, but the file holds only {} numbers", where, rows,
             config.n_embd, numbers);
+  };
+  for (int64_t rows : {config.vocab_size, config.n_layer, config.dim_att, config.dim_ffn, config.rank_decay,
+                       config.rank_a, config.rank_v, config.rank_gate, config.rank_mix})
+    require_room(rows);
+  for (const ModelOption* option : model_options())
+    if (option->kind == OptionKind::width) require_room(config.number(*option));
   std::unique_ptr<Model> model = create_model_of(where, config, dtype);
   check_tensors(file, where, *model);
   return model;

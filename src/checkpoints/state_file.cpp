@@ -95,7 +95,7 @@ State load_state(const TensorFile& file, const std::string& where, const Model& 
   }
   // A start that the model itself has learned is for sequences that have read nothing yet; this one has a
   // past.
-  if (model.config().trainable_state) state.set_position(0, 1);
+  if (model.learns_first_state()) state.set_position(0, 1);
   return state;
 }
 

@@ -29,15 +29,15 @@ namespace fs = std::filesystem;
 
 struct Flags {
   std::string text, resume, out, version = "rwkv7", recipe, tokenizer, schedule, precision;
-  std::string preset, variant, token_shift, dropout_at;
+  std::string preset, variant, dropout_at;
   // What was given on the command line goes over the plan.
   std::optional<int64_t> steps, layers, width, head_size, vocabulary, context, batch, accumulate, warmup,
       validation_bytes, checkpoint_every, validate_every, sample_every;
   std::optional<double> minutes, learning_rate, final_learning_rate, weight_decay, clip, dropout, beta1,
       beta2;
   std::optional<uint64_t> seed;
-  std::vector<std::string> learning_rate_scales;                                // NAME=FACTOR
-  std::vector<int64_t> options = std::vector<int64_t>(model_options().size());  // in that order
+  std::vector<std::string> learning_rate_scales;  // NAME=FACTOR
+  Options options;                                // of the version
   bool carry_state = false, no_l2wrap = false;
   std::string sample_prompt = "The ";
 };
@@ -73,9 +73,7 @@ TrainConfig configure(const Flags& flags, int64_t bytes) {
   override_with(flags.head_size, config.model.head_size);
   override_with(flags.vocabulary, config.model.vocab_size);
   config.model.variant = flags.variant;
-  config.model.token_shift = flags.token_shift;
-  for (size_t i = 0; i < flags.options.size(); ++i)
-    config.model.*model_options()[i].member = flags.options[i];
+  config.model.options = flags.options;
   override_with(flags.context, config.context);
   override_with(flags.batch, config.batch);
   override_with(flags.accumulate, config.accumulate);
@@ -256,11 +254,25 @@ int train(const Flags& flags) {
   return finish(trainer, {.folder = folder.path(), .sample_prompt = flags.sample_prompt});
 }
 
-// "head_qk" -> "--head-qk"
-std::string flag_of(const ModelOption& option) {
-  std::string flag = std::string("--") + option.name;
-  std::replace(flag.begin(), flag.end(), '_', '-');
-  return flag;
+void add_option(CLI::App& command, const ModelOption& option, Options& values) {
+  const std::string group = "Options of versions (aviary inspect --versions tells which version takes which)";
+  const std::string flag = flag_of(option);
+  if (option.kind == OptionKind::on_off)
+    command
+        .add_flag_callback(
+            flag, [&] { values.set(option.name, 1); }, option.help)
+        ->group(group);
+  else if (option.kind == OptionKind::text)
+    command
+        .add_option_function<std::string>(
+            flag, [&](const std::string& text) { values.set(option.name, text); }, option.help)
+        ->group(group);
+  else
+    command
+        .add_option_function<int64_t>(
+            flag, [&](int64_t number) { values.set(option.name, number); }, option.help)
+        ->check(CLI::Range(int64_t{0}, option.most))
+        ->group(group);
 }
 
 // A run goes on with the settings that it has; a flag that asks for others is a mistake.
@@ -301,18 +313,7 @@ Action add_train(CLI::App& command) {
       .add_option("--tokenizer", flags->tokenizer,
                   "bytes, or a file (World vocabulary, tokenizer.json, vocab.json)")
       ->group(model);
-  const std::string options =
-      "Options of versions (aviary inspect --versions tells which version takes which)";
-  for (size_t i = 0; i < model_options().size(); ++i) {
-    const ModelOption& option = model_options()[i];
-    command.add_option(flag_of(option), flags->options[i], option.help)
-        ->check(CLI::Range(int64_t{0}, int64_t{65536}))
-        ->group(options);
-  }
-  command
-      .add_option("--token-shift", flags->token_shift,
-                  "Tokens that token shifts look back, by equal parts of the channels: 2, or 4,2,1")
-      ->group(options);
+  for (const ModelOption* option : model_options()) add_option(command, *option, flags->options);
   command.add_option("--context", flags->context, "Tokens of a sequence")->group(learning);
   command.add_option("--batch", flags->batch, "Sequences of a step")->group(learning);
   command.add_option("--accumulate", flags->accumulate, "Batches whose gradients make one step")

@@ -54,6 +54,12 @@ std::string sizes_line(const FamilySizes& sizes) {
                      with_commas(sizes.width), with_commas(sizes.vocabulary), with_commas(sizes.context));
 }
 
+std::vector<std::string> option_names(const ModelVersion& version) {
+  std::vector<std::string> names;
+  for (const ModelOption* option : version.options) names.emplace_back(option->name);
+  return names;
+}
+
 void print_text(const std::vector<FamilyMember>& members, const FamilySizes& sizes) {
   fmt::print("Parameters of models with {}.\nState: numbers per layer for one sequence.\n",
              sizes_line(sizes));
@@ -68,7 +74,7 @@ void print_text(const std::vector<FamilyMember>& members, const FamilySizes& siz
     line("state", state_of(member, sizes));
     line("new", version.news);
     line("recipes", version.recipes.size() > 1 ? fmt::format("{}", fmt::join(version.recipes, ", ")) : "");
-    line("options", fmt::format("{}", fmt::join(version.options, ", ")));
+    line("options", fmt::format("{}", fmt::join(option_names(version), ", ")));
     line("source", version.source);
   }
 }
@@ -106,7 +112,7 @@ void print_json(const std::vector<FamilyMember>& members, const FamilySizes& siz
                     {"new", version.news},
                     {"source", version.source},
                     {"recipes", version.recipes},
-                    {"options", version.options},
+                    {"options", option_names(version)},
                     {"parameters", member.parameters},
                     {"state_per_layer", member.layer.fixed},
                     {"state_per_layer_and_token", member.layer.per_token},

@@ -27,14 +27,9 @@ bool is_shared(std::string_view name) {
 std::vector<std::string> settings_of(const ModelVersion& version) {
   std::vector<std::string> names{"recipe"};
   if (!version.variants.empty()) names.emplace_back("variant");
-  if (version.takes("token_shift")) names.emplace_back("token_shift");
-  auto is_option = [](std::string_view name) {
-    return std::any_of(model_options().begin(), model_options().end(),
-                       [&](const ModelOption& option) { return name == option.name; });
-  };
   for (const ConfigNumber& number : config_numbers())
-    if (!is_shared(number.name) && (!is_option(number.name) || version.takes(number.name)))
-      names.emplace_back(number.name);
+    if (!is_shared(number.name)) names.emplace_back(number.name);
+  for (const ModelOption* option : version.options) names.emplace_back(option->name);
   return names;
 }
 
@@ -62,14 +57,18 @@ Member parse_member(const std::string& text) {
     require(equals != std::string::npos && std::find(known.begin(), known.end(), name) != known.end(),
             "--versions: \"{}\" is nothing that {} takes; written as OPTION=VALUE it takes {}", parts[i],
             version.name, fmt::join(known, ", "));
-    const std::string value = parts[i].substr(equals + 1);
+    std::string value = parts[i].substr(equals + 1);
     if (name == "recipe") {
       member.model.recipe = value;
     } else if (name == "variant") {
       member.model.variant = value;
-    } else if (name == "token_shift") {
-      member.model.token_shift = value;
-      std::replace(member.model.token_shift.begin(), member.model.token_shift.end(), '-', ',');
+    } else if (const ModelOption* option = version.find_option(name)) {
+      if (option->kind == OptionKind::text) {
+        std::replace(value.begin(), value.end(), '-', ',');  // members stand between commas
+        member.model.set(*option, value);
+      } else {
+        member.model.set(*option, number_of(text, value, name));
+      }
     } else {
       for (const ConfigNumber& number : config_numbers())
         if (name == number.name) member.model.*number.member = number_of(text, value, name);

@@ -25,7 +25,7 @@ TEST(Member, IsAVersionWithOptions) {
   EXPECT_EQ(members[1].name, "rwkv4+recipe=v4-original+head_qk=32");
   EXPECT_EQ(members[1].model.version, "rwkv4");
   EXPECT_EQ(members[1].model.recipe, "v4-original");
-  EXPECT_EQ(members[1].model.head_qk, 32);
+  EXPECT_EQ(members[1].model.options.number("head_qk"), 32);
   EXPECT_EQ(members[2].model.head_size, 16);
 }
 

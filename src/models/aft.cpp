@@ -61,7 +61,8 @@ AVIARY_MODEL(aft){
     .news = "attention without products of queries and keys: a learned weight for every pair of positions",
     .recipes = {"v1"},
     .buffers = {".attn.mask"},
-    .options = {"head_qk", "head_qk_max", "small_init_emb", "ffn_gate", "ffn_relu_squared"},
+    .options = {&option::head_qk, &option::head_qk_max, &option::small_init_emb_ln0, &option::ffn_gate,
+                &option::ffn_relu_squared},
     .recognize = recognize,
     .complete = [](ModelConfig config) { return complete_rwkv1(std::move(config), 0, 3); },
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

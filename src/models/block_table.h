@@ -13,6 +13,15 @@ inline double tall_gain(int64_t rows, int64_t cols) {
   return rows > cols ? std::sqrt(static_cast<double>(rows) / static_cast<double>(cols)) : 1;
 }
 
+namespace option {
+inline constexpr ModelOption pre_ffn{.name = "pre_ffn",
+                                     .help = "Block 0 has a second channel mix instead of time mixing"};
+inline constexpr ModelOption small_init_emb{
+    .name = "small_init_emb",
+    .help = "The embedding starts tiny, for the layer norm behind it to scale",
+    .in_tensors = false};
+}  // namespace option
+
 class BlockTable {
  public:
   BlockTable(Model& model, int64_t layer)

@@ -1,5 +1,6 @@
 #include "models/config.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/error.h"
@@ -8,49 +9,48 @@ namespace aviary {
 
 std::span<const ConfigNumber> config_numbers() {
   static constexpr ConfigNumber numbers[] = {
-      {"n_layer", &ModelConfig::n_layer},
-      {"n_embd", &ModelConfig::n_embd},
-      {"vocab_size", &ModelConfig::vocab_size},
-      {"head_size", &ModelConfig::head_size},
-      {"dim_att", &ModelConfig::dim_att},
-      {"dim_ffn", &ModelConfig::dim_ffn},
-      {"ctx_len", &ModelConfig::ctx_len},
-      {"rank_decay", &ModelConfig::rank_decay},
-      {"rank_a", &ModelConfig::rank_a},
-      {"rank_v", &ModelConfig::rank_v},
-      {"rank_gate", &ModelConfig::rank_gate},
-      {"rank_mix", &ModelConfig::rank_mix},
-      {"head_qk", &ModelConfig::head_qk},
-      {"head_qk_max", &ModelConfig::head_qk_max},
-      {"pre_ffn", &ModelConfig::pre_ffn},
-      {"self_attention", &ModelConfig::self_attention},
-      {"mish_glu", &ModelConfig::mish_glu},
-      {"small_init_emb", &ModelConfig::small_init_emb},
-      {"ffn_gate", &ModelConfig::ffn_gate},
-      {"ffn_relu_squared", &ModelConfig::ffn_relu_squared},
-      {"tiny_att_dim", &ModelConfig::tiny_att_dim},
-      {"tiny_att_layer", &ModelConfig::tiny_att_layer},
-      {"trainable_state", &ModelConfig::trainable_state},
+      {"n_layer", &ModelConfig::n_layer},       {"n_embd", &ModelConfig::n_embd},
+      {"vocab_size", &ModelConfig::vocab_size}, {"head_size", &ModelConfig::head_size},
+      {"dim_att", &ModelConfig::dim_att},       {"dim_ffn", &ModelConfig::dim_ffn},
+      {"ctx_len", &ModelConfig::ctx_len},       {"rank_decay", &ModelConfig::rank_decay},
+      {"rank_a", &ModelConfig::rank_a},         {"rank_v", &ModelConfig::rank_v},
+      {"rank_gate", &ModelConfig::rank_gate},   {"rank_mix", &ModelConfig::rank_mix},
   };
   return numbers;
 }
 
-std::span<const ModelOption> model_options() {
-  static constexpr ModelOption options[] = {
-      {"head_qk", &ModelConfig::head_qk, 8, "Width of Head-QK, which copies tokens it attends to"},
-      {"head_qk_max", &ModelConfig::head_qk_max, 1, "Head-QK counts a repeated token once, at its largest"},
-      {"pre_ffn", &ModelConfig::pre_ffn, 1, "1: block 0 has a second channel mix instead of time mixing"},
-      {"self_attention", &ModelConfig::self_attention, 1, "1: attention beside time mixing"},
-      {"mish_glu", &ModelConfig::mish_glu, 1, "1: channel mixing gated by mish"},
-      {"small_init_emb", &ModelConfig::small_init_emb, 1,
-       "1: the embedding starts tiny, and a layer norm follows it"},
-      {"ffn_gate", &ModelConfig::ffn_gate, 1, "1: a receptance in the channel mixing of an attention model"},
-      {"ffn_relu_squared", &ModelConfig::ffn_relu_squared, 1, "1: squared ReLU in it instead of GeGLU"},
-      {"tiny_att_dim", &ModelConfig::tiny_att_dim, 8, "Width of tiny attention behind one block"},
-      {"tiny_att_layer", &ModelConfig::tiny_att_layer, 1, "The block behind which it stands"},
-      {"trainable_state", &ModelConfig::trainable_state, 1, "1: the state before the first token is learned"},
-  };
-  return options;
+std::string flag_of(const ModelOption& option) {
+  std::string flag = std::string("--") + option.name;
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  return flag;
+}
+
+Options::Options(std::initializer_list<std::pair<const std::string, OptionValue>> values) {
+  for (const auto& [name, value] : values) set(name, value);
+}
+
+int64_t Options::number(std::string_view name) const {
+  const auto found = values_.find(name);
+  const auto* number = found == values_.end() ? nullptr : std::get_if<int64_t>(&found->second);
+  return number ? *number : 0;
+}
+
+const std::string& Options::text(std::string_view name) const {
+  static const std::string none;
+  const auto found = values_.find(name);
+  const auto* text = found == values_.end() ? nullptr : std::get_if<std::string>(&found->second);
+  return text ? *text : none;
+}
+
+void Options::set(std::string_view name, OptionValue value) {
+  if (const auto found = values_.find(name); found != values_.end()) values_.erase(found);
+  if (value != OptionValue(int64_t{0}) && value != OptionValue(std::string()))
+    values_.emplace(name, std::move(value));
+}
+
+std::string describe(const OptionValue& value) {
+  if (const auto* number = std::get_if<int64_t>(&value)) return fmt::format("{}", *number);
+  return fmt::format("\"{}\"", std::get<std::string>(value));
 }
 
 std::vector<int32_t> shift_distances(const std::string& token_shift, int64_t channels) {

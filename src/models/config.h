@@ -2,11 +2,63 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
 #include <vector>
 
 namespace aviary {
+
+// The value of an option: a number or a text.
+using OptionValue = std::variant<int64_t, std::string>;
+
+enum class OptionKind : uint8_t {
+  on_off,  // 1, or 0 for off
+  width,   // of matrices that the option adds; 0: off
+  block,   // the index of a block
+  text,    // empty: off
+};
+
+// An option that a version has besides its sizes. The file of the version declares it and reads it.
+struct ModelOption {
+  const char* name;  // in files: "head_qk"; on the command line --head-qk
+  const char* help;
+  OptionKind kind = OptionKind::on_off;
+  int64_t sample = 1;             // a value to try it at
+  const char* sample_text = "";   // the same for a text
+  int64_t most = 65536;           // the largest number
+  const ModelOption* needs = {};  // an option without which this one means nothing
+  bool in_tensors = true;         // names and shapes of the tensors of a model show it
+};
+
+// "head_qk" -> "--head-qk"
+std::string flag_of(const ModelOption& option);
+
+// Values of options by name. An option that is off is not among them.
+class Options {
+ public:
+  Options() = default;
+  Options(std::initializer_list<std::pair<const std::string, OptionValue>> values);
+
+  // 0 where it is off, or a text.
+  int64_t number(std::string_view name) const;
+  // Empty where it is off, or a number.
+  const std::string& text(std::string_view name) const;
+  void set(std::string_view name, OptionValue value);
+
+  auto begin() const { return values_.begin(); }
+  auto end() const { return values_.end(); }
+  bool operator==(const Options&) const = default;
+
+ private:
+  std::map<std::string, OptionValue, std::less<>> values_;
+};
+
+// "8", or "\"4,2,1\""
+std::string describe(const OptionValue& value);
 
 struct ModelConfig {
   std::string version;  // a registered name: "rwkv4", "rwkv7"
@@ -21,43 +73,25 @@ struct ModelConfig {
   int64_t ctx_len = 0;    // length it was trained at; 0: unknown. A limit only where the version says so
   // Ranks of low-rank matrices; 0: the version's own rule.
   int64_t rank_decay = 0, rank_a = 0, rank_v = 0, rank_gate = 0, rank_mix = 0;
+  Options options{};  // of those that the version declares
 
-  // Options, off at 0; a version takes those it names (model_options()).
-  int64_t head_qk = 0;           // width of Head-QK: the output copies tokens that it attends to
-  int64_t head_qk_max = 0;       // of a repeated token counts the largest weight, not the sum
-  int64_t pre_ffn = 0;           // block 0 has a second channel mix instead of time mixing
-  int64_t self_attention = 0;    // attention beside time mixing
-  int64_t mish_glu = 0;          // channel mixing is gated by mish instead of a receptance
-  int64_t small_init_emb = 0;    // the embedding starts tiny, and a layer norm follows it
-  int64_t ffn_gate = 0;          // a receptance in the channel mixing of an attention model
-  int64_t ffn_relu_squared = 0;  // squared ReLU there instead of GeGLU
-  int64_t tiny_att_dim = 0;      // width of tiny attention
-  int64_t tiny_att_layer = 0;    // the block behind which it stands
-  // How many tokens above the channels look in token shifts: "2", or "4,2,1" for as many equal parts of the
-  // channels. Empty: as the version does.
-  std::string token_shift{};
-  int64_t trainable_state = 0;  // the state before the first token is learned
+  int64_t number(const ModelOption& option) const { return options.number(option.name); }
+  bool has(const ModelOption& option) const { return number(option) != 0 || !text(option).empty(); }
+  const std::string& text(const ModelOption& option) const { return options.text(option.name); }
+  void set(const ModelOption& option, OptionValue value) { options.set(option.name, std::move(value)); }
 
   bool operator==(const ModelConfig&) const = default;
 };
 
-// Every number of a config by name, for files and settings.
+// The sizes of a config by name, for files and settings.
 struct ConfigNumber {
   const char* name;
   int64_t ModelConfig::*member;
 };
 std::span<const ConfigNumber> config_numbers();
 
-// Options by name, with a value to try them at and a line of help.
-struct ModelOption {
-  const char* name;
-  int64_t ModelConfig::*member;
-  int64_t sample;
-  const char* help;
-};
-std::span<const ModelOption> model_options();
-
-// The distance of each of `channels` that a token_shift names. Throws Error.
+// The distance of each of `channels` that a token_shift names: "2", or "4,2,1" for as many equal parts of the
+// channels. Throws Error.
 std::vector<int32_t> shift_distances(const std::string& token_shift, int64_t channels);
 
 }  // namespace aviary

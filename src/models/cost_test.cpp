@@ -23,7 +23,7 @@ TEST(TokenCost, IsTheSameForEveryTokenOfAVersionWithAFiniteState) {
 }
 
 TEST(TokenCost, GrowsWithWhatIsLookedBackAt) {
-  const TokenCost cost = cost_of({.version = "rwkv4", .head_qk = 8});
+  const TokenCost cost = cost_of({.version = "rwkv4", .options = {{"head_qk", 8}}});
   EXPECT_EQ(cost.per_earlier_token, 8 + 1);
   EXPECT_EQ(cost.state_growth, 4 * (8 + 1));
   EXPECT_NE(describe(cost).find("and 9 for every token before it; the state grows by 36 B a token"),

@@ -89,7 +89,7 @@ AVIARY_MODEL(mha_pro){
         "attention with what RWKV-1 has: token shift, weights of time, its channel mixing; and mixed heads",
     .recipes = {"v1"},
     .buffers = {".attn.mask"},
-    .options = {"head_qk", "head_qk_max", "token_shift", "small_init_emb"},
+    .options = {&option::head_qk, &option::head_qk_max, &option::token_shift, &option::small_init_emb_ln0},
     .recognize = recognize,
     .complete = [](ModelConfig config) { return complete_rwkv1(std::move(config), 4, 2.5); },
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

@@ -7,6 +7,11 @@
 
 namespace aviary {
 
+namespace option {
+inline constexpr ModelOption mish_glu{.name = "mish_glu",
+                                      .help = "Channel mixing is gated by mish instead of a receptance"};
+}  // namespace option
+
 struct MishGlu {
   Weight &time_mix_k, &time_mix_r;  // [1, 1, C]
   Weight &aa, &bb, &value;          // [F, C], [F, C], [C, F]

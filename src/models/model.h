@@ -14,6 +14,26 @@
 
 namespace aviary {
 
+// Options that the base of all models knows how to obey; a version that has them names them.
+namespace option {
+inline constexpr ModelOption head_qk{
+    .name = "head_qk",
+    .help = "Width of Head-QK, by which the output copies tokens that it attends to",
+    .kind = OptionKind::width,
+    .sample = 8};
+inline constexpr ModelOption head_qk_max{
+    .name = "head_qk_max",
+    .help = "Head-QK counts a repeated token once, at its largest weight",
+    .needs = &head_qk,
+    .in_tensors = false};
+inline constexpr ModelOption token_shift{
+    .name = "token_shift",
+    .help = "Tokens that token shifts look back, by equal parts of the channels: 2, or 4,2,1",
+    .kind = OptionKind::text,
+    .sample_text = "3,0,1",
+    .in_tensors = false};
+}  // namespace option
+
 // A layer norm's two weights.
 struct Norm {
   Weight &weight, &bias;
@@ -48,6 +68,8 @@ class Model {
   // The most tokens that the model can look at, 0 for as many as there are. Beyond it, the last so many are
   // read again for every token (Runner).
   int64_t context_limit() const { return context_limit_; }
+  // Whether sequences that have read nothing start from a state that the model has learned.
+  bool learns_first_state() const { return learns_first_state_; }
   // The part of the state that holds the last context_limit() tokens, for the Runner.
   size_t window() const { return window_; }
 
@@ -61,8 +83,8 @@ class Model {
   // What is done to the hidden rows between Head-QK, which sees them before, and the output matrix.
   virtual Var before_head(Context&, const Var& x) { return x; }
 
-  // The token shift of the version, a token_shift as in ModelConfig, which the config's goes over. To be
-  // called before any state is registered.
+  // The token shift of the version where the option token_shift does not say another. To be called before any
+  // state is registered.
   void set_token_shift(const std::string& by_default);
   // The state of a token shift.
   size_t add_shift_state(const std::string& name);
@@ -93,6 +115,7 @@ class Model {
   ModelConfig config_;
   ParameterTable parameters_;
   std::vector<StateSpec> state_specs_;
+  bool learns_first_state_ = false;
 
  private:
   struct HeadQk {
@@ -142,7 +165,7 @@ struct ModelVersion {
   std::vector<std::string> variants = {};  // other spellings
   // Names that end so are constants in the checkpoints of the original trainer, made anew from the sizes.
   std::vector<std::string> buffers = {};
-  std::vector<std::string> options = {};  // of model_options(), that it takes
+  std::vector<const ModelOption*> options = {};
   // A version with the same tensors, which a file that does not say more is taken for.
   const char* twin = nullptr;
 
@@ -153,7 +176,8 @@ struct ModelVersion {
   std::unique_ptr<Model> (*create)(const ModelConfig& config, Dtype dtype);
   TrainingRecipe (*training)(const std::string& recipe);
 
-  bool takes(std::string_view option) const;
+  // Null when it has none of this name.
+  const ModelOption* find_option(std::string_view name) const;
   bool is_buffer(std::string_view tensor) const;
 };
 
@@ -164,6 +188,8 @@ struct ModelVersion {
   const ModelVersion name
 
 const std::vector<const ModelVersion*>& model_versions();
+// The options of all versions, each name once.
+const std::vector<const ModelOption*>& model_options();
 // Throws Error with the known names.
 const ModelVersion& model_version(const std::string& name);
 // The config of the version that these tensors are of (models/recognize.h). Throws Error, beginning with

@@ -41,15 +41,41 @@ int64_t count_layers(const ShapeMap& shapes) {
   return std::max(count_blocks(shapes), count_blocks(shapes, "rwkv") - 1);
 }
 
-// For the name of a tensor of the second layer ("blocks.1.att.w0", "rwkv2.w0", "ln2a.bias"), the same one of
-// another layer; empty for other names.
-std::string in_layer(std::string_view name, int64_t layer) {
-  for (std::string_view second : {"blocks.1", "rwkv2", "rosa2", "ffn2", "ln2"}) {
-    if (!name.starts_with(second)) continue;
-    const int64_t number = layer + (second == "blocks.1" ? 0 : 1);
-    return fmt::format("{}{}{}", second.substr(0, second.size() - 1), number, name.substr(second.size()));
+// For the name of a tensor of layer `from` ("blocks.1.att.w0", "rwkv2.w0", "ln2a.bias"), the same one of
+// layer `to`; empty for other names.
+std::string in_layer(std::string_view name, int64_t from, int64_t to) {
+  constexpr std::pair<std::string_view, int64_t> kinds[] = {// and the number of the first layer
+                                                            {"blocks.", 0},
+                                                            {"rwkv", 1},
+                                                            {"rosa", 1},
+                                                            {"ffn", 1},
+                                                            {"ln", 1}};
+  for (const auto& [kind, first] : kinds) {
+    const std::string prefix = fmt::format("{}{}", kind, from + first);
+    if (!name.starts_with(prefix)) continue;
+    const std::string_view rest = name.substr(prefix.size());
+    if (!rest.empty() && rest[0] >= '0' && rest[0] <= '9') continue;
+    return fmt::format("{}{}{}", kind, to + first, rest);
   }
   return {};
+}
+
+// The config of a model that has the tensors of one of `config`, with `layers` layers, by name: small, with
+// layers up to the first after which all have the same names.
+ModelConfig smallest(ModelConfig config, int64_t layers) {
+  config.n_layer = 2;
+  for (const ModelOption* option : model_version(config.version).options) {
+    const int64_t value = config.number(*option);
+    if (option->kind == OptionKind::width) config.set(*option, std::min<int64_t>(value, 1));
+    if (option->kind != OptionKind::block || value == 0) continue;
+    config.n_layer = std::max<int64_t>(2, std::min(layers, value + 2));
+    config.set(*option, std::min(value, config.n_layer - 1));
+  }
+  config.n_embd = 64;
+  config.vocab_size = 2;
+  config.head_size = config.dim_att = config.dim_ffn = config.ctx_len = 0;
+  config.rank_decay = config.rank_a = config.rank_v = config.rank_gate = config.rank_mix = 0;
+  return config;
 }
 
 // by_token: the names of tensors [vocabulary, width].
@@ -79,19 +105,10 @@ struct Needs {
 Needs needs_of(ModelConfig config, const ShapeMap& shapes) {
   std::unordered_map<std::string_view, int> there;  // number of axes
   for (const auto& [name, shape] : shapes) there.emplace(name, shape.rank());
-  // Sizes do not matter for the names, and all blocks after the first have the same: a small model tells
-  // them.
-  const int64_t tiny_layer =
-      std::exchange(config.tiny_att_layer, 0);  // the one block that has tiny attention
-  config.tiny_att_dim = std::min<int64_t>(config.tiny_att_dim, 1);
-  config.n_layer = 2;
-  config.n_embd = 64;
-  config.vocab_size = 2;
-  config.head_qk = std::min<int64_t>(config.head_qk, 1);
-  config.head_size = config.dim_att = config.dim_ffn = config.ctx_len = 0;
-  config.rank_decay = config.rank_a = config.rank_v = config.rank_gate = config.rank_mix = 0;
-  const auto model = create_model(config);
   const int64_t layers = std::min(count_layers(shapes), static_cast<int64_t>(shapes.size()));
+  config = smallest(std::move(config), layers);
+  const auto model = create_model(config);
+  const int64_t last = config.n_layer - 1;  // all further layers have its names
   Needs needs;
   size_t placed = 0;
   auto look_for = [&](std::string name, const ParameterSpec& spec) {
@@ -106,12 +123,10 @@ Needs needs_of(ModelConfig config, const ShapeMap& shapes) {
   };
   for (const Parameter& parameter : model->parameters()) {
     const ParameterSpec& spec = parameter.spec;
-    if (spec.name.starts_with("blocks.0.tiny_"))
-      look_for(in_layer("blocks.1" + spec.name.substr(8), tiny_layer), spec);
-    else if (in_layer(spec.name, 1).empty())
+    if (in_layer(spec.name, last, last).empty())
       look_for(spec.name, spec);
     else
-      for (int64_t layer = 1; layer < layers; ++layer) look_for(in_layer(spec.name, layer), spec);
+      for (int64_t layer = last; layer < layers; ++layer) look_for(in_layer(spec.name, last, layer), spec);
   }
   needs.strange = there.size() - placed;
   for (const Parameter& parameter : model->parameters())
@@ -145,7 +160,7 @@ std::optional<Recognition> nearest(const ShapeMap& shapes, const Names& names) {
 std::optional<ModelConfig> recognize_as(const ModelVersion& version, const ShapeMap& shapes) {
   std::optional<ModelConfig> config = version.recognize(shapes);
   const Shape* head_q = find_shape(shapes, "head_q.weight");
-  if (config && head_q && head_q->rank() == 2) config->head_qk = (*head_q)[0];
+  if (config && head_q && head_q->rank() == 2) config->set(option::head_qk, (*head_q)[0]);
   return config;
 }
 

@@ -20,6 +20,20 @@ const std::vector<const ModelVersion*>& model_versions() {
   return versions;
 }
 
+const std::vector<const ModelOption*>& model_options() {
+  static const std::vector<const ModelOption*> options = [] {
+    std::vector<const ModelOption*> all;
+    for (const ModelVersion* version : model_versions())
+      for (const ModelOption* option : version->options)
+        if (std::none_of(all.begin(), all.end(), [&](const ModelOption* other) {
+              return std::string_view(other->name) == option->name;
+            }))
+          all.push_back(option);
+    return all;
+  }();
+  return options;
+}
+
 const ModelVersion& model_version(const std::string& name) {
   for (const ModelVersion* version : model_versions())
     if (name == version->name) return *version;
@@ -33,6 +47,23 @@ namespace {
 
 std::string list_of(const std::vector<std::string>& names) {
   return names.empty() ? "none" : fmt::format("{}", fmt::join(names, ", "));
+}
+
+void check_option(const ModelVersion& version, const std::string& name, const OptionValue& value) {
+  const ModelOption* option = version.find_option(name);
+  if (!option) {
+    std::vector<std::string> known;
+    for (const ModelOption* other : version.options) known.emplace_back(other->name);
+    fail("{} has no option {} ({} was given); it has {}", version.name, name, describe(value),
+         list_of(known));
+  }
+  const auto* number = std::get_if<int64_t>(&value);
+  if (option->kind == OptionKind::text)
+    require(number == nullptr, "{}: option {} is {}, expected a text", version.name, name, describe(value));
+  else
+    require(number && *number >= 0 && *number <= option->most,
+            "{}: option {} is {}, expected a number from 0 to {}", version.name, name, describe(value),
+            option->most);
 }
 
 }  // namespace
@@ -53,12 +84,13 @@ Output Model::forward(Context& c, std::span<const int32_t> tokens, std::span<Var
                    .keys = append_history(c, project(p.k, p.k_bias), state[p.keys]),
                    .ids = append_history(c, ids, state[p.ids]).value,
                    .scale = 1 / static_cast<double>(p.q.shape()[0]),
-                   .largest = config_.head_qk_max != 0};
+                   .largest = config_.has(option::head_qk_max)};
   return output;
 }
 
 void Model::set_token_shift(const std::string& by_default) {
-  const std::string& shift = config_.token_shift.empty() ? by_default : config_.token_shift;
+  const std::string& asked = config_.text(option::token_shift);
+  const std::string& shift = asked.empty() ? by_default : asked;
   shift_ = shift == "1" ? std::vector<int32_t>() : shift_distances(shift, config_.n_embd);
 }
 
@@ -101,13 +133,7 @@ ModelConfig complete(const ModelConfig& config) {
   require(std::count(version.variants.begin(), version.variants.end(), config.variant) > 0 ||
               config.variant.empty(),
           "{} has no variant \"{}\"; it has {}", config.version, config.variant, list_of(version.variants));
-  for (const ModelOption& option : model_options())
-    require(config.*option.member == 0 || version.takes(option.name),
-            "{} has no option {} ({} was given); it has {}", config.version, option.name,
-            config.*option.member, list_of(version.options));
-  require(config.token_shift.empty() || version.takes("token_shift"),
-          "{} has no option token_shift (\"{}\" was given); it has {}", config.version, config.token_shift,
-          list_of(version.options));
+  for (const auto& [name, value] : config.options) check_option(version, name, value);
   require(config.n_layer > 0 && config.n_embd > 0 && config.vocab_size > 0,
           "{}: {} layers, width {} and a vocabulary of {}: each must be at least 1", config.version,
           config.n_layer, config.n_embd, config.vocab_size);
@@ -117,13 +143,16 @@ ModelConfig complete(const ModelConfig& config) {
 std::unique_ptr<Model> create_model(const ModelConfig& config, Dtype dtype) {
   auto model = model_version(config.version).create(complete(config), dtype);
   // The width of a version's own Head-QK is its own affair; for the others it is an option.
-  if (model->config().head_qk > 0 && !model->head_qk_)
-    model->add_head_qk(model->config().head_qk, false, init::constant(0), init::orthogonal(0.1));
+  const int64_t width = model->config().number(option::head_qk);
+  if (width > 0 && !model->head_qk_)
+    model->add_head_qk(width, false, init::constant(0), init::orthogonal(0.1));
   return model;
 }
 
-bool ModelVersion::takes(std::string_view option) const {
-  return std::find(options.begin(), options.end(), option) != options.end();
+const ModelOption* ModelVersion::find_option(std::string_view name) const {
+  for (const ModelOption* option : options)
+    if (name == option->name) return option;
+  return nullptr;
 }
 
 bool ModelVersion::is_buffer(std::string_view tensor) const {

@@ -77,7 +77,7 @@ AVIARY_MODEL(rwkv1){
     .source = "RWKV-LM RWKV-v1",
     .news = "AFT in heads, with weights by distance; a receptance, token shift, channel mixing, Head-QK",
     .recipes = {"v1"},
-    .options = {"head_qk", "head_qk_max", "token_shift", "small_init_emb"},
+    .options = {&option::head_qk, &option::head_qk_max, &option::token_shift, &option::small_init_emb_ln0},
     .recognize = recognize,
     .complete = [](ModelConfig config) { return complete_rwkv1(std::move(config), 1, 2.5); },
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

@@ -10,7 +10,8 @@ namespace aviary {
 Rwkv1Skeleton::Rwkv1Skeleton(const ModelConfig& config, Dtype dtype, Kind kind)
     : Model(config, dtype),
       kind_(kind),
-      distances_(shift_distances(config.token_shift.empty() ? "1,0" : config.token_shift, config.n_embd)),
+      distances_(shift_distances(config.has(option::token_shift) ? config.text(option::token_shift) : "1,0",
+                                 config.n_embd)),
       depth_(std::max(1, *std::max_element(distances_.begin(), distances_.end()))) {}
 
 Var Rwkv1Skeleton::hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) {
@@ -58,8 +59,9 @@ Rwkv1Skeleton::Mlp Rwkv1Skeleton::add_mlp(const std::string& name) {
           .value = {},
           .receptance = {},
           .x_state = kind_.shift ? add_token_shift(name + "x") : 0};
-  if (!config_.ffn_relu_squared) mlp.value.emplace(add_affine(name + "value", F, C));
-  if (kind_.rwkv || config_.ffn_gate) mlp.receptance.emplace(add_affine(name + "receptance", C, C, true));
+  if (!config_.has(option::ffn_relu_squared)) mlp.value.emplace(add_affine(name + "value", F, C));
+  if (kind_.rwkv || config_.has(option::ffn_gate))
+    mlp.receptance.emplace(add_affine(name + "receptance", C, C, true));
   return mlp;
 }
 
@@ -80,7 +82,7 @@ ModelConfig complete_rwkv1(ModelConfig config, int64_t heads_of, double ffn) {
   }
   if (!config.dim_ffn) config.dim_ffn = static_cast<int64_t>(ffn * static_cast<double>(config.n_embd));
   if (!config.ctx_len) config.ctx_len = usual_context;
-  if (!config.head_qk) config.head_qk = copies;
+  if (!config.has(option::head_qk)) config.set(option::head_qk, copies);
   return config;
 }
 
@@ -96,10 +98,10 @@ std::optional<ModelConfig> recognize_rwkv1(const ShapeMap& shapes, const char* v
   auto has = [&](const std::string& name) {
     return find_shape(shapes, name + ".weight") || find_shape(shapes, name + ".bias");
   };
-  config.small_init_emb = has("ln0");
-  if (model_version(version).takes("ffn_gate")) {
-    config.ffn_gate = has("blocks.0.mlp.receptance");
-    config.ffn_relu_squared = !has("blocks.0.mlp.value");
+  config.set(option::small_init_emb_ln0, int64_t{has("ln0")});
+  if (model_version(version).find_option(option::ffn_gate.name)) {
+    config.set(option::ffn_gate, int64_t{has("blocks.0.mlp.receptance")});
+    config.set(option::ffn_relu_squared, int64_t{!has("blocks.0.mlp.value")});
   }
   for (int64_t size : {config.n_embd, config.dim_att, config.dim_ffn, config.ctx_len})
     if (size == 0) return {};

@@ -9,6 +9,16 @@
 
 namespace aviary {
 
+namespace option {
+inline constexpr ModelOption small_init_emb_ln0{
+    .name = "small_init_emb", .help = "The embedding starts tiny, and a layer norm follows it"};
+inline constexpr ModelOption ffn_gate{.name = "ffn_gate",
+                                      .help = "A receptance in the channel mixing of an attention model"};
+inline constexpr ModelOption ffn_relu_squared{
+    .name = "ffn_relu_squared",
+    .help = "Squared ReLU instead of GeGLU in the channel mixing of an attention model"};
+}  // namespace option
+
 class Rwkv1Skeleton : public Model {
  public:
   Weight& head() override { return *head_; }
@@ -84,7 +94,7 @@ void Rwkv1Skeleton::build(AddAttention add_attention) {
                                Use::table,
                                {V, C},
                                kind_.orthogonal ? init::orthogonal(emb_gain) : start_of(V, C, 1)});
-  if (config_.small_init_emb) ln0_.emplace(add_small_embedding("tok_emb.weight"));
+  if (config_.has(option::small_init_emb_ln0)) ln0_.emplace(add_small_embedding("tok_emb.weight"));
   for (int64_t layer = 0; layer < config_.n_layer; ++layer) {
     const std::string block = fmt::format("blocks.{}.", layer);
     const Norm ln1 = add_norm(block + "ln1"), ln2 = add_norm(block + "ln2");
@@ -93,8 +103,9 @@ void Rwkv1Skeleton::build(AddAttention add_attention) {
   }
   ln_f_.emplace(add_norm("ln_f"));
   head_ = &parameters_.add({"head.weight", Use::out_in, {V, C}, start_of(V, C, 0.4)});
-  const Initializer copies = start_of(config_.head_qk, C, 0.01);
-  add_head_qk(config_.head_qk, true, copies, copies);
+  const int64_t D = config_.number(option::head_qk);
+  const Initializer copies = start_of(D, C, 0.01);
+  add_head_qk(D, true, copies, copies);
   limit_context(L);
 }
 

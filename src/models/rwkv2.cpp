@@ -107,16 +107,17 @@ ChannelMix add_channel_mix(BlockTable& table, const std::string& name, Branch br
 Rwkv2::Rwkv2(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
   const int64_t C = config.n_embd, V = config.vocab_size;
   const double small = 1e-4 * std::sqrt(static_cast<double>(std::max(V, C)));
-  emb_ = &parameters_.add({"emb.weight",
-                           Use::table,
-                           {V, C},
-                           config.small_init_emb ? init::uniform(1e-4) : init::orthogonal(small)});
+  emb_ =
+      &parameters_.add({"emb.weight",
+                        Use::table,
+                        {V, C},
+                        config.has(option::small_init_emb) ? init::uniform(1e-4) : init::orthogonal(small)});
   for (int64_t layer = 0; layer < config.n_layer; ++layer) {
     BlockTable table(*this, layer);
     Norm ln1 = table.norm("ln1"), ln2 = table.norm("ln2");
     std::optional<Rwkv2TimeMix> att;
     std::optional<ChannelMix> ffn_pre;
-    if (layer == 0 && config.pre_ffn)
+    if (layer == 0 && config.has(option::pre_ffn))
       ffn_pre.emplace(add_channel_mix(table, "ffnPre", Branch::att));
     else
       att.emplace(add_time_mix(table, layer));
@@ -124,7 +125,8 @@ Rwkv2::Rwkv2(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
   }
   ln_out_.emplace(add_norm("ln_out"));
   head_ = &parameters_.add({"head.weight", Use::out_in, {V, C}, init::orthogonal(0.5 * tall_gain(V, C))});
-  add_head_qk(config.head_qk, false, init::constant(0), init::orthogonal(0.1 * tall_gain(config.head_qk, C)));
+  const int64_t D = config.number(option::head_qk);
+  add_head_qk(D, false, init::constant(0), init::orthogonal(0.1 * tall_gain(D, C)));
 }
 
 // ---- Sizes
@@ -132,7 +134,7 @@ Rwkv2::Rwkv2(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
 ModelConfig complete(ModelConfig config) {
   require(config.head_size == 0, "rwkv2: it has no heads, so no head size ({} was given)", config.head_size);
   if (!config.dim_ffn) config.dim_ffn = 4 * config.n_embd;
-  if (!config.head_qk) config.head_qk = 256;
+  if (!config.has(option::head_qk)) config.set(option::head_qk, 256);
   return config;
 }
 
@@ -144,7 +146,7 @@ std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
                      .n_embd = (*mix)[mix->rank() - 1],
                      .vocab_size = find_size(shapes, "emb.weight", 0),
                      .dim_ffn = find_size(shapes, "blocks.0.ffn.key.weight", 0),
-                     .pre_ffn = find_shape(shapes, "blocks.0.ffnPre.key.weight") != nullptr};
+                     .options = {{"pre_ffn", find_shape(shapes, "blocks.0.ffnPre.key.weight") ? 1 : 0}}};
 }
 
 }  // namespace
@@ -157,7 +159,8 @@ AVIARY_MODEL(rwkv2){
     .source = "RWKV-LM RWKV-v2-RNN",
     .news = "weights that fade by a constant factor: the model is a recurrent network",
     .recipes = {"v2"},
-    .options = {"head_qk", "head_qk_max", "token_shift", "pre_ffn", "small_init_emb"},
+    .options = {&option::head_qk, &option::head_qk_max, &option::token_shift, &option::pre_ffn,
+                &option::small_init_emb},
     .recognize = recognize,
     .complete = complete,
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

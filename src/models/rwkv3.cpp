@@ -76,17 +76,18 @@ Rwkv3TimeMix add_time_mix(BlockTable& table) {
 Rwkv3::Rwkv3(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
   const int64_t C = config.n_embd, V = config.vocab_size;
   const double small = 1e-4 * std::sqrt(static_cast<double>(std::max(V, C)));
-  emb_ = &parameters_.add({"emb.weight",
-                           Use::table,
-                           {V, C},
-                           config.small_init_emb ? init::uniform(1e-4) : init::orthogonal(small)});
+  emb_ =
+      &parameters_.add({"emb.weight",
+                        Use::table,
+                        {V, C},
+                        config.has(option::small_init_emb) ? init::uniform(1e-4) : init::orthogonal(small)});
   for (int64_t layer = 0; layer < config.n_layer; ++layer) {
     BlockTable table(*this, layer);
     if (layer == 0) ln0_.emplace(table.norm("ln0"));
     Norm ln1 = table.norm("ln1"), ln2 = table.norm("ln2");
     std::optional<Rwkv3TimeMix> att;
     std::optional<ChannelMix> ffn_pre;
-    if (layer == 0 && config.pre_ffn)
+    if (layer == 0 && config.has(option::pre_ffn))
       ffn_pre.emplace(table.channel_mix("ffnPre", Branch::att));
     else
       att.emplace(add_time_mix(table));
@@ -94,9 +95,8 @@ Rwkv3::Rwkv3(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
   }
   ln_out_.emplace(add_norm("ln_out"));
   head_ = &parameters_.add({"head.weight", Use::out_in, {V, C}, init::orthogonal(0.5 * tall_gain(V, C))});
-  if (config.head_qk > 0)
-    add_head_qk(config.head_qk, false, init::constant(0),
-                init::orthogonal(0.1 * tall_gain(config.head_qk, C)));
+  if (const int64_t D = config.number(option::head_qk); D > 0)
+    add_head_qk(D, false, init::constant(0), init::orthogonal(0.1 * tall_gain(D, C)));
 }
 
 // ---- Sizes
@@ -117,7 +117,7 @@ std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
                      .n_embd = (*decay)[0],
                      .vocab_size = find_size(shapes, "emb.weight", 0),
                      .dim_ffn = find_size(shapes, "blocks.0.ffn.key.weight", 0),
-                     .pre_ffn = pre_ffn};
+                     .options = {{"pre_ffn", pre_ffn ? 1 : 0}}};
 }
 
 }  // namespace
@@ -130,7 +130,8 @@ AVIARY_MODEL(rwkv3){
     .source = "RWKV-LM RWKV-v3",
     .news = "r, k and v have their own token shifts; a layer norm behind the embedding",
     .recipes = {"v3"},
-    .options = {"head_qk", "head_qk_max", "token_shift", "pre_ffn", "small_init_emb"},
+    .options = {&option::head_qk, &option::head_qk_max, &option::token_shift, &option::pre_ffn,
+                &option::small_init_emb},
     .recognize = recognize,
     .complete = complete,
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

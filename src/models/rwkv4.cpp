@@ -87,22 +87,22 @@ Rwkv4TimeMix add_time_mix(BlockTable& table) {
       .pp = table.recurrence("att.pp", {A}, -1e30),
       .self_attention = {},
   };
-  if (table.config().self_attention) att.self_attention.emplace(add_self_attention(table));
+  if (table.config().has(option::self_attention)) att.self_attention.emplace(add_self_attention(table));
   return att;
 }
 
 Rwkv4Block add_block(BlockTable& table, int64_t layer) {
   const ModelConfig& config = table.config();
   Rwkv4Block block{table.norm("ln1"), table.norm("ln2"), {}, {}, {}, {}, {}};
-  if (layer == 0 && config.pre_ffn)
+  if (layer == 0 && config.has(option::pre_ffn))
     block.ffn_pre.emplace(table.channel_mix("ffnPre", Branch::att));
   else
     block.att.emplace(add_time_mix(table));
-  if (config.mish_glu)
+  if (config.has(option::mish_glu))
     block.mish_glu.emplace(add_mish_glu(table));
   else
     block.ffn.emplace(table.channel_mix("ffn", Branch::ffn));
-  if (config.tiny_att_dim > 0 && layer == config.tiny_att_layer)
+  if (config.has(option::tiny_att_dim) && layer == config.number(option::tiny_att_layer))
     block.tiny_attention.emplace(add_tiny_attention(table));
   return block;
 }
@@ -113,9 +113,9 @@ Rwkv4::Rwkv4(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
   emb_ = &parameters_.add({"emb.weight",
                            Use::table,
                            {V, C},
-                           config.small_init_emb            ? init::uniform(1e-4)
-                           : config.recipe == "v4-original" ? init::orthogonal(small)
-                                                            : init::uniform(neo_learning_rate)});
+                           config.has(option::small_init_emb) ? init::uniform(1e-4)
+                           : config.recipe == "v4-original"   ? init::orthogonal(small)
+                                                              : init::uniform(neo_learning_rate)});
   for (int64_t layer = 0; layer < config.n_layer; ++layer) {
     BlockTable table(*this, layer);
     if (layer == 0) ln0_.emplace(table.norm("ln0"));
@@ -123,9 +123,8 @@ Rwkv4::Rwkv4(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
   }
   ln_out_.emplace(add_norm("ln_out"));
   head_ = &parameters_.add({"head.weight", Use::out_in, {V, C}, init::orthogonal(0.5 * tall_gain(V, C))});
-  if (config.head_qk > 0)
-    add_head_qk(config.head_qk, false, init::constant(0),
-                init::orthogonal(0.1 * tall_gain(config.head_qk, C)));
+  if (const int64_t D = config.number(option::head_qk); D > 0)
+    add_head_qk(D, false, init::constant(0), init::orthogonal(0.1 * tall_gain(D, C)));
 }
 
 // ---- Sizes
@@ -134,12 +133,12 @@ ModelConfig complete(ModelConfig config) {
   require(config.head_size == 0, "rwkv4: it has no heads, so no head size ({} was given)", config.head_size);
   if (!config.dim_ffn) config.dim_ffn = 4 * config.n_embd;
   if (!config.dim_att) config.dim_att = config.n_embd;
-  require(!config.self_attention || config.n_embd >= 16,
+  require(!config.has(option::self_attention) || config.n_embd >= 16,
           "rwkv4: width {} with self-attention, whose head is a sixteenth of it: it must be at least 16",
           config.n_embd);
-  require(config.tiny_att_layer < config.n_layer && (config.tiny_att_dim || !config.tiny_att_layer),
-          "rwkv4: tiny attention of width {} behind block {} of {}", config.tiny_att_dim,
-          config.tiny_att_layer, config.n_layer);
+  const int64_t width = config.number(option::tiny_att_dim), layer = config.number(option::tiny_att_layer);
+  require(layer < config.n_layer && (width > 0 || layer == 0),
+          "rwkv4: tiny attention of width {} after block {} of {}", width, layer, config.n_layer);
   return config;
 }
 
@@ -158,13 +157,13 @@ std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
       .vocab_size = find_size(shapes, "emb.weight", 0),
       .dim_att = (*decay)[0],
       .dim_ffn = find_size(shapes, mish_glu ? "blocks.0.ffn.aa.weight" : "blocks.0.ffn.key.weight", 0),
-      .pre_ffn = pre_ffn,
-      .self_attention = find_shape(shapes, att + "time_mix_qq") != nullptr,
-      .mish_glu = mish_glu};
+      .options = {{"pre_ffn", pre_ffn ? 1 : 0},
+                  {"self_attention", find_shape(shapes, att + "time_mix_qq") ? 1 : 0},
+                  {"mish_glu", mish_glu ? 1 : 0}}};
   for (const auto& [name, shape] : shapes)
     if (name.ends_with(".tiny_q.weight") && shape.rank() == 2 && block_of(name) >= 0) {
-      config.tiny_att_dim = shape[0];
-      config.tiny_att_layer = block_of(name);
+      config.set(option::tiny_att_dim, shape[0]);
+      config.set(option::tiny_att_layer, block_of(name));
     }
   return config;
 }
@@ -180,8 +179,9 @@ AVIARY_MODEL(rwkv4){
     .news = "a stable form of the average, a bonus for the current token, no clamp",
     .recipes = {"v4neo", "v4-original"},
     .buffers = {"att.att_mask", "tiny_mask"},
-    .options = {"head_qk", "head_qk_max", "token_shift", "pre_ffn", "self_attention", "mish_glu",
-                "tiny_att_dim", "tiny_att_layer", "small_init_emb"},
+    .options = {&option::head_qk, &option::head_qk_max, &option::token_shift, &option::pre_ffn,
+                &option::self_attention, &option::mish_glu, &option::tiny_att_dim, &option::tiny_att_layer,
+                &option::small_init_emb},
     .recognize = recognize,
     .complete = complete,
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

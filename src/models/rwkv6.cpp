@@ -4,6 +4,12 @@
 #include "models/eagle.h"
 
 namespace aviary {
+
+namespace option {
+constexpr ModelOption trainable_state{.name = "trainable_state",
+                                      .help = "The state before the first token is learned"};
+}  // namespace option
+
 namespace {
 
 enum class Member { x060, x060a, x060b };
@@ -137,7 +143,7 @@ Rwkv6TimeMix add_time_mix(EagleTable& table) {
       .decay_w1 = table.parameter("att.time_decay_w1", Use::in_out, {C, D}, init::constant(0)),
       .decay_w2 = table.parameter("att.time_decay_w2", Use::in_out, {D, A}, init::uniform(0.01)),
       .time_faaaa = table.time_faaaa({H, n}),
-      .time_state = config.trainable_state
+      .time_state = config.has(option::trainable_state)
                         ? &table.parameter("att.time_state", Use::vector, {H, n, n}, init::constant(0))
                         : nullptr,
       .receptance = table.matrix("att.receptance", A, C, 1),
@@ -159,6 +165,7 @@ Rwkv6::Rwkv6(const ModelConfig& config, Dtype dtype)
       mixtures_(member_ == Member::x060b ? 4 : 5),
       heads_(config.dim_att / config.head_size) {
   const int64_t C = config.n_embd, V = config.vocab_size;
+  learns_first_state_ = config.has(option::trainable_state);
   emb_ = &parameters_.add({"emb.weight", Use::table, {V, C}, init::uniform(1e-4), true});
   for (int64_t layer = 0; layer < config.n_layer; ++layer) {
     EagleTable table(*this, layer);
@@ -201,7 +208,7 @@ std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
   config->rank_mix = (*mix)[1];
   config->rank_decay = (*decay)[0];
   config->rank_gate = gate ? (*gate)[0] : 0;
-  config->trainable_state = find("att.time_state", 3) ? 1 : 0;
+  config->set(option::trainable_state, find("att.time_state", 3) ? 1 : 0);
   return config;
 }
 
@@ -226,7 +233,7 @@ AVIARY_MODEL(rwkv6){
     .source = "arXiv 2404.05892; RWKV-LM RWKV-v5 (x060)",
     .news = "decays and token shifts that depend on the token, by low-rank matrices",
     .recipes = {"v6"},
-    .options = {"trainable_state", "head_qk", "head_qk_max", "token_shift"},
+    .options = {&option::trainable_state, &option::head_qk, &option::head_qk_max, &option::token_shift},
     .recognize = [](const ShapeMap& shapes) { return recognize_as("rwkv6", shapes); },
     .complete = complete,
     .create = create,
@@ -241,7 +248,7 @@ AVIARY_MODEL(rwkv6_x060a){
     .source = "RWKV-LM RWKV-v5 (x060a)",
     .news = "the gate is a low-rank map through tanh",
     .recipes = {"v6"},
-    .options = {"trainable_state", "head_qk", "head_qk_max", "token_shift"},
+    .options = {&option::trainable_state, &option::head_qk, &option::head_qk_max, &option::token_shift},
     .recognize = [](const ShapeMap& shapes) { return recognize_as("rwkv6-x060a", shapes); },
     .complete = complete,
     .create = create,
@@ -256,7 +263,7 @@ AVIARY_MODEL(rwkv6_x060b){
     .source = "RWKV-LM RWKV-v5 (x060b)",
     .news = "no gate",
     .recipes = {"v6"},
-    .options = {"trainable_state", "head_qk", "head_qk_max", "token_shift"},
+    .options = {&option::trainable_state, &option::head_qk, &option::head_qk_max, &option::token_shift},
     .recognize = [](const ShapeMap& shapes) { return recognize_as("rwkv6-x060b", shapes); },
     .complete = complete,
     .create = create,

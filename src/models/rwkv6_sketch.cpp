@@ -155,7 +155,7 @@ AVIARY_MODEL(rwkv6_sketch){
     .source = "README of RWKV-LM",
     .news = "a low-rank map of the token for every token shift",
     .recipes = {"v5"},
-    .options = {"head_qk", "head_qk_max", "token_shift"},
+    .options = {&option::head_qk, &option::head_qk_max, &option::token_shift},
     .recognize = recognize,
     .complete = complete,
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

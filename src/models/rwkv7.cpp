@@ -265,7 +265,7 @@ AVIARY_MODEL(rwkv7){
     .source = "arXiv 2503.14456; RWKV-LM RWKV-v7/train_temp",
     .news = "a generalized delta rule: the state forgets along one direction per token, at learned rates",
     .recipes = {"v7"},
-    .options = {"head_qk", "head_qk_max", "token_shift"},
+    .options = {&option::head_qk, &option::head_qk_max, &option::token_shift},
     .recognize = recognize,
     .complete = complete_rwkv7,
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

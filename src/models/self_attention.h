@@ -6,6 +6,10 @@
 
 namespace aviary {
 
+namespace option {
+inline constexpr ModelOption self_attention{.name = "self_attention", .help = "Attention beside time mixing"};
+}  // namespace option
+
 struct SelfAttention {
   Weight &time_mix_qq, &time_mix_kk, &time_mix_vv;  // [1, 1, C]
   Weight &qq, &kk, &vv, &oo;                        // [D, C], oo [C, D]

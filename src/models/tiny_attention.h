@@ -6,6 +6,17 @@
 
 namespace aviary {
 
+namespace option {
+inline constexpr ModelOption tiny_att_dim{.name = "tiny_att_dim",
+                                          .help = "Width of tiny attention after one block",
+                                          .kind = OptionKind::width,
+                                          .sample = 8};
+inline constexpr ModelOption tiny_att_layer{.name = "tiny_att_layer",
+                                            .help = "The block after which tiny attention stands",
+                                            .kind = OptionKind::block,
+                                            .needs = &tiny_att_dim};
+}  // namespace option
+
 struct TinyAttention {
   Norm tiny_ln;
   Weight &tiny_q, &tiny_k, &tiny_v;  // [D, C], [D, C], [C, C]
@@ -24,7 +35,7 @@ inline Var tiny_attention(Context& c, TinyAttention& p, const Var& x, const Var&
 }
 
 inline TinyAttention add_tiny_attention(BlockTable& table) {
-  const int64_t C = table.config().n_embd, D = table.config().tiny_att_dim;
+  const int64_t C = table.config().n_embd, D = table.config().number(option::tiny_att_dim);
   return {
       .tiny_ln = table.norm("tiny_ln"),
       .tiny_q = table.matrix("tiny_q", D, C),

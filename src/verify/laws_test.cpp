@@ -20,16 +20,13 @@ const int64_t context = 2 * chunk;  // of versions that are bound to one; some t
 struct Member {
   const ModelVersion* version;
   const ModelOption* option = nullptr;
-  const char* token_shift = "";
 };
 
 std::vector<Member> members() {
   std::vector<Member> all;
   for (const ModelVersion* version : model_versions()) {
     all.push_back({version});
-    for (const ModelOption& option : model_options())
-      if (version->takes(option.name)) all.push_back({version, &option});
-    if (version->takes("token_shift")) all.push_back({version, nullptr, "3,0,1"});
+    for (const ModelOption* option : version->options) all.push_back({version, option});
   }
   return all;
 }
@@ -37,7 +34,6 @@ std::vector<Member> members() {
 std::string label_of(const testing::TestParamInfo<Member>& info) {
   std::string name = info.param.version->name;
   if (info.param.option) name += std::string("_with_") + info.param.option->name;
-  if (*info.param.token_shift) name += "_with_token_shift";
   for (char& c : name)
     if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
   return name;
@@ -52,12 +48,9 @@ class Laws : public testing::TestWithParam<Member> {
                                       uint64_t seed = 1) {
     ModelConfig config{
         .version = version().name, .n_layer = 2, .n_embd = width, .vocab_size = 11, .ctx_len = context};
-    if (const ModelOption* option = GetParam().option) {
-      config.*option->member = option->sample;
-      if (std::string_view(option->name) == "head_qk_max") config.head_qk = 8;
-      if (std::string_view(option->name) == "tiny_att_layer") config.tiny_att_dim = 8;
-    }
-    config.token_shift = GetParam().token_shift;
+    for (const ModelOption* option = GetParam().option; option; option = option->needs)
+      config.set(*option, option->kind == OptionKind::text ? OptionValue(option->sample_text)
+                                                           : OptionValue(option->sample));
     try {
       config.head_size = head_size;
       version().complete(config);
@@ -173,9 +166,8 @@ TEST_P(Laws, IsRecognizedByNamesAndShapesAlone) {
       EXPECT_EQ(version->name, claimant);
       ModelConfig expected = model->config();
       expected.version = claimant;
-      expected.head_qk_max = 0;  // no tensor tells, nor of the next
-      expected.token_shift.clear();
-      if (!find_shape(shapes, "ln0.weight")) expected.small_init_emb = 0;
+      for (const ModelOption* option : GetParam().version->options)
+        if (!option->in_tensors) expected.set(*option, 0);
       if (model->context_limit() == 0) expected.ctx_len = 0;
       EXPECT_EQ(version->complete(*config), expected);
     }
