@@ -78,7 +78,7 @@ std::array<Var, 5> Rwkv6::token_shift(Context& c, Rwkv6TimeMix& p, const Var& x,
 Var Rwkv6::time_mix(Context& c, Rwkv6TimeMix& p, const Var& x, const Var& residual, std::span<Var> state) {
   auto [xw, xk, xv, xr, xg] = token_shift(c, p, x, state[p.x_state]);
   auto [r, k, v] = linear_each<3>(c, {xr, xk, xv}, {&p.receptance, &p.key, &p.value});  // [N, A]
-  Var w = lora(c, xw, {p.decay_w1, p.decay_w2, Activation::tanh, &p.time_decay, Activation::none});
+  Var w = low_rank(c, xw, {p.decay_w1, p.decay_w2, Activation::tanh, &p.time_decay, Activation::none});
   Var u = weight_row(c, p.time_faaaa, config_.dim_att);  // [1, A]
   if (p.time_state) start_state(c, *p.time_state, state[p.wkv_state]);
   Var y = wkv6(c, heads_, {r, k, v, w, u}, state[p.wkv_state]);
@@ -94,7 +94,7 @@ Var Rwkv6::norm_and_gate(Context& c, Rwkv6TimeMix& p, const Var& y, const Var& x
       break;
     case Member::x060a:
       norm.gate = Gate::plain;
-      norm.g = lora(c, xg, {*p.gate_w1, *p.gate_w2, Activation::tanh});
+      norm.g = low_rank(c, xg, {*p.gate_w1, *p.gate_w2, Activation::tanh});
       break;
     case Member::x060b:
       return layer_norm(c, y, p.ln_x);

@@ -52,7 +52,7 @@ class Rwkv6Sketch final : public Model {
 
  private:
   // What a token adds to time_mix: [N, C].
-  static Var of_token(Context& c, const Var& x, Mixture& p) { return lora(c, x, {p.w1, p.w2}); }
+  static Var of_token(Context& c, const Var& x, Mixture& p) { return low_rank(c, x, {p.w1, p.w2}); }
 
   Var time_mix(Context& c, SketchTimeMix& p, const Var& x, const Var& residual, std::span<Var> state) {
     const std::array more{of_token(c, x, p.k), of_token(c, x, p.v), of_token(c, x, p.r), of_token(c, x, p.g)};

@@ -48,14 +48,14 @@ Var Rwkv7Layers::time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& 
                                                      {&p.x_r, &p.x_w, &p.x_k, &p.x_v, &p.x_a, &p.x_g});
   auto [r, k, v] = linear_each<3>(c, {xr, xk, xv}, {&p.receptance, &p.key, &p.value});
   // wkv7 makes a decay of w; a is the in-context learning rate.
-  auto [w, a, g] = lora_each<3>(c, {xw, xa, xg},
-                                {Lora{p.w1, p.w2, Activation::tanh, &p.w0, Activation::none},
-                                 Lora{p.a1, p.a2, Activation::none, &p.a0, Activation::sigmoid},
-                                 Lora{p.g1, p.g2, Activation::sigmoid, nullptr, Activation::none}});
+  auto [w, a, g] = low_rank_each<3>(c, {xw, xa, xg},
+                                    {LowRank{p.w1, p.w2, Activation::tanh, &p.w0, Activation::none},
+                                     LowRank{p.a1, p.a2, Activation::none, &p.a0, Activation::sigmoid},
+                                     LowRank{p.g1, p.g2, Activation::sigmoid, nullptr, Activation::none}});
   if (v_first.empty())
     v_first = v;
   else
-    v = lerp(c, v, v_first, lora(c, xv, {p.v1, p.v2, Activation::none, &p.v0, Activation::sigmoid}));
+    v = lerp(c, v, v_first, low_rank(c, xv, {p.v1, p.v2, Activation::none, &p.v0, Activation::sigmoid}));
 
   auto [key, remove, replace] = rwkv7_keys(c, heads_, k, p.k_k, a, p.k_a);
   Var y = wkv7(c, heads_, {r, w, key, v, remove, replace}, state[p.wkv_state]);

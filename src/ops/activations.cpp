@@ -1,4 +1,4 @@
-// Activations, gates and other operators that work element by element, and the LoRA made of them.
+// Activations, gates and other operators that work element by element, and the low-rank maps made of them.
 //   tanh: dx = dy (1 - y^2);  sigmoid: dx = dy y (1 - y);  relu(x)^2: dx = dy 2 relu(x);
 //   gelu: y = x P(x), P the normal distribution: dx = dy (P(x) + x P'(x));
 //   mish: y = x s, s = tanh(log(1 + e^x)): dx = dy (s + x (1 - s^2) sigmoid(x));  dbias = sum over rows of dx
@@ -116,10 +116,10 @@ Var activate(Context& c, Activation kind, const Var& x, Weight* bias) {
   return activate_into(c, kind, x, bias, c.result_like(x));
 }
 
-void lora_each(Context& c, std::span<const Var> x, std::span<const Lora> weights, std::span<Var> out) {
+void low_rank_each(Context& c, std::span<const Var> x, std::span<const LowRank> weights, std::span<Var> out) {
   constexpr size_t most = 8;
   require(x.size() == weights.size() && x.size() == out.size() && x.size() <= most,
-          "lora_each: {} inputs and {} pairs of matrices, expected equally many, at most {}", x.size(),
+          "low_rank_each: {} inputs and {} pairs of matrices, expected equally many, at most {}", x.size(),
           weights.size(), most);
   auto in_place = [&](Activation kind, const Var& value, Weight* bias) {
     if (kind == Activation::none && !bias) return value;
@@ -139,9 +139,9 @@ void lora_each(Context& c, std::span<const Var> x, std::span<const Lora> weights
   for (size_t i = 0; i < x.size(); ++i) out[i] = in_place(weights[i].output, out[i], weights[i].bias);
 }
 
-Var lora(Context& c, const Var& x, const Lora& weights) {
+Var low_rank(Context& c, const Var& x, const LowRank& weights) {
   Var y;
-  lora_each(c, {&x, 1}, {&weights, 1}, {&y, 1});
+  low_rank_each(c, {&x, 1}, {&weights, 1}, {&y, 1});
   return y;
 }
 

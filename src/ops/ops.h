@@ -59,25 +59,25 @@ void linear_stack(Context& c, const Var& x, Weight& weight, std::span<Var> out);
 Var activate(Context& c, Activation kind, const Var& x, Weight* bias = nullptr);
 
 // Two thin matrices with an activation between: output(hidden(x down) up + bias).
-struct Lora {
+struct LowRank {
   Weight& down;  // [C, R]
   Weight& up;    // [R, C]
   Activation hidden = Activation::none;
   Weight* bias = nullptr;
   Activation output = Activation::none;
 };
-Var lora(Context& c, const Var& x, const Lora& weights);
+Var low_rank(Context& c, const Var& x, const LowRank& weights);
 // The same for pairs that do not wait for each other.
 template <size_t count>
-std::array<Var, count> lora_each(Context& c, const std::array<Var, count>& x,
-                                 const std::array<Lora, count>& weights);
-void lora_each(Context& c, std::span<const Var> x, std::span<const Lora> weights, std::span<Var> out);
+std::array<Var, count> low_rank_each(Context& c, const std::array<Var, count>& x,
+                                     const std::array<LowRank, count>& weights);
+void low_rank_each(Context& c, std::span<const Var> x, std::span<const LowRank> weights, std::span<Var> out);
 
 template <size_t count>
-std::array<Var, count> lora_each(Context& c, const std::array<Var, count>& x,
-                                 const std::array<Lora, count>& weights) {
+std::array<Var, count> low_rank_each(Context& c, const std::array<Var, count>& x,
+                                     const std::array<LowRank, count>& weights) {
   std::array<Var, count> out;
-  lora_each(c, x, weights, out);
+  low_rank_each(c, x, weights, out);
   return out;
 }
 

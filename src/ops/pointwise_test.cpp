@@ -107,7 +107,7 @@ TEST_P(Pointwise, LinearWithABias) {
                   }});
 }
 
-TEST_P(Pointwise, LoraWithEveryActivation) {
+TEST_P(Pointwise, LowRankMapsWithEveryActivation) {
   const int64_t C = GetParam();
   for (Activation hidden : {Activation::none, Activation::tanh, Activation::sigmoid})
     for (Activation output : {Activation::none, Activation::sigmoid})
@@ -116,8 +116,8 @@ TEST_P(Pointwise, LoraWithEveryActivation) {
                       .weights = {{C, 8}, {8, C}, {C}},
                       .run =
                           [=](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
-                            return std::vector{lora(c, x[0], {w[0], w[1], hidden, &w[2], output}),
-                                               lora(c, x[0], {w[0], w[1], hidden, nullptr, output})};
+                            return std::vector{low_rank(c, x[0], {w[0], w[1], hidden, &w[2], output}),
+                                               low_rank(c, x[0], {w[0], w[1], hidden, nullptr, output})};
                           },
                       .spread = 0.5});
 }
