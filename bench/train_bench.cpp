@@ -17,6 +17,7 @@
 #include "base/threads.h"
 #include "count_allocations.h"
 #include "kernels/cpu/peak.h"
+#include "models/registry.h"
 #include "models/run.h"
 #include "train/optimizer.h"
 

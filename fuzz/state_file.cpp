@@ -1,5 +1,6 @@
 #include "checkpoints/state_file.h"
 
+#include "models/registry.h"
 #include "tensors.h"
 
 namespace {

@@ -1,5 +1,6 @@
 // Text through the public interface: a model of bytes, written by the rooms below.
 #include "api/inside.h"
+#include "models/registry.h"
 #include "support/test_folder.h"
 #include "text/utf8.h"
 // Behind them, for the names:

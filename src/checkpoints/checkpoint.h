@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "formats/tensor_file.h"
-#include "models/model.h"
+#include "models/registry.h"
 #include "text/tokenizer.h"
 
 namespace aviary {

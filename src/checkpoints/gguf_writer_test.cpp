@@ -6,6 +6,7 @@
 #include "checkpoints/checkpoint.h"
 #include "checkpoints/gguf_writer.h"
 #include "formats/gguf.h"
+#include "models/registry.h"
 #include "models/run.h"
 #include "numbers/encoding.h"
 #include "support/test_folder.h"

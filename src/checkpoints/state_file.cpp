@@ -6,6 +6,7 @@
 #include <set>
 
 #include "formats/bytes.h"
+#include "models/registry.h"
 
 namespace aviary {
 namespace {

@@ -19,6 +19,7 @@
 #include "cli/cli.h"
 #include "eval/long_run.h"
 #include "eval/speed.h"
+#include "models/registry.h"
 #include "quant/random_model.h"
 #include "tensor/buffer.h"
 

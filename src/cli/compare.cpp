@@ -8,6 +8,7 @@
 #include "base/human.h"
 #include "cli/cli.h"
 #include "compare/comparison.h"
+#include "models/registry.h"
 #include "text/utf8.h"
 #include "train/plan.h"
 #include "train/run_folder.h"

@@ -14,6 +14,7 @@
 #include "formats/gguf.h"
 #include "formats/pth.h"
 #include "formats/safetensors.h"
+#include "models/registry.h"
 #include "quant/budget.h"
 
 namespace aviary::cli {

@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "infer/generate.h"
 #include "models/cost.h"
+#include "models/registry.h"
 #include "text/utf8.h"
 
 namespace aviary::cli {

@@ -11,6 +11,7 @@
 #include "cli/cli.h"
 #include "models/cost.h"
 #include "models/recognize.h"
+#include "models/registry.h"
 
 namespace aviary::cli {
 namespace {

@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/human.h"
 #include "cli/cli.h"
+#include "models/registry.h"
 #include "text/utf8.h"
 #include "train/plan.h"
 #include "train/run_folder.h"

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/human.h"
 #include "cli/cli.h"
+#include "models/registry.h"
 
 namespace aviary::cli {
 namespace {

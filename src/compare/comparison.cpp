@@ -10,6 +10,7 @@
 #include "base/interrupt.h"
 #include "base/memory.h"
 #include "compare/results.h"
+#include "models/registry.h"
 #include "train/log.h"
 #include "train/plan.h"
 #include "train/run_folder.h"

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/error.h"
+#include "models/registry.h"
 
 namespace aviary {
 namespace {

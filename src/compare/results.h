@@ -9,6 +9,7 @@
 #include "compare/measure.h"
 #include "compare/member.h"
 #include "models/cost.h"
+#include "models/registry.h"
 #include "train/trainer.h"
 
 namespace aviary {

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "eval/generation_time.h"
+#include "models/registry.h"
 
 namespace aviary {
 namespace {

@@ -22,6 +22,16 @@ inline constexpr ModelOption small_init_emb{
     .in_tensors = false};
 }  // namespace option
 
+// What stands around the blocks of RWKV-2 to 4, as their trainers start it.
+inline ModelFrame plain_frame(const ModelConfig& config) {
+  const int64_t C = config.n_embd, V = config.vocab_size, D = config.number(option::head_qk);
+  const double small = 1e-4 * std::sqrt(static_cast<double>(std::max(V, C)));
+  return {.embedding = {"emb",
+                        config.has(option::small_init_emb) ? init::uniform(1e-4) : init::orthogonal(small)},
+          .head = {"head", init::orthogonal(0.5 * tall_gain(V, C))},
+          .head_qk = {.k = init::orthogonal(0.1 * tall_gain(D, C))}};
+}
+
 class BlockTable {
  public:
   BlockTable(Model& model, int64_t layer)

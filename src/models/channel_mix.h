@@ -2,7 +2,7 @@
 // values of its parameters differ between the versions.
 #pragma once
 
-#include "models/model.h"
+#include "models/registry.h"
 
 namespace aviary {
 
@@ -15,9 +15,9 @@ struct ChannelMix {
 
 // x [N, C] is the normed input of the layer. more: what is added to mix_k and mix_r row by row, where a
 // version has that.
-inline Var channel_mix(Context& c, ChannelMix& p, MixOf of, const Var& x, const Var& residual,
+inline Var channel_mix(Context& c, ChannelMix& p, TokenShift shift, const Var& x, const Var& residual,
                        std::span<Var> state, std::span<const Var> more = {}) {
-  auto [xk, xr] = token_shift_mix<2>(c, x, state[p.x_state], of, {&p.mix_k, &p.mix_r}, more);
+  auto [xk, xr] = token_shift_mix<2>(c, x, state[p.x_state], shift, {&p.mix_k, &p.mix_r}, more);
   auto [k, r] = linear_each<2>(c, {xk, xr}, {&p.key, &p.receptance});  // [N, F], [N, C]
   Var v = linear(c, activate(c, Activation::relu_squared, k), p.value);
   return residual_gate(c, p.branch, residual, r, v);

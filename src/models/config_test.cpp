@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "models/model.h"
+#include "models/registry.h"
 
 namespace aviary {
 namespace {

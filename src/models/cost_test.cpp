@@ -1,4 +1,5 @@
 #include "models/cost.h"
+#include "models/registry.h"
 
 #include <gtest/gtest.h>
 

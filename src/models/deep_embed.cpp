@@ -4,10 +4,22 @@ namespace aviary {
 
 constexpr int64_t rank = 32;  // R
 
-Var deep_embed(Context& c, DeepEmbed& p, const Var& x, const Var& rows) {
-  Var s = linear(c, x, p.s1, Layout::in_out);  // [N, R]
-  s = row_matrix(c, s, rows);                  // [N, R]
-  return activate(c, Activation::none, linear(c, s, p.s2, Layout::in_out), &p.s0);
+Var DeepEmbedLayers::channel_mix(Context& c, Rwkv7ChannelMix& p, DeepEmbed& deep, const Var& x, Stream& s) {
+  Var k = channel_keys(c, p, x, s);                                       // [N, F]
+  const Var E = token_rows(c, deep.s_emb, s.tokens, emb(s));              // [N, R R]
+  Var factors = row_matrix(c, linear(c, x, deep.s1, Layout::in_out), E);  // [N, R]
+  factors = linear(c, factors, deep.s2, Layout::in_out);                  // [N, F]
+  k = mul(c, k, activate(c, Activation::none, factors, &deep.s0));
+  return residual_linear(c, Branch::ffn, s.x, k, p.value);
+}
+
+Var DeepRowLayers::channel_mix(Context& c, Rwkv7ChannelMix& p, Weight& enn, const Var& x, Stream& s) {
+  Var k = channel_keys(c, p, x, s);  // [N, F]
+  return add_branch(c, Branch::ffn, s.x, mul(c, linear(c, k, p.value), embedding(c, enn, s.tokens)));
+}
+
+Weight& DeepRowLayers::add_rows(const std::string& name, int64_t width) {
+  return parameters_.add({name + ".weight", Use::table, {config_.vocab_size, width}, init::constant(1)});
 }
 
 TokenRows add_token_rows(ParameterTable& parameters, const std::string& name, const ModelConfig& config,

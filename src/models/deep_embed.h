@@ -1,8 +1,8 @@
-// DeepEmbed, of rwkv7a and rwkv7b: what a layer does with its input depends on a matrix that is looked up for
-// the token (RWKV-LM, RWKV-v7/rwkv_v7a_demo.py).
+// DeepEmbed: what channel mixing does with its input depends on what is looked up for the token, a matrix in
+// rwkv7a and rwkv7b (RWKV-LM, RWKV-v7/rwkv_v7a_demo.py), a row in rwkv8.
 #pragma once
 
-#include "models/model.h"
+#include "models/rwkv7.h"
 
 namespace aviary {
 
@@ -25,10 +25,38 @@ struct DeepEmbed {
   Weight& s2;       // [R, F]
   Weight& s0;       // [1, 1, F]
 };
-// The factors of a layer's keys, [N, F]: x s1 E s2 + s0, E [R, R] the matrix of the token. x [N, C] is the
-// input of the layer.
-Var deep_embed(Context& c, DeepEmbed& p, const Var& x, const Var& rows);
 // Starts as factors of 1.
 DeepEmbed add_deep_embed(ParameterTable& parameters, const std::string& name, const ModelConfig& config);
+
+// A model whose channel mixing has a matrix of the token.
+class DeepEmbedLayers : public Rwkv7Layers {
+ protected:
+  DeepEmbedLayers(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dtype), emb_(add_carried()) {}
+
+  void embed(Context& c, Stream& s) override {
+    Model::embed(c, s);
+    s.carried[emb_] = s.x;
+  }
+  // The embedding of the tokens, [N, C], through ln0.
+  const Var& emb(const Stream& s) const { return s.carried[emb_]; }
+
+  // s.x + channel mixing of x [N, C], whose keys are multiplied by x s1 E s2 + s0, E [R, R] the matrix of the
+  // token.
+  Var channel_mix(Context& c, Rwkv7ChannelMix& p, DeepEmbed& deep, const Var& x, Stream& s);
+
+ private:
+  size_t emb_;  // of Stream::carried
+};
+
+// A model whose channel mixing is multiplied by a row of the token.
+class DeepRowLayers : public Rwkv7Layers {
+ protected:
+  using Rwkv7Layers::Rwkv7Layers;
+
+  // s.x + channel mixing of x [N, C] times rows of `enn` [V, C].
+  Var channel_mix(Context& c, Rwkv7ChannelMix& p, Weight& enn, const Var& x, Stream& s);
+  // Starts as factors of 1.
+  Weight& add_rows(const std::string& name, int64_t width);
+};
 
 }  // namespace aviary

@@ -4,10 +4,11 @@
 
 #include "base/error.h"
 #include "models/block_table.h"
+#include "models/registry.h"
 
 namespace aviary {
 
-// Of the group norm behind the recurrence. The trainers of RWKV-5 divide by 8 first and use 1e-5: the same.
+// Of the group norm after the recurrence. The trainers of RWKV-5 divide by 8 first and use 1e-5: the same.
 constexpr double eagle_epsilon = 64e-5;
 
 inline ModelConfig complete_eagle(ModelConfig config) {
@@ -43,6 +44,13 @@ inline TrainingRecipe eagle_recipe() {
   return {.learning_rate = 6e-4, .epsilon = 1e-18, .weight_decay = 1e-3};
 }
 
+// What stands around the blocks: the embedding starts within `bound` of 0; decay: of it and the output
+// matrix.
+inline ModelFrame eagle_frame(const ModelConfig& config, double bound = 1e-4, bool decay = true) {
+  const double gain = 0.5 * tall_gain(config.vocab_size, config.n_embd);
+  return {.embedding = {"emb", init::uniform(bound), decay}, .head = {"head", init::orthogonal(gain), decay}};
+}
+
 // The table of one block. The previews of RWKV-5 were trained like RWKV-4.
 class EagleTable : public BlockTable {
  public:
@@ -71,7 +79,7 @@ class EagleTable : public BlockTable {
       return depth * (1 - across(i, count)) + zigzag * static_cast<double>((i + 1) % 3 - 1);
     });
   }
-  // The norm behind the recurrence.
+  // The norm after the recurrence.
   Norm ln_x() {
     const int64_t A = config().dim_att;
     const double layers = static_cast<double>(config().n_layer), layer = (1 - rest()) * layers;

@@ -1,4 +1,5 @@
 #include "models/family.h"
+#include "models/registry.h"
 
 namespace aviary {
 

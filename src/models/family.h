@@ -1,7 +1,7 @@
 // The registered versions side by side: how large a model of each is, and what it remembers.
 #pragma once
 
-#include "models/model.h"
+#include "models/registry.h"
 
 namespace aviary {
 

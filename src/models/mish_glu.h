@@ -18,8 +18,9 @@ struct MishGlu {
   size_t x_state;
 };
 
-inline Var mish_glu(Context& c, MishGlu& p, const Var& x, const Var& residual, std::span<Var> state) {
-  auto [xa, xb] = token_shift_mix<2>(c, x, state[p.x_state], MixOf::current, {&p.time_mix_k, &p.time_mix_r});
+inline Var mish_glu(Context& c, MishGlu& p, TokenShift shift, const Var& x, const Var& residual,
+                    std::span<Var> state) {
+  auto [xa, xb] = token_shift_mix<2>(c, x, state[p.x_state], shift, {&p.time_mix_k, &p.time_mix_r});
   Var a = linear(c, xa, p.aa);  // [N, F]
   Var b = activate(c, Activation::mish, linear(c, xb, p.bb));
   return residual_linear(c, Branch::ffn, residual, mul(c, a, b), p.value);

@@ -2,9 +2,12 @@
 // reading, generation and batches all call the same forward.
 #pragma once
 
-#include <memory>
+#include <array>
+#include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "models/config.h"
@@ -42,12 +45,51 @@ inline Var layer_norm(Context& c, const Var& x, Norm& norm) {
   return layer_norm(c, x, norm.weight, norm.bias);
 }
 
+// What goes through the blocks of a model in one step.
+struct Stream {
+  static constexpr size_t most_carried = 4;
+
+  std::span<const int32_t> tokens;          // [N] of the step
+  std::span<Var> state;                     // by StateSpec; a block replaces those that are its own
+  Var x{};                                  // [N, C]: what every block changes
+  std::array<Var, most_carried> carried{};  // [N, C]: what blocks look at besides (Model::add_carried)
+
+  // Where all these are kept while blocks use the memory between them again (Model::run).
+  struct Places {
+    Tensor x{};
+    std::array<Tensor, most_carried> carried{};
+    std::span<Tensor> state{};
+  } places{};
+};
+
 // What the logits are made of: x head^T, and Head-QK's copies where the model has it.
 struct Output {
   Var x;
   Copies copies;
 };
 
+// A matrix [V, C]: its name without ".weight", how it starts, and whether weight decay applies.
+struct TokenMatrix {
+  const char* name;
+  Initializer start;
+  bool decay = false;
+};
+// How Head-QK's matrices start, and whether they have biases.
+struct HeadQkStart {
+  Initializer q = init::constant(0), k = init::orthogonal(0.1);
+  bool biased = false;
+};
+// What stands around the blocks. An empty name means that the version has none.
+struct ModelFrame {
+  TokenMatrix embedding;
+  std::string first_norm = "blocks.0.ln0", last_norm = "ln_out";
+  TokenMatrix head;
+  bool head_bias = false;
+  HeadQkStart head_qk{};
+};
+
+// A model is an embedding, blocks, and what stands between the last block and the output matrix. A version
+// says what these are; the base runs them.
 class Model {
  public:
   virtual ~Model() = default;
@@ -58,13 +100,22 @@ class Model {
   const std::vector<StateSpec>& state_specs() const { return state_specs_; }
   Dtype dtype() const { return parameters_.dtype(); }
 
-  // tokens [N] of c.sequences -> what the logits are made of. state: one Var per spec, [S, ...]; becomes the
-  // state after the tokens.
+  // A whole step: tokens [N] of c.sequences -> what the logits are made of. state: one Var per spec, [S,
+  // ...]; becomes the state after the tokens.
   Output forward(Context& c, std::span<const int32_t> tokens, std::span<Var> state);
+
+  // The same in three parts. start() goes up to the first block.
+  Stream start(Context& c, std::span<const int32_t> tokens, std::span<Var> state);
+  // Blocks first, ..., last - 1. With c.in_place, the memory of a block is used again when it ends: of what
+  // it made, only the stream and the states outlive it, and s.x is overwritten by the next run.
+  void run(Context& c, Stream& s, int64_t first, int64_t last);
+  // From the last block on.
+  Output finish(Context& c, const Stream& s);
+
   // The output matrix [vocab_size, n_embd].
-  virtual Weight& head() = 0;
+  Weight& head() { return *head_; }
   // [vocab_size], added to the logits; null where the version has none.
-  virtual Weight* head_bias() { return nullptr; }
+  Weight* head_bias() { return head_bias_; }
   // The most tokens that the model can look at, 0 for as many as there are. Beyond it, the last so many are
   // read again for every token (Runner).
   int64_t context_limit() const { return context_limit_; }
@@ -74,133 +125,70 @@ class Model {
   size_t window() const { return window_; }
 
  protected:
-  Model(ModelConfig config, Dtype dtype) : config_(std::move(config)), parameters_(dtype) {
-    set_token_shift("1");
-  }
+  Model(ModelConfig config, Dtype dtype);
 
-  // The hidden rows [N, n_embd] in front of the output matrix.
-  virtual Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) = 0;
-  // What is done to the hidden rows between Head-QK, which sees them before, and the output matrix.
+  // The model's input: s.tokens -> s.x, and s.carried where the version has such. By default the rows of the
+  // embedding, through the first norm where there is one.
+  virtual void embed(Context& c, Stream& s);
+  // Block `layer`: s.x and its own parts of s.state become those after the block.
+  virtual void block(Context& c, size_t layer, Stream& s) = 0;
+  // What is done to the rows after the last norm, behind which Head-QK looks at them, before the output
+  // matrix.
   virtual Var before_head(Context&, const Var& x) { return x; }
+
+  // ---- For constructors of versions, in the order of the table of parameters.
 
   // The token shift of the version where the option token_shift does not say another. To be called before any
   // state is registered.
   void set_token_shift(const std::string& by_default);
-  // The state of a token shift.
-  size_t add_shift_state(const std::string& name);
 
-  // SmallInitEmb: the embedding starts within 1e-4 of 0; the returned norm "ln0" is to follow it, in versions
-  // that have none there.
-  Norm add_small_embedding(const std::string& embedding);
+  // Registers embedding, first norm, blocks, by add_block(layer), last norm, output matrix, and Head-QK where
+  // the config has it.
+  void build(const ModelFrame& frame, const std::function<void(int64_t layer)>& add_block);
 
-  // For versions that cannot look at more tokens than so many.
-  void limit_context(int64_t tokens) {
-    context_limit_ = tokens;
-    window_ = add_state({"window", StateKind::window, {tokens}});
-  }
-
-  // Head-QK of this width: parameters head_q, head_k, their biases where `biased`, and the history that they
-  // look at. Weights start at init_q and init_k.
-  void add_head_qk(int64_t width, bool biased, Initializer init_q, Initializer init_k);
+  // A value [N, C] that blocks pass on or embed() leaves for them, besides x: its index in Stream::carried.
+  size_t add_carried();
 
   // `name`.weight and `name`.bias of `width` channels (0: n_embd), starting at `weight` and 0.
   Norm add_norm(const std::string& name, double weight = 1, int64_t width = 0);
 
   // Registers a part of the state and returns its index.
-  size_t add_state(StateSpec spec) {
-    state_specs_.push_back(std::move(spec));
-    return state_specs_.size() - 1;
-  }
+  size_t add_state(StateSpec spec);
+  // The state of a token shift.
+  size_t add_shift_state(const std::string& name);
+  // For versions that cannot look at more tokens than so many.
+  void limit_context(int64_t tokens);
+
+  // How the rows of a token shift of this model are mixed.
+  TokenShift shift(MixOf of) const { return {of, shift_}; }
 
   ModelConfig config_;
   ParameterTable parameters_;
-  std::vector<StateSpec> state_specs_;
   bool learns_first_state_ = false;
+  Weight* embedding_ = nullptr;
+  std::optional<Norm> first_norm_;
 
  private:
   struct HeadQk {
     Weight &q, &k;
     Weight *q_bias, *k_bias;
     size_t keys, ids;  // of the state
+    bool largest;      // of a repeated token counts the largest weight alone
   };
+
+  void add_head_qk(const HeadQkStart& start);
+  Copies copies(Context& c, HeadQk& p, const Var& x, const Stream& s);
+
+  std::vector<StateSpec> state_specs_;
+  Weight *head_ = nullptr, *head_bias_ = nullptr;
+  std::optional<Norm> last_norm_;
   std::optional<HeadQk> head_qk_;
+  size_t carried_ = 0;          // how many of Stream::carried there are
   std::vector<int32_t> shift_;  // of the channels; empty: 1
   int64_t context_limit_ = 0;
   size_t window_ = 0;
 
   friend class BlockTable;
-  friend std::unique_ptr<Model> create_model(const ModelConfig& config, Dtype dtype);
 };
-
-// How the original trainer of a version trains it. The planner (train/plan.h) starts from it.
-struct TrainingRecipe {
-  double learning_rate = 6e-4;  // at the start; the planner raises it for narrow models
-  double beta1 = 0.9, beta2 = 0.99, epsilon = 1e-8;
-  double weight_decay = 0;  // of the original; for the planner only whether there is any
-  double clip = 1;          // largest norm of the gradient; 0: no clipping
-  bool l2wrap = true;       // the term that pulls the largest logit of each row to 0
-};
-
-// Names and shapes of a file's tensors.
-using ShapeMap = std::vector<std::pair<std::string, Shape>>;
-const Shape* find_shape(const ShapeMap& shapes, std::string_view name);
-// Axis `axis` of a tensor; 0 when there is none.
-int64_t find_size(const ShapeMap& shapes, std::string_view name, int axis);
-// The i of "blocks.<i>.", or of a number behind another prefix; -1 for other names.
-int64_t block_of(std::string_view name, std::string_view prefix = "blocks.");
-// 1 + the largest i of these; 0 when there is none.
-int64_t count_blocks(const ShapeMap& shapes, std::string_view prefix = "blocks.");
-// The shape of "blocks.<i>.<name>" in the first block that has it.
-const Shape* find_in_blocks(const ShapeMap& shapes, std::string_view name);
-
-// What a version's file provides.
-struct ModelVersion {
-  const char* name;   // "rwkv7"
-  const char* title;  // "RWKV-7 Goose"
-  int year;
-  const char* recurrence;                  // one line
-  const char* source;                      // paper or original
-  const char* news = "";                   // what it brought, one line
-  std::vector<std::string> recipes;        // the default first
-  std::vector<std::string> variants = {};  // other spellings
-  // Names that end so are constants in the checkpoints of the original trainer, made anew from the sizes.
-  std::vector<std::string> buffers = {};
-  std::vector<const ModelOption*> options = {};
-  // A version with the same tensors, which a file that does not say more is taken for.
-  const char* twin = nullptr;
-
-  // The config of a checkpoint that is of this version, by names and shapes alone.
-  std::optional<ModelConfig> (*recognize)(const ShapeMap& shapes);
-  // Fills in what the config leaves to the version's rules; throws Error for sizes that cannot be.
-  ModelConfig (*complete)(ModelConfig config);
-  std::unique_ptr<Model> (*create)(const ModelConfig& config, Dtype dtype);
-  TrainingRecipe (*training)(const std::string& recipe);
-
-  // Null when it has none of this name.
-  const ModelOption* find_option(std::string_view name) const;
-  bool is_buffer(std::string_view tensor) const;
-};
-
-// A file src/models/<name>.cpp enters the registry by defining AVIARY_MODEL(<name>) { ...fields of
-// ModelVersion... };
-#define AVIARY_MODEL(name)        \
-  extern const ModelVersion name; \
-  const ModelVersion name
-
-const std::vector<const ModelVersion*>& model_versions();
-// The options of all versions, each name once.
-const std::vector<const ModelOption*>& model_options();
-// Throws Error with the known names.
-const ModelVersion& model_version(const std::string& name);
-// The config of the version that these tensors are of (models/recognize.h). Throws Error, beginning with
-// `where`, when there is none, when it does not run here, and when tensors are missing.
-ModelConfig recognize_version(const ShapeMap& shapes, const std::string& where);
-// Creates a model with uninitialized (zero) parameters.
-// The config with what the version's rules fill in. Throws Error for sizes and options that cannot be.
-ModelConfig complete(const ModelConfig& config);
-std::unique_ptr<Model> create_model(const ModelConfig& config, Dtype dtype);
-inline std::unique_ptr<Model> create_model(const ModelConfig& config) {
-  return create_model(config, Dtype::f32);
-}
 
 }  // namespace aviary

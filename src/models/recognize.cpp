@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/human.h"
+#include "models/registry.h"
 
 namespace aviary {
 namespace {

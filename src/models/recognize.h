@@ -2,7 +2,7 @@
 // that this program does not run, and of models from which tensors are missing.
 #pragma once
 
-#include "models/model.h"
+#include "models/registry.h"
 
 namespace aviary {
 
@@ -19,6 +19,10 @@ std::optional<ModelConfig> recognize_as(const ModelVersion& version, const Shape
 
 // Nothing when it is no model that is known here.
 std::optional<Recognition> recognize(const ShapeMap& shapes);
+
+// The config of the version that these tensors are of. Throws Error, beginning with `where`, when there is
+// none, when it does not run here, and when tensors are missing.
+ModelConfig recognize_version(const ShapeMap& shapes, const std::string& where);
 
 // "RWKV-6 Finch, 3 layers of width 64"
 std::string describe(const Recognition& recognition);

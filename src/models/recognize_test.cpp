@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "models/registry.h"
 
 namespace aviary {
 namespace {

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "models/registry.h"
 
 namespace aviary {
 namespace {
@@ -68,12 +69,8 @@ Output Runner::forward(Context& c, std::span<const int32_t> tokens, State& state
   state.reserve(furthest);
   c.positions = state.positions();
   vars_.clear();
-  places_.clear();
-  for (size_t i = 0; i < state.size(); ++i) {
-    vars_.push_back({state[i]});
-    places_.push_back(state[i]);
-  }
-  if (!c.tape) c.reuse = true, c.states = vars_, c.places = places_;
+  for (size_t i = 0; i < state.size(); ++i) vars_.push_back({state[i]});
+  c.in_place = !c.tape;
   return model_.forward(c, tokens, vars_);
 }
 
@@ -201,8 +198,8 @@ double Runner::loss_and_gradients(std::span<const int32_t> tokens, std::span<con
           model_version(model_.config().version).title, model_.context_limit());
   arena_.reset();
   tape_.clear();
-  Context c{arena_, sequences, precision_, &tape_, training.dropout, training.random};
-  c.dropout_places = training.dropout_places;
+  Context c{arena_, sequences, precision_, &tape_};
+  c.dropout = {training.dropout, training.dropout_places, training.random};
   const Output output = forward(c, tokens, state);
   const double loss =
       head_loss(c, output.x, model_.head(), targets, training.loss, {}, output.copies, model_.head_bias());

@@ -69,7 +69,6 @@ class Runner {
   Arena arena_;
   Tape tape_{arena_};            // kept for its memory
   std::vector<Var> vars_;        // the state within the step
-  std::vector<Tensor> places_;   // and where it is kept
   std::vector<int64_t> wanted_;  // of all_logits() and last_logits()
   OwnedTensor beyond_;           // the last result of logits_beyond()
 };

@@ -14,16 +14,10 @@ Rwkv1Skeleton::Rwkv1Skeleton(const ModelConfig& config, Dtype dtype, Kind kind)
                                  config.n_embd)),
       depth_(std::max(1, *std::max_element(distances_.begin(), distances_.end()))) {}
 
-Var Rwkv1Skeleton::hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) {
-  Var x = embedding(c, *tok_emb_, tokens);  // [N, C]
-  if (ln0_) x = layer_norm(c, x, *ln0_);
-  for (size_t layer = 0; layer < blocks_.size(); ++layer) {
-    Block& block = blocks_[layer];
-    x = attention(c, layer, layer_norm(c, x, block.ln1), x, state);
-    x = mix_channels(c, block.mlp, layer_norm(c, x, block.ln2), x, state);
-    c.end_layer(x);
-  }
-  return layer_norm(c, x, *ln_f_);
+void Rwkv1Skeleton::block(Context& c, size_t layer, Stream& s) {
+  Block& p = blocks_[layer];
+  s.x = attention(c, layer, layer_norm(c, s.x, p.ln1), s.x, s.state);
+  s.x = mix_channels(c, p.mlp, layer_norm(c, s.x, p.ln2), s.x, s.state);
 }
 
 Var Rwkv1Skeleton::mix_channels(Context& c, Mlp& p, Var x, const Var& residual, std::span<Var> state) {
@@ -38,6 +32,28 @@ Var Rwkv1Skeleton::mix_channels(Context& c, Mlp& p, Var x, const Var& residual, 
 }
 
 // ---- The table of parameters, with the initialization of the original trainer.
+
+void Rwkv1Skeleton::build(const std::function<void(const std::string&)>& add_attention) {
+  const int64_t C = config_.n_embd, V = config_.vocab_size, L = config_.ctx_len;
+  const bool small = config_.has(option::small_init_emb_ln0);
+  const double gain = 0.4 * std::sqrt(static_cast<double>(std::max(V, C)));
+  const Initializer copies = start_of(config_.number(option::head_qk), C, 0.01);
+  time_out_ = &add_vector("time_out", {1, L, 1}, 1);
+  Model::build({.embedding = {"tok_emb", small              ? init::uniform(1e-4)
+                                         : kind_.orthogonal ? init::orthogonal(gain)
+                                                            : start_of(V, C, 1)},
+                .first_norm = small ? "ln0" : "",
+                .last_norm = "ln_f",
+                .head = {"head", start_of(V, C, 0.4)},
+                .head_qk = {copies, copies, true}},
+               [&](int64_t layer) {
+                 const std::string block = fmt::format("blocks.{}.", layer);
+                 const Norm ln1 = add_norm(block + "ln1"), ln2 = add_norm(block + "ln2");
+                 add_attention(block + "attn.");
+                 blocks_.push_back({ln1, ln2, add_mlp(block + "mlp.")});
+               });
+  limit_context(L);
+}
 
 Initializer Rwkv1Skeleton::start_of(int64_t rows, int64_t cols, double scale) const {
   if (!kind_.orthogonal) return init::normal(0.01);

@@ -3,9 +3,7 @@
 // of the output matrix, which binds them to their context length. All matrices but the last have biases.
 #pragma once
 
-#include <cmath>
-
-#include "models/model.h"
+#include "models/registry.h"
 
 namespace aviary {
 
@@ -20,9 +18,6 @@ inline constexpr ModelOption ffn_relu_squared{
 }  // namespace option
 
 class Rwkv1Skeleton : public Model {
- public:
-  Weight& head() override { return *head_; }
-
  protected:
   // What differs outside the attention.
   struct Kind {
@@ -33,10 +28,9 @@ class Rwkv1Skeleton : public Model {
   Rwkv1Skeleton(const ModelConfig& config, Dtype dtype, Kind kind);
 
   // The table of parameters; add_attention("blocks.0.attn.") adds those of a layer.
-  template <typename AddAttention>
-  void build(AddAttention add_attention);
+  void build(const std::function<void(const std::string& attn)>& add_attention);
 
-  // x, which is behind a layer norm, after the attention of a layer, plus residual.
+  // x, which comes from a layer norm, after the attention of a layer, plus residual.
   virtual Var attention(Context& c, size_t layer, const Var& x, const Var& residual,
                         std::span<Var> state) = 0;
 
@@ -63,7 +57,7 @@ class Rwkv1Skeleton : public Model {
     Mlp mlp;
   };
 
-  Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override;
+  void block(Context& c, size_t layer, Stream& s) override;
   // Early tokens are less sure of what comes.
   Var before_head(Context& c, const Var& x) override { return scale_by_position(c, x, *time_out_); }
   Var mix_channels(Context& c, Mlp& p, Var x, const Var& residual, std::span<Var> state);
@@ -73,9 +67,8 @@ class Rwkv1Skeleton : public Model {
   Kind kind_;
   std::vector<int32_t> distances_;  // of the token shift, by channel
   int64_t depth_;                   // the longest
-  Weight *time_out_, *tok_emb_, *head_;
+  Weight* time_out_ = nullptr;
   std::vector<Block> blocks_;
-  std::optional<Norm> ln0_, ln_f_;
 };
 
 // Fills in what the config leaves open; throws Error for sizes that cannot be. heads_of: a head's size must
@@ -84,29 +77,5 @@ ModelConfig complete_rwkv1(ModelConfig config, int64_t heads_of, double ffn);
 // The sizes of a checkpoint, without that of a head; none when there is no such skeleton.
 std::optional<ModelConfig> recognize_rwkv1(const ShapeMap& shapes, const char* version);
 TrainingRecipe rwkv1_training(double learning_rate, double weight_decay);
-
-template <typename AddAttention>
-void Rwkv1Skeleton::build(AddAttention add_attention) {
-  const int64_t C = config_.n_embd, V = config_.vocab_size, L = config_.ctx_len;
-  const double emb_gain = 0.4 * std::sqrt(static_cast<double>(std::max(V, C)));
-  time_out_ = &add_vector("time_out", {1, L, 1}, 1);
-  tok_emb_ = &parameters_.add({"tok_emb.weight",
-                               Use::table,
-                               {V, C},
-                               kind_.orthogonal ? init::orthogonal(emb_gain) : start_of(V, C, 1)});
-  if (config_.has(option::small_init_emb_ln0)) ln0_.emplace(add_small_embedding("tok_emb.weight"));
-  for (int64_t layer = 0; layer < config_.n_layer; ++layer) {
-    const std::string block = fmt::format("blocks.{}.", layer);
-    const Norm ln1 = add_norm(block + "ln1"), ln2 = add_norm(block + "ln2");
-    add_attention(block + "attn.");
-    blocks_.push_back({ln1, ln2, add_mlp(block + "mlp.")});
-  }
-  ln_f_.emplace(add_norm("ln_f"));
-  head_ = &parameters_.add({"head.weight", Use::out_in, {V, C}, start_of(V, C, 0.4)});
-  const int64_t D = config_.number(option::head_qk);
-  const Initializer copies = start_of(D, C, 0.01);
-  add_head_qk(D, true, copies, copies);
-  limit_context(L);
-}
 
 }  // namespace aviary

@@ -19,37 +19,29 @@ struct Rwkv2Block {
   Norm ln1, ln2;
   std::optional<Rwkv2TimeMix> att;
   std::optional<ChannelMix> ffn_pre;  // in place of att, in the first block of a model with pre_ffn
-  ChannelMix ffn;
+  std::optional<ChannelMix> ffn;
 };
 
 class Rwkv2 final : public Model {
  public:
   Rwkv2(const ModelConfig& config, Dtype dtype);
 
-  Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
-    Var x = embedding(c, *emb_, tokens);  // [N, C]
-    for (Rwkv2Block& block : blocks_) {
-      x = layer_norm(c, x, block.ln1);
-      x = block.att ? time_mix(c, *block.att, x, state)
-                    : channel_mix(c, *block.ffn_pre, MixOf::current, x, x, state);
-      x = layer_norm(c, x, block.ln2);
-      x = channel_mix(c, block.ffn, MixOf::current, x, x, state);
-      c.end_layer(x);
-    }
-    return layer_norm(c, x, *ln_out_);
-  }
-  Weight& head() override { return *head_; }
-
  private:
+  void block(Context& c, size_t layer, Stream& s) override {
+    Rwkv2Block& p = blocks_[layer];
+    Var x = layer_norm(c, s.x, p.ln1);
+    x = p.att ? time_mix(c, *p.att, x, s.state)
+              : channel_mix(c, *p.ffn_pre, shift(MixOf::current), x, x, s.state);
+    x = layer_norm(c, x, p.ln2);
+    s.x = channel_mix(c, *p.ffn, shift(MixOf::current), x, x, s.state);
+  }
   Var time_mix(Context& c, Rwkv2TimeMix& p, const Var& x, std::span<Var> state) {
-    auto [mixed] = token_shift_mix<1>(c, x, state[p.x_state], MixOf::current, {&p.time_mix});
+    auto [mixed] = token_shift_mix<1>(c, x, state[p.x_state], shift(MixOf::current), {&p.time_mix});
     auto [k, v, r] = linear_each<3>(c, {mixed, mixed, mixed}, {&p.key, &p.value, &p.receptance});
     Var y = wkv2(c, p.time_decay, p.time_first, k, v, {state[p.aa], state[p.bb]}, epsilon);
     return residual_linear(c, Branch::att, x, sigmoid_gate(c, r, y), p.output);
   }
 
-  Weight *emb_, *head_;
-  std::optional<Norm> ln_out_;
   std::vector<Rwkv2Block> blocks_;
 };
 
@@ -104,29 +96,23 @@ ChannelMix add_channel_mix(BlockTable& table, const std::string& name, Branch br
   };
 }
 
+Rwkv2Block add_block(BlockTable& table, int64_t layer) {
+  Rwkv2Block block{table.norm("ln1"), table.norm("ln2"), {}, {}, {}};
+  if (layer == 0 && table.config().has(option::pre_ffn))
+    block.ffn_pre.emplace(add_channel_mix(table, "ffnPre", Branch::att));
+  else
+    block.att.emplace(add_time_mix(table, layer));
+  block.ffn.emplace(add_channel_mix(table, "ffn", Branch::ffn));
+  return block;
+}
+
 Rwkv2::Rwkv2(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
-  const int64_t C = config.n_embd, V = config.vocab_size;
-  const double small = 1e-4 * std::sqrt(static_cast<double>(std::max(V, C)));
-  emb_ =
-      &parameters_.add({"emb.weight",
-                        Use::table,
-                        {V, C},
-                        config.has(option::small_init_emb) ? init::uniform(1e-4) : init::orthogonal(small)});
-  for (int64_t layer = 0; layer < config.n_layer; ++layer) {
+  ModelFrame around = plain_frame(config);
+  around.first_norm.clear();
+  build(around, [this](int64_t layer) {
     BlockTable table(*this, layer);
-    Norm ln1 = table.norm("ln1"), ln2 = table.norm("ln2");
-    std::optional<Rwkv2TimeMix> att;
-    std::optional<ChannelMix> ffn_pre;
-    if (layer == 0 && config.has(option::pre_ffn))
-      ffn_pre.emplace(add_channel_mix(table, "ffnPre", Branch::att));
-    else
-      att.emplace(add_time_mix(table, layer));
-    blocks_.push_back({ln1, ln2, att, ffn_pre, add_channel_mix(table, "ffn", Branch::ffn)});
-  }
-  ln_out_.emplace(add_norm("ln_out"));
-  head_ = &parameters_.add({"head.weight", Use::out_in, {V, C}, init::orthogonal(0.5 * tall_gain(V, C))});
-  const int64_t D = config.number(option::head_qk);
-  add_head_qk(D, false, init::constant(0), init::orthogonal(0.1 * tall_gain(D, C)));
+    blocks_.push_back(add_block(table, layer));
+  });
 }
 
 // ---- Sizes

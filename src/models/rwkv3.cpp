@@ -18,38 +18,29 @@ struct Rwkv3Block {
   Norm ln1, ln2;
   std::optional<Rwkv3TimeMix> att;
   std::optional<ChannelMix> ffn_pre;  // in place of att, in the first block of a model with pre_ffn
-  ChannelMix ffn;
+  std::optional<ChannelMix> ffn;
 };
 
 class Rwkv3 final : public Model {
  public:
   Rwkv3(const ModelConfig& config, Dtype dtype);
 
-  Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
-    Var x = embedding(c, *emb_, tokens);  // [N, C]
-    x = layer_norm(c, x, *ln0_);
-    for (Rwkv3Block& block : blocks_) {
-      Var normed = layer_norm(c, x, block.ln1);
-      x = block.att ? time_mix(c, *block.att, normed, x, state)
-                    : channel_mix(c, *block.ffn_pre, MixOf::current, normed, x, state);
-      x = channel_mix(c, block.ffn, MixOf::current, layer_norm(c, x, block.ln2), x, state);
-      c.end_layer(x);
-    }
-    return layer_norm(c, x, *ln_out_);
-  }
-  Weight& head() override { return *head_; }
-
  private:
+  void block(Context& c, size_t layer, Stream& s) override {
+    Rwkv3Block& p = blocks_[layer];
+    Var normed = layer_norm(c, s.x, p.ln1);
+    s.x = p.att ? time_mix(c, *p.att, normed, s.x, s.state)
+                : channel_mix(c, *p.ffn_pre, shift(MixOf::current), normed, s.x, s.state);
+    s.x = channel_mix(c, *p.ffn, shift(MixOf::current), layer_norm(c, s.x, p.ln2), s.x, s.state);
+  }
   Var time_mix(Context& c, Rwkv3TimeMix& p, const Var& x, const Var& residual, std::span<Var> state) {
-    auto [xk, xv, xr] = token_shift_mix<3>(c, x, state[p.x_state], MixOf::current,
+    auto [xk, xv, xr] = token_shift_mix<3>(c, x, state[p.x_state], shift(MixOf::current),
                                            {&p.time_mix_k, &p.time_mix_v, &p.time_mix_r});
     auto [k, v, r] = linear_each<3>(c, {xk, xv, xr}, {&p.key, &p.value, &p.receptance});
     Var y = wkv2(c, p.time_decay, p.time_first, k, v, {state[p.aa], state[p.bb]}, epsilon);
     return residual_linear(c, Branch::att, residual, sigmoid_gate(c, r, y), p.output);
   }
 
-  Weight *emb_, *head_;
-  std::optional<Norm> ln0_, ln_out_;
   std::vector<Rwkv3Block> blocks_;
 };
 
@@ -73,30 +64,21 @@ Rwkv3TimeMix add_time_mix(BlockTable& table) {
   };
 }
 
+Rwkv3Block add_block(BlockTable& table, int64_t layer) {
+  Rwkv3Block block{table.norm("ln1"), table.norm("ln2"), {}, {}, {}};
+  if (layer == 0 && table.config().has(option::pre_ffn))
+    block.ffn_pre.emplace(table.channel_mix("ffnPre", Branch::att));
+  else
+    block.att.emplace(add_time_mix(table));
+  block.ffn.emplace(table.channel_mix("ffn", Branch::ffn));
+  return block;
+}
+
 Rwkv3::Rwkv3(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
-  const int64_t C = config.n_embd, V = config.vocab_size;
-  const double small = 1e-4 * std::sqrt(static_cast<double>(std::max(V, C)));
-  emb_ =
-      &parameters_.add({"emb.weight",
-                        Use::table,
-                        {V, C},
-                        config.has(option::small_init_emb) ? init::uniform(1e-4) : init::orthogonal(small)});
-  for (int64_t layer = 0; layer < config.n_layer; ++layer) {
+  build(plain_frame(config), [this](int64_t layer) {
     BlockTable table(*this, layer);
-    if (layer == 0) ln0_.emplace(table.norm("ln0"));
-    Norm ln1 = table.norm("ln1"), ln2 = table.norm("ln2");
-    std::optional<Rwkv3TimeMix> att;
-    std::optional<ChannelMix> ffn_pre;
-    if (layer == 0 && config.has(option::pre_ffn))
-      ffn_pre.emplace(table.channel_mix("ffnPre", Branch::att));
-    else
-      att.emplace(add_time_mix(table));
-    blocks_.push_back({ln1, ln2, att, ffn_pre, table.channel_mix("ffn", Branch::ffn)});
-  }
-  ln_out_.emplace(add_norm("ln_out"));
-  head_ = &parameters_.add({"head.weight", Use::out_in, {V, C}, init::orthogonal(0.5 * tall_gain(V, C))});
-  if (const int64_t D = config.number(option::head_qk); D > 0)
-    add_head_qk(D, false, init::constant(0), init::orthogonal(0.1 * tall_gain(D, C)));
+    blocks_.push_back(add_block(table, layer));
+  });
 }
 
 // ---- Sizes

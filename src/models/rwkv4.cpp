@@ -29,38 +29,34 @@ class Rwkv4 final : public Model {
  public:
   Rwkv4(const ModelConfig& config, Dtype dtype);
 
-  Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
-    const Var x_emb = embedding(c, *emb_, tokens);  // [N, C]
-    Var x = layer_norm(c, x_emb, *ln0_);
-    for (Rwkv4Block& block : blocks_) {
-      Var normed = layer_norm(c, x, block.ln1);
-      x = block.att ? time_mix(c, *block.att, normed, x, state)
-                    : channel_mix(c, *block.ffn_pre, MixOf::current, normed, x, state);
-      normed = layer_norm(c, x, block.ln2);
-      x = block.ffn ? channel_mix(c, *block.ffn, MixOf::current, normed, x, state)
-                    : mish_glu(c, *block.mish_glu, normed, x, state);
-      if (block.tiny_attention) x = tiny_attention(c, *block.tiny_attention, x, x_emb, state);
-      c.end_layer(x);
-    }
-    return layer_norm(c, x, *ln_out_);
-  }
-  Weight& head() override { return *head_; }
-
  private:
+  void embed(Context& c, Stream& s) override {
+    s.carried[x_emb_] = embedding(c, *embedding_, s.tokens);  // [N, C]
+    s.x = layer_norm(c, s.carried[x_emb_], *first_norm_);
+  }
+  void block(Context& c, size_t layer, Stream& s) override {
+    Rwkv4Block& p = blocks_[layer];
+    Var normed = layer_norm(c, s.x, p.ln1);
+    s.x = p.att ? time_mix(c, *p.att, normed, s.x, s.state)
+                : channel_mix(c, *p.ffn_pre, shift(MixOf::current), normed, s.x, s.state);
+    normed = layer_norm(c, s.x, p.ln2);
+    s.x = p.ffn ? channel_mix(c, *p.ffn, shift(MixOf::current), normed, s.x, s.state)
+                : mish_glu(c, *p.mish_glu, shift(MixOf::current), normed, s.x, s.state);
+    if (p.tiny_attention) s.x = tiny_attention(c, *p.tiny_attention, s.x, s.carried[x_emb_], s.state);
+  }
   Var time_mix(Context& c, Rwkv4TimeMix& p, const Var& x, const Var& residual, std::span<Var> state) {
     const Var before = state[p.x_state];
-    auto [xk, xv, xr] = token_shift_mix<3>(c, x, state[p.x_state], MixOf::current,
+    auto [xk, xv, xr] = token_shift_mix<3>(c, x, state[p.x_state], shift(MixOf::current),
                                            {&p.time_mix_k, &p.time_mix_v, &p.time_mix_r});
     auto [k, v, r] = linear_each<3>(c, {xk, xv, xr}, {&p.key, &p.value, &p.receptance});  // [N, A]
     Var y = wkv4(c, p.time_decay, p.time_first, k, v, {state[p.aa], state[p.bb], state[p.pp]});
     y = sigmoid_gate(c, r, y);
     if (!p.self_attention) return residual_linear(c, Branch::att, residual, y, p.output);
-    y = self_attention(c, *p.self_attention, x, before, linear(c, y, p.output), state);
+    y = self_attention(c, *p.self_attention, shift(MixOf::current), x, before, linear(c, y, p.output), state);
     return add_branch(c, Branch::att, residual, y);
   }
 
-  Weight *emb_, *head_;
-  std::optional<Norm> ln0_, ln_out_;
+  const size_t x_emb_ = add_carried();  // the rows of the embedding, without ln0, for tiny attention
   std::vector<Rwkv4Block> blocks_;
 };
 
@@ -108,23 +104,13 @@ Rwkv4Block add_block(BlockTable& table, int64_t layer) {
 }
 
 Rwkv4::Rwkv4(const ModelConfig& config, Dtype dtype) : Model(config, dtype) {
-  const int64_t C = config.n_embd, V = config.vocab_size;
-  const double small = 1e-4 * std::sqrt(static_cast<double>(std::max(V, C)));
-  emb_ = &parameters_.add({"emb.weight",
-                           Use::table,
-                           {V, C},
-                           config.has(option::small_init_emb) ? init::uniform(1e-4)
-                           : config.recipe == "v4-original"   ? init::orthogonal(small)
-                                                              : init::uniform(neo_learning_rate)});
-  for (int64_t layer = 0; layer < config.n_layer; ++layer) {
+  ModelFrame around = plain_frame(config);
+  if (config.recipe != "v4-original" && !config.has(option::small_init_emb))
+    around.embedding.start = init::uniform(neo_learning_rate);
+  build(around, [this](int64_t layer) {
     BlockTable table(*this, layer);
-    if (layer == 0) ln0_.emplace(table.norm("ln0"));
     blocks_.push_back(add_block(table, layer));
-  }
-  ln_out_.emplace(add_norm("ln_out"));
-  head_ = &parameters_.add({"head.weight", Use::out_in, {V, C}, init::orthogonal(0.5 * tall_gain(V, C))});
-  if (const int64_t D = config.number(option::head_qk); D > 0)
-    add_head_qk(D, false, init::constant(0), init::orthogonal(0.1 * tall_gain(D, C)));
+  });
 }
 
 // ---- Sizes

@@ -28,23 +28,16 @@ class Rwkv5 final : public Model {
  public:
   Rwkv5(const ModelConfig& config, Dtype dtype);
 
-  Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
-    Var x = embedding(c, *emb_, tokens);  // [N, C]
-    x = layer_norm(c, x, *ln0_);
-    for (Rwkv5Block& block : blocks_) {
-      x = time_mix(c, block.att, layer_norm(c, x, block.ln1), x, state);
-      x = channel_mix(c, block.ffn, MixOf::current, layer_norm(c, x, block.ln2), x, state);
-      c.end_layer(x);
-    }
-    return layer_norm(c, x, *ln_out_);
-  }
-  Weight& head() override { return *head_; }
-
  private:
+  void block(Context& c, size_t layer, Stream& s) override {
+    Rwkv5Block& p = blocks_[layer];
+    s.x = time_mix(c, p.att, layer_norm(c, s.x, p.ln1), s.x, s.state);
+    s.x = channel_mix(c, p.ffn, shift(MixOf::current), layer_norm(c, s.x, p.ln2), s.x, s.state);
+  }
   Var time_mix(Context& c, Rwkv5TimeMix& p, const Var& x, const Var& residual, std::span<Var> state) {
     std::array<Var, 4> mixed;
     const size_t count = p.gate ? 4 : 3;
-    token_shift_mix(c, x, state[p.x_state], MixOf::current, std::span(p.time_mix).first(count),
+    token_shift_mix(c, x, state[p.x_state], shift(MixOf::current), std::span(p.time_mix).first(count),
                     std::span(mixed).first(count));
     auto& [xk, xv, xr, xg] = mixed;
     auto [k, v, r] = linear_each<3>(c, {xk, xv, xr}, {&p.key, &p.value, &p.receptance});  // [N, A]
@@ -59,8 +52,6 @@ class Rwkv5 final : public Model {
   }
 
   int64_t heads_;
-  Weight *emb_, *head_;
-  std::optional<Norm> ln0_, ln_out_;
   std::vector<Rwkv5Block> blocks_;
 };
 
@@ -101,24 +92,22 @@ Rwkv5TimeMix add_time_mix(EagleTable& table) {
   };
 }
 
+Rwkv5Block add_block(EagleTable& table) {
+  const Norm ln1 = table.norm("ln1"), ln2 = table.norm("ln2");
+  const Rwkv5TimeMix att = add_time_mix(table);
+  Weight& mix_k = table.mix("ffn.time_mix_k", table.rest());
+  Weight& mix_r = table.mix("ffn.time_mix_r", table.rest());
+  return {ln1, ln2, att, table.channel_mix(mix_k, mix_r)};
+}
+
 Rwkv5::Rwkv5(const ModelConfig& config, Dtype dtype)
     : Model(config, dtype), heads_(config.dim_att / config.head_size) {
-  const int64_t C = config.n_embd, V = config.vocab_size;
   const bool preview = config.version != "rwkv5.2";
-  const double bound = preview ? preview_learning_rate : 1e-4;
-  emb_ = &parameters_.add({"emb.weight", Use::table, {V, C}, init::uniform(bound), !preview});
-  for (int64_t layer = 0; layer < config.n_layer; ++layer) {
-    EagleTable table(*this, layer);
-    if (layer == 0) ln0_.emplace(table.norm("ln0"));
-    const Norm ln1 = table.norm("ln1"), ln2 = table.norm("ln2");
-    const Rwkv5TimeMix att = add_time_mix(table);
-    Weight& mix_k = table.mix("ffn.time_mix_k", table.rest());
-    Weight& mix_r = table.mix("ffn.time_mix_r", table.rest());
-    blocks_.push_back({ln1, ln2, att, table.channel_mix(mix_k, mix_r)});
-  }
-  ln_out_.emplace(add_norm("ln_out"));
-  head_ = &parameters_.add(
-      {"head.weight", Use::out_in, {V, C}, init::orthogonal(0.5 * tall_gain(V, C)), !preview});
+  build(preview ? eagle_frame(config, preview_learning_rate, false) : eagle_frame(config),
+        [this](int64_t layer) {
+          EagleTable table(*this, layer);
+          blocks_.push_back(add_block(table));
+        });
 }
 
 // ---- Sizes

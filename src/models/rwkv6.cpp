@@ -37,19 +37,12 @@ class Rwkv6 final : public Model {
  public:
   Rwkv6(const ModelConfig& config, Dtype dtype);
 
-  Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
-    Var x = embedding(c, *emb_, tokens);  // [N, C]
-    x = layer_norm(c, x, *ln0_);
-    for (Rwkv6Block& block : blocks_) {
-      x = time_mix(c, block.att, layer_norm(c, x, block.ln1), x, state);
-      x = channel_mix(c, block.ffn, MixOf::previous, layer_norm(c, x, block.ln2), x, state);
-      c.end_layer(x);
-    }
-    return layer_norm(c, x, *ln_out_);
-  }
-  Weight& head() override { return *head_; }
-
  private:
+  void block(Context& c, size_t layer, Stream& s) override {
+    Rwkv6Block& p = blocks_[layer];
+    s.x = time_mix(c, p.att, layer_norm(c, s.x, p.ln1), s.x, s.state);
+    s.x = channel_mix(c, p.ffn, shift(MixOf::previous), layer_norm(c, s.x, p.ln2), s.x, s.state);
+  }
   std::array<Var, 5> token_shift(Context& c, Rwkv6TimeMix& p, const Var& x, Var& state);
   Var time_mix(Context& c, Rwkv6TimeMix& p, const Var& x, const Var& residual, std::span<Var> state);
   Var norm_and_gate(Context& c, Rwkv6TimeMix& p, const Var& y, const Var& xg);
@@ -57,19 +50,17 @@ class Rwkv6 final : public Model {
   Member member_;
   size_t mixtures_;  // w, k, v, r, g; x060b: r, k, v, w
   int64_t heads_;
-  Weight *emb_, *head_;
-  std::optional<Norm> ln0_, ln_out_;
   std::vector<Rwkv6Block> blocks_;
 };
 
 // x + (above - x) (maa + what a low-rank map makes of a first such mixture), all [N, C].
 std::array<Var, 5> Rwkv6::token_shift(Context& c, Rwkv6TimeMix& p, const Var& x, Var& state) {
   Var before = state;
-  auto [xx] = token_shift_mix<1>(c, x, before, MixOf::previous, {&p.time_maa_x});
+  auto [xx] = token_shift_mix<1>(c, x, before, shift(MixOf::previous), {&p.time_maa_x});
   Var low = activate(c, Activation::tanh, linear(c, xx, p.maa_w1, Layout::in_out));  // [N, 5 R]
   std::array<Var, 5> more, mixed;
   linear_stack(c, low, p.maa_w2, std::span(more).first(mixtures_));
-  token_shift_mix(c, x, state, MixOf::previous, std::span(p.time_maa).first(mixtures_),
+  token_shift_mix(c, x, state, shift(MixOf::previous), std::span(p.time_maa).first(mixtures_),
                   std::span(mixed).first(mixtures_), std::span(more).first(mixtures_));
   if (member_ == Member::x060b) std::swap(mixed[0], mixed[3]);
   return mixed;
@@ -159,27 +150,25 @@ Rwkv6TimeMix add_time_mix(EagleTable& table) {
   };
 }
 
+Rwkv6Block add_block(EagleTable& table) {
+  const Norm ln1 = table.norm("ln1"), ln2 = table.norm("ln2");
+  const Rwkv6TimeMix att = add_time_mix(table);
+  const double power = std::pow(table.rest(), 3);
+  Weight& maa_k = add_maa(table, "ffn.time_maa_k", power);
+  Weight& maa_r = add_maa(table, "ffn.time_maa_r", power);
+  return {ln1, ln2, att, table.channel_mix(maa_k, maa_r)};
+}
+
 Rwkv6::Rwkv6(const ModelConfig& config, Dtype dtype)
     : Model(config, dtype),
       member_(member_of(config)),
       mixtures_(member_ == Member::x060b ? 4 : 5),
       heads_(config.dim_att / config.head_size) {
-  const int64_t C = config.n_embd, V = config.vocab_size;
   learns_first_state_ = config.has(option::trainable_state);
-  emb_ = &parameters_.add({"emb.weight", Use::table, {V, C}, init::uniform(1e-4), true});
-  for (int64_t layer = 0; layer < config.n_layer; ++layer) {
+  build(eagle_frame(config), [this](int64_t layer) {
     EagleTable table(*this, layer);
-    if (layer == 0) ln0_.emplace(table.norm("ln0"));
-    const Norm ln1 = table.norm("ln1"), ln2 = table.norm("ln2");
-    const Rwkv6TimeMix att = add_time_mix(table);
-    const double power = std::pow(table.rest(), 3);
-    Weight& maa_k = add_maa(table, "ffn.time_maa_k", power);
-    Weight& maa_r = add_maa(table, "ffn.time_maa_r", power);
-    blocks_.push_back({ln1, ln2, att, table.channel_mix(maa_k, maa_r)});
-  }
-  ln_out_.emplace(add_norm("ln_out"));
-  head_ =
-      &parameters_.add({"head.weight", Use::out_in, {V, C}, init::orthogonal(0.5 * tall_gain(V, C)), true});
+    blocks_.push_back(add_block(table));
+  });
 }
 
 // ---- Sizes

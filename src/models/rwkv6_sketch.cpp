@@ -32,32 +32,35 @@ struct SketchBlock {
   SketchChannelMix ffn;
 };
 
+SketchTimeMix add_time_mix(EagleTable& table);
+SketchChannelMix add_channel_mix(EagleTable& table);
+
 class Rwkv6Sketch final : public Model {
  public:
-  Rwkv6Sketch(const ModelConfig& config, Dtype dtype);
-
-  Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
-    Var x = embedding(c, *emb_, tokens);  // [N, C]
-    x = layer_norm(c, x, *ln0_);
-    for (SketchBlock& block : blocks_) {
-      x = time_mix(c, block.att, layer_norm(c, x, block.ln1), x, state);
-      const Var normed = layer_norm(c, x, block.ln2);
-      const std::array more{of_token(c, normed, block.ffn.k), of_token(c, normed, block.ffn.r)};
-      x = channel_mix(c, block.ffn.mix, MixOf::current, normed, x, state, more);
-      c.end_layer(x);
-    }
-    return layer_norm(c, x, *ln_out_);
+  Rwkv6Sketch(const ModelConfig& config, Dtype dtype)
+      : Model(config, dtype), heads_(config.dim_att / config.head_size) {
+    build(eagle_frame(config), [this](int64_t layer) {
+      EagleTable table(*this, layer);
+      blocks_.push_back({table.norm("ln1"), table.norm("ln2"), add_time_mix(table), add_channel_mix(table)});
+    });
   }
-  Weight& head() override { return *head_; }
 
  private:
+  void block(Context& c, size_t layer, Stream& s) override {
+    SketchBlock& p = blocks_[layer];
+    s.x = time_mix(c, p.att, layer_norm(c, s.x, p.ln1), s.x, s.state);
+    const Var normed = layer_norm(c, s.x, p.ln2);
+    const std::array more{of_token(c, normed, p.ffn.k), of_token(c, normed, p.ffn.r)};
+    s.x = channel_mix(c, p.ffn.mix, shift(MixOf::current), normed, s.x, s.state, more);
+  }
+
   // What a token adds to time_mix: [N, C].
   static Var of_token(Context& c, const Var& x, Mixture& p) { return low_rank(c, x, {p.w1, p.w2}); }
 
   Var time_mix(Context& c, SketchTimeMix& p, const Var& x, const Var& residual, std::span<Var> state) {
     const std::array more{of_token(c, x, p.k), of_token(c, x, p.v), of_token(c, x, p.r), of_token(c, x, p.g)};
     auto [xk, xv, xr, xg] =
-        token_shift_mix<4>(c, x, state[p.x_state], MixOf::current,
+        token_shift_mix<4>(c, x, state[p.x_state], shift(MixOf::current),
                            {&p.k.time_mix, &p.v.time_mix, &p.r.time_mix, &p.g.time_mix}, more);
     auto [k, v, r] = linear_each<3>(c, {xk, xv, xr}, {&p.key, &p.value, &p.receptance});  // [N, A]
     Var w = weight_row(c, p.time_decay, config_.dim_att);                                 // [1, A]
@@ -69,8 +72,6 @@ class Rwkv6Sketch final : public Model {
   }
 
   int64_t heads_;
-  Weight *emb_, *head_;
-  std::optional<Norm> ln0_, ln_out_;
   std::vector<SketchBlock> blocks_;
 };
 
@@ -109,22 +110,6 @@ SketchChannelMix add_channel_mix(EagleTable& table) {
   const Mixture k = add_mixture(table, "ffn.time_mix_k", table.rest());
   const Mixture r = add_mixture(table, "ffn.time_mix_r", table.rest());
   return {k, r, table.channel_mix(k.time_mix, r.time_mix)};
-}
-
-Rwkv6Sketch::Rwkv6Sketch(const ModelConfig& config, Dtype dtype)
-    : Model(config, dtype), heads_(config.dim_att / config.head_size) {
-  const int64_t C = config.n_embd, V = config.vocab_size;
-  emb_ = &parameters_.add({"emb.weight", Use::table, {V, C}, init::uniform(1e-4), true});
-  for (int64_t layer = 0; layer < config.n_layer; ++layer) {
-    EagleTable table(*this, layer);
-    if (layer == 0) ln0_.emplace(table.norm("ln0"));
-    const Norm ln1 = table.norm("ln1"), ln2 = table.norm("ln2");
-    const SketchTimeMix att = add_time_mix(table);
-    blocks_.push_back({ln1, ln2, att, add_channel_mix(table)});
-  }
-  ln_out_.emplace(add_norm("ln_out"));
-  head_ =
-      &parameters_.add({"head.weight", Use::out_in, {V, C}, init::orthogonal(0.5 * tall_gain(V, C)), true});
 }
 
 // ---- Sizes

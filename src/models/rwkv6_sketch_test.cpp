@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "models/registry.h"
 #include "models/run.h"
 
 namespace aviary {

@@ -10,41 +10,27 @@ namespace {
 
 constexpr double group_norm_epsilon = 64e-5;
 
-struct Rwkv7Block {
-  Norm ln1, ln2;
-  Rwkv7TimeMix att;
-  Rwkv7ChannelMix ffn;
-};
-
 class Rwkv7 final : public Rwkv7Layers {
  public:
-  Rwkv7(const ModelConfig& config, Dtype dtype);
-
-  Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
-    Var x = embedding(c, *emb_, tokens);  // [N, C]
-    x = layer_norm(c, x, *ln0_);
-    Var v_first;  // the value of layer 0
-    for (Rwkv7Block& block : blocks_) {
-      x = time_mix(c, block.att, layer_norm(c, x, block.ln1), x, v_first, state);
-      Var k = channel_keys(c, block.ffn, layer_norm(c, x, block.ln2), state);  // [N, F]
-      x = residual_linear(c, Branch::ffn, x, k, block.ffn.value);
-      c.end_layer(x);
-    }
-    return layer_norm(c, x, *ln_out_);
+  Rwkv7(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dtype) {
+    build(frame(), [this](int64_t layer) { blocks_.push_back(add_block(layer)); });
   }
-  Weight& head() override { return *head_; }
 
  private:
-  Weight *emb_, *head_;
-  std::optional<Norm> ln0_, ln_out_;
+  void block(Context& c, size_t layer, Stream& s) override {
+    Rwkv7Block& p = blocks_[layer];
+    s.x = time_mix(c, p.att, layer_norm(c, s.x, p.ln1), s.x, s);
+    Var k = channel_keys(c, p.ffn, layer_norm(c, s.x, p.ln2), s);  // [N, F]
+    s.x = residual_linear(c, Branch::ffn, s.x, k, p.ffn.value);
+  }
+
   std::vector<Rwkv7Block> blocks_;
 };
 
 }  // namespace
 
-Var Rwkv7Layers::time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& residual, Var& v_first,
-                          std::span<Var> state) {
-  auto [xr, xw, xk, xv, xa, xg] = token_shift_mix<6>(c, x, state[p.x_state], MixOf::previous,
+Var Rwkv7Layers::time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& residual, Stream& s) {
+  auto [xr, xw, xk, xv, xa, xg] = token_shift_mix<6>(c, x, s.state[p.x_state], shift(MixOf::previous),
                                                      {&p.x_r, &p.x_w, &p.x_k, &p.x_v, &p.x_a, &p.x_g});
   auto [r, k, v] = linear_each<3>(c, {xr, xk, xv}, {&p.receptance, &p.key, &p.value});
   // wkv7 makes a decay of w; a is the in-context learning rate.
@@ -52,46 +38,35 @@ Var Rwkv7Layers::time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& 
                                     {LowRank{p.w1, p.w2, Activation::tanh, &p.w0, Activation::none},
                                      LowRank{p.a1, p.a2, Activation::none, &p.a0, Activation::sigmoid},
                                      LowRank{p.g1, p.g2, Activation::sigmoid, nullptr, Activation::none}});
+  Var& v_first = s.carried[v_first_];
   if (v_first.empty())
     v_first = v;
   else
     v = lerp(c, v, v_first, low_rank(c, xv, {p.v1, p.v2, Activation::none, &p.v0, Activation::sigmoid}));
 
   auto [key, remove, replace] = rwkv7_keys(c, heads_, k, p.k_k, a, p.k_a);
-  Var y = wkv7(c, heads_, {r, w, key, v, remove, replace}, state[p.wkv_state]);
+  Var y = wkv7(c, heads_, {r, w, key, v, remove, replace}, s.state[p.wkv_state]);
   y = rwkv7_output(c, heads_, {y, r, key, v, g, p.r_k, p.ln_x_weight, p.ln_x_bias}, group_norm_epsilon);
   return residual_linear(c, Branch::att, residual, y, p.output);
 }
 
-Var Rwkv7Layers::channel_keys(Context& c, Rwkv7ChannelMix& p, const Var& x, std::span<Var> state) {
-  auto [xk] = token_shift_mix<1>(c, x, state[p.x_state], MixOf::previous, {&p.x_k});
+Var Rwkv7Layers::channel_keys(Context& c, Rwkv7ChannelMix& p, const Var& x, Stream& s) {
+  auto [xk] = token_shift_mix<1>(c, x, s.state[p.x_state], shift(MixOf::previous), {&p.x_k});
   return activate(c, Activation::relu_squared, linear(c, xk, p.key));
 }
 
 // ---- The table of parameters, with the initialization of the original trainer.
 
-Rwkv7::Rwkv7(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dtype) {
-  emb_ = &add_embedding("emb");
-  for (int64_t layer = 0; layer < config.n_layer; ++layer) {
-    const std::string block = fmt::format("blocks.{}.", layer);
-    if (layer == 0) ln0_.emplace(add_norm(block + "ln0"));
-    Norm ln1 = add_norm(block + "ln1"), ln2 = add_norm(block + "ln2");
-    Rwkv7TimeMix att = add_time_mix(block + "att", layer);
-    blocks_.push_back({ln1, ln2, att, add_channel_mix(block + "ffn", layer)});
-  }
-  ln_out_.emplace(add_norm("ln_out"));
-  head_ = &add_head("head");
+ModelFrame Rwkv7Layers::frame() const {
+  const double V = static_cast<double>(config_.vocab_size), C = static_cast<double>(config_.n_embd);
+  return {.embedding = {"emb", init::uniform(1e-4), true},
+          .head = {"head", init::orthogonal(V > C ? 0.5 * std::sqrt(V / C) : 0.5), true}};
 }
 
-Weight& Rwkv7Layers::add_embedding(const std::string& name) {
-  return parameters_.add(
-      {name + ".weight", Use::table, {config_.vocab_size, config_.n_embd}, init::uniform(1e-4), true});
-}
-
-Weight& Rwkv7Layers::add_head(const std::string& name) {
-  const int64_t C = config_.n_embd, V = config_.vocab_size;
-  const double gain = V > C ? 0.5 * std::sqrt(static_cast<double>(V) / static_cast<double>(C)) : 0.5;
-  return parameters_.add({name + ".weight", Use::out_in, {V, C}, init::orthogonal(gain), true});
+Rwkv7Block Rwkv7Layers::add_block(int64_t layer) {
+  const std::string block = fmt::format("blocks.{}.", layer);
+  return {add_norm(block + "ln1"), add_norm(block + "ln2"), add_time_mix(block + "att", layer),
+          add_channel_mix(block + "ffn", layer)};
 }
 
 Rwkv7TimeMix Rwkv7Layers::add_time_mix(const std::string& place, int64_t layer) {

@@ -2,7 +2,7 @@
 // rwkv7.cpp.
 #pragma once
 
-#include "models/model.h"
+#include "models/registry.h"
 
 namespace aviary {
 
@@ -22,26 +22,34 @@ struct Rwkv7ChannelMix {
   size_t x_state;
 };
 
-// A model with RWKV-7's time mixing.
+struct Rwkv7Block {
+  Norm ln1, ln2;
+  Rwkv7TimeMix att;
+  Rwkv7ChannelMix ffn;
+};
+
+// A model with RWKV-7's layers.
 class Rwkv7Layers : public Model {
  protected:
   Rwkv7Layers(const ModelConfig& config, Dtype dtype)
-      : Model(config, dtype), heads_(config.n_embd / config.head_size) {}
+      : Model(config, dtype), heads_(config.n_embd / config.head_size), v_first_(add_carried()) {}
 
-  // residual + time mixing of x [N, C]. v_first: empty in the first layer, which sets it; its value is mixed
-  // into that of the others.
-  Var time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& residual, Var& v_first,
-               std::span<Var> state);
-  // relu(W_k x')^2 [N, F], x' shifted: channel mixing in front of its second matrix.
-  Var channel_keys(Context& c, Rwkv7ChannelMix& p, const Var& x, std::span<Var> state);
+  // residual + time mixing of x [N, C]. The first layer leaves its value in the stream; it is mixed into
+  // those of the others.
+  Var time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& residual, Stream& s);
+  // relu(W_k x')^2 [N, F], x' shifted: channel mixing up to its second matrix.
+  Var channel_keys(Context& c, Rwkv7ChannelMix& p, const Var& x, Stream& s);
 
+  // What stands around the blocks, starting as the original trainer starts it.
+  ModelFrame frame() const;
   // Entries of the parameter table, beginning with `name`, and of the state.
-  Weight& add_embedding(const std::string& name);
   Rwkv7TimeMix add_time_mix(const std::string& name, int64_t layer);
   Rwkv7ChannelMix add_channel_mix(const std::string& name, int64_t layer);
-  Weight& add_head(const std::string& name);
+  Rwkv7Block add_block(int64_t layer);
 
+ private:
   int64_t heads_;
+  size_t v_first_;  // of Stream::carried
 };
 
 // Fills in RWKV-7's sizes; throws Error for a head size that cannot be.

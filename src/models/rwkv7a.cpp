@@ -2,57 +2,33 @@
 // rwkv7a-g1). No trainer of it was published: the start values of what it adds are ours, and leave RWKV-7 as
 // it is.
 #include "models/deep_embed.h"
-#include "models/rwkv7.h"
 
 namespace aviary {
 namespace {
 
 struct Rwkv7aBlock {
-  Norm ln1, ln2;
-  Rwkv7TimeMix att;
-  Rwkv7ChannelMix ffn;
+  Rwkv7Block layers;
   DeepEmbed deep;
 };
 
-class Rwkv7a final : public Rwkv7Layers {
+class Rwkv7a final : public DeepEmbedLayers {
  public:
-  Rwkv7a(const ModelConfig& config, Dtype dtype);
-
-  Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
-    const Var emb = layer_norm(c, embedding(c, *emb_, tokens), *ln0_);  // [N, C]
-    Var x = emb, v_first;
-    for (Rwkv7aBlock& block : blocks_) {
-      x = time_mix(c, block.att, layer_norm(c, x, block.ln1), x, v_first, state);
-      Var z = layer_norm(c, x, block.ln2);
-      Var k = channel_keys(c, block.ffn, z, state);             // [N, F]
-      Var rows = token_rows(c, block.deep.s_emb, tokens, emb);  // [N, R R]
-      k = mul(c, k, deep_embed(c, block.deep, z, rows));
-      x = residual_linear(c, Branch::ffn, x, k, block.ffn.value);
-      c.end_layer(x);
-    }
-    return layer_norm(c, x, *ln_out_);
+  Rwkv7a(const ModelConfig& config, Dtype dtype) : DeepEmbedLayers(config, dtype) {
+    build(frame(), [this](int64_t layer) {
+      const std::string ffn = fmt::format("blocks.{}.ffn", layer);
+      blocks_.push_back({add_block(layer), add_deep_embed(parameters_, ffn, config_)});
+    });
   }
-  Weight& head() override { return *head_; }
 
  private:
-  Weight *emb_, *head_;
-  std::optional<Norm> ln0_, ln_out_;
+  void block(Context& c, size_t layer, Stream& s) override {
+    auto& [p, deep] = blocks_[layer];
+    s.x = time_mix(c, p.att, layer_norm(c, s.x, p.ln1), s.x, s);
+    s.x = channel_mix(c, p.ffn, deep, layer_norm(c, s.x, p.ln2), s);
+  }
+
   std::vector<Rwkv7aBlock> blocks_;
 };
-
-Rwkv7a::Rwkv7a(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dtype) {
-  emb_ = &add_embedding("emb");
-  for (int64_t layer = 0; layer < config.n_layer; ++layer) {
-    const std::string block = fmt::format("blocks.{}.", layer);
-    if (layer == 0) ln0_.emplace(add_norm(block + "ln0"));
-    Norm ln1 = add_norm(block + "ln1"), ln2 = add_norm(block + "ln2");
-    Rwkv7TimeMix att = add_time_mix(block + "att", layer);
-    Rwkv7ChannelMix ffn = add_channel_mix(block + "ffn", layer);
-    blocks_.push_back({ln1, ln2, att, ffn, add_deep_embed(parameters_, block + "ffn", config_)});
-  }
-  ln_out_.emplace(add_norm("ln_out"));
-  head_ = &add_head("head");
-}
 
 std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
   if (!find_in_blocks(shapes, "ffn.s_emb.weight") || find_in_blocks(shapes, "qkv.qq.weight")) return {};

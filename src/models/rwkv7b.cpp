@@ -2,7 +2,6 @@
 // checkpoints rwkv7b-g1). No trainer of it was published: the start values of what it adds are ours, and
 // leave RWKV-7 as it is.
 #include "models/deep_embed.h"
-#include "models/rwkv7.h"
 
 namespace aviary {
 namespace {
@@ -29,66 +28,46 @@ struct Rwkv7bBlock {
   DeepEmbed deep;
 };
 
-class Rwkv7b final : public Rwkv7Layers {
+class Rwkv7b final : public DeepEmbedLayers {
  public:
-  Rwkv7b(const ModelConfig& config, Dtype dtype);
-
-  Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
-    const Var emb = layer_norm(c, embedding(c, *emb_, tokens), *ln0_);  // [N, C]
-    Var x = emb, v_first;
-    for (Rwkv7bBlock& block : blocks_) {
-      Var y = add_branch(c, Branch::att, x, attention(c, block.qkv, x, tokens, emb, state));
-      x = time_mix(c, block.att, layer_norm(c, x, block.ln1), y, v_first, state);
-      Var z = layer_norm(c, x, block.ln2);
-      Var k = channel_keys(c, block.ffn, z, state);             // [N, F]
-      Var rows = token_rows(c, block.deep.s_emb, tokens, emb);  // [N, R R]
-      k = mul(c, k, deep_embed(c, block.deep, z, rows));
-      x = residual_linear(c, Branch::ffn, x, k, block.ffn.value);
-      c.end_layer(x);
-    }
-    return layer_norm(c, x, *ln_out_);
+  Rwkv7b(const ModelConfig& config, Dtype dtype) : DeepEmbedLayers(config, dtype) {
+    build(frame(), [this](int64_t layer) {
+      const std::string block = fmt::format("blocks.{}.", layer);
+      blocks_.push_back({add_norm(block + "ln1"), add_norm(block + "ln2"), add_time_mix(block + "att", layer),
+                         add_attention(block + "qkv"), add_channel_mix(block + "ffn", layer),
+                         add_deep_embed(parameters_, block + "ffn", config_)});
+    });
   }
-  Weight& head() override { return *head_; }
 
  private:
-  // x [N, C] is the input of the block, not normed.
-  Var attention(Context& c, DeepEmbedAttention& p, const Var& x, std::span<const int32_t> tokens,
-                const Var& emb, std::span<Var> state) {
-    auto shift = [&](const Var& y, size_t part, Weight& mix) {
-      return token_shift_mix<1>(c, y, state[part], MixOf::previous, {&mix})[0];
+  void block(Context& c, size_t layer, Stream& s) override {
+    Rwkv7bBlock& p = blocks_[layer];
+    Var y = add_branch(c, Branch::att, s.x, attention(c, p.qkv, s));
+    s.x = time_mix(c, p.att, layer_norm(c, s.x, p.ln1), y, s);
+    s.x = channel_mix(c, p.ffn, p.deep, layer_norm(c, s.x, p.ln2), s);
+  }
+
+  // Of the input of the block, which is not normed: [N, C].
+  Var attention(Context& c, DeepEmbedAttention& p, Stream& s) {
+    auto shifted = [&](const Var& y, size_t part, Weight& mix) {
+      return token_shift_mix<1>(c, y, s.state[part], MixOf::previous, {&mix})[0];
     };
-    Var q = linear(c, x, p.qq);                                                   // [N, D]
-    Var k = linear(c, linear(c, x, p.k1, Layout::in_out), p.k2, Layout::in_out);  // [N, D]
-    Var v = linear(c, linear(c, x, p.v1, Layout::in_out), p.v2, Layout::in_out);  // [N, C]
-    k = mul(c, k, token_rows(c, p.k_emb, tokens, emb));
-    v = mul(c, activate(c, Activation::tanh, v), token_rows(c, p.v_emb, tokens, emb));
-    q = layer_norm(c, shift(q, p.q_state, p.x_q), p.lnq);
-    append_history(c, layer_norm(c, shift(k, p.k_state, p.x_k), p.lnk), state[p.keys]);
-    append_history(c, layer_norm(c, shift(v, p.v_state, p.x_v), p.lnv), state[p.values]);
-    return aviary::attention(c, q, state[p.keys], state[p.values], {.scale = score_scale, .cap = score_cap});
+    Var q = linear(c, s.x, p.qq);                                                   // [N, D]
+    Var k = linear(c, linear(c, s.x, p.k1, Layout::in_out), p.k2, Layout::in_out);  // [N, D]
+    Var v = linear(c, linear(c, s.x, p.v1, Layout::in_out), p.v2, Layout::in_out);  // [N, C]
+    k = mul(c, k, token_rows(c, p.k_emb, s.tokens, emb(s)));
+    v = mul(c, activate(c, Activation::tanh, v), token_rows(c, p.v_emb, s.tokens, emb(s)));
+    q = layer_norm(c, shifted(q, p.q_state, p.x_q), p.lnq);
+    append_history(c, layer_norm(c, shifted(k, p.k_state, p.x_k), p.lnk), s.state[p.keys]);
+    append_history(c, layer_norm(c, shifted(v, p.v_state, p.x_v), p.lnv), s.state[p.values]);
+    return aviary::attention(c, q, s.state[p.keys], s.state[p.values],
+                             {.scale = score_scale, .cap = score_cap});
   }
 
   DeepEmbedAttention add_attention(const std::string& name);
 
-  Weight *emb_, *head_;
-  std::optional<Norm> ln0_, ln_out_;
   std::vector<Rwkv7bBlock> blocks_;
 };
-
-Rwkv7b::Rwkv7b(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dtype) {
-  emb_ = &add_embedding("emb");
-  for (int64_t layer = 0; layer < config.n_layer; ++layer) {
-    const std::string block = fmt::format("blocks.{}.", layer);
-    if (layer == 0) ln0_.emplace(add_norm(block + "ln0"));
-    Norm ln1 = add_norm(block + "ln1"), ln2 = add_norm(block + "ln2");
-    Rwkv7TimeMix att = add_time_mix(block + "att", layer);
-    DeepEmbedAttention qkv = add_attention(block + "qkv");
-    Rwkv7ChannelMix ffn = add_channel_mix(block + "ffn", layer);
-    blocks_.push_back({ln1, ln2, att, qkv, ffn, add_deep_embed(parameters_, block + "ffn", config_)});
-  }
-  ln_out_.emplace(add_norm("ln_out"));
-  head_ = &add_head("head");
-}
 
 DeepEmbedAttention Rwkv7b::add_attention(const std::string& name) {
   const int64_t C = config_.n_embd, D = key_size;

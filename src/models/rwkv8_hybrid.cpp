@@ -5,7 +5,7 @@
 // is.
 #include <cmath>
 
-#include "models/rwkv7.h"
+#include "models/deep_embed.h"
 
 namespace aviary {
 namespace {
@@ -32,75 +32,59 @@ struct HybridBlock {
   Weight& enn;  // [V, C]
 };
 
-class Rwkv8Hybrid final : public Rwkv7Layers {
+class Rwkv8Hybrid final : public DeepRowLayers {
  public:
-  Rwkv8Hybrid(const ModelConfig& config, Dtype dtype);
-
-  Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
-    Var x = embedding(c, *emb_, tokens), v_first;  // [N, C]
-    for (HybridBlock& block : blocks_) {
-      Var y = add_branch(c, Branch::att, x, attention(c, block.qkv, x, tokens, state));
-      x = time_mix(c, block.att, layer_norm(c, x, block.ln1), y, v_first, state);
-      Var k = channel_keys(c, block.ffn, layer_norm(c, x, block.ln2), state);  // [N, F]
-      y = mul(c, linear(c, k, block.ffn.value), embedding(c, block.enn, tokens));
-      x = add_branch(c, Branch::ffn, x, y);
-      c.end_layer(x);
-    }
-    return layer_norm(c, x, *ln_out_);
+  Rwkv8Hybrid(const ModelConfig& config, Dtype dtype) : DeepRowLayers(config, dtype) {
+    ModelFrame around = frame();
+    around.embedding = {"emb", init::uniform(std::sqrt(3.0))};  // variance 1, as if normed
+    around.first_norm.clear();
+    build(around, [this](int64_t layer) {
+      const std::string block = fmt::format("blocks.{}.", layer);
+      if (layer == 0) add_unused_norm(block + "ln0");
+      blocks_.push_back({add_norm(block + "ln1"), add_norm(block + "ln2"), add_time_mix(block + "att", layer),
+                         add_attention(block + "qkv"), add_channel_mix(block + "ffn", layer),
+                         add_rows(block + "ffn.enn", config_.n_embd)});
+    });
   }
-  Weight& head() override { return *head_; }
 
  private:
-  // x [N, C] is the input of the block, not normed.
-  Var attention(Context& c, HybridAttention& p, const Var& x, std::span<const int32_t> tokens,
-                std::span<Var> state) {
-    Var q = layer_norm(c, linear(c, x, p.qq), p.lnq);                              // [N, D]
-    Var k = linear(c, linear(c, x, p.kk), p.kkup);                                 // [N, D]
-    Var v = activate(c, Activation::tanh, linear(c, linear(c, x, p.vv), p.vvup));  // [N, C]
-    k = layer_norm(c, mul(c, k, embedding(c, p.ennk, tokens)), p.lnk);
-    v = layer_norm(c, mul(c, v, embedding(c, p.emm, tokens)), p.lnv);
-    append_history(c, k, state[p.keys]);
-    append_history(c, v, state[p.values]);
-    return aviary::attention(c, q, state[p.keys], state[p.values], {.scale = score_scale, .cap = score_cap});
+  void block(Context& c, size_t layer, Stream& s) override {
+    HybridBlock& p = blocks_[layer];
+    Var y = add_branch(c, Branch::att, s.x, attention(c, p.qkv, s));
+    s.x = time_mix(c, p.att, layer_norm(c, s.x, p.ln1), y, s);
+    s.x = channel_mix(c, p.ffn, p.enn, layer_norm(c, s.x, p.ln2), s);
   }
 
-  void add_unused_ln0(const std::string& name) {
-    parameters_.add({name + ".weight", Use::vector, {config_.n_embd}, init::constant(1), false, 1, true});
-    parameters_.add({name + ".bias", Use::vector, {config_.n_embd}, init::constant(0), false, 1, true});
+  // Of the input of the block, which is not normed: [N, C].
+  Var attention(Context& c, HybridAttention& p, Stream& s) {
+    Var q = layer_norm(c, linear(c, s.x, p.qq), p.lnq);                              // [N, D]
+    Var k = linear(c, linear(c, s.x, p.kk), p.kkup);                                 // [N, D]
+    Var v = activate(c, Activation::tanh, linear(c, linear(c, s.x, p.vv), p.vvup));  // [N, C]
+    k = layer_norm(c, mul(c, k, embedding(c, p.ennk, s.tokens)), p.lnk);
+    v = layer_norm(c, mul(c, v, embedding(c, p.emm, s.tokens)), p.lnv);
+    append_history(c, k, s.state[p.keys]);
+    append_history(c, v, s.state[p.values]);
+    return aviary::attention(c, q, s.state[p.keys], s.state[p.values],
+                             {.scale = score_scale, .cap = score_cap});
+  }
+
+  void add_unused_norm(const std::string& name) {
+    for (const char* part : {".weight", ".bias"})
+      parameters_.add({.name = name + part,
+                       .use = Use::vector,
+                       .shape = {config_.n_embd},
+                       .initialize = init::constant(part[1] == 'w'),
+                       .optional = true});
   }
   HybridAttention add_attention(const std::string& name);
 
-  Weight *emb_, *head_;
-  std::optional<Norm> ln_out_;
   std::vector<HybridBlock> blocks_;
 };
-
-Rwkv8Hybrid::Rwkv8Hybrid(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dtype) {
-  const int64_t C = config.n_embd, V = config.vocab_size;
-  emb_ = &parameters_.add(
-      {"emb.weight", Use::table, {V, C}, init::uniform(std::sqrt(3.0))});  // variance 1, as if normed
-  for (int64_t layer = 0; layer < config.n_layer; ++layer) {
-    const std::string block = fmt::format("blocks.{}.", layer);
-    if (layer == 0) add_unused_ln0(block + "ln0");
-    Norm ln1 = add_norm(block + "ln1"), ln2 = add_norm(block + "ln2");
-    Rwkv7TimeMix att = add_time_mix(block + "att", layer);
-    HybridAttention qkv = add_attention(block + "qkv");
-    Rwkv7ChannelMix ffn = add_channel_mix(block + "ffn", layer);
-    Weight& enn = parameters_.add({block + "ffn.enn.weight", Use::table, {V, C}, init::constant(1)});
-    blocks_.push_back({ln1, ln2, att, qkv, ffn, enn});
-  }
-  ln_out_.emplace(add_norm("ln_out"));
-  head_ = &add_head("head");
-}
 
 HybridAttention Rwkv8Hybrid::add_attention(const std::string& name) {
   const int64_t C = config_.n_embd, D = key_size;
   auto matrix = [&](const char* which, int64_t rows, int64_t cols) -> Weight& {
     return parameters_.add({name + which + ".weight", Use::out_in, {rows, cols}, init::orthogonal(1), true});
-  };
-  auto rows = [&](const char* which, int64_t width) -> Weight& {
-    return parameters_.add(
-        {name + which + ".weight", Use::table, {config_.vocab_size, width}, init::constant(1)});
   };
   auto history = [&](const char* which, int64_t width) {
     return add_state({name + which, StateKind::history, {width}});
@@ -110,8 +94,8 @@ HybridAttention Rwkv8Hybrid::add_attention(const std::string& name) {
           .kkup = matrix(".kkup", D, rank),
           .vv = matrix(".vv", rank, C),
           .vvup = matrix(".vvup", C, rank),
-          .ennk = rows(".ennk", D),
-          .emm = rows(".emm", C),
+          .ennk = add_rows(name + ".ennk", D),
+          .emm = add_rows(name + ".emm", C),
           .lnq = add_norm(name + ".lnq", 1, D),
           .lnk = add_norm(name + ".lnk", 1, D),
           .lnv = add_norm(name + ".lnv", 0),  // the layer starts by adding nothing

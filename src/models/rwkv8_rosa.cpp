@@ -1,7 +1,8 @@
 // RWKV-8 with ROSA, the rapid online suffix automaton, as in the experiments on digits (RWKV-LM, RWKV-v8/
 // 251024_rosaQKV_run.py and 251105_reverse_run.py, whose names the tensors have): beside RWKV-7's time mixing
-// stands a layer that copies, for every channel, the bit that followed the last time things went as now. No
-// trainer of it was published. No gradient passes through the bits, so what makes them stays as it starts.
+// stands a layer that copies, for every channel, the bit that followed the last time the same suffix
+// occurred. No trainer of it was published. No gradient passes through the bits, so what makes them stays as
+// it starts.
 #include <cmath>
 
 #include "models/rwkv7.h"
@@ -26,25 +27,34 @@ struct RosaBlock {
 
 class Rwkv8Rosa final : public Rwkv7Layers {
  public:
-  Rwkv8Rosa(const ModelConfig& config, Dtype dtype);
-
-  Var hidden(Context& c, std::span<const int32_t> tokens, std::span<Var> state) override {
-    Var x = embedding(c, *e_, tokens), v_first;  // [N, C]
-    for (RosaBlock& block : blocks_) {
-      Var y = add_branch(c, Branch::att, x, rosa(c, block.rosa, layer_norm(c, x, block.lnc), state));
-      x = time_mix(c, block.rwkv, layer_norm(c, x, block.lna), y, v_first, state);
-      Var k = channel_keys(c, block.ffn, layer_norm(c, x, block.lnb), state);  // [N, F]
-      x = residual_linear(c, Branch::ffn, x, k, block.ffn.value);
-      c.end_layer(x);
-    }
-    return layer_norm(c, x, *lno_);
+  Rwkv8Rosa(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dtype) {
+    ModelFrame around = frame();
+    around.embedding = {"e", init::uniform(std::sqrt(3.0))};  // variance 1
+    around.first_norm.clear();
+    around.last_norm = "lno";
+    around.head.name = "o";
+    around.head_bias = true;
+    build(around, [this](int64_t layer) {
+      auto name = [&](const char* kind) { return fmt::format("{}{}", kind, layer + 1); };
+      const std::string ln = name("ln");
+      blocks_.push_back({add_norm(ln + "a"), add_norm(ln + "b"), add_norm(ln + "c"),
+                         add_time_mix(name("rwkv"), layer), add_rosa(name("rosa")),
+                         add_channel_mix(name("ffn"), layer)});
+    });
   }
-  Weight& head() override { return *o_; }
-  Weight* head_bias() override { return o_bias_; }
 
  private:
+  void block(Context& c, size_t layer, Stream& s) override {
+    RosaBlock& p = blocks_[layer];
+    Var y = add_branch(c, Branch::att, s.x, rosa(c, p.rosa, layer_norm(c, s.x, p.lnc), s.state));
+    s.x = time_mix(c, p.rwkv, layer_norm(c, s.x, p.lna), y, s);
+    Var k = channel_keys(c, p.ffn, layer_norm(c, s.x, p.lnb), s);  // [N, F]
+    s.x = residual_linear(c, Branch::ffn, s.x, k, p.ffn.value);
+  }
+
   Var rosa(Context& c, Rosa& p, const Var& x, std::span<Var> state) {
-    auto [xq, xk, xv] = token_shift_mix<3>(c, x, state[p.x_state], MixOf::previous, {&p.x_q, &p.x_k, &p.x_v});
+    auto [xq, xk, xv] =
+        token_shift_mix<3>(c, x, state[p.x_state], shift(MixOf::previous), {&p.x_q, &p.x_k, &p.x_v});
     Var q = linear(c, xq, p.q), k = linear(c, xk, p.k), v = linear(c, xv, p.v);
     Var y = rosa_qkv(c, q, k, v, p.emb, {state[p.keys], state[p.values], state[p.match]});  // emb or -emb
     return linear(c, y, p.o);
@@ -52,25 +62,8 @@ class Rwkv8Rosa final : public Rwkv7Layers {
 
   Rosa add_rosa(const std::string& name);
 
-  Weight *e_, *o_, *o_bias_;
-  std::optional<Norm> lno_;
   std::vector<RosaBlock> blocks_;
 };
-
-Rwkv8Rosa::Rwkv8Rosa(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dtype) {
-  const int64_t C = config.n_embd, V = config.vocab_size;
-  e_ = &parameters_.add({"e.weight", Use::table, {V, C}, init::uniform(std::sqrt(3.0))});  // variance 1
-  for (int64_t layer = 0; layer < config.n_layer; ++layer) {
-    auto name = [&](const char* kind) { return fmt::format("{}{}", kind, layer + 1); };
-    Norm lna = add_norm(name("ln") + "a"), lnb = add_norm(name("ln") + "b"), lnc = add_norm(name("ln") + "c");
-    Rwkv7TimeMix rwkv = add_time_mix(name("rwkv"), layer);
-    Rosa rosa = add_rosa(name("rosa"));
-    blocks_.push_back({lna, lnb, lnc, rwkv, rosa, add_channel_mix(name("ffn"), layer)});
-  }
-  lno_.emplace(add_norm("lno"));
-  o_ = &add_head("o");
-  o_bias_ = &parameters_.add({"o.bias", Use::vector, {V}, init::constant(0)});
-}
 
 Rosa Rwkv8Rosa::add_rosa(const std::string& name) {
   const int64_t C = config_.n_embd;
@@ -119,7 +112,7 @@ AVIARY_MODEL(rwkv8_rosa){
     .name = "rwkv8-rosa",
     .title = "RWKV-8 ROSA",
     .year = 2025,
-    .recurrence = "RWKV-7's, and the bit behind the longest match",
+    .recurrence = "RWKV-7's, and the bit after the longest match",
     .source = "RWKV-LM RWKV-v8/251024_rosaQKV_run.py",
     .news = "ROSA: a layer that copies what followed the longest match",
     .recipes = {"v7"},

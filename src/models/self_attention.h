@@ -18,10 +18,10 @@ struct SelfAttention {
 
 // x is the input of time mixing, `before` the state of its token shift before this step, y its output.
 // Returns the sum of y and the attention.
-inline Var self_attention(Context& c, SelfAttention& p, const Var& x, Var before, const Var& y,
-                          std::span<Var> state) {
+inline Var self_attention(Context& c, SelfAttention& p, TokenShift shift, const Var& x, Var before,
+                          const Var& y, std::span<Var> state) {
   auto [xq, xk, xv] =
-      token_shift_mix<3>(c, x, before, MixOf::current, {&p.time_mix_qq, &p.time_mix_kk, &p.time_mix_vv});
+      token_shift_mix<3>(c, x, before, shift, {&p.time_mix_qq, &p.time_mix_kk, &p.time_mix_vv});
   Var q = linear(c, xq, p.qq);                                      // [N, D]
   Var k = append_history(c, linear(c, xk, p.kk), state[p.keys]);    // [S, capacity, D]
   Var v = append_history(c, linear(c, xv, p.vv), state[p.values]);  // [S, capacity, D]

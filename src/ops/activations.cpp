@@ -184,10 +184,10 @@ Var mul(Context& c, const Var& a, const Var& b) {
 }
 
 Var dropout(Context& c, const Var& x) {
-  if (!c.tape || c.dropout <= 0) return x;
+  if (!c.tape || c.dropout.probability <= 0) return x;
   require(x.dtype() == Dtype::f32, "dropout: only float32 activations can be dropped");
-  const uint64_t seed = c.random->next();
-  const double p = c.dropout;
+  const uint64_t seed = c.dropout.random->next();
+  const double p = c.dropout.probability;
   Var y = c.result_like(x);
   kernels::dropout(x.value.as<float>(), p, seed, x.value.count(), y.value.as<float>());
   c.tape->record({y}, [=](Tape& tape) {
@@ -200,16 +200,14 @@ Var dropout(Context& c, const Var& x) {
 
 namespace {
 
-bool drops(const Context& c, Branch branch) {
-  return c.tape && c.dropout > 0 && (c.dropout_places.on(branch) || c.dropout_places.after(branch));
-}
+bool drops(const Context& c, Branch branch) { return c.tape && c.dropout.acts(branch); }
 
 }  // namespace
 
 Var add_branch(Context& c, Branch branch, const Var& residual, const Var& y) {
   if (!drops(c, branch)) return add(c, residual, y);
-  const Var sum = add(c, residual, c.dropout_places.on(branch) ? dropout(c, y) : y);
-  return c.dropout_places.after(branch) ? dropout(c, sum) : sum;
+  const Var sum = add(c, residual, c.dropout.places.on(branch) ? dropout(c, y) : y);
+  return c.dropout.places.after(branch) ? dropout(c, sum) : sum;
 }
 
 Var residual_linear(Context& c, Branch branch, const Var& residual, const Var& x, Weight& weight) {

@@ -21,26 +21,24 @@ struct DropoutPlaces {
   bool after(Branch branch) const { return branch == Branch::att ? after_att : after_ffn; }
 };
 
+// Sets elements to zero at random in training, and scales up the others.
+struct Dropout {
+  double probability = 0;
+  DropoutPlaces places{};
+  Random* random = nullptr;  // needed where the probability is not 0
+
+  bool acts(Branch branch) const { return probability > 0 && (places.on(branch) || places.after(branch)); }
+};
+
 struct Context {
   Arena& arena;
   const Sequences& sequences;
   kernels::Precision precision = kernels::Precision::f32;
-  Tape* tape = nullptr;      // null: nothing is recorded or kept
-  double dropout = 0;        // probability of setting an element to zero, at the places
-  Random* random = nullptr;  // for dropout
-  DropoutPlaces dropout_places{};
+  Tape* tape = nullptr;                  // null: nothing is recorded or kept
   std::span<const int64_t> positions{};  // tokens that each sequence has read before this step; empty: none
-
-  // How many tokens above each channel looks in token shifts; empty: 1.
-  std::span<const int32_t> shift{};
-
-  // Whether memory is used again within the step: states change in place, at the latest where a layer ends,
-  // and what the layer has made is gone then. Not with a tape.
-  bool reuse = false;
-  std::span<Var> states{};           // of the step, to be put
-  std::span<const Tensor> places{};  // there
-  Arena::Mark layers_begin{};
-  Tensor living{};
+  Dropout dropout{};
+  // Whether operators may put a state after the step where that before the step is. Not with a tape.
+  bool in_place = false;
 
   int64_t position(int64_t sequence) const {
     return positions.empty() ? 0 : positions[static_cast<size_t>(sequence)];
@@ -53,26 +51,7 @@ struct Context {
   }
   Var result_like(const Var& x) { return result(x.shape(), x.dtype()); }
   // Where an operator that can work in place puts the state after the step.
-  Var next_state(const Var& state) { return reuse ? state : result_like(state); }
-
-  // Where a layer ends: of all that it made, x [N, C] lives on, and what was made before the first layer
-  // ended.
-  void end_layer(Var& x) {
-    if (!reuse) return;
-    for (size_t i = 0; i < states.size(); ++i) {
-      if (states[i].value.data() == places[i].data()) continue;
-      copy(states[i].value, places[i]);
-      states[i].value = places[i];
-    }
-    const bool first = living.empty();
-    if (first) living = arena.tensor(x.shape(), x.dtype());
-    if (x.value.data() != living.data()) copy(x.value, living);
-    x.value = living;
-    if (first)
-      layers_begin = arena.mark();
-    else
-      arena.rewind(layers_begin);
-  }
+  Var next_state(const Var& state) { return in_place ? state : result_like(state); }
 };
 
 // Shape checks that say which operator, which argument, what was expected and what came.

@@ -111,22 +111,29 @@ Var token_delay(Context& c, const Var& x, Var& state, std::span<const int32_t> d
 
 // Which of the two a mix of 1 means: the row itself (RWKV-2 to 5) or the row above (RWKV-6 and 7).
 enum class MixOf : uint8_t { current, previous };
+struct TokenShift {
+  MixOf of;
+  // "The row above" is what token_delay() makes of x with these, and the state is that of token_delay();
+  // empty: the row above.
+  std::span<const int32_t> distances{};
+
+  TokenShift(MixOf of, std::span<const int32_t> distances = {}) : of(of), distances(distances) {}
+};
 // out[o] = the mixture of every row with the row above it in its sequence (state [S, C] above the first), one
 // output per weight [C]; more[o] [N, C], where given, is added to the weight row by row. state becomes the
-// last row of each sequence. With c.shift, "the row above" is what token_delay() makes of x, and the state is
-// that of token_delay().
+// last row of each sequence.
 template <size_t outputs>
-std::array<Var, outputs> token_shift_mix(Context& c, const Var& x, Var& state, MixOf of,
+std::array<Var, outputs> token_shift_mix(Context& c, const Var& x, Var& state, TokenShift shift,
                                          const std::array<Weight*, outputs>& mix,
                                          std::span<const Var> more = {});
-void token_shift_mix(Context& c, const Var& x, Var& state, MixOf of, std::span<Weight* const> mix,
+void token_shift_mix(Context& c, const Var& x, Var& state, TokenShift shift, std::span<Weight* const> mix,
                      std::span<Var> out, std::span<const Var> more = {});
 
 template <size_t outputs>
-std::array<Var, outputs> token_shift_mix(Context& c, const Var& x, Var& state, MixOf of,
+std::array<Var, outputs> token_shift_mix(Context& c, const Var& x, Var& state, TokenShift shift,
                                          const std::array<Weight*, outputs>& mix, std::span<const Var> more) {
   std::array<Var, outputs> out;
-  token_shift_mix(c, x, state, of, std::span<Weight* const>(mix), std::span<Var>(out), more);
+  token_shift_mix(c, x, state, shift, std::span<Weight* const>(mix), std::span<Var>(out), more);
   return out;
 }
 

@@ -164,7 +164,8 @@ TEST(Dropout, KeepsTheMeanAndDropsTheSameElementsBackward) {
   Tape tape(arena);
   Random random(3);
   const Sequences sequences = Sequences::uniform(1, 100);
-  Context c{arena, sequences, kernels::Precision::f32, &tape, 0.25, &random};
+  Context c{arena, sequences, kernels::Precision::f32, &tape};
+  c.dropout = {.probability = 0.25, .random = &random};
   Var x = c.result({100, 100}, Dtype::f32);
   from_host(std::vector<double>(10000, 1.0), x.value);
   Var y = dropout(c, x);
@@ -185,10 +186,10 @@ TEST(Dropout, ActsOnTheBranchOrOnTheSumWhereItIsWanted) {
         Arena arena;
         Tape tape(arena);
         Random random(3);
-        Context c{arena, sequences, kernels::Precision::f32, &tape, 0.5, &random};
-        c.dropout_places = {.att = false, .ffn = false};
-        (branch == Branch::att ? c.dropout_places.att : c.dropout_places.ffn) = on;
-        (branch == Branch::att ? c.dropout_places.after_att : c.dropout_places.after_ffn) = after;
+        Context c{arena, sequences, kernels::Precision::f32, &tape};
+        c.dropout = {.probability = 0.5, .places = {.att = false, .ffn = false}, .random = &random};
+        (branch == Branch::att ? c.dropout.places.att : c.dropout.places.ffn) = on;
+        (branch == Branch::att ? c.dropout.places.after_att : c.dropout.places.after_ffn) = after;
         Var x = c.result({100, 10}, Dtype::f32), y = c.result_like(x);
         from_host(std::vector<double>(1000, 100.0), x.value);
         from_host(std::vector<double>(1000, 1.0), y.value);

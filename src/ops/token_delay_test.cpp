@@ -21,15 +21,15 @@ TEST(TokenDelay, GradientsReachTheRowsAndTheStateThatWereSeen) {
 
 TEST(TokenDelay, TokenShiftsMixWithWhatWasDelayed) {
   const Sequences sequences = ragged(7);
-  check_operator({.sequences = sequences,
-                  .inputs = {{sequences.rows(), 5}, {sequences.count(), depth, 5}},
-                  .weights = {{5}, {5}},
-                  .run = [](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
-                    c.shift = distances;
-                    Var state = x[1];
-                    auto [a, b] = token_shift_mix<2>(c, x[0], state, MixOf::previous, {&w[0], &w[1]});
-                    return std::vector{a, b, state};
-                  }});
+  check_operator(
+      {.sequences = sequences,
+       .inputs = {{sequences.rows(), 5}, {sequences.count(), depth, 5}},
+       .weights = {{5}, {5}},
+       .run = [](Context& c, std::vector<Var>& x, std::vector<Weight>& w) {
+         Var state = x[1];
+         auto [a, b] = token_shift_mix<2>(c, x[0], state, {MixOf::previous, distances}, {&w[0], &w[1]});
+         return std::vector{a, b, state};
+       }});
 }
 
 TEST(TokenDelay, ByOneTokenIsTheOrdinaryShift) {
@@ -46,8 +46,7 @@ TEST(TokenDelay, ByOneTokenIsTheOrdinaryShift) {
   Var delayed{plain.value.reshaped({S, 1, 5})};
   const Var expected = token_shift_mix<1>(c, x, plain, MixOf::current, {&mix})[0];
   const std::vector<int32_t> ones(5, 1);
-  c.shift = ones;
-  const Var ours = token_shift_mix<1>(c, x, delayed, MixOf::current, {&mix})[0];
+  const Var ours = token_shift_mix<1>(c, x, delayed, {MixOf::current, ones}, {&mix})[0];
   EXPECT_EQ(to_host(ours.value), to_host(expected.value));
   EXPECT_EQ(to_host(delayed.value), to_host(plain.value));
 }

@@ -111,15 +111,15 @@ const int64_t* row_begins(Context& c) {
 
 }  // namespace
 
-void token_shift_mix(Context& c, const Var& x, Var& state, MixOf of, std::span<Weight* const> mix,
+void token_shift_mix(Context& c, const Var& x, Var& state, TokenShift shift, std::span<Weight* const> mix,
                      std::span<Var> out, std::span<const Var> more) {
   const int64_t rows = c.sequences.rows(), cols = x.cols();
   require(mix.size() <= max_shift_outputs, "token_shift_mix: {} outputs, at most {} are possible", mix.size(),
           max_shift_outputs);
   require_shape("token_shift_mix", "x", x.shape(), {rows, cols});
   // Delayed, every row is a sequence of its own, whose state is what was delayed.
-  const bool delayed = !c.shift.empty();
-  const Var above = delayed ? token_delay(c, x, state, c.shift) : state;
+  const bool delayed = !shift.distances.empty();
+  const Var above = delayed ? token_delay(c, x, state, shift.distances) : state;
   const int64_t sequences = delayed ? rows : c.sequences.count();
   require_shape("token_shift_mix", "state", above.shape(), {sequences, cols});
   Shift s{.x = x,
@@ -129,7 +129,7 @@ void token_shift_mix(Context& c, const Var& x, Var& state, MixOf of, std::span<W
           .more = {},
           .mix = {},
           .shape = {delayed ? row_begins(c) : c.sequences.begins(), sequences, cols,
-                    static_cast<int>(mix.size()), of == MixOf::current}};
+                    static_cast<int>(mix.size()), shift.of == MixOf::current}};
   for (size_t o = 0; o < mix.size(); ++o) {
     require_count("token_shift_mix", "mix", mix[o]->value(), cols);
     s.mix[o] = mix[o];

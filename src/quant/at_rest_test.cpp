@@ -8,6 +8,7 @@
 
 #include "base/random.h"
 #include "base/threads.h"
+#include "models/registry.h"
 #include "models/run.h"
 #include "numbers/encoding.h"
 #include "quant/quantize.h"

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "models/registry.h"
 #include "numbers/encoding.h"
 #include "quant/quantize.h"
 #include "tensor/buffer.h"

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "eval/evaluate.h"
+#include "models/registry.h"
 #include "quant/quantize.h"
 
 namespace aviary {

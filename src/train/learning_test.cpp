@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "infer/generate.h"
+#include "models/registry.h"
 #include "support/repository.h"
 #include "train/plan.h"
 #include "train/trainer.h"

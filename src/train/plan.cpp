@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "models/model.h"
+#include "models/registry.h"
 
 namespace aviary {
 namespace {

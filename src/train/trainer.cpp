@@ -13,6 +13,7 @@
 #include "eval/evaluate.h"
 #include "formats/safetensors.h"
 #include "models/cost.h"
+#include "models/registry.h"
 
 namespace aviary {
 namespace {

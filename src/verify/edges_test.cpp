@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/difference.h"
+#include "models/registry.h"
 #include "models/run.h"
 
 namespace aviary {

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "checkpoints/checkpoint.h"
+#include "models/registry.h"
 #include "models/run.h"
 #include "train/optimizer.h"
 #include "verify/golden_answers.h"

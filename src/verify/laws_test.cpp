@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "checkpoints/checkpoint.h"
 #include "models/recognize.h"
+#include "models/registry.h"
 #include "support/repository.h"
 #include "support/test_folder.h"
 

@@ -10,6 +10,7 @@
 
 #include "base/threads.h"
 #include "models/cost.h"
+#include "models/registry.h"
 #include "models/run.h"
 #include "quant/at_rest.h"
 #include "support/test_versions.h"

@@ -15,6 +15,7 @@
 #include "checkpoints/checkpoint.h"
 #include "checkpoints/gguf_writer.h"
 #include "formats/gguf.h"
+#include "models/registry.h"
 #include "text/vocabulary_trainer.h"
 
 namespace {

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "formats/pth.h"
-#include "models/model.h"
+#include "models/registry.h"
 #include "program.h"
 
 namespace aviary::program {

@@ -1,0 +1,157 @@
+// The frame around the blocks of every version, the loop over them, and the memory of a step.
+#include "models/model.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "base/error.h"
+
+namespace aviary {
+namespace {
+
+// Where the stream is kept between blocks. What is there already when the blocks begin stays where it is, but
+// for x, which every block changes.
+Stream::Places places_of(Context& c, const Stream& s, size_t carried) {
+  auto rows = [&] { return c.arena.tensor(s.x.shape(), s.x.dtype()); };
+  Stream::Places places{.x = rows()};
+  for (size_t i = 0; i < carried; ++i) places.carried[i] = s.carried[i].empty() ? rows() : s.carried[i].value;
+  auto* state = static_cast<Tensor*>(c.arena.allocate(static_cast<int64_t>(s.state.size() * sizeof(Tensor))));
+  for (size_t i = 0; i < s.state.size(); ++i) std::construct_at(state + i, s.state[i].value);
+  places.state = {state, s.state.size()};
+  return places;
+}
+
+void keep(Var& value, const Tensor& place) {
+  if (value.empty() || value.value.data() == place.data()) return;
+  copy(value.value, place);
+  value.value = place;
+}
+
+}  // namespace
+
+Output Model::forward(Context& c, std::span<const int32_t> tokens, std::span<Var> state) {
+  Stream s = start(c, tokens, state);
+  run(c, s, 0, config_.n_layer);
+  return finish(c, s);
+}
+
+Stream Model::start(Context& c, std::span<const int32_t> tokens, std::span<Var> state) {
+  Stream s{.tokens = tokens, .state = state};
+  embed(c, s);
+  if (c.in_place) s.places = places_of(c, s, carried_);
+  return s;
+}
+
+void Model::run(Context& c, Stream& s, int64_t first, int64_t last) {
+  require(0 <= first && first <= last && last <= config_.n_layer, "blocks {} to {} of a model of {}", first,
+          last, config_.n_layer);
+  const Arena::Mark begin = c.arena.mark();
+  for (int64_t layer = first; layer < last; ++layer) {
+    block(c, static_cast<size_t>(layer), s);
+    if (!c.in_place) continue;
+    for (size_t i = 0; i < s.state.size(); ++i) keep(s.state[i], s.places.state[i]);
+    for (size_t i = 0; i < carried_; ++i) keep(s.carried[i], s.places.carried[i]);
+    keep(s.x, s.places.x);
+    c.arena.rewind(begin);
+  }
+}
+
+Output Model::finish(Context& c, const Stream& s) {
+  const Var x = layer_norm(c, s.x, *last_norm_);  // [N, C]
+  Output output{before_head(c, x), {}};
+  if (head_qk_) output.copies = copies(c, *head_qk_, x, s);
+  return output;
+}
+
+Copies Model::copies(Context& c, HeadQk& p, const Var& x, const Stream& s) {
+  auto project = [&](Weight& weight, Weight* bias) {
+    const Var y = linear(c, x, weight);  // [N, D]
+    return bias ? activate(c, Activation::none, y, bias) : y;
+  };
+  const Var ids{c.arena.tensor({c.sequences.rows(), 1}, dtype())};
+  from_host(std::vector<double>(s.tokens.begin(), s.tokens.end()), ids.value);
+  return {.q = project(p.q, p.q_bias),
+          .keys = append_history(c, project(p.k, p.k_bias), s.state[p.keys]),
+          .ids = append_history(c, ids, s.state[p.ids]).value,
+          .scale = 1 / static_cast<double>(p.q.shape()[0]),
+          .largest = p.largest};
+}
+
+void Model::embed(Context& c, Stream& s) {
+  s.x = embedding(c, *embedding_, s.tokens);  // [N, C]
+  if (first_norm_) s.x = layer_norm(c, s.x, *first_norm_);
+}
+
+// ---- Construction
+
+Model::Model(ModelConfig config, Dtype dtype) : config_(std::move(config)), parameters_(dtype) {
+  set_token_shift("1");
+}
+
+void Model::set_token_shift(const std::string& by_default) {
+  const std::string& asked = config_.text(option::token_shift);
+  const std::string& shift = asked.empty() ? by_default : asked;
+  shift_ = shift == "1" ? std::vector<int32_t>() : shift_distances(shift, config_.n_embd);
+}
+
+void Model::build(const ModelFrame& frame, const std::function<void(int64_t)>& add_block) {
+  const Shape matrix{config_.vocab_size, config_.n_embd};
+  auto add = [&](const TokenMatrix& of, Use use) {
+    return &parameters_.add({std::string(of.name) + ".weight", use, matrix, of.start, of.decay});
+  };
+  embedding_ = add(frame.embedding, Use::table);
+  if (!frame.first_norm.empty()) first_norm_.emplace(add_norm(frame.first_norm));
+  for (int64_t layer = 0; layer < config_.n_layer; ++layer) add_block(layer);
+  last_norm_.emplace(add_norm(frame.last_norm));
+  head_ = add(frame.head, Use::out_in);
+  if (frame.head_bias)
+    head_bias_ = &parameters_.add(
+        {std::string(frame.head.name) + ".bias", Use::vector, {config_.vocab_size}, init::constant(0)});
+  if (config_.has(option::head_qk)) add_head_qk(frame.head_qk);
+}
+
+void Model::add_head_qk(const HeadQkStart& start) {
+  const int64_t width = config_.number(option::head_qk);
+  auto bias = [&](const char* name) {
+    return start.biased ? &parameters_.add({name, Use::vector, {width}, init::constant(0)}) : nullptr;
+  };
+  const Shape matrix{width, config_.n_embd};
+  Weight& q = parameters_.add({"head_q.weight", Use::out_in, matrix, start.q});
+  Weight* q_bias = bias("head_q.bias");
+  Weight& k = parameters_.add({"head_k.weight", Use::out_in, matrix, start.k});
+  Weight* k_bias = bias("head_k.bias");
+  const size_t keys = add_state({"head.keys", StateKind::history, {width}});
+  const size_t ids = add_state({"head.ids", StateKind::history, {1}});
+  head_qk_.emplace(HeadQk{q, k, q_bias, k_bias, keys, ids, config_.has(option::head_qk_max)});
+}
+
+size_t Model::add_carried() {
+  require(carried_ < Stream::most_carried, "a model can carry {} values besides x, not more",
+          Stream::most_carried);
+  return carried_++;
+}
+
+Norm Model::add_norm(const std::string& name, double weight, int64_t width) {
+  const Shape shape{width > 0 ? width : config_.n_embd};
+  Weight& scale = parameters_.add({name + ".weight", Use::vector, shape, init::constant(weight)});
+  return {scale, parameters_.add({name + ".bias", Use::vector, shape, init::constant(0)})};
+}
+
+size_t Model::add_state(StateSpec spec) {
+  state_specs_.push_back(std::move(spec));
+  return state_specs_.size() - 1;
+}
+
+size_t Model::add_shift_state(const std::string& name) {
+  const int64_t C = config_.n_embd;
+  if (shift_.empty()) return add_state({name, StateKind::shift, {C}});
+  const int32_t depth = std::max(1, *std::max_element(shift_.begin(), shift_.end()));
+  return add_state({name, StateKind::shift, {depth, C}});
+}
+
+void Model::limit_context(int64_t tokens) {
+  context_limit_ = tokens;
+  window_ = add_state({"window", StateKind::window, {tokens}});
+}
+
+}  // namespace aviary
