@@ -10,7 +10,7 @@
 #include "checkpoints/packed_file.h"
 #include "checkpoints/state_file.h"
 #include "formats/safetensors.h"
-#include "models/registry.h"
+#include "models/recognize.h"
 #include "models/run.h"
 #include "numbers/encoding.h"
 

@@ -21,6 +21,14 @@ struct TrainingRecipe {
   bool l2wrap = true;       // the term that pulls the largest logit of each row to 0
 };
 
+// What the row of a token can depend on. The laws ask it: a text that is cut in two gives the same only to
+// models that are causal.
+enum class Reads : uint8_t {
+  causal,       // on the tokens up to its own
+  both_ways,    // on all tokens of the text
+  two_streams,  // on all tokens of one text, and those of another up to its own
+};
+
 // What a version's file provides.
 struct ModelVersion {
   const char* name;   // "rwkv7"
@@ -36,6 +44,9 @@ struct ModelVersion {
   std::vector<const ModelOption*> options = {};
   // A version with the same tensors, which a file that does not say more is taken for.
   const char* twin = nullptr;
+  Reads reads = Reads::causal;
+  // Why tests/golden has no outputs of the original code.
+  const char* no_golden = "";
 
   // The config of a checkpoint that is of this version, by names and shapes alone.
   std::optional<ModelConfig> (*recognize)(const ShapeMap& shapes);

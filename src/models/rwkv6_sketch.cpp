@@ -141,6 +141,7 @@ AVIARY_MODEL(rwkv6_sketch){
     .news = "a low-rank map of the token for every token shift",
     .recipes = {"v5"},
     .options = {&option::head_qk, &option::head_qk_max, &option::token_shift},
+    .no_golden = "there are formulas, but no code",
     .recognize = recognize,
     .complete = complete,
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

@@ -45,6 +45,7 @@ AVIARY_MODEL(rwkv7a){
     .source = "RWKV-LM RWKV-v7/rwkv_v7a_demo.py",
     .news = "DeepEmbed: channel mixing looks up a matrix for the token",
     .recipes = {"v7"},
+    .no_golden = "no trainer of it was published; its outputs are in the full reference data",
     .recognize = recognize,
     .complete = complete_rwkv7,
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

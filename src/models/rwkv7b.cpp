@@ -116,6 +116,7 @@ AVIARY_MODEL(rwkv7b){
     .source = "RWKV-LM RWKV-v7/rwkv_v7b_demo.py",
     .news = "DeepEmbed attention beside time mixing",
     .recipes = {"v7"},
+    .no_golden = "no trainer of it was published; its outputs are in the full reference data",
     .recognize = recognize,
     .complete = complete_rwkv7,
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

@@ -118,6 +118,7 @@ AVIARY_MODEL(rwkv8_hybrid){
     .source = "RWKV-LM RWKV-v7/rwkv_v8_rc00_hybrid_demo.py",
     .news = "attention beside time mixing, its keys and values scaled by rows of the token",
     .recipes = {"v7"},
+    .no_golden = "no trainer of it was published; its outputs are in the full reference data",
     .recognize = recognize,
     .complete = complete_rwkv7,
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

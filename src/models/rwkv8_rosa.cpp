@@ -116,6 +116,7 @@ AVIARY_MODEL(rwkv8_rosa){
     .source = "RWKV-LM RWKV-v8/251024_rosaQKV_run.py",
     .news = "ROSA: a layer that copies what followed the longest match",
     .recipes = {"v7"},
+    .no_golden = "no trainer of it was published; outputs of trained models are in the full reference data",
     .recognize = recognize,
     .complete = complete,
     .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {

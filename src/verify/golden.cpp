@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "checkpoints/checkpoint.h"
-#include "models/registry.h"
+#include "models/recognize.h"
 #include "models/run.h"
 #include "train/optimizer.h"
 #include "verify/golden_answers.h"
@@ -41,6 +41,22 @@ Json read_json(const fs::path& path) {
   Json json = Json::parse(read_file(path, 64 << 20), nullptr, false);
   require(!json.is_discarded(), "{}: not JSON", path.string());
   return json;
+}
+
+fs::path model_file(const fs::path& folder, const std::string& stem) {
+  for (const char* ending : {".safetensors", ".pth"})
+    if (fs::exists(folder / (stem + ending))) return folder / (stem + ending);
+  fail("{}: there is neither {}.safetensors nor {}.pth", folder.string(), stem, stem);
+}
+
+// The config of a model in a folder of reference data.
+ModelConfig config_in(const fs::path& folder, const TensorFile& file, const fs::path& path) {
+  ModelConfig config = config_of(file, path.string());
+  // No tensor tells whether rotary attention shifts its tokens.
+  const fs::path about = folder / "config.json";
+  if (fs::exists(about) && read_json(about).value("model_type", "") == "MHA_shift")
+    config.version = "mha_rotary_shift";
+  return config;
 }
 
 std::vector<int32_t> tokens_of(const TensorEntry& entry) {
@@ -99,16 +115,10 @@ class Checker {
   }
 
   std::unique_ptr<Model> load(const std::string& stem, const std::string& recipe = "") {
-    fs::path path = folder_ / (stem + ".safetensors");
-    if (!fs::exists(path)) path = folder_ / (stem + ".pth");
-    require(fs::exists(path), "{}: there is neither {}.safetensors nor {}.pth", folder_.string(), stem, stem);
+    const fs::path path = model_file(folder_, stem);
     const TensorFile file = read_tensor_file(path);
-    ModelConfig config = config_of(file, path.string());
+    ModelConfig config = config_in(folder_, file, path);
     config.recipe = recipe;
-    // No tensor tells whether rotary attention shifts its tokens.
-    const fs::path about = folder_ / "config.json";
-    if (fs::exists(about) && read_json(about).value("model_type", "") == "MHA_shift")
-      config.version = "mha_rotary_shift";
     auto model = create_model(config, dtype_);
     load_parameters(file, path.string(), *model);
     return model;
@@ -388,6 +398,11 @@ void Checker::check_training(const std::string& file, const std::string& after, 
 }
 
 }  // namespace
+
+std::string golden_version(const fs::path& folder) {
+  const fs::path path = model_file(folder, "model");
+  return config_in(folder, read_tensor_file(path), path).version;
+}
 
 std::vector<LawCheck> check_golden(const fs::path& folder) {
   const TensorFile golden = read_tensor_file(folder / "golden.safetensors");

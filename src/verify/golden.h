@@ -15,6 +15,9 @@ namespace aviary {
 // model or one that is not supported.
 std::vector<LawCheck> check_golden(const std::filesystem::path& folder);
 
+// The version whose original code made the reference data in this folder.
+std::string golden_version(const std::filesystem::path& folder);
+
 // Compares our initialization with the statistics of the original one in `file` (tests/golden/init), whose
 // names and shapes tell the version and its sizes.
 std::vector<LawCheck> check_golden_initialization(const std::filesystem::path& file,

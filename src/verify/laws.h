@@ -16,7 +16,8 @@ struct LawCheck {
 };
 
 // The split law: one pass over `length` random tokens = a random split of it into chunks = token by token =
-// in a batch with other sequences = on another number of threads. Compares all logits and the last state.
+// in a batch with other sequences = on another number of threads; of a model that is not causal (Reads), the
+// last two. Compares all logits and the last state.
 // Tolerances: 1e-4 in float32 (0 for batches and threads), scaled by the largest logit when it is above 1;
 // 1e-9 in double, 0.02 for weights of few bits.
 std::vector<LawCheck> check_split_law(Runner& runner, int64_t length, uint64_t seed);
