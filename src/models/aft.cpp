@@ -65,9 +65,7 @@ AVIARY_MODEL(aft){
                 &option::ffn_relu_squared},
     .recognize = recognize,
     .complete = [](ModelConfig config) { return complete_rwkv1(std::move(config), 0, 3); },
-    .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
-      return std::make_unique<Aft>(config, dtype);
-    },
+    .create = create_as<Aft>,
     .training = [](const std::string&) { return rwkv1_training(4e-4, 0.01); },
 };
 

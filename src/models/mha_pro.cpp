@@ -92,9 +92,7 @@ AVIARY_MODEL(mha_pro){
     .options = {&option::head_qk, &option::head_qk_max, &option::token_shift, &option::small_init_emb_ln0},
     .recognize = recognize,
     .complete = [](ModelConfig config) { return complete_rwkv1(std::move(config), 4, 2.5); },
-    .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
-      return std::make_unique<MhaPro>(config, dtype);
-    },
+    .create = create_as<MhaPro>,
     .training = [](const std::string&) { return rwkv1_training(4e-4, 0.01); },
 };
 

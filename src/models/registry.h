@@ -60,6 +60,12 @@ struct ModelVersion {
   bool is_buffer(std::string_view tensor) const;
 };
 
+// ModelVersion::create of versions that are a class.
+template <typename Version>
+std::unique_ptr<Model> create_as(const ModelConfig& config, Dtype dtype) {
+  return std::make_unique<Version>(config, dtype);
+}
+
 // A file src/models/<name>.cpp enters the registry by defining AVIARY_MODEL(<name>) { ...fields of
 // ModelVersion... };
 #define AVIARY_MODEL(name)        \

@@ -80,9 +80,7 @@ AVIARY_MODEL(rwkv1){
     .options = {&option::head_qk, &option::head_qk_max, &option::token_shift, &option::small_init_emb_ln0},
     .recognize = recognize,
     .complete = [](ModelConfig config) { return complete_rwkv1(std::move(config), 1, 2.5); },
-    .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
-      return std::make_unique<Rwkv1>(config, dtype);
-    },
+    .create = create_as<Rwkv1>,
     .training = [](const std::string&) { return rwkv1_training(6e-4, 0); },
 };
 

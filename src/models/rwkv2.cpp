@@ -149,9 +149,7 @@ AVIARY_MODEL(rwkv2){
                 &option::small_init_emb},
     .recognize = recognize,
     .complete = complete,
-    .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
-      return std::make_unique<Rwkv2>(config, dtype);
-    },
+    .create = create_as<Rwkv2>,
     .training =
         [](const std::string&) {
           return TrainingRecipe{.learning_rate = 6e-4, .epsilon = 4e-9, .l2wrap = false};

@@ -116,9 +116,7 @@ AVIARY_MODEL(rwkv3){
                 &option::small_init_emb},
     .recognize = recognize,
     .complete = complete,
-    .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
-      return std::make_unique<Rwkv3>(config, dtype);
-    },
+    .create = create_as<Rwkv3>,
     .training =
         [](const std::string&) {
           return TrainingRecipe{.learning_rate = 8e-4, .epsilon = 4e-9, .l2wrap = false};

@@ -170,9 +170,7 @@ AVIARY_MODEL(rwkv4){
                 &option::small_init_emb},
     .recognize = recognize,
     .complete = complete,
-    .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
-      return std::make_unique<Rwkv4>(config, dtype);
-    },
+    .create = create_as<Rwkv4>,
     .training =
         [](const std::string& recipe) {
           if (recipe == "v4-original") return TrainingRecipe{.learning_rate = 8e-4, .clip = 0};

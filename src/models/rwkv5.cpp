@@ -138,10 +138,6 @@ std::optional<ModelConfig> recognize_as(const char* version, const ShapeMap& sha
   return config && config->version == version ? config : std::nullopt;
 }
 
-std::unique_ptr<Model> create(const ModelConfig& config, Dtype dtype) {
-  return std::make_unique<Rwkv5>(config, dtype);
-}
-
 TrainingRecipe train_preview(const std::string&) { return {.learning_rate = preview_learning_rate}; }
 
 }  // namespace
@@ -158,7 +154,7 @@ AVIARY_MODEL(rwkv5_0){
     .options = {&option::head_qk, &option::head_qk_max, &option::token_shift},
     .recognize = [](const ShapeMap& shapes) { return recognize_as("rwkv5.0", shapes); },
     .complete = complete,
-    .create = create,
+    .create = create_as<Rwkv5>,
     .training = train_preview,
 };
 
@@ -174,7 +170,7 @@ AVIARY_MODEL(rwkv5_1){
     .options = {&option::head_qk, &option::head_qk_max, &option::token_shift},
     .recognize = [](const ShapeMap& shapes) { return recognize_as("rwkv5.1", shapes); },
     .complete = complete,
-    .create = create,
+    .create = create_as<Rwkv5>,
     .training = train_preview,
 };
 
@@ -189,7 +185,7 @@ AVIARY_MODEL(rwkv5_2){
     .options = {&option::head_qk, &option::head_qk_max, &option::token_shift},
     .recognize = [](const ShapeMap& shapes) { return recognize_as("rwkv5.2", shapes); },
     .complete = complete,
-    .create = create,
+    .create = create_as<Rwkv5>,
     .training = [](const std::string&) { return eagle_recipe(); },
 };
 

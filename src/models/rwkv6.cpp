@@ -206,10 +206,6 @@ std::optional<ModelConfig> recognize_as(const char* version, const ShapeMap& sha
   return config && config->version == version ? config : std::nullopt;
 }
 
-std::unique_ptr<Model> create(const ModelConfig& config, Dtype dtype) {
-  return std::make_unique<Rwkv6>(config, dtype);
-}
-
 TrainingRecipe training(const std::string&) { return eagle_recipe(); }
 
 }  // namespace
@@ -225,7 +221,7 @@ AVIARY_MODEL(rwkv6){
     .options = {&option::trainable_state, &option::head_qk, &option::head_qk_max, &option::token_shift},
     .recognize = [](const ShapeMap& shapes) { return recognize_as("rwkv6", shapes); },
     .complete = complete,
-    .create = create,
+    .create = create_as<Rwkv6>,
     .training = training,
 };
 
@@ -240,7 +236,7 @@ AVIARY_MODEL(rwkv6_x060a){
     .options = {&option::trainable_state, &option::head_qk, &option::head_qk_max, &option::token_shift},
     .recognize = [](const ShapeMap& shapes) { return recognize_as("rwkv6-x060a", shapes); },
     .complete = complete,
-    .create = create,
+    .create = create_as<Rwkv6>,
     .training = training,
 };
 
@@ -255,7 +251,7 @@ AVIARY_MODEL(rwkv6_x060b){
     .options = {&option::trainable_state, &option::head_qk, &option::head_qk_max, &option::token_shift},
     .recognize = [](const ShapeMap& shapes) { return recognize_as("rwkv6-x060b", shapes); },
     .complete = complete,
-    .create = create,
+    .create = create_as<Rwkv6>,
     .training = training,
 };
 

@@ -144,9 +144,7 @@ AVIARY_MODEL(rwkv6_sketch){
     .no_golden = "there are formulas, but no code",
     .recognize = recognize,
     .complete = complete,
-    .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
-      return std::make_unique<Rwkv6Sketch>(config, dtype);
-    },
+    .create = create_as<Rwkv6Sketch>,
     .training = [](const std::string&) { return eagle_recipe(); },
 };
 

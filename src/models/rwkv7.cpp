@@ -243,9 +243,7 @@ AVIARY_MODEL(rwkv7){
     .options = {&option::head_qk, &option::head_qk_max, &option::token_shift},
     .recognize = recognize,
     .complete = complete_rwkv7,
-    .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
-      return std::make_unique<Rwkv7>(config, dtype);
-    },
+    .create = create_as<Rwkv7>,
     .training = train_like_rwkv7,
 };
 

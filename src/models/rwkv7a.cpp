@@ -48,9 +48,7 @@ AVIARY_MODEL(rwkv7a){
     .no_golden = "no trainer of it was published; its outputs are in the full reference data",
     .recognize = recognize,
     .complete = complete_rwkv7,
-    .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
-      return std::make_unique<Rwkv7a>(config, dtype);
-    },
+    .create = create_as<Rwkv7a>,
     .training = train_like_rwkv7,
 };
 

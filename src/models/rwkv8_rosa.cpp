@@ -119,9 +119,7 @@ AVIARY_MODEL(rwkv8_rosa){
     .no_golden = "no trainer of it was published; outputs of trained models are in the full reference data",
     .recognize = recognize,
     .complete = complete,
-    .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
-      return std::make_unique<Rwkv8Rosa>(config, dtype);
-    },
+    .create = create_as<Rwkv8Rosa>,
     .training = train_like_rwkv7,
 };
 
