@@ -29,9 +29,7 @@ std::string text_of(const StateSize& size, int64_t width) {
 std::string state_of(const FamilyMember& member, const FamilySizes& sizes) {
   std::string text = text_of(member.layer, sizes.width);
   const std::string beside = text_of(member.beside, sizes.width);
-  if (member.layer.fixed + member.layer.per_token == 0)
-    text = beside + " in all layers";
-  else if (member.beside.fixed + member.beside.per_token > 0)
+  if (member.beside.fixed + member.beside.per_token > 0)
     text += "; beside the layers " + beside;
   if (member.context_limit > 0) text += "; at most ctx_len tokens";
   return text;
