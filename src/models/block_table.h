@@ -25,9 +25,10 @@ inline constexpr ModelOption small_init_emb{
 // What stands around the blocks of RWKV-2 to 4, as their trainers start it.
 inline ModelFrame plain_frame(const ModelConfig& config) {
   const int64_t C = config.n_embd, V = config.vocab_size, D = config.number(option::head_qk);
-  const double small = 1e-4 * std::sqrt(static_cast<double>(std::max(V, C)));
-  return {.embedding = {"emb",
-                        config.has(option::small_init_emb) ? init::uniform(1e-4) : init::orthogonal(small)},
+  Initializer start = init::uniform(1e-4);
+  if (!config.has(option::small_init_emb))
+    start = init::orthogonal(1e-4 * std::sqrt(static_cast<double>(std::max(V, C))));
+  return {.embedding = {"emb", start},
           .head = {"head", init::orthogonal(0.5 * tall_gain(V, C))},
           .head_qk = {.k = init::orthogonal(0.1 * tall_gain(D, C))}};
 }

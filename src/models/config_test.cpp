@@ -29,9 +29,14 @@ TEST(Options, EveryVersionSaysWhatItHas) {
       EXPECT_EQ(version->find_option(option->name), option) << "there twice";
       EXPECT_EQ(option->kind == OptionKind::text, *option->sample_text != '\0');
       EXPECT_LE(option->sample, option->most);
-      if (option->needs) EXPECT_EQ(version->find_option(option->needs->name), option->needs);
-      for (const ModelOption* other : model_options())  // files and flags know an option by its name alone
-        if (std::string(other->name) == option->name) EXPECT_EQ(other->kind, option->kind);
+      if (option->needs) {
+        EXPECT_EQ(version->find_option(option->needs->name), option->needs);
+      }
+      // Files and flags know an option by its name alone.
+      for (const ModelOption* other : model_options()) {
+        if (std::string(other->name) != option->name) continue;
+        EXPECT_EQ(other->kind, option->kind);
+      }
     }
 }
 

@@ -31,21 +31,21 @@ DeepEmbed add_deep_embed(ParameterTable& parameters, const std::string& name, co
 // A model whose channel mixing has a matrix of the token.
 class DeepEmbedLayers : public Rwkv7Layers {
  protected:
-  DeepEmbedLayers(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dtype), emb_(add_carried()) {}
+  DeepEmbedLayers(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dtype), emb_(add_kept()) {}
 
   void embed(Context& c, Stream& s) override {
     Model::embed(c, s);
-    s.carried[emb_] = s.x;
+    s.kept[emb_] = s.x;
   }
   // The embedding of the tokens, [N, C], through ln0.
-  const Var& emb(const Stream& s) const { return s.carried[emb_]; }
+  const Var& emb(const Stream& s) const { return s.kept[emb_]; }
 
   // s.x + channel mixing of x [N, C], whose keys are multiplied by x s1 E s2 + s0, E [R, R] the matrix of the
   // token.
   Var channel_mix(Context& c, Rwkv7ChannelMix& p, DeepEmbed& deep, const Var& x, Stream& s);
 
  private:
-  size_t emb_;  // of Stream::carried
+  size_t emb_;  // of Stream::kept
 };
 
 // A model whose channel mixing is multiplied by a row of the token.

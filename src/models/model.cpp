@@ -11,10 +11,10 @@ namespace {
 
 // Where the stream is kept between blocks. What is there already when the blocks begin stays where it is, but
 // for x, which every block changes.
-Stream::Places places_of(Context& c, const Stream& s, size_t carried) {
+Stream::Places places_of(Context& c, const Stream& s, size_t kept) {
   auto rows = [&] { return c.arena.tensor(s.x.shape(), s.x.dtype()); };
   Stream::Places places{.x = rows()};
-  for (size_t i = 0; i < carried; ++i) places.carried[i] = s.carried[i].empty() ? rows() : s.carried[i].value;
+  for (size_t i = 0; i < kept; ++i) places.kept[i] = s.kept[i].empty() ? rows() : s.kept[i].value;
   auto* state = static_cast<Tensor*>(c.arena.allocate(static_cast<int64_t>(s.state.size() * sizeof(Tensor))));
   for (size_t i = 0; i < s.state.size(); ++i) std::construct_at(state + i, s.state[i].value);
   places.state = {state, s.state.size()};
@@ -38,7 +38,7 @@ Output Model::forward(Context& c, std::span<const int32_t> tokens, std::span<Var
 Stream Model::start(Context& c, std::span<const int32_t> tokens, std::span<Var> state) {
   Stream s{.tokens = tokens, .state = state};
   embed(c, s);
-  if (c.in_place) s.places = places_of(c, s, carried_);
+  if (c.in_place) s.places = places_of(c, s, kept_);
   return s;
 }
 
@@ -50,7 +50,7 @@ void Model::run(Context& c, Stream& s, int64_t first, int64_t last) {
     block(c, static_cast<size_t>(layer), s);
     if (!c.in_place) continue;
     for (size_t i = 0; i < s.state.size(); ++i) keep(s.state[i], s.places.state[i]);
-    for (size_t i = 0; i < carried_; ++i) keep(s.carried[i], s.places.carried[i]);
+    for (size_t i = 0; i < kept_; ++i) keep(s.kept[i], s.places.kept[i]);
     keep(s.x, s.places.x);
     c.arena.rewind(begin);
   }
@@ -125,10 +125,9 @@ void Model::add_head_qk(const HeadQkStart& start) {
   head_qk_.emplace(HeadQk{q, k, q_bias, k_bias, keys, ids, config_.has(option::head_qk_max)});
 }
 
-size_t Model::add_carried() {
-  require(carried_ < Stream::most_carried, "a model can carry {} values besides x, not more",
-          Stream::most_carried);
-  return carried_++;
+size_t Model::add_kept() {
+  require(kept_ < Stream::most_kept, "a model can keep {} values besides x, not more", Stream::most_kept);
+  return kept_++;
 }
 
 Norm Model::add_norm(const std::string& name, double weight, int64_t width) {

@@ -47,17 +47,17 @@ inline Var layer_norm(Context& c, const Var& x, Norm& norm) {
 
 // What goes through the blocks of a model in one step.
 struct Stream {
-  static constexpr size_t most_carried = 4;
+  static constexpr size_t most_kept = 4;
 
-  std::span<const int32_t> tokens;          // [N] of the step
-  std::span<Var> state;                     // by StateSpec; a block replaces those that are its own
-  Var x{};                                  // [N, C]: what every block changes
-  std::array<Var, most_carried> carried{};  // [N, C]: what blocks look at besides (Model::add_carried)
+  std::span<const int32_t> tokens;    // [N] of the step
+  std::span<Var> state;               // by StateSpec; a block replaces those that are its own
+  Var x{};                            // [N, C]: what every block changes
+  std::array<Var, most_kept> kept{};  // [N, C]: what blocks look at besides (Model::add_kept)
 
   // Where all these are kept while blocks use the memory between them again (Model::run).
   struct Places {
     Tensor x{};
-    std::array<Tensor, most_carried> carried{};
+    std::array<Tensor, most_kept> kept{};
     std::span<Tensor> state{};
   } places{};
 };
@@ -106,8 +106,9 @@ class Model {
 
   // The same in three parts. start() goes up to the first block.
   Stream start(Context& c, std::span<const int32_t> tokens, std::span<Var> state);
-  // Blocks first, ..., last - 1. With c.in_place, the memory of a block is used again when it ends: of what
-  // it made, only the stream and the states outlive it, and s.x is overwritten by the next run.
+  // Blocks first, ..., last - 1; then s.x has the rows after the last of them. With c.in_place, the memory of
+  // a block is used again when it ends: of what it made, only the stream and the states outlive it, and the
+  // next run overwrites s.x.
   void run(Context& c, Stream& s, int64_t first, int64_t last);
   // From the last block on.
   Output finish(Context& c, const Stream& s);
@@ -127,13 +128,12 @@ class Model {
  protected:
   Model(ModelConfig config, Dtype dtype);
 
-  // The model's input: s.tokens -> s.x, and s.carried where the version has such. By default the rows of the
+  // The model's input: s.tokens -> s.x, and s.kept where the version has such. By default the rows of the
   // embedding, through the first norm where there is one.
   virtual void embed(Context& c, Stream& s);
   // Block `layer`: s.x and its own parts of s.state become those after the block.
   virtual void block(Context& c, size_t layer, Stream& s) = 0;
-  // What is done to the rows after the last norm, behind which Head-QK looks at them, before the output
-  // matrix.
+  // What is done to the rows between the last norm, whose output Head-QK looks at, and the output matrix.
   virtual Var before_head(Context&, const Var& x) { return x; }
 
   // ---- For constructors of versions, in the order of the table of parameters.
@@ -146,8 +146,8 @@ class Model {
   // the config has it.
   void build(const ModelFrame& frame, const std::function<void(int64_t layer)>& add_block);
 
-  // A value [N, C] that blocks pass on or embed() leaves for them, besides x: its index in Stream::carried.
-  size_t add_carried();
+  // A value [N, C] that blocks pass on or embed() leaves for them, besides x: its index in Stream::kept.
+  size_t add_kept();
 
   // `name`.weight and `name`.bias of `width` channels (0: n_embd), starting at `weight` and 0.
   Norm add_norm(const std::string& name, double weight = 1, int64_t width = 0);
@@ -183,7 +183,7 @@ class Model {
   Weight *head_ = nullptr, *head_bias_ = nullptr;
   std::optional<Norm> last_norm_;
   std::optional<HeadQk> head_qk_;
-  size_t carried_ = 0;          // how many of Stream::carried there are
+  size_t kept_ = 0;             // how many of Stream::kept there are
   std::vector<int32_t> shift_;  // of the channels; empty: 1
   int64_t context_limit_ = 0;
   size_t window_ = 0;

@@ -31,7 +31,7 @@ enum class Use : uint8_t {
   vector,  // read number by number, whatever the axes
   table,   // [V, ...]: the row of a token is looked up
   out_in,  // the matrix of products y = x W^T, as torch.nn.Linear stores it
-  in_out,  // the matrix of products y = x W, as low-rank maps are stored
+  in_out,  // the matrix of products y = x W, as low-rank projections are stored
   stack,   // [B, K, M]: matrices of products y = x W, each for its own columns of x
 };
 

@@ -31,8 +31,8 @@ class Rwkv4 final : public Model {
 
  private:
   void embed(Context& c, Stream& s) override {
-    s.carried[x_emb_] = embedding(c, *embedding_, s.tokens);  // [N, C]
-    s.x = layer_norm(c, s.carried[x_emb_], *first_norm_);
+    s.kept[x_emb_] = embedding(c, *embedding_, s.tokens);  // [N, C]
+    s.x = layer_norm(c, s.kept[x_emb_], *first_norm_);
   }
   void block(Context& c, size_t layer, Stream& s) override {
     Rwkv4Block& p = blocks_[layer];
@@ -42,7 +42,7 @@ class Rwkv4 final : public Model {
     normed = layer_norm(c, s.x, p.ln2);
     s.x = p.ffn ? channel_mix(c, *p.ffn, shift(MixOf::current), normed, s.x, s.state)
                 : mish_glu(c, *p.mish_glu, shift(MixOf::current), normed, s.x, s.state);
-    if (p.tiny_attention) s.x = tiny_attention(c, *p.tiny_attention, s.x, s.carried[x_emb_], s.state);
+    if (p.tiny_attention) s.x = tiny_attention(c, *p.tiny_attention, s.x, s.kept[x_emb_], s.state);
   }
   Var time_mix(Context& c, Rwkv4TimeMix& p, const Var& x, const Var& residual, std::span<Var> state) {
     const Var before = state[p.x_state];
@@ -56,7 +56,7 @@ class Rwkv4 final : public Model {
     return add_branch(c, Branch::att, residual, y);
   }
 
-  const size_t x_emb_ = add_carried();  // the rows of the embedding, without ln0, for tiny attention
+  const size_t x_emb_ = add_kept();  // the rows of the embedding, without ln0, for tiny attention
   std::vector<Rwkv4Block> blocks_;
 };
 

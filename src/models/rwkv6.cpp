@@ -53,7 +53,7 @@ class Rwkv6 final : public Model {
   std::vector<Rwkv6Block> blocks_;
 };
 
-// x + (above - x) (maa + what a low-rank map makes of a first such mixture), all [N, C].
+// x + (above - x) (maa + what a low-rank projection makes of a first such mixture), all [N, C].
 std::array<Var, 5> Rwkv6::token_shift(Context& c, Rwkv6TimeMix& p, const Var& x, Var& state) {
   Var before = state;
   auto [xx] = token_shift_mix<1>(c, x, before, shift(MixOf::previous), {&p.time_maa_x});

@@ -1,5 +1,5 @@
 // The first sketch of RWKV-6, from the README of RWKV-LM ("Dynamic Mix"): RWKV-5.2, where what token shift
-// mixes depends on the token, by a low-rank map per mixture, in time mixing and in channel mixing:
+// mixes depends on the token, by a low-rank projection per mixture, in time mixing and in channel mixing:
 //   time_mix_k(x) = time_mix_k + (x w1) w2
 // What became RWKV-6 is another thing: rwkv6.cpp. With w1 = 0 this is RWKV-5.2.
 #include "models/eagle.h"
@@ -75,7 +75,7 @@ class Rwkv6Sketch final : public Model {
   std::vector<SketchBlock> blocks_;
 };
 
-// ---- The table of parameters: RWKV-5.2's, and for the low-rank maps what the sketch says.
+// ---- The table of parameters: RWKV-5.2's, and for the low-rank projections what the sketch says.
 
 Mixture add_mixture(EagleTable& table, const std::string& name, double power, double offset = 0) {
   const int64_t C = table.config().n_embd, R = table.config().rank_mix;

@@ -38,7 +38,7 @@ Var Rwkv7Layers::time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& 
                                     {LowRank{p.w1, p.w2, Activation::tanh, &p.w0, Activation::none},
                                      LowRank{p.a1, p.a2, Activation::none, &p.a0, Activation::sigmoid},
                                      LowRank{p.g1, p.g2, Activation::sigmoid, nullptr, Activation::none}});
-  Var& v_first = s.carried[v_first_];
+  Var& v_first = s.kept[v_first_];
   if (v_first.empty())
     v_first = v;
   else

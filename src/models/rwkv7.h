@@ -32,7 +32,7 @@ struct Rwkv7Block {
 class Rwkv7Layers : public Model {
  protected:
   Rwkv7Layers(const ModelConfig& config, Dtype dtype)
-      : Model(config, dtype), heads_(config.n_embd / config.head_size), v_first_(add_carried()) {}
+      : Model(config, dtype), heads_(config.n_embd / config.head_size), v_first_(add_kept()) {}
 
   // residual + time mixing of x [N, C]. The first layer leaves its value in the stream; it is mixed into
   // those of the others.
@@ -49,7 +49,7 @@ class Rwkv7Layers : public Model {
 
  private:
   int64_t heads_;
-  size_t v_first_;  // of Stream::carried
+  size_t v_first_;  // of Stream::kept
 };
 
 // Fills in RWKV-7's sizes; throws Error for a head size that cannot be.

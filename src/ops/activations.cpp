@@ -1,4 +1,5 @@
-// Activations, gates and other operators that work element by element, and the low-rank maps made of them.
+// Activations, gates and other operators that work element by element, and the low-rank projections made of
+// them.
 //   tanh: dx = dy (1 - y^2);  sigmoid: dx = dy y (1 - y);  relu(x)^2: dx = dy 2 relu(x);
 //   gelu: y = x P(x), P the normal distribution: dx = dy (P(x) + x P'(x));
 //   mish: y = x s, s = tanh(log(1 + e^x)): dx = dy (s + x (1 - s^2) sigmoid(x));  dbias = sum over rows of dx

@@ -14,8 +14,8 @@
 
 namespace aviary {
 
-// How a matrix is stored: `out_in` as torch.nn.Linear does (y = x W^T), `in_out` as those of low-rank maps
-// are (y = x W).
+// How a matrix is stored: `out_in` as torch.nn.Linear does (y = x W^T), `in_out` as those of low-rank
+// projections are (y = x W).
 enum class Layout : uint8_t { out_in, in_out };
 
 // Who owns the numbers of weights at rest.
