@@ -84,13 +84,13 @@ void train(const Size& size, kernels::Precision precision, int64_t steps) {
   Optimizer optimizer(*model, {recipe.beta1, recipe.beta2, recipe.epsilon, recipe.weight_decay, recipe.clip});
   Runner runner(*model, precision);
   const Sequences sequences = Sequences::uniform(size.batch, size.context);
-  State state = runner.new_state(size.batch);
+  std::vector<State> states = runner.new_states(size.batch);
   std::vector<int32_t> tokens(static_cast<size_t>(sequences.rows())), targets(tokens.size());
   auto step = [&] {
     for (int32_t& token : tokens) token = static_cast<int32_t>(random.below(size.vocabulary));
     for (int32_t& target : targets) target = static_cast<int32_t>(random.below(size.vocabulary));
-    state.reset(model->state_specs());
-    runner.loss_and_gradients(tokens, targets, sequences, state, {.loss = {.l2wrap = true}});
+    for (State& state : states) state.reset();
+    runner.loss_and_gradients(tokens, targets, sequences, states, {.loss = {.l2wrap = true}});
     optimizer.step(1e-4);
   };
 

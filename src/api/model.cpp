@@ -26,7 +26,7 @@ struct StateHeader {
 };
 
 StateHeader header_of(uint64_t kind, const inside::NetworkState& values) {
-  StateHeader header{{}, kind, values.positions()[0], values.capacity()};
+  StateHeader header{{}, kind, values.position(), values.capacity()};
   std::memcpy(header.magic, state_magic, sizeof(state_magic));
   return header;
 }
@@ -223,7 +223,7 @@ State Model::state_from_bytes(std::span<const std::byte> bytes) const {
           "Model::state_from_bytes: the state tells of {} tokens and room for {}; it is damaged",
           header.position, header.capacity);
   values.reserve(header.capacity);
-  values.set_position(0, header.position);
+  values.set_position(header.position);
   require(bytes.size() == sizeof(header) + static_cast<size_t>(values.bytes()) &&
               values.capacity() == header.capacity,
           "Model::state_from_bytes: the state has {} bytes, expected {}; it is cut short or damaged",
@@ -266,12 +266,9 @@ std::vector<float> Model::forward_batch(std::span<const int32_t> tokens, std::sp
   }
   require(count > 0, "Model::forward_batch: no tokens to read");
   std::lock_guard lock(implementation_->mutex);
-  inside::NetworkState together = implementation_->runner.new_state(count);
-  for (int64_t i = 0; i < count; ++i)
-    together.assign(i, states[static_cast<size_t>(i)]->implementation_->values, 0);
-  const Tensor logits = implementation_->runner.last_logits(tokens, Sequences::uniform(count, 1), together);
-  for (int64_t i = 0; i < count; ++i)
-    states[static_cast<size_t>(i)]->implementation_->values.assign(0, together, i);
+  std::vector<inside::NetworkState*> own;
+  for (State* state : states) own.push_back(&state->implementation_->values);
+  const Tensor logits = implementation_->runner.last_logits(tokens, Sequences::uniform(count, 1), own);
   return {logits.as<float>(), logits.as<float>() + logits.count()};
 }
 

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/difference.h"
+#include "base/files.h"
 #include "support/repository.h"
 #include "support/test_folder.h"
 
@@ -127,6 +128,23 @@ TEST(Api, AStateSurvivesAsBytes) {
   expect_error(error_of([&] { model.state_from_bytes(bytes); }), "cut short or damaged");
   const Model other = Model::load(other_version);
   expect_error(error_of([&] { other.state_from_bytes(state.to_bytes()); }), "a model of another version");
+}
+
+// After the tokens 3 i mod 11, i < 20; the second one has histories.
+TEST(Api, StatesOfRelease01AreRead) {
+  for (const std::string name : {"rwkv-v7", "rwkv-v4-headqk"}) {
+    Model model =
+        Model::load(aviary::golden(name + "/model.safetensors"), {.precision = aviary::Precision::f32});
+    const std::string stored =
+        aviary::read_file(aviary::repository() / "tests/data/state-0.1" / (name + ".state"), 1 << 20);
+    const State old = model.state_from_bytes(std::as_bytes(std::span(stored)));
+    State now = model.new_state();
+    std::vector<int32_t> tokens;
+    for (int32_t i = 0; i < 20; ++i) tokens.push_back(i * 3 % 11);
+    model.forward(tokens, now);
+    EXPECT_LE(old.max_difference(now), 1e-5) << name;
+    EXPECT_EQ(now.to_bytes().size(), stored.size()) << name;
+  }
 }
 
 TEST(Api, WrongInputIsAnErrorAndLeavesTheStateAlone) {

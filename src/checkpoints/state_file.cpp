@@ -86,7 +86,7 @@ State load_state(const TensorFile& file, const std::string& where, const Model& 
       "was "
       "tuned for",
       where, describe(*sizes), wanted.layers, wanted.heads, wanted.head_size);
-  State state(model.state_specs(), 1, model.dtype());
+  State state(model.state_specs(), model.dtype());
   for (const TensorEntry& tensor : file.tensors()) {
     const std::vector<double> stored = to_doubles(tensor);
     require(std::all_of(stored.begin(), stored.end(), [](double x) { return std::isfinite(x); }),
@@ -96,7 +96,7 @@ State load_state(const TensorFile& file, const std::string& where, const Model& 
   }
   // A start that the model itself has learned is for sequences that have read nothing yet; this one has a
   // past.
-  if (model.learns_first_state()) state.set_position(0, 1);
+  if (model.learns_first_state()) state.set_position(1);
   return state;
 }
 

@@ -46,7 +46,7 @@ class StateFile : public testing::Test {
   }
   // Set directly: our state is [head, key, value].
   State expected() {
-    State state(model_->state_specs(), 1, Dtype::f32);
+    State state(model_->state_specs(), Dtype::f32);
     for (size_t i = 0; i < state.size(); ++i) {
       const StateSpec& spec = model_->state_specs()[i];
       if (!spec.name.ends_with(".wkv")) continue;
@@ -91,7 +91,7 @@ TEST_F(StateFile, HasTheEffectOfTheStateSetDirectly) {
   EXPECT_EQ(largest_difference(loaded, expected()), 0);
   const auto with = logits_after(loaded);
   EXPECT_EQ(with, logits_after(expected()));
-  EXPECT_NE(with, logits_after(State(model_->state_specs(), 1, Dtype::f32)));
+  EXPECT_NE(with, logits_after(State(model_->state_specs(), Dtype::f32)));
 }
 
 TEST_F(StateFile, OfSafetensorsAndOfWebRwkvIsTheSame) {

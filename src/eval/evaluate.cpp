@@ -33,8 +33,8 @@ void run_windows(Runner& runner, std::span<const int32_t> text, std::span<const 
     targets.insert(targets.end(), text.begin() + begins[i] + 1, text.begin() + ends[i] + 1);
   }
   losses.resize(tokens.size());
-  State state = runner.new_state(sequences.count());
-  require_finite(runner.loss(tokens, targets, sequences, state, losses), begins.front());
+  std::vector<State> states = runner.new_states(sequences.count());
+  require_finite(runner.loss(tokens, targets, sequences, states, losses), begins.front());
 }
 
 }  // namespace

@@ -120,7 +120,7 @@ class Measurement {
     const std::span<const int32_t> tokens = part(request_.prompt);
     const Sequences sequences = Sequences::uniform(1, request_.prompt);
     const double seconds = seconds_per([&] {
-      state.reset(runner_.model().state_specs());
+      state.reset();
       runner_.last_logits(tokens, sequences, state);
     });
     const auto count = static_cast<double>(request_.prompt);
@@ -130,11 +130,11 @@ class Measurement {
   }
 
   Rate decode_rate(int64_t batch, const Speed& speed, std::vector<double>& reads) {
-    State state = runner_.new_state(batch);
+    std::vector<State> states = runner_.new_states(batch);
     const Sequences sequences = Sequences::uniform(batch, 1);
-    decode(sequences, state);
+    decode(sequences, states);
     const double bandwidth = meter_.measure();
-    const double seconds = seconds_per([&] { decode(sequences, state); });
+    const double seconds = seconds_per([&] { decode(sequences, states); });
     reads.push_back(std::max(bandwidth, meter_.measure()));
     const double flops = 2 * static_cast<double>(cost_.multiplications * batch);
     const double least =
@@ -142,9 +142,9 @@ class Measurement {
     return {batch, static_cast<double>(batch) / seconds, least / seconds};
   }
 
-  void decode(const Sequences& sequences, State& state) {
+  void decode(const Sequences& sequences, StateSpan states) {
     at_ = (at_ + sequences.count()) % repeat_after;
-    runner_.last_logits(part(sequences.count(), at_), sequences, state);
+    runner_.last_logits(part(sequences.count(), at_), sequences, states);
   }
 
   std::span<const int32_t> part(int64_t count, int64_t from = 0) const {

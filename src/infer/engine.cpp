@@ -72,7 +72,7 @@ Engine::~Engine() = default;
 int64_t Engine::state_bytes(const Request& request) const {
   constexpr int64_t longest = int64_t{1} << 40;
   int64_t tokens = std::ssize(request.tokens) + std::min(request.writing.tokens, longest);
-  if (request.start) tokens += request.start->positions()[0];
+  if (request.start) tokens += request.start->position();
   if (cost_.context_limit > 0) tokens = std::min(tokens, cost_.context_limit);
   const auto capacity = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(tokens)));
   const int64_t bytes = cost_.state_bytes + (cost_.state_growth > 0 ? cost_.state_growth * capacity : 0);
@@ -86,11 +86,9 @@ Engine::Ticket Engine::submit(Request request) {
             "engine: token {} at position {} of the prompt is outside the vocabulary of {}",
             request.tokens[i], i, vocabulary_);
   require(request.draft >= 0, "engine: {} tokens to guess ahead, expected 0 or more", request.draft);
-  const size_t parts = runner_.model().state_specs().size();
   if (request.start)
-    require(request.start->sequences() == 1 && request.start->size() == parts,
-            "engine: the start state is of {} sequences and {} parts, expected 1 and {}",
-            request.start->sequences(), request.start->size(), parts);
+    require(runner_.takes(*request.start),
+            "engine: the start state is of no model, or of one of another version or other sizes");
   const int64_t bytes = state_bytes(request);
   require(options_.state_bytes == 0 || bytes <= options_.state_bytes,
           "engine: the state of this text may take {}, more than the limit of {}; ask for fewer tokens",
@@ -195,12 +193,9 @@ void Engine::add(Text& text, std::span<const int32_t> tokens, size_t first_row) 
 }
 
 Tensor Engine::read() {
-  if (parts_.size() == 1) return runner_.logits(tokens_, sequences_, parts_[0]->state, wanted_);
-  State together = runner_.new_state(std::ssize(parts_));
-  for (size_t i = 0; i < parts_.size(); ++i) together.assign(static_cast<int64_t>(i), parts_[i]->state, 0);
-  const Tensor logits = runner_.logits(tokens_, sequences_, together, wanted_);
-  for (size_t i = 0; i < parts_.size(); ++i) parts_[i]->state.assign(0, together, static_cast<int64_t>(i));
-  return logits;
+  states_.clear();
+  for (Text* text : parts_) states_.push_back(&text->state);
+  return runner_.logits(tokens_, sequences_, states_, wanted_);
 }
 
 void Engine::run() {

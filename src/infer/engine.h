@@ -35,7 +35,7 @@ struct EngineOptions {
 struct Finished {
   TextEnd end = TextEnd::none;
   std::exception_ptr error = {};  // of TextEnd::failed
-  // It has read the prompt and the text but for the last token, or less: its positions() say how much. A
+  // It has read the prompt and the text but for the last token, or less: its position() says how much. A
   // canceled text may have ended within its prompt; one that failed has a state of no use.
   State state = {};
   int64_t prompt_tokens = 0, tokens = 0;   // read, and written
@@ -129,6 +129,7 @@ class Engine {
 
   // The next step.
   std::vector<Text*> parts_;
+  std::vector<State*> states_;  // of the parts
   std::vector<int32_t> tokens_;
   Sequences sequences_;
   std::vector<int64_t> wanted_;

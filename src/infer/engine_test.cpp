@@ -164,7 +164,7 @@ TEST(Engine, ACanceledRequestEndsBetweenThePiecesOfItsPrompt) {
   for (const char* name : {"reading", "writing", "waiting"})
     EXPECT_EQ(bench.ends[name].end, TextEnd::canceled) << name;
   EXPECT_EQ(bench.ends["reading"].prompt_tokens, 4 * 32);
-  EXPECT_EQ(bench.ends["reading"].state.positions()[0], 4 * 32);
+  EXPECT_EQ(bench.ends["reading"].state.position(), 4 * 32);
   EXPECT_EQ(bench.ends["writing"].tokens, 4);
   EXPECT_EQ(bench.ends["waiting"].prompt_tokens, 0);
   bench.engine.cancel(reading);  // is done already
@@ -282,14 +282,14 @@ TEST(Engine, TheStateOfARequestGoesOnInAnother) {
   Bench bench(*model, options);
   bench.submit("prefix", {.tokens = prompt, .writing = {.tokens = 0}});
   bench.finish();
-  EXPECT_EQ(bench.ends["prefix"].state.positions()[0], 64);
+  EXPECT_EQ(bench.ends["prefix"].state.position(), 64);
   for (const char* name : {"first", "second"})
     bench.submit(name, {.tokens = rest, .start = bench.ends["prefix"].state, .writing = writing});
   bench.finish();
   const std::string expected = alone(*model, {.tokens = whole, .writing = writing}, options);
   EXPECT_EQ(bench.texts["first"], expected);
   EXPECT_EQ(bench.texts["second"], expected);
-  EXPECT_EQ(bench.ends["first"].state.positions()[0], 64 + 20 + 19) << "all but the last token";
+  EXPECT_EQ(bench.ends["first"].state.position(), 64 + 20 + 19) << "all but the last token";
 }
 
 TEST(Engine, TheStateHasReadNoGuessThatIsNotInTheText) {
@@ -307,7 +307,7 @@ TEST(Engine, TheStateHasReadNoGuessThatIsNotInTheText) {
   request.done = [&](Finished what) { end = std::move(what); };
   bench.engine.submit(std::move(request));
   bench.finish();
-  const auto read = static_cast<size_t>(end.state.positions()[0]);
+  const auto read = static_cast<size_t>(end.state.position());
   ASSERT_LT(read, text.size());
   State expected = bench.runner.new_state();
   read_tokens(bench.runner, std::span(text).first(read), expected);
@@ -339,7 +339,7 @@ TEST(Engine, RefusesARequestThatCannotBe) {
   EXPECT_THROW(submit({.tokens = {1}, .draft = -1}), Error);
   EXPECT_THROW(submit({.tokens = {1}, .draft = 1}), Error) << "two states are more than the limit";
   EXPECT_THROW(submit({.tokens = {1}, .writing = {.tokens = -1}}), Error);
-  EXPECT_THROW(submit({.tokens = {1}, .start = bench.runner.new_state(2)}), Error);
+  EXPECT_THROW(submit({.tokens = {1}, .start = State()}), Error);
   EXPECT_FALSE(bench.engine.step());
   EXPECT_TRUE(bench.ends.empty());
   EXPECT_THROW(Engine(bench.runner, *bench.tokenizer, {.chunk = 0}), Error);

@@ -11,7 +11,13 @@
 
 namespace aviary::kernels {
 
+// Also the largest number of threads that such a sum keeps busy.
 inline constexpr int64_t row_blocks = 16;
+
+// A part of the states of a step's sequences, which lie apart: that of sequence s is at [s]. Its own shape is
+// stated as [...]; gradients of states are one tensor [sequences, ...].
+using Places = float* const*;
+using ConstPlaces = const float* const*;
 
 // ---- Norms. mean, rstd [rows] are kept for the backward pass.
 void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, int64_t rows,
@@ -22,9 +28,9 @@ void layer_norm_backward(const float* dy, const float* x, const float* weight, c
                          float* dbias, float* scratch);
 
 // ---- Token shift. out[o] = x + (shifted - x) * share for each of `outputs` outputs; `shifted` is the row
-// above, or the sequence's row of state [sequences, cols]; share = mix[o], plus more[o] [rows, cols] where
-// that is not null; of_current: one minus it. begins: sequences + 1 offsets. next_state: the last row of
-// each.
+// above, or the sequence's state [cols]; share = mix[o], plus more[o] [rows, cols] where that is not null;
+// of_current: one minus it. begins: sequences + 1 offsets. next_state (may be null, or the same places as
+// state): the last row of each.
 struct TokenShift {
   const int64_t* begins;
   int64_t sequences;
@@ -34,7 +40,8 @@ struct TokenShift {
 };
 inline constexpr int max_shift_outputs = 8;
 struct TokenShiftInputs {
-  const float *x, *state;
+  const float* x;
+  ConstPlaces state;
   const float* mix[max_shift_outputs];
   const float* more[max_shift_outputs];
 };
@@ -44,12 +51,12 @@ struct TokenShiftGradients {
   float* more[max_shift_outputs];
 };
 void token_shift_mix(const TokenShift& shape, const TokenShiftInputs& in, float* const* out,
-                     float* next_state);
+                     Places next_state);
 // scratch [row_blocks, outputs + 1, cols]; dout[o] and dnext_state may be null.
 void token_shift_mix_backward(const TokenShift& shape, const TokenShiftInputs& in, const float* const* dout,
                               const float* dnext_state, const TokenShiftGradients& gradients, float* scratch);
 
-// ---- Recurrences. All see `sequences` sequences of rows; state and next_state may be the same memory.
+// ---- Recurrences. All see `sequences` sequences of rows; state and next_state may be the same places.
 struct Wkv2 {
   const int64_t* begins;
   int64_t sequences;
@@ -57,10 +64,10 @@ struct Wkv2 {
   float epsilon;  // added to the denominator
 };
 inline constexpr float wkv2_largest_key = 60;  // larger keys count as this
-// decay = exp(-exp(time_decay)), first = exp(time_first). state and next_state: aa, bb, each [sequences,
-// cols]. history [rows, 2, cols] (may be null) keeps the state before each row.
+// decay = exp(-exp(time_decay)), first = exp(time_first). state and next_state: aa, bb, each [cols]. history
+// [rows, 2, cols] (may be null) keeps the state before each row.
 void wkv2(const Wkv2& shape, const float* decay, const float* first, const float* k, const float* v,
-          const float* const state[2], float* y, float* const next_state[2], float* history);
+          const ConstPlaces state[2], float* y, const Places next_state[2], float* history);
 // dvectors [2, cols]: of decay and first, not null. scratch [sequences, 2, cols]; dnext_state may be null.
 void wkv2_backward(const Wkv2& shape, const float* decay, const float* first, const float* k, const float* v,
                    const float* history, const float* dy, const float* const dnext_state[2], float* dvectors,
@@ -71,10 +78,10 @@ struct Wkv4 {
   int64_t sequences;
   int64_t cols;
 };
-// state and next_state: aa, bb, pp, each [sequences, cols]. history [rows, 3, cols] (may be null) keeps the
+// state and next_state: aa, bb, pp, each [cols]. history [rows, 3, cols] (may be null) keeps the
 // state before each row. decay = -exp(time_decay), computed by the caller.
 void wkv4(const Wkv4& shape, const float* decay, const float* time_first, const float* k, const float* v,
-          const float* const state[3], float* y, float* const next_state[3], float* history);
+          const ConstPlaces state[3], float* y, const Places next_state[3], float* history);
 // scratch [sequences, 2, cols]; daa, dbb of next_state may be null; dstate has aa, bb, pp.
 void wkv4_backward(const Wkv4& shape, const float* decay, const float* time_first, const float* k,
                    const float* v, const float* history, const float* dy, const float* const dnext_state[2],
@@ -99,9 +106,9 @@ struct Wkv7Gradients {
 };
 // Number of states kept: one per sequence and started chunk.
 int64_t wkv_checkpoints(const int64_t* begins, int64_t sequences);
-// state, next_state [sequences, heads, key, value]. checkpoints [wkv_checkpoints, heads, key, value] (may be
-// null).
-void wkv7(const Wkv7& shape, const Wkv7Inputs& in, const float* state, float* y, float* next_state,
+// state, next_state [heads, key, value]. checkpoints [wkv_checkpoints, heads, key, value] (may be null). The
+// work is divided by sequences and heads: a single sequence keeps as many threads busy as it has heads.
+void wkv7(const Wkv7& shape, const Wkv7Inputs& in, ConstPlaces state, float* y, Places next_state,
           float* checkpoints);
 void wkv7_backward(const Wkv7& shape, const Wkv7Inputs& in, const float* checkpoints, const float* dy,
                    const float* dnext_state, const Wkv7Gradients& gradients, float* dstate);
@@ -125,18 +132,20 @@ struct Wkv6Gradients {
   float* u;
 };
 // As for wkv7.
-void wkv6(const Wkv6& shape, const Wkv6Inputs& in, const float* state, float* y, float* next_state,
+void wkv6(const Wkv6& shape, const Wkv6Inputs& in, ConstPlaces state, float* y, Places next_state,
           float* checkpoints);
 // scratch [sequences, 2, heads * head_size]
 void wkv6_backward(const Wkv6& shape, const Wkv6Inputs& in, const float* checkpoints, const float* dy,
                    const float* dnext_state, const Wkv6Gradients& gradients, float* dstate, float* scratch);
 
 // ---- Attention and its relatives. The rows of a step look at the rows of their sequence's history
-// [capacity, cols]: row t at rows 0 ... positions[s] + t, of which the last are this step's own.
+// [.., cols]: row t at rows 0 ... positions[s] + t, of which the last are this step's own.
 struct Histories {
   const int64_t* begins;     // sequences + 1
   const int64_t* positions;  // sequences
-  int64_t sequences, capacity;
+  int64_t sequences;
+  int64_t capacity;  // rows per sequence of the gradients of histories [sequences, capacity, cols]; no
+                     // sequence has more rows
 };
 // w[h, length - 1 - (t - u)] alpha[h, u] beta[h, t] weighs what position t makes of u; each [heads, length].
 struct TimeWeights {
@@ -157,15 +166,15 @@ struct Attention {
   const float* mix;  // [heads, heads], or null
 };
 // q, k [.., heads * key_size], v and y [.., heads * value_size]; k and v are histories.
-void attention(const Attention& shape, const float* q, const float* k, const float* v, float* y);
+void attention(const Attention& shape, const float* q, ConstPlaces k, ConstPlaces v, float* y);
 struct AttentionGradients {
   float *q, *k, *v;
   TimeWeightGradients time;
   float* mix;
 };
 int64_t attention_scratch(const Attention& shape);  // floats
-void attention_backward(const Attention& shape, const float* q, const float* k, const float* v,
-                        const float* dy, const AttentionGradients& gradients, float* scratch);
+void attention_backward(const Attention& shape, const float* q, ConstPlaces k, ConstPlaces v, const float* dy,
+                        const AttentionGradients& gradients, float* scratch);
 
 // RWKV-1: y_t = sum over u <= t of (weight of time) e^{k_u} v_u / sum of e^{k_u}, k within [-60, 30]. k, v
 // are histories [.., cols].
@@ -174,13 +183,13 @@ struct Wkv1 {
   int64_t heads, cols;
   TimeWeights time;
 };
-void wkv1(const Wkv1& shape, const float* k, const float* v, float* y);
+void wkv1(const Wkv1& shape, ConstPlaces k, ConstPlaces v, float* y);
 struct Wkv1Gradients {
   float *k, *v;
   TimeWeightGradients time;
 };
 int64_t wkv1_scratch(const Wkv1& shape);  // floats
-void wkv1_backward(const Wkv1& shape, const float* k, const float* v, const float* dy,
+void wkv1_backward(const Wkv1& shape, ConstPlaces k, ConstPlaces v, const float* dy,
                    const Wkv1Gradients& gradients, float* scratch);
 
 // AFT: y_t = sum over u <= t of e^{k_u + w[t, u]} v_u / sum of e^{k_u + w[t, u]}. w [length, length]; k, v
@@ -191,9 +200,9 @@ struct Aft {
 };
 int64_t aft_scratch(const Aft& shape);  // floats, for either direction
 // divisor [rows, cols] is kept for the backward pass.
-void aft(const Aft& shape, const float* w, const float* k, const float* v, float* y, float* divisor,
+void aft(const Aft& shape, const float* w, ConstPlaces k, ConstPlaces v, float* y, float* divisor,
          float* scratch);
-void aft_backward(const Aft& shape, const float* w, const float* k, const float* v, const float* y,
+void aft_backward(const Aft& shape, const float* w, ConstPlaces k, ConstPlaces v, const float* y,
                   const float* divisor, const float* dy, float* dw, float* dk, float* dv, float* scratch);
 
 // x [rows, heads * head_size]: columns i and frequencies + i of every head turned by positions[row] *
@@ -295,15 +304,14 @@ void row_matrix_backward(const RowMatrix& shape, const float* x, const float* ma
                          float* dx, float* dmatrices);
 
 // ---- ROSA, every channel by itself: y = the value behind the place where the longest suffix of the queries
-// was last seen among the keys before, or `missing`. keys, values, match [sequences, capacity, cols]:
-// histories that hold this step's rows behind the positions[s] (null: 0) of before; match becomes that of the
-// last row.
+// was last seen among the keys before, or `missing`. keys, values, match [.., cols]: histories that hold this
+// step's rows behind the positions[s] (null: 0) of before; match becomes that of the last row.
 struct Rosa {
   const int64_t *begins, *positions;
-  int64_t sequences, cols, capacity;
+  int64_t sequences, cols;
   float missing;
 };
-void rosa(const Rosa& shape, const float* q, const float* keys, const float* values, float* match, float* y);
+void rosa(const Rosa& shape, const float* q, ConstPlaces keys, ConstPlaces values, Places match, float* y);
 // y = 1 where x > 0, otherwise -1
 void signs(const float* x, int64_t count, float* y);
 // y[r, c] = x[r, c] * weight[c]

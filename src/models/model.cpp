@@ -2,7 +2,6 @@
 #include "models/model.h"
 
 #include <algorithm>
-#include <memory>
 
 #include "base/error.h"
 
@@ -15,9 +14,6 @@ Stream::Places places_of(Context& c, const Stream& s, size_t kept) {
   auto rows = [&] { return c.arena.tensor(s.x.shape(), s.x.dtype()); };
   Stream::Places places{.x = rows()};
   for (size_t i = 0; i < kept; ++i) places.kept[i] = s.kept[i].empty() ? rows() : s.kept[i].value;
-  auto* state = static_cast<Tensor*>(c.arena.allocate(static_cast<int64_t>(s.state.size() * sizeof(Tensor))));
-  for (size_t i = 0; i < s.state.size(); ++i) std::construct_at(state + i, s.state[i].value);
-  places.state = {state, s.state.size()};
   return places;
 }
 
@@ -38,7 +34,7 @@ Output Model::forward(Context& c, std::span<const int32_t> tokens, std::span<Var
 Stream Model::start(Context& c, std::span<const int32_t> tokens, std::span<Var> state) {
   Stream s{.tokens = tokens, .state = state};
   embed(c, s);
-  if (c.in_place) s.places = places_of(c, s, kept_);
+  if (c.reuse) s.places = places_of(c, s, kept_);
   return s;
 }
 
@@ -48,8 +44,7 @@ void Model::run(Context& c, Stream& s, int64_t first, int64_t last) {
   const Arena::Mark begin = c.arena.mark();
   for (int64_t layer = first; layer < last; ++layer) {
     block(c, static_cast<size_t>(layer), s);
-    if (!c.in_place) continue;
-    for (size_t i = 0; i < s.state.size(); ++i) keep(s.state[i], s.places.state[i]);
+    if (!c.reuse) continue;
     for (size_t i = 0; i < kept_; ++i) keep(s.kept[i], s.places.kept[i]);
     keep(s.x, s.places.x);
     c.arena.rewind(begin);
@@ -72,7 +67,7 @@ Copies Model::copies(Context& c, HeadQk& p, const Var& x, const Stream& s) {
   from_host(std::vector<double>(s.tokens.begin(), s.tokens.end()), ids.value);
   return {.q = project(p.q, p.q_bias),
           .keys = append_history(c, project(p.k, p.k_bias), s.state[p.keys]),
-          .ids = append_history(c, ids, s.state[p.ids]).value,
+          .ids = append_history(c, ids, s.state[p.ids]),
           .scale = 1 / static_cast<double>(p.q.shape()[0]),
           .largest = p.largest};
 }

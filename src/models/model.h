@@ -54,11 +54,10 @@ struct Stream {
   Var x{};                            // [N, C]: what every block changes
   std::array<Var, most_kept> kept{};  // [N, C]: what blocks look at besides (Model::add_kept)
 
-  // Where all these are kept while blocks use the memory between them again (Model::run).
+  // Where x and kept are while blocks use the memory between them again (Model::run).
   struct Places {
     Tensor x{};
     std::array<Tensor, most_kept> kept{};
-    std::span<Tensor> state{};
   } places{};
 };
 
@@ -106,7 +105,7 @@ class Model {
 
   // The same in three parts. start() goes up to the first block.
   Stream start(Context& c, std::span<const int32_t> tokens, std::span<Var> state);
-  // Blocks first, ..., last - 1; then s.x has the rows after the last of them. With c.in_place, the memory of
+  // Blocks first, ..., last - 1; then s.x has the rows after the last of them. With c.reuse, the memory of
   // a block is used again when it ends: of what it made, only the stream and the states outlive it, and the
   // next run overwrites s.x.
   void run(Context& c, Stream& s, int64_t first, int64_t last);

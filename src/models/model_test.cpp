@@ -19,15 +19,19 @@ class Blocks : public testing::TestWithParam<std::string> {
   Context context(bool taped) {
     Context c{arena_, sequences_};
     if (taped) c.tape = &tape_;
-    c.in_place = !taped;
+    c.reuse = !taped;
     return c;
   }
   // The state before the first token, of the two sequences.
   std::vector<Var> start() {
-    state_ = State(model_->state_specs(), sequences_.count(), Dtype::f32);
-    state_.reserve(16);
+    std::vector<State> states(2, State(model_->state_specs(), Dtype::f32));
+    for (State& state : states) state.reserve(16);
+    parts_.clear();
     std::vector<Var> vars;
-    for (size_t i = 0; i < state_.size(); ++i) vars.push_back({state_[i]});
+    for (size_t i = 0; i < states[0].size(); ++i) {
+      parts_.push_back(stacked(states, i));
+      vars.push_back({parts_.back().view()});
+    }
     return vars;
   }
   // The rows of x after each block, run by run.
@@ -52,7 +56,7 @@ class Blocks : public testing::TestWithParam<std::string> {
   }();
   Arena arena_;
   Tape tape_{arena_};
-  State state_;
+  std::vector<OwnedTensor> parts_;  // of the states
 };
 
 TEST_P(Blocks, RunOneByOneGiveTheSameAsAllAtOnce) {

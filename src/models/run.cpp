@@ -55,71 +55,105 @@ kernels::Precision usual_precision(const Model& model) {
   return 2 * coarse > all ? kernels::fastest_precision() : kernels::Precision::f32;
 }
 
-Output Runner::forward(Context& c, std::span<const int32_t> tokens, State& state) {
+std::vector<State> Runner::new_states(int64_t sequences) const {
+  std::vector<State> states;
+  for (int64_t s = 0; s < sequences; ++s) states.push_back(new_state());
+  return states;
+}
+
+Var Runner::state_var(StateSpan states, size_t part) {
+  int64_t capacity = 0;
+  for (int64_t s = 0; s < states.count(); ++s) capacity = std::max(capacity, states[s].capacity());
+  const Shape own = layout_->shape(part, capacity);
+  Shape shape{states.count()};
+  for (int axis = 0; axis < own.rank(); ++axis) shape.append(own[axis]);
+  auto table_of = [&]<typename T>(T) -> void* {
+    auto** table = static_cast<T**>(arena_.allocate(states.count() * static_cast<int64_t>(sizeof(T*))));
+    for (int64_t s = 0; s < states.count(); ++s) table[s] = states[s][part].template as<T>();
+    return table;
+  };
+  return {Tensor(nullptr, shape, layout_->dtype()),
+          nullptr,
+          {layout_->dtype() == Dtype::f64 ? table_of(double()) : table_of(float())}};
+}
+
+Output Runner::forward(Context& c, std::span<const int32_t> tokens, StateSpan states, bool first_state) {
   const int64_t rows = c.sequences.rows(), sequences = c.sequences.count();
   require(static_cast<int64_t>(tokens.size()) == rows, "forward: {} tokens, but the sequences have {} rows",
           tokens.size(), rows);
   require(rows > 0, "forward: no tokens");
-  require(state.size() == model_.state_specs().size() && state.sequences() == sequences,
-          "forward: the state is of {} sequences and {} parts, expected {} and {}", state.sequences(),
-          state.size(), sequences, model_.state_specs().size());
-  int64_t furthest = 0;
-  for (int64_t s = 0; s < sequences; ++s)
-    furthest = std::max(furthest, state.positions()[static_cast<size_t>(s)] + c.sequences.length(s));
-  state.reserve(furthest);
-  c.positions = state.positions();
+  require(states.count() == sequences, "forward: {} states for {} sequences", states.count(), sequences);
+  positions_.clear();
+  for (int64_t s = 0; s < sequences; ++s) {
+    require(takes(states[s]), "forward: state {} is of {}; make it with Runner::new_state()", s,
+            states[s].empty() ? "no model" : "a model of another version or other sizes");
+    positions_.push_back(states[s].position());
+    states[s].reserve(positions_.back() + c.sequences.length(s));
+  }
+  c.positions = positions_;
   vars_.clear();
-  for (size_t i = 0; i < state.size(); ++i) vars_.push_back({state[i]});
-  c.in_place = !c.tape;
+  for (size_t i = 0; i < layout_->specs().size(); ++i) {
+    vars_.push_back(state_var(states, i));
+    if (first_state) vars_.back().gradient = c.tape->variable({}).gradient;
+  }
+  first_ = vars_;
+  c.reuse = !c.tape;
   return model_.forward(c, tokens, vars_);
 }
 
-void Runner::advance(std::span<const int32_t> tokens, const Sequences& sequences, State& state) {
-  for (size_t i = 0; i < vars_.size(); ++i)
-    if (vars_[i].value.data() != state[i].data()) copy(vars_[i].value, state[i]);
-  for (int64_t s = 0; s < sequences.count(); ++s) {
-    const auto position = state.positions()[static_cast<size_t>(s)];
-    if (model_.context_limit() > 0) {
-      const Tensor& window = state[model_.window()];
-      for (int64_t t = 0; t < sequences.length(s); ++t)
-        set_id(window, s * model_.context_limit() + position + t,
-               tokens[static_cast<size_t>(sequences.begin(s) + t)]);
+void Runner::advance(Context& c, std::span<const int32_t> tokens, StateSpan states) {
+  for (size_t i = 0; i < vars_.size(); ++i) {
+    if (vars_[i].places.table) continue;  // the next states are where they belong
+    const bool history = layout_->specs()[i].is_history();
+    for (int64_t s = 0; s < states.count(); ++s) {
+      Tensor from = part_of(vars_[i].value, s), to = states[s][i];
+      const int64_t filled = positions_[static_cast<size_t>(s)] + c.sequences.length(s);
+      if (history) from = from.rows(0, filled * from.rows() / from.shape()[0]), to = to.rows(0, from.rows());
+      copy(from, to);
     }
-    state.set_position(s, position + sequences.length(s));
+  }
+  for (int64_t s = 0; s < states.count(); ++s) {
+    const int64_t position = states[s].position();
+    if (model_.context_limit() > 0) {
+      const Tensor window = states[s][model_.window()];
+      for (int64_t t = 0; t < c.sequences.length(s); ++t)
+        set_id(window, position + t, tokens[static_cast<size_t>(c.sequences.begin(s) + t)]);
+    }
+    states[s].set_position(position + c.sequences.length(s));
   }
 }
 
-bool Runner::fits(const Sequences& sequences, const State& state) const {
+bool Runner::fits(const Sequences& sequences, StateSpan states) const {
   const int64_t limit = model_.context_limit();
-  for (int64_t s = 0; limit > 0 && s < sequences.count(); ++s)
-    if (state.positions()[static_cast<size_t>(s)] + sequences.length(s) > limit) return false;
+  for (int64_t s = 0; limit > 0 && s < std::min(sequences.count(), states.count()); ++s)
+    if (states[s].position() + sequences.length(s) > limit) return false;
   return true;
 }
 
-Tensor Runner::logits(std::span<const int32_t> tokens, const Sequences& sequences, State& state,
+Tensor Runner::logits(std::span<const int32_t> tokens, const Sequences& sequences, StateSpan states,
                       std::span<const int64_t> wanted) {
   for (int64_t row : wanted)
     require(0 <= row && row < sequences.rows(), "logits: row {} is wanted, but the step has {} rows", row,
             sequences.rows());
-  if (fits(sequences, state)) return logits_within(tokens, sequences, state, wanted);
-  return logits_beyond(tokens, sequences, state, wanted);
+  if (fits(sequences, states)) return logits_within(tokens, sequences, states, wanted);
+  return logits_beyond(tokens, sequences, states, wanted);
 }
 
-Tensor Runner::all_logits(std::span<const int32_t> tokens, const Sequences& sequences, State& state) {
+Tensor Runner::all_logits(std::span<const int32_t> tokens, const Sequences& sequences, StateSpan states) {
   wanted_.resize(static_cast<size_t>(sequences.rows()));
   std::iota(wanted_.begin(), wanted_.end(), int64_t{0});
-  return logits(tokens, sequences, state, wanted_);
+  return logits(tokens, sequences, states, wanted_);
 }
 
-Tensor Runner::last_logits(std::span<const int32_t> tokens, const Sequences& sequences, State& state) {
+Tensor Runner::last_logits(std::span<const int32_t> tokens, const Sequences& sequences, StateSpan states) {
   wanted_.clear();
   for (int64_t s = 0; s < sequences.count(); ++s) wanted_.push_back(sequences.end(s) - 1);
-  return logits(tokens, sequences, state, wanted_);
+  return logits(tokens, sequences, states, wanted_);
 }
 
 template <typename Wanted, typename Take>
 void Runner::read_beyond(std::span<const int32_t> tokens, State& state, Wanted are_wanted, Take take) {
-  const int64_t limit = model_.context_limit(), position = state.positions()[0];
+  const int64_t limit = model_.context_limit(), position = state.position();
   const auto count = static_cast<int64_t>(tokens.size());
   const int64_t inside = std::clamp<int64_t>(limit - position, 0, count);
   if (inside > 0) {
@@ -137,62 +171,59 @@ void Runner::read_beyond(std::span<const int32_t> tokens, State& state, Wanted a
     std::rotate(window.begin(), window.begin() + 1, window.end());
     window.back() = tokens[static_cast<size_t>(t)];
     if (!are_wanted(t) && t + 1 < count) continue;  // the state is that of the last window alone
-    state = new_state();
+    state.reset();
     const Tensor logits = logits_within(window, Sequences::uniform(1, limit), state,
                                         {&last, are_wanted(t) ? size_t{1} : size_t{0}});
     if (are_wanted(t)) take(t, logits);
   }
-  state.set_position(0, position + count);
+  state.set_position(position + count);
 }
 
-Tensor Runner::logits_beyond(std::span<const int32_t> tokens, const Sequences& sequences, State& state,
+Tensor Runner::logits_beyond(std::span<const int32_t> tokens, const Sequences& sequences, StateSpan states,
                              std::span<const int64_t> wanted) {
   OwnedTensor result;
   if (!wanted.empty()) result = OwnedTensor({std::ssize(wanted), model_.config().vocab_size}, model_.dtype());
   for (int64_t s = 0; s < sequences.count(); ++s) {
-    State one = new_state();
-    one.assign(0, state, s);
     const int64_t begin = sequences.begin(s);
     const auto own = tokens.subspan(static_cast<size_t>(begin), static_cast<size_t>(sequences.length(s)));
     auto are_wanted = [&](int64_t t) { return std::count(wanted.begin(), wanted.end(), begin + t) > 0; };
-    read_beyond(own, one, are_wanted, [&](int64_t t, const Tensor& logits) {
+    read_beyond(own, states[s], are_wanted, [&](int64_t t, const Tensor& logits) {
       for (int64_t i = 0; i < std::ssize(wanted); ++i)
         if (wanted[static_cast<size_t>(i)] == begin + t) copy(logits, result.view().rows(i, i + 1));
     });
-    state.assign(s, one, 0);
   }
   beyond_ = std::move(result);
   return beyond_.view();
 }
 
-Tensor Runner::logits_within(std::span<const int32_t> tokens, const Sequences& sequences, State& state,
+Tensor Runner::logits_within(std::span<const int32_t> tokens, const Sequences& sequences, StateSpan states,
                              std::span<const int64_t> wanted) {
   arena_.reset();
   Context c{arena_, sequences, precision_};
-  const Output output = forward(c, tokens, state);
+  const Output output = forward(c, tokens, states);
   const Tensor result = head_logits(c, output.x, model_.head(), output.copies, wanted, model_.head_bias());
-  advance(tokens, sequences, state);
+  advance(c, tokens, states);
   return result;
 }
 
 double Runner::loss(std::span<const int32_t> tokens, std::span<const int32_t> targets,
-                    const Sequences& sequences, State& state, std::span<double> losses) {
-  if (!fits(sequences, state)) {
-    const Tensor all = all_logits(tokens, sequences, state);
+                    const Sequences& sequences, StateSpan states, std::span<double> losses) {
+  if (!fits(sequences, states)) {
+    const Tensor all = all_logits(tokens, sequences, states);
     return cross_entropy(to_host(all), all.cols(), targets, losses);
   }
   arena_.reset();
   Context c{arena_, sequences, precision_};
-  const Output output = forward(c, tokens, state);
+  const Output output = forward(c, tokens, states);
   const double loss =
       head_loss(c, output.x, model_.head(), targets, {}, losses, output.copies, model_.head_bias());
-  advance(tokens, sequences, state);
+  advance(c, tokens, states);
   return loss;
 }
 
 double Runner::loss_and_gradients(std::span<const int32_t> tokens, std::span<const int32_t> targets,
-                                  const Sequences& sequences, State& state, const Training& training) {
-  require(fits(sequences, state),
+                                  const Sequences& sequences, StateSpan states, const Training& training) {
+  require(fits(sequences, states),
           "train: an {} can look at {} tokens; a step cannot be longer, nor go on "
           "with the state of another one",
           model_version(model_.config().version).title, model_.context_limit());
@@ -200,11 +231,14 @@ double Runner::loss_and_gradients(std::span<const int32_t> tokens, std::span<con
   tape_.clear();
   Context c{arena_, sequences, precision_, &tape_};
   c.dropout = {training.dropout, training.dropout_places, training.random};
-  const Output output = forward(c, tokens, state);
+  const Output output = forward(c, tokens, states, training.first_state);
+  // Before the loss, which adds to gradients of histories (Head-QK).
+  for (size_t i = 0; i < training.last_state.size(); ++i)
+    if (!training.last_state[i].empty() && vars_[i].gradient) tape_.seed(vars_[i], training.last_state[i]);
   const double loss =
       head_loss(c, output.x, model_.head(), targets, training.loss, {}, output.copies, model_.head_bias());
   tape_.backward();
-  advance(tokens, sequences, state);
+  advance(c, tokens, states);
   return loss;
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/difference.h"
 #include "support/test_versions.h"
 
 namespace aviary {
@@ -23,11 +24,11 @@ TEST_P(MemoryUsedAgain, TheLossIsTheSameAsWithATape) {
   }
   const Sequences sequences = Sequences::uniform(2, 16);
   Runner runner(*model);
-  State taped = runner.new_state(2), reusing = runner.new_state(2);
+  std::vector<State> taped = runner.new_states(2), reusing = runner.new_states(2);
   const double with = runner.loss_and_gradients(tokens, targets, sequences, taped, {});
   const double without = runner.loss(tokens, targets, sequences, reusing);
   EXPECT_NEAR(without, with, 1e-5 * with);
-  EXPECT_LE(largest_difference(taped, reusing), 1e-3);
+  for (size_t s = 0; s < 2; ++s) EXPECT_LE(largest_difference(taped[s], reusing[s]), 1e-3);
 }
 
 INSTANTIATE_TEST_SUITE_P(Versions, MemoryUsedAgain, testing::ValuesIn(version_names()), test_name);
@@ -44,29 +45,153 @@ TEST_P(WantedRows, AreThoseOfAllRows) {
   std::vector<int32_t> tokens;
   for (int64_t i = 0; i < sequences.rows(); ++i) tokens.push_back(static_cast<int32_t>(random.below(30)));
   Runner runner(*model);
-  State all_read = runner.new_state(3);
+  std::vector<State> all_read = runner.new_states(3);
   const std::vector<double> all = to_host(runner.all_logits(tokens, sequences, all_read));
   const std::vector<std::vector<int64_t>> choices = {{}, {2, 22, 23}, {5, 6, 7}, {23, 0, 9, 9}};
   for (const std::vector<int64_t>& wanted : choices) {
-    State state = runner.new_state(3);
-    const std::vector<double> chosen = to_host(runner.logits(tokens, sequences, state, wanted));
+    std::vector<State> states = runner.new_states(3);
+    const std::vector<double> chosen = to_host(runner.logits(tokens, sequences, states, wanted));
     std::vector<double> expected;
     for (int64_t row : wanted)
       expected.insert(expected.end(), all.begin() + row * 30, all.begin() + (row + 1) * 30);
     EXPECT_EQ(chosen, expected);
-    EXPECT_EQ(largest_difference(state, all_read), 0);
+    for (size_t s = 0; s < 3; ++s) EXPECT_EQ(largest_difference(states[s], all_read[s]), 0);
   }
-  State state = runner.new_state(3);
-  EXPECT_EQ(to_host(runner.last_logits(tokens, sequences, state)).size(), 90u);
+  std::vector<State> states = runner.new_states(3);
+  EXPECT_EQ(to_host(runner.last_logits(tokens, sequences, states)).size(), 90u);
   const std::vector<int64_t> outside = {24};
-  EXPECT_THROW(runner.logits(tokens, sequences, state, outside), Error);
+  EXPECT_THROW(runner.logits(tokens, sequences, states, outside), Error);
 }
 
 INSTANTIATE_TEST_SUITE_P(Versions, WantedRows, testing::ValuesIn(version_names()), test_name);
 
+class StateGradients : public testing::TestWithParam<std::string> {
+ protected:
+  // In double, with some noise on the initial values.
+  void SetUp() override {
+    model_ = create_model(
+        complete({.version = GetParam(), .n_layer = 2, .n_embd = 32, .vocab_size = 30, .ctx_len = 12}),
+        Dtype::f64);
+    model_->parameters().initialize(1);
+    for (Parameter& parameter : model_->parameters()) {
+      std::vector<double> values = to_host(parameter.weight.value());
+      for (double& value : values) value += 0.1 * random_.normal();
+      from_host(values, parameter.weight.value());
+    }
+    model_->parameters().changed();
+    for (int i = 0; i < 2 * 8; ++i) {
+      tokens_.push_back(static_cast<int32_t>(random_.below(30)));
+      targets_.push_back(static_cast<int32_t>(random_.below(30)));
+    }
+  }
+
+  std::vector<std::vector<double>> gradients() {
+    std::vector<std::vector<double>> all;
+    for (Parameter& parameter : model_->parameters())
+      if (!parameter.spec.constant) all.push_back(to_host(parameter.weight.gradient()));
+    return all;
+  }
+
+  // Rows [begin, begin + 4) of both sequences of 8.
+  std::vector<int32_t> half(const std::vector<int32_t>& of, int begin) const {
+    std::vector<int32_t> rows(of.begin() + begin, of.begin() + begin + 4);
+    rows.insert(rows.end(), of.begin() + 8 + begin, of.begin() + 12 + begin);
+    return rows;
+  }
+
+  Random random_{7};
+  std::unique_ptr<Model> model_;
+  std::vector<int32_t> tokens_, targets_;
+};
+
+// What the second half says of the state between is where the backward pass of the first half begins.
+TEST_P(StateGradients, JoinTwoStepsToOne) {
+  model_->parameters().set_trainable(true);
+  Runner runner(*model_);
+  std::vector<State> states = runner.new_states(2);
+  runner.loss_and_gradients(tokens_, targets_, Sequences::uniform(2, 8), states, {});
+  const auto whole = gradients();
+
+  model_->parameters().set_trainable(false);
+  model_->parameters().set_trainable(true);
+  const Sequences four = Sequences::uniform(2, 4);
+  states = runner.new_states(2);
+  runner.all_logits(half(tokens_, 0), four, states);
+  std::vector<State> between = states;
+  runner.loss_and_gradients(half(tokens_, 4), half(targets_, 4), four, between,
+                            {.loss = {.scale = 0.5}, .first_state = true});
+  std::vector<OwnedTensor> kept;
+  std::vector<Tensor> last;
+  for (size_t i = 0; i < model_->state_specs().size(); ++i) {
+    const Tensor gradient = runner.first_state_gradient(i);
+    if (!gradient.empty()) copy(gradient, kept.emplace_back(gradient.shape(), gradient.dtype()).view());
+    last.push_back(gradient.empty() ? Tensor() : kept.back().view());
+  }
+  states = runner.new_states(2);
+  runner.loss_and_gradients(half(tokens_, 0), half(targets_, 0), four, states,
+                            {.loss = {.scale = 0.5}, .last_state = last});
+  const auto halves = gradients();
+  for (size_t i = 0; i < whole.size(); ++i) {
+    double scale = 1e-6;
+    for (double value : whole[i]) scale = larger(scale, std::abs(value));
+    EXPECT_LE(largest_difference(halves[i], whole[i]), 1e-8 * scale) << "weight " << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Versions, StateGradients, testing::ValuesIn(version_names()), test_name);
+
+// Two states of other lengths, in memory of their own, and a step that reads both.
+TEST(State, AreReadAndWrittenWhereTheyLie) {
+  for (const std::string& version : version_names()) {
+    const auto model =
+        noisy_model({.version = version, .n_layer = 2, .n_embd = 32, .vocab_size = 30, .ctx_len = 64});
+    Runner runner(*model);
+    std::vector<int32_t> text;
+    for (int32_t i = 0; i < 40; ++i) text.push_back(i * i % 30);
+    State a = runner.new_state(), b = runner.new_state();
+    runner.last_logits(std::span(text).first(3), Sequences::uniform(1, 3), a);
+    runner.last_logits(std::span(text).first(30), Sequences::uniform(1, 30), b);
+    State copy_of_a = a, copy_of_b = b;
+    const std::vector<int32_t> next = {5, 7};
+    const void* memory = b[0].data();
+    const std::vector<double> both =
+        to_host(runner.last_logits(next, Sequences::uniform(2, 1), std::vector{&b, &a}));
+    EXPECT_EQ(b[0].data(), memory) << version;
+    std::vector<double> one =
+        to_host(runner.last_logits({next.data(), 1}, Sequences::uniform(1, 1), copy_of_b));
+    const std::vector<double> other =
+        to_host(runner.last_logits({next.data() + 1, 1}, Sequences::uniform(1, 1), copy_of_a));
+    one.insert(one.end(), other.begin(), other.end());
+    EXPECT_EQ(both, one) << version;
+    EXPECT_EQ(largest_difference(a, copy_of_a), 0) << version;
+    EXPECT_EQ(largest_difference(b, copy_of_b), 0) << version;
+  }
+}
+
+TEST(State, CopyingToOneOfTheSameSizeUsesItsMemory) {
+  const std::vector<StateSpec> specs = {{"a", StateKind::recurrence, {3}, 2.5},
+                                        {"h", StateKind::history, {4}}};
+  State a(specs, Dtype::f64), b(specs, Dtype::f64);
+  a.reserve(20);
+  a.set_position(20);
+  from_host({1, 2, 3}, a[0]);
+  b = a;
+  EXPECT_EQ(b.capacity(), 32);
+  const void* memory = b[0].data();
+  a.set_position(21);
+  from_host({4, 5, 6}, a[0]);
+  b = a;
+  EXPECT_EQ(b[0].data(), memory);
+  EXPECT_EQ(b.position(), 21);
+  EXPECT_EQ(to_host(b[0]), (std::vector<double>{4, 5, 6}));
+  b.reset();
+  EXPECT_EQ(b.position(), 0);
+  EXPECT_EQ(to_host(b[0]), (std::vector<double>{2.5, 2.5, 2.5}));
+}
+
 TEST(State, DifferencesKeepANaN) {
-  const std::vector<StateSpec> specs = {{"a", StateKind::recurrence, {3}}, {"b", StateKind::recurrence, {2}}};
-  State a(specs, 1, Dtype::f32), b(specs, 1, Dtype::f32);
+  const std::vector<StateSpec> specs = {{"a", StateKind::recurrence, {3}}, {"b", StateKind::shift, {2}}};
+  State a(specs, Dtype::f32), b(specs, Dtype::f32);
   from_host({1, std::numeric_limits<double>::quiet_NaN(), 3.5}, a[0]);
   from_host({1, 2, 3}, b[0]);
   EXPECT_TRUE(std::isnan(largest_difference(a, b)));

@@ -45,7 +45,7 @@ class Rwkv4 final : public Model {
     if (p.tiny_attention) s.x = tiny_attention(c, *p.tiny_attention, s.x, s.kept[x_emb_], s.state);
   }
   Var time_mix(Context& c, Rwkv4TimeMix& p, const Var& x, const Var& residual, std::span<Var> state) {
-    const Var before = state[p.x_state];
+    const Var before = p.self_attention ? keep(c, state[p.x_state]) : Var();
     auto [xk, xv, xr] = token_shift_mix<3>(c, x, state[p.x_state], shift(MixOf::current),
                                            {&p.time_mix_k, &p.time_mix_v, &p.time_mix_r});
     auto [k, v, r] = linear_each<3>(c, {xk, xv, xr}, {&p.key, &p.value, &p.receptance});  // [N, A]

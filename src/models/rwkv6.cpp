@@ -55,7 +55,7 @@ class Rwkv6 final : public Model {
 
 // x + (above - x) (maa + what a low-rank projection makes of a first such mixture), all [N, C].
 std::array<Var, 5> Rwkv6::token_shift(Context& c, Rwkv6TimeMix& p, const Var& x, Var& state) {
-  Var before = state;
+  Var before = keep(c, state);
   auto [xx] = token_shift_mix<1>(c, x, before, shift(MixOf::previous), {&p.time_maa_x});
   Var low = activate(c, Activation::tanh, linear(c, xx, p.maa_w1, Layout::in_out));  // [N, 5 R]
   std::array<Var, 5> more, mixed;

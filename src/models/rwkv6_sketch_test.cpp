@@ -35,11 +35,12 @@ TEST(Rwkv6Sketch, WithoutItsLowRankMapsIsRwkv52BitForBit) {
         tokens.push_back(i * i % 11);
         targets.push_back((i + 3) * i % 11);
       }
-      State state = runner.new_state(2);
-      logits.push_back(to_host(runner.all_logits(tokens, sequences, state)));
-      for (size_t i = 0; i < state.size(); ++i) states.push_back(to_host(state[i]));
+      std::vector<State> both = runner.new_states(2);
+      logits.push_back(to_host(runner.all_logits(tokens, sequences, both)));
+      for (const State& state : both)
+        for (size_t i = 0; i < state.size(); ++i) states.push_back(to_host(state[i]));
       model->parameters().set_trainable(true);
-      loss.push_back(runner.loss_and_gradients(tokens, targets, sequences, state, {}));
+      loss.push_back(runner.loss_and_gradients(tokens, targets, sequences, both, {}));
       const Parameter* key = model->parameters().find("blocks.1.att.key.weight");
       for (double value : to_host(key->weight.gradient())) gradients.push_back(value);
     }

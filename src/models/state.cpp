@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <limits>
 
 #include "base/difference.h"
@@ -10,93 +11,103 @@ namespace aviary {
 namespace {
 
 constexpr int64_t smallest_capacity = 16;  // rows of a history
-
-// Copies what the first rows of histories of two capacities have in common.
-void copy_rows(const char* from, int64_t from_bytes, char* to, int64_t to_bytes) {
-  std::memcpy(to, from, static_cast<size_t>(std::min(from_bytes, to_bytes)));
-}
+constexpr int64_t alignment = 64;
 
 }  // namespace
 
-State::State(const std::vector<StateSpec>& specs, int64_t sequences, Dtype dtype)
-    : positions_(static_cast<size_t>(sequences)) {
-  for (const StateSpec& spec : specs) {
-    Shape shape{sequences};
-    if (spec.kind == StateKind::history) shape.append(smallest_capacity);
-    for (int i = 0; i < spec.shape.rank(); ++i) shape.append(spec.shape[i]);
-    tensors_.emplace_back(shape, dtype);
-    is_history_.push_back(spec.kind == StateKind::history);
-  }
-  reset(specs);
-}
-
-void State::reset(const std::vector<StateSpec>& specs) {
-  std::fill(positions_.begin(), positions_.end(), 0);
-  for (size_t i = 0; i < specs.size(); ++i) {
-    const Tensor& tensor = tensors_[i].view();
-    if (specs[i].initial == 0)
-      set_zero(tensor);
-    else
-      from_host(std::vector<double>(static_cast<size_t>(tensor.count()), specs[i].initial), tensor);
+StateLayout::StateLayout(std::vector<StateSpec> specs, Dtype dtype)
+    : specs_(std::move(specs)), dtype_(dtype) {
+  for (const StateSpec& spec : specs_) {
+    int64_t& end = spec.is_history() ? bytes_per_row_ : fixed_bytes_;
+    offsets_.push_back(end);
+    end += spec.shape.count() * size_of(dtype);
+    if (!spec.is_history()) end = (end + alignment - 1) / alignment * alignment;
   }
 }
 
-int64_t State::capacity() const {
-  const auto history = std::find(is_history_.begin(), is_history_.end(), true);
-  if (history == is_history_.end()) return 0;
-  return tensors_[static_cast<size_t>(history - is_history_.begin())].view().shape()[1];
+Shape StateLayout::shape(size_t part, int64_t capacity) const {
+  const StateSpec& spec = specs_[part];
+  if (!spec.is_history()) return spec.shape;
+  Shape shape{capacity};
+  for (int axis = 0; axis < spec.shape.rank(); ++axis) shape.append(spec.shape[axis]);
+  return shape;
+}
+
+bool StateLayout::matches(const StateLayout& other) const {
+  return this == &other || (dtype_ == other.dtype_ &&
+                            std::equal(specs_.begin(), specs_.end(), other.specs_.begin(), other.specs_.end(),
+                                       [](const StateSpec& a, const StateSpec& b) {
+                                         return a.shape == b.shape && a.kind == b.kind;
+                                       }));
+}
+
+State::State(std::shared_ptr<const StateLayout> layout)
+    : layout_(std::move(layout)), capacity_(layout_->has_histories() ? smallest_capacity : 0) {
+  memory_ = Buffer(layout_->bytes(capacity_));
+  reset();
+}
+
+void State::reset() {
+  position_ = 0;
+  if (memory_.bytes() == 0) return;
+  std::memset(memory_.data(), 0, static_cast<size_t>(memory_.bytes()));
+  for (size_t i = 0; i < size(); ++i) {
+    const double initial = layout_->specs()[i].initial;
+    if (initial == 0) continue;
+    const Tensor part = (*this)[i];
+    from_host(std::vector<double>(static_cast<size_t>(part.count()), initial), part);
+  }
 }
 
 void State::reserve(int64_t rows) {
-  for (size_t i = 0; i < tensors_.size(); ++i) {
-    const Tensor& old = tensors_[i].view();
-    if (!is_history_[i] || old.shape()[1] >= rows) continue;
-    Shape shape{old.shape()[0], static_cast<int64_t>(
-                                    std::bit_ceil(static_cast<uint64_t>(std::max(rows, smallest_capacity))))};
-    for (int axis = 2; axis < old.shape().rank(); ++axis) shape.append(old.shape()[axis]);
-    OwnedTensor grown(shape, old.dtype());
-    const int64_t sequences = shape[0], before = old.bytes() / sequences,
-                  after = grown.view().bytes() / sequences;
-    for (int64_t s = 0; s < sequences; ++s)
-      copy_rows(static_cast<const char*>(old.data()) + s * before, before,
-                static_cast<char*>(grown.view().data()) + s * after, after);
-    tensors_[i] = std::move(grown);
+  if (!layout_->has_histories() || rows <= capacity_) return;
+  State grown;
+  grown.layout_ = layout_;
+  grown.capacity_ =
+      static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max(rows, smallest_capacity))));
+  grown.memory_ = Buffer(layout_->bytes(grown.capacity_));
+  grown.position_ = position_;
+  for (size_t i = 0; i < size(); ++i) {
+    const Tensor from = (*this)[i], to = grown[i];
+    std::memcpy(to.data(), from.data(), static_cast<size_t>(from.bytes()));
   }
+  *this = std::move(grown);
 }
 
 State& State::operator=(const State& other) {
   if (this == &other) return *this;
-  tensors_.clear();
-  for (const OwnedTensor& tensor : other.tensors_) {
-    tensors_.emplace_back(tensor.view().shape(), tensor.view().dtype());
-    copy(tensor.view(), tensors_.back().view());
-  }
-  is_history_ = other.is_history_;
-  positions_ = other.positions_;
+  if (memory_.bytes() != other.memory_.bytes()) memory_ = Buffer(other.memory_.bytes());
+  if (other.memory_.bytes() > 0)
+    std::memcpy(memory_.data(), other.memory_.data(), static_cast<size_t>(other.memory_.bytes()));
+  layout_ = other.layout_;
+  capacity_ = other.capacity_;
+  position_ = other.position_;
   return *this;
 }
 
 int64_t State::bytes() const {
   int64_t total = 0;
-  for (const OwnedTensor& tensor : tensors_) total += tensor.view().bytes();
+  for (size_t i = 0; i < size(); ++i) total += (*this)[i].bytes();
   return total;
 }
 
-void State::assign(int64_t to, const State& from, int64_t index) {
-  const int64_t position = from.positions_[static_cast<size_t>(index)];
-  reserve(std::min(position, from.capacity()));
-  positions_[static_cast<size_t>(to)] = position;
-  for (size_t i = 0; i < tensors_.size(); ++i) {
-    const Tensor &target = tensors_[i].view(), &source = from[i];
-    const int64_t room = target.bytes() / target.shape()[0], bytes = source.bytes() / source.shape()[0];
-    char* begin = static_cast<char*>(target.data()) + to * room;
-    copy_rows(static_cast<const char*>(source.data()) + index * bytes, bytes, begin, room);
-    if (room > bytes) std::memset(begin + bytes, 0, static_cast<size_t>(room - bytes));
+OwnedTensor stacked(std::span<const State> states, size_t part) {
+  const Tensor first = states[0][part];
+  Shape shape{std::ssize(states)};
+  for (int axis = 0; axis < first.shape().rank(); ++axis) shape.append(first.shape()[axis]);
+  OwnedTensor all(shape, first.dtype());
+  char* to = static_cast<char*>(all.view().data());
+  for (const State& state : states) {
+    const Tensor own = state[part];
+    assert(own.bytes() == first.bytes());
+    std::memcpy(to, own.data(), static_cast<size_t>(own.bytes()));
+    to += own.bytes();
   }
+  return all;
 }
 
 double largest_difference(const State& a, const State& b) {
-  if (a.positions() != b.positions()) return std::numeric_limits<double>::infinity();
+  if (a.position() != b.position()) return std::numeric_limits<double>::infinity();
   State x = a, y = b;
   x.reserve(b.capacity());
   y.reserve(a.capacity());

@@ -1,7 +1,9 @@
-// What a recurrent model remembers: a value that can be copied, stacked and compared.
+// What a recurrent model remembers: a value that can be copied, kept and compared.
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,47 +26,98 @@ struct StateSpec {
   StateKind kind;
   Shape shape;         // of a history: of a row
   double initial = 0;  // every number, before the first token
+
+  bool is_history() const { return kind == StateKind::history; }
 };
 
-// The state of `sequences` sequences: tensor i has the shape of spec i behind an axis of sequences, a history
-// [sequences, capacity, ...].
+// Where the parts of a state lie in its memory. All states of a Runner share one, which outlives it with
+// them.
+class StateLayout {
+ public:
+  StateLayout(std::vector<StateSpec> specs, Dtype dtype);
+
+  const std::vector<StateSpec>& specs() const { return specs_; }
+  Dtype dtype() const { return dtype_; }
+  bool has_histories() const { return bytes_per_row_ > 0; }
+  // Of a state whose histories have room for `capacity` rows.
+  int64_t bytes(int64_t capacity) const { return fixed_bytes_ + capacity * bytes_per_row_; }
+  int64_t offset(size_t part, int64_t capacity) const {
+    return specs_[part].is_history() ? fixed_bytes_ + capacity * offsets_[part] : offsets_[part];
+  }
+  Shape shape(size_t part, int64_t capacity) const;
+  // Whether states of the other layout can take the place of states of this one.
+  bool matches(const StateLayout& other) const;
+
+ private:
+  std::vector<StateSpec> specs_;
+  Dtype dtype_;
+  std::vector<int64_t> offsets_;  // of a history: per row of capacity, behind all parts of fixed size
+  int64_t fixed_bytes_ = 0, bytes_per_row_ = 0;
+};
+
+// The state of one sequence: tensor i has the shape of spec i, a history [capacity, ...]. All of it is one
+// piece of memory, so that a copy of a state copies one piece; histories grow with the text.
 class State {
  public:
   State() = default;
   // The state before the first token.
-  State(const std::vector<StateSpec>& specs, int64_t sequences, Dtype dtype);
+  explicit State(std::shared_ptr<const StateLayout> layout);
+  State(const std::vector<StateSpec>& specs, Dtype dtype)
+      : State(std::make_shared<const StateLayout>(specs, dtype)) {}
+  // Copying to a state of the same size allocates nothing.
   State(const State& other) { *this = other; }
   State& operator=(const State& other);
   State(State&&) = default;
   State& operator=(State&&) = default;
 
   // Back to before the first token, in the same memory.
-  void reset(const std::vector<StateSpec>& specs);
+  void reset();
 
-  int64_t sequences() const { return static_cast<int64_t>(positions_.size()); }
-  // Tokens that each sequence has read.
-  const std::vector<int64_t>& positions() const { return positions_; }
-  void set_position(int64_t sequence, int64_t position) {
-    positions_[static_cast<size_t>(sequence)] = position;
-  }
+  bool empty() const { return !layout_; }
+  const StateLayout& layout() const { return *layout_; }
+  // Tokens that the sequence has read.
+  int64_t position() const { return position_; }
+  void set_position(int64_t position) { position_ = position; }
   // Rows of every history; 0 when there is none.
-  int64_t capacity() const;
-  // Makes room for `rows` tokens of each sequence, if there are histories. The capacity depends on the
-  // largest number alone.
+  int64_t capacity() const { return capacity_; }
+  // Makes room for `rows` tokens, if there are histories. The capacity depends on the largest number alone.
   void reserve(int64_t rows);
 
-  size_t size() const { return tensors_.size(); }
-  const Tensor& operator[](size_t i) const { return tensors_[i].view(); }
+  size_t size() const { return layout_ ? layout_->specs().size() : 0; }
+  Tensor operator[](size_t part) const {
+    return {static_cast<char*>(memory_.data()) + layout_->offset(part, capacity_),
+            layout_->shape(part, capacity_), layout_->dtype()};
+  }
+  // Of the numbers of all parts.
   int64_t bytes() const;
 
-  // Sequence `index` of `from` becomes sequence `to` of this state.
-  void assign(int64_t to, const State& from, int64_t index);
+ private:
+  std::shared_ptr<const StateLayout> layout_;
+  Buffer memory_;
+  int64_t capacity_ = 0, position_ = 0;
+};
+
+// The states of a step's sequences, in their order: a view of one state, of several, or of some that lie
+// anywhere.
+class StateSpan {
+ public:
+  StateSpan(State& one) : first_(&one), count_(1) {}
+  StateSpan(std::vector<State>& all) : first_(all.data()), count_(std::ssize(all)) {}
+  // Each is there once.
+  StateSpan(const std::vector<State*>& chosen) : StateSpan(std::span<State* const>(chosen)) {}
+  StateSpan(std::span<State* const> chosen) : chosen_(chosen.data()), count_(std::ssize(chosen)) {}
+
+  int64_t count() const { return count_; }
+  State& operator[](int64_t s) const { return chosen_ ? *chosen_[s] : first_[s]; }
 
  private:
-  std::vector<OwnedTensor> tensors_;
-  std::vector<bool> is_history_;
-  std::vector<int64_t> positions_;
+  State* first_ = nullptr;
+  State* const* chosen_ = nullptr;
+  int64_t count_ = 0;
 };
+
+// Part `part` of all states, one after another, as a copy [S, ...]; histories have the same capacity.
+OwnedTensor stacked(std::span<const State> states, size_t part);
 
 // The largest absolute difference between two states of the same model: NaN when any difference is, infinite
 // when they have read different numbers of tokens.

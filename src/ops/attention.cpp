@@ -16,6 +16,7 @@ namespace {
 
 struct Call {
   Var q, k, v, y;
+  Places keys, values;  // where the histories lie
   Attention options;
   kernels::Attention shape;
 };
@@ -25,14 +26,15 @@ using Doubles = std::vector<double>;
 // One row's weights of every head at every step of the formula: [heads, count].
 class Row {
  public:
-  Row(const Call& call, int64_t row, int64_t position, int64_t base)
+  Row(const Call& call, int64_t row, int64_t position, int64_t sequence)
       : call_(call),
         H_(call.shape.heads),
         count_(position + 1),
         position_(position),
         q_(row * H_ * call.shape.key_size),
         y_(row * H_ * call.shape.value_size),
-        base_(base) {
+        k_(call.keys.as<double>()[sequence]),
+        v_(call.values.as<double>()[sequence]) {
     for (Doubles* part : {&slope, &p, &a, &m}) part->assign(static_cast<size_t>(H_ * count_), 0);
     for (int64_t h = 0; h < H_; ++h) find_weights(h);
     for (int64_t i = 0; i < H_ * count_; ++i) a[at(i)] = p[at(i)] * time(i / count_, i % count_);
@@ -47,17 +49,17 @@ class Row {
     const int64_t n = call_.shape.value_size;
     double* y = call_.y.value.as<double>() + y_;
     std::fill(y, y + H_ * n, 0.0);
-    for_values([&](int64_t i, int64_t j, int64_t v) { y[j] += m[at(i)] * call_.v.value.as<double>()[v]; });
+    for_values([&](int64_t i, int64_t j, int64_t v) { y[j] += m[at(i)] * v_[v]; });
   }
 
-  // Adds to the gradients, any of which may be null.
+  // Adds to the gradients, any of which may be null; k and v are those of the sequence.
   struct Gradients {
     double *q, *k, *v, *w, *alpha, *beta, *mix;
   };
   void backward(const double* dy, const Gradients& g) const {
     Doubles dm(m.size());
     for_values([&](int64_t i, int64_t j, int64_t v) {
-      dm[at(i)] += dy[y_ + j] * call_.v.value.as<double>()[v];
+      dm[at(i)] += dy[y_ + j] * v_[v];
       if (g.v) g.v[v] += m[at(i)] * dy[y_ + j];
     });
     const Doubles da = call_.options.mix ? mix_backward(dm, g) : dm;
@@ -82,7 +84,7 @@ class Row {
   void for_keys(int64_t h, Body body) const {
     const int64_t n = call_.shape.key_size;
     for (int64_t u = 0; u < count_; ++u)
-      for (int64_t j = h * n; j < (h + 1) * n; ++j) body(h * count_ + u, q_ + j, (base_ + u) * H_ * n + j);
+      for (int64_t j = h * n; j < (h + 1) * n; ++j) body(h * count_ + u, q_ + j, u * H_ * n + j);
   }
   // body(weight, column of y, element of v)
   template <typename Body>
@@ -90,12 +92,12 @@ class Row {
     const int64_t n = call_.shape.value_size;
     for (int64_t h = 0; h < H_; ++h)
       for (int64_t u = 0; u < count_; ++u)
-        for (int64_t j = h * n; j < (h + 1) * n; ++j) body(h * count_ + u, j, (base_ + u) * H_ * n + j);
+        for (int64_t j = h * n; j < (h + 1) * n; ++j) body(h * count_ + u, j, u * H_ * n + j);
   }
 
   void find_weights(int64_t h) {
-    const double *q = call_.q.value.as<double>(), *k = call_.k.value.as<double>(), cap = call_.options.cap;
-    for_keys(h, [&](int64_t i, int64_t j, int64_t key) { p[at(i)] += call_.options.scale * q[j] * k[key]; });
+    const double *q = call_.q.value.as<double>(), cap = call_.options.cap;
+    for_keys(h, [&](int64_t i, int64_t j, int64_t key) { p[at(i)] += call_.options.scale * q[j] * k_[key]; });
     double *first = p.data() + h * count_, *end = first + count_, sum = 0;
     for (double* s = first; s != end; ++s) {
       const double soft = cap > 0 ? std::tanh(*s / cap) : 0;
@@ -140,13 +142,14 @@ class Row {
       ds[at(u)] *= slope[at(h * count_ + u)] * call_.options.scale;
     }
     for_keys(h, [&](int64_t i, int64_t j, int64_t key) {
-      if (g.q) g.q[j] += ds[at(i - h * count_)] * call_.k.value.as<double>()[key];
+      if (g.q) g.q[j] += ds[at(i - h * count_)] * k_[key];
       if (g.k) g.k[key] += ds[at(i - h * count_)] * call_.q.value.as<double>()[j];
     });
   }
 
   const Call& call_;
-  int64_t H_, count_, position_, q_, y_, base_;
+  int64_t H_, count_, position_, q_, y_;
+  const double *k_, *v_;  // the histories of the sequence
   Doubles slope, p, a, m;
 };
 
@@ -167,8 +170,12 @@ void backward(Tape& tape, const Call& call) {
                            gradient_of<double>(alpha),
                            gradient_of<double>(beta),
                            gradient_of<double>(call.options.mix)};
-    for_rows(call.shape.at, [&](int64_t row, int64_t position, int64_t base) {
-      Row(call, row, position, base).backward(dy.as<double>(), g);
+    const kernels::Histories& at = call.shape.at;
+    for_rows(at, [&](int64_t row, int64_t position, int64_t s) {
+      Row::Gradients own = g;
+      own.k = gradient_at(g.k, at, s, call.k.cols());
+      own.v = gradient_at(g.v, at, s, call.v.cols());
+      Row(call, row, position, s).backward(dy.as<double>(), own);
     });
     return;
   }
@@ -179,8 +186,8 @@ void backward(Tape& tape, const Call& call) {
       {gradient_of<float>(w), gradient_of<float>(alpha), gradient_of<float>(beta)},
       gradient_of<float>(call.options.mix)};
   const Tensor scratch = tape.scratch({kernels::attention_scratch(call.shape)}, Dtype::f32);
-  kernels::attention_backward(call.shape, call.q.value.as<float>(), call.k.value.as<float>(),
-                              call.v.value.as<float>(), dy.as<float>(), g, scratch.as<float>());
+  kernels::attention_backward(call.shape, call.q.value.as<float>(), call.keys.as<float>(),
+                              call.values.as<float>(), dy.as<float>(), g, scratch.as<float>());
   tape.release(scratch);
 }
 
@@ -225,12 +232,13 @@ kernels::Attention shape_of(Context& c, const Var& q, const Var& k, const Var& v
 
 Var attention(Context& c, const Var& q, const Var& k, const Var& v, const Attention& options) {
   const kernels::Attention shape = shape_of(c, q, k, v, options);
-  const Call call{q, k, v, c.result({q.rows(), v.cols()}, q.dtype()), options, shape};
+  const Call call{
+      q, k, v, c.result({q.rows(), v.cols()}, q.dtype()), places_of(c, k), places_of(c, v), options, shape};
   if (q.dtype() == Dtype::f64)
     for_rows(shape.at,
-             [&](int64_t row, int64_t position, int64_t base) { Row(call, row, position, base).forward(); });
+             [&](int64_t row, int64_t position, int64_t s) { Row(call, row, position, s).forward(); });
   else
-    kernels::attention(shape, q.value.as<float>(), k.value.as<float>(), v.value.as<float>(),
+    kernels::attention(shape, q.value.as<float>(), call.keys.as<float>(), call.values.as<float>(),
                        call.y.value.as<float>());
   if (c.tape) c.tape->record({call.y}, [call](Tape& tape) { backward(tape, call); });
   return call.y;

@@ -37,8 +37,9 @@ struct Context {
   Tape* tape = nullptr;                  // null: nothing is recorded or kept
   std::span<const int64_t> positions{};  // tokens that each sequence has read before this step; empty: none
   Dropout dropout{};
-  // Whether operators may put a state after the step where that before the step is. Not with a tape.
-  bool in_place = false;
+  // Whether memory is used again within the step: what a block of the model has made is gone after it. Not
+  // with a tape.
+  bool reuse = false;
 
   int64_t position(int64_t sequence) const {
     return positions.empty() ? 0 : positions[static_cast<size_t>(sequence)];
@@ -50,8 +51,8 @@ struct Context {
     return tape ? tape->variable(value) : Var{value};
   }
   Var result_like(const Var& x) { return result(x.shape(), x.dtype()); }
-  // Where an operator that can work in place puts the state after the step.
-  Var next_state(const Var& state) { return in_place ? state : result_like(state); }
+  // Where an operator puts the state after the step: with a tape in a new tensor, otherwise where it was.
+  Var next_state(const Var& state) { return tape ? result_like(state) : state; }
 };
 
 // Shape checks that say which operator, which argument, what was expected and what came.

@@ -57,24 +57,17 @@ void for_counted(const T* dots, const T* ids, int64_t seen, bool largest, std::v
     }
 }
 
-// [S, capacity, ...]: where the history of a sequence begins.
 template <typename T>
-T* history_of(const Tensor& history, int64_t sequence) {
-  return history.as<T>() + sequence * (history.count() / history.shape()[0]);
-}
-
-template <typename T>
-void add(const Context& c, const Copies& copies, std::span<const int64_t> rows, T* logits,
-         int64_t vocabulary) {
+void add(Context& c, const Copies& copies, std::span<const int64_t> rows, T* logits, int64_t vocabulary) {
   const int64_t D = copies.q.cols(), capacity = copies.keys.shape()[1];
+  const Places keys = places_of(c, copies.keys), ids = places_of(c, copies.ids);
   parallel_for(std::ssize(rows), 1, [&](int64_t begin, int64_t end) {
     std::vector<T> dots(static_cast<size_t>(capacity));
     std::vector<int64_t> best(copies.largest ? static_cast<size_t>(vocabulary) : 0, -1);
     for (int64_t r = begin; r < end; ++r) {
       const Place at = place_of(c, rows[static_cast<size_t>(r)]);
-      dot_rows(copies.q.value.as<T>() + at.row * D, history_of<T>(copies.keys.value, at.sequence), at.seen, D,
-               dots.data());
-      for_counted(dots.data(), history_of<T>(copies.ids, at.sequence), at.seen, copies.largest, best,
+      dot_rows(copies.q.value.as<T>() + at.row * D, keys.as<T>()[at.sequence], at.seen, D, dots.data());
+      for_counted(dots.data(), ids.as<T>()[at.sequence], at.seen, copies.largest, best,
                   [&](int64_t u, size_t id) {
                     logits[static_cast<size_t>(r * vocabulary) + id] +=
                         static_cast<T>(copies.scale) * dots[static_cast<size_t>(u)];
@@ -85,9 +78,10 @@ void add(const Context& c, const Copies& copies, std::span<const int64_t> rows, 
 
 // g [rows, capacity]: scale * dlogits of the token u of every row, 0 where it does not count.
 template <typename T>
-void gather(const Context& c, const Copies& copies, std::span<const int64_t> rows, const T* dlogits,
+void gather(Context& c, const Copies& copies, std::span<const int64_t> rows, const T* dlogits,
             int64_t vocabulary, T* g) {
   const int64_t D = copies.q.cols(), capacity = copies.keys.shape()[1];
+  const Places keys = places_of(c, copies.keys), ids = places_of(c, copies.ids);
   parallel_for(std::ssize(rows), 1, [&](int64_t begin, int64_t end) {
     std::vector<T> dots(static_cast<size_t>(capacity));
     std::vector<int64_t> best(copies.largest ? static_cast<size_t>(vocabulary) : 0, -1);
@@ -95,9 +89,8 @@ void gather(const Context& c, const Copies& copies, std::span<const int64_t> row
     for (int64_t r = begin; r < end; ++r) {
       const Place at = place_of(c, rows[static_cast<size_t>(r)]);
       if (copies.largest)
-        dot_rows(copies.q.value.as<T>() + at.row * D, history_of<T>(copies.keys.value, at.sequence), at.seen,
-                 D, dots.data());
-      for_counted(dots.data(), history_of<T>(copies.ids, at.sequence), at.seen, copies.largest, best,
+        dot_rows(copies.q.value.as<T>() + at.row * D, keys.as<T>()[at.sequence], at.seen, D, dots.data());
+      for_counted(dots.data(), ids.as<T>()[at.sequence], at.seen, copies.largest, best,
                   [&](int64_t u, size_t id) {
                     g[r * capacity + u] =
                         static_cast<T>(copies.scale) * dlogits[static_cast<size_t>(r * vocabulary) + id];
@@ -111,6 +104,7 @@ void backward(Context& c, const Copies& copies, std::span<const int64_t> rows, c
               int64_t vocabulary) {
   const int64_t D = copies.q.cols(), capacity = copies.keys.shape()[1];
   const Tensor dq = c.tape->gradient(copies.q), dkeys = c.tape->gradient(copies.keys);
+  const Places keys = places_of(c, copies.keys);
   const Tensor weights = c.tape->scratch({std::ssize(rows), capacity}, copies.q.dtype());
   T* g = weights.as<T>();
   gather(c, copies, rows, dlogits, vocabulary, g);
@@ -118,8 +112,7 @@ void backward(Context& c, const Copies& copies, std::span<const int64_t> rows, c
     parallel_for(std::ssize(rows), 1, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         const Place at = place_of(c, rows[static_cast<size_t>(r)]);
-        add_weighted_rows(g + r * capacity, history_of<T>(copies.keys.value, at.sequence), at.seen, D,
-                          dq.as<T>() + at.row * D);
+        add_weighted_rows(g + r * capacity, keys.as<T>()[at.sequence], at.seen, D, dq.as<T>() + at.row * D);
       }
     });
   if (!dkeys.empty())
@@ -128,7 +121,7 @@ void backward(Context& c, const Copies& copies, std::span<const int64_t> rows, c
         const Place at = place_of(c, rows[static_cast<size_t>(r)]);
         for (int64_t u = begin; u < std::min(end, at.seen); ++u)
           add_weighted_rows(g + r * capacity + u, copies.q.value.as<T>() + at.row * D, 1, D,
-                            history_of<T>(dkeys, at.sequence) + u * D);
+                            part_of(dkeys, at.sequence).as<T>() + u * D);
       }
     });
   c.tape->release(weights);

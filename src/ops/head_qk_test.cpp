@@ -19,10 +19,10 @@ OperatorCase copies_case(const std::vector<int64_t>& positions, bool largest) {
                 for (size_t i = 0; i < read.size(); ++i) read[i] = static_cast<double>(i * 7 % V);
                 Copies copies{.q = x[0],
                               .keys = x[2],
-                              .ids = c.arena.tensor({S, capacity, 1}, x[0].dtype()),
+                              .ids = {c.arena.tensor({S, capacity, 1}, x[0].dtype())},
                               .scale = 0.5,
                               .largest = largest};
-                from_host(read, copies.ids);
+                from_host(read, copies.ids.value);
                 copies.keys = append_history(c, x[1], copies.keys);
                 const std::vector<int32_t> targets{0, 3, 1, 2, -1, 0, 1, 1, 3};
                 Var loss = c.result({1}, x[0].dtype());
@@ -69,7 +69,7 @@ TEST(HeadQk, AddsEveryOccurrenceOrTheLargestToTheLogitOfItsToken) {
   };
   Copies copies{.q = {tensor({3, 1}, {1, 2, 3})},
                 .keys = {tensor({1, 3, 1}, {10, 20, 40})},
-                .ids = tensor({1, 3, 1}, {2, 0, 2}),
+                .ids = {tensor({1, 3, 1}, {2, 0, 2})},
                 .scale = 0.5};
   const std::vector<int64_t> rows{0, 2};
   for (bool largest : {false, true}) {

@@ -1,8 +1,9 @@
-// Operators that look back at histories [S, capacity, C].
+// Operators that look back at histories [S, capacity, C]. Where the histories lie apart, each has room for
+// its own rows, and capacity is that of the largest.
 #pragma once
 
 #include "kernels/kernels.h"
-#include "ops/context.h"
+#include "ops/places.h"
 
 namespace aviary {
 
@@ -24,12 +25,17 @@ inline kernels::Histories histories_of(Context& c, const char* op, const Var& hi
   return {c.sequences.begins(), positions, S, capacity};
 }
 
-// body(row of the step, its position, its sequence's first row in the history) for every row.
+// body(row of the step, its position, its sequence) for every row.
 template <typename Body>
 void for_rows(const kernels::Histories& at, Body body) {
   for (int64_t s = 0; s < at.sequences; ++s)
     for (int64_t row = at.begins[s]; row < at.begins[s + 1]; ++row)
-      body(row, at.positions[s] + row - at.begins[s], s * at.capacity);
+      body(row, at.positions[s] + row - at.begins[s], s);
+}
+
+// Where the gradient of sequence s's history begins in that of all; null where there is none.
+inline double* gradient_at(double* gradient, const kernels::Histories& at, int64_t s, int64_t cols) {
+  return gradient ? gradient + s * at.capacity * cols : nullptr;
 }
 
 }  // namespace aviary

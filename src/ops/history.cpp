@@ -12,31 +12,24 @@ struct Call {
   const int64_t* positions;  // per sequence
 };
 
-// A part of a tensor as a tensor: `rows` rows of `cols` from row `first` of the matrix that it is.
-Tensor rows_of(const Tensor& tensor, int64_t first, int64_t rows) {
-  const int64_t cols = tensor.cols();
-  return {static_cast<char*>(tensor.data()) + first * cols * size_of(tensor.dtype()),
-          {rows, cols},
-          tensor.dtype()};
-}
-
-// Calls body(rows of x, rows of the history) for every sequence.
-template <typename Body>
-void for_new_rows(const Call& call, const Tensor& x, const Tensor& history, Body body) {
-  const int64_t capacity = call.before.shape()[1];
+// Calls body(rows of x, rows of the history) for every sequence; history(s) is that of sequence s.
+template <typename History, typename Body>
+void for_new_rows(const Call& call, const Tensor& x, History history, Body body) {
   for (int64_t s = 0; s < call.sequences->count(); ++s) {
-    const int64_t length = call.sequences->length(s);
-    body(rows_of(x, call.sequences->begin(s), length),
-         rows_of(history, s * capacity + call.positions[s], length));
+    const int64_t first = call.positions[s];
+    body(x.rows(call.sequences->begin(s), call.sequences->end(s)),
+         history(s).rows(first, first + call.sequences->length(s)));
   }
 }
 
 void backward(Tape& tape, const Call& call) {
   const Tensor dafter = tape.gradient(call.after);
+  auto dhistory = [&](int64_t s) { return part_of(dafter, s); };
   if (const Tensor dx = tape.gradient(call.x); !dx.empty())
-    for_new_rows(call, dx, dafter, [](const Tensor& to, const Tensor& from) { accumulate(from, to); });
+    for_new_rows(call, dx, dhistory, [](const Tensor& to, const Tensor& from) { accumulate(from, to); });
   if (!call.before.gradient) return;
-  for_new_rows(call, dafter, dafter, [](const Tensor&, const Tensor& fresh) { set_zero(fresh); });
+  for (int64_t s = 0; s < call.sequences->count(); ++s)
+    set_zero(dhistory(s).rows(call.positions[s], call.positions[s] + call.sequences->length(s)));
   pass_gradient(tape, call.after, call.before);
 }
 
@@ -57,10 +50,15 @@ Var append_history(Context& c, const Var& x, Var& history) {
             "append_history: {} rows behind {} need more than the capacity of {}", c.sequences.length(s),
             positions[s], capacity);
   }
-  // Without a tape nobody needs what was there before: the rows are written where they belong.
-  const Call call{x, history, c.tape ? c.result_like(history) : history, &c.sequences, positions};
-  if (c.tape) copy(history.value, call.after.value);
-  for_new_rows(call, x.value, call.after.value, [](const Tensor& from, const Tensor& to) { copy(from, to); });
+  // Without a tape, the rows are written where the others are.
+  const Call call{x, history, c.next_state(history), &c.sequences, positions};
+  const Places before = places_of(c, history), places = places_of(c, call.after);
+  auto after = [&](int64_t s) { return part_of(call.after, places, s); };
+  for (int64_t s = 0; c.tape && s < S; ++s) {
+    copy(part_of(history, before, s).rows(0, positions[s]), after(s).rows(0, positions[s]));
+    set_zero(after(s).rows(positions[s] + c.sequences.length(s), capacity));
+  }
+  for_new_rows(call, x.value, after, [](const Tensor& from, const Tensor& to) { copy(from, to); });
   if (c.tape) c.tape->record({call.after}, [call](Tape& tape) { backward(tape, call); });
   return history = call.after;
 }

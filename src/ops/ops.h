@@ -3,6 +3,10 @@
 //
 // Activations are [N, C]: the rows of all sequences of the step, one below the other. S is the number of
 // sequences, H the number of heads, V the size of the vocabulary.
+//
+// A state [S, ...] is that of the step's sequences, part s that of sequence s, in one piece or apart
+// (Var::places). The operator that takes it by reference makes it the state after the step: in the same
+// memory without a tape, as a new tensor in one piece with one, so that both can have gradients.
 #pragma once
 
 #include <array>
@@ -11,6 +15,7 @@
 
 #include "kernels/kernels.h"
 #include "ops/context.h"
+#include "ops/places.h"
 #include "ops/weight.h"
 
 namespace aviary {
@@ -201,7 +206,8 @@ struct Rwkv7Output {
 Var rwkv7_output(Context& c, int64_t heads, const Rwkv7Output& arguments, double epsilon = 64e-5);
 
 // Puts the rows of x [N, C] behind the history [S, capacity, C] of their sequences, which has room for them;
-// returns the new history, which `history` becomes. Without a tape, that is the memory of the old one.
+// returns the new history, which `history` becomes. Where histories lie apart, `capacity` is that of the
+// largest.
 Var append_history(Context& c, const Var& x, Var& history);
 
 // The first 2 F columns of every head, turned by the angles position * frequencies [F]: column i against
@@ -256,8 +262,7 @@ Var rosa_qkv(Context& c, const Var& q, const Var& k, const Var& v, Weight& e, Ro
 // to the logit of that token; of a token that was read several times count all, or the largest only. q [N,
 // D]; keys [S, capacity, D] and ids [S, capacity, 1] are histories that hold this step's rows.
 struct Copies {
-  Var q, keys;
-  Tensor ids;
+  Var q, keys, ids;
   double scale = 0;
   bool largest = false;
 

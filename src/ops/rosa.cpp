@@ -10,18 +10,19 @@
 namespace aviary {
 namespace {
 
-void reference(const kernels::Rosa& shape, const double* q, const double* keys, const double* values,
-               double* match, double* y) {
+void reference(const kernels::Rosa& shape, const double* q, const double* const* all_keys,
+               const double* const* all_values, double* const* all_match, double* y) {
   const int64_t C = shape.cols;
-  for (int64_t s = 0; s < shape.sequences; ++s)
+  for (int64_t s = 0; s < shape.sequences; ++s) {
+    const double *keys = all_keys[s], *values = all_values[s];
+    double* match = all_match[s];
     for (int64_t c = 0; c < C; ++c) {
-      const int64_t past = s * shape.capacity * C + c;
       int64_t now = shape.positions ? shape.positions[s] : 0;
       for (int64_t t = shape.begins[s]; t < shape.begins[s + 1]; ++t, ++now) {
         double longest = 0, before = 0;  // before: match_{j-1} of the row above
         y[t * C + c] = shape.missing;
         for (int64_t j = 0; j <= now; ++j) {
-          const int64_t at = past + j * C;
+          const int64_t at = j * C + c;
           const double length = q[t * C + c] == keys[at] ? before + 1 : 0;
           before = match[at];
           match[at] = length;
@@ -31,6 +32,17 @@ void reference(const kernels::Rosa& shape, const double* q, const double* keys, 
         }
       }
     }
+  }
+}
+
+// The matches of the rows that were read, in memory of their own; the others are 0.
+Var copied_match(Context& c, const Var& match) {
+  const Var next{c.arena.tensor(match.shape(), match.dtype())};
+  const Places from = places_of(c, match);
+  set_zero(next.value);
+  for (int64_t s = 0; s < c.sequences.count(); ++s)
+    copy(part_of(match, from, s).rows(0, c.position(s)), part_of(next.value, s).rows(0, c.position(s)));
+  return next;
 }
 
 // 1 where x > 0, otherwise -1; no gradient passes.
@@ -73,17 +85,17 @@ Var rosa(Context& c, const Var& q, const Var& keys, const Var& values, double mi
     require(c.position(s) + c.sequences.length(s) <= capacity,
             "rosa: {} rows behind {} need more than the capacity of {}", c.sequences.length(s), c.position(s),
             capacity);
-  const Var y{c.arena.tensor(q.shape(), q.dtype())}, next{c.arena.tensor(match.shape(), match.dtype())};
-  copy(match.value, next.value);
+  const Var y{c.arena.tensor(q.shape(), q.dtype())}, next = c.tape ? copied_match(c, match) : match;
+  const Places of_keys = places_of(c, keys), of_values = places_of(c, values), of_match = places_of(c, next);
   match = next;
   const int64_t* positions = c.positions.empty() ? nullptr : c.positions.data();
-  const kernels::Rosa shape{c.sequences.begins(), positions, S, cols, capacity, static_cast<float>(missing)};
+  const kernels::Rosa shape{c.sequences.begins(), positions, S, cols, static_cast<float>(missing)};
   if (q.dtype() == Dtype::f64)
-    reference(shape, q.value.as<double>(), keys.value.as<double>(), values.value.as<double>(),
-              match.value.as<double>(), y.value.as<double>());
+    reference(shape, q.value.as<double>(), of_keys.as<double>(), of_values.as<double>(),
+              of_match.as<double>(), y.value.as<double>());
   else
-    kernels::rosa(shape, q.value.as<float>(), keys.value.as<float>(), values.value.as<float>(),
-                  match.value.as<float>(), y.value.as<float>());
+    kernels::rosa(shape, q.value.as<float>(), of_keys.as<float>(), of_values.as<float>(),
+                  of_match.as<float>(), y.value.as<float>());
   return y;
 }
 

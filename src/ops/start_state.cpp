@@ -16,15 +16,6 @@ std::vector<double> transposed(const std::vector<double>& values, int64_t n) {
   return turned;
 }
 
-// The part of sequence s.
-Tensor part(const Tensor& state, int64_t s) {
-  if (state.empty()) return {};
-  const Shape& all = state.shape();
-  const Shape shape{all[1], all[2], all[3]};
-  return {static_cast<char*>(state.data()) + s * shape.count() * size_of(state.dtype()), shape,
-          state.dtype()};
-}
-
 }  // namespace
 
 void start_state(Context& c, Weight& weight, Var& state) {
@@ -36,15 +27,16 @@ void start_state(Context& c, Weight& weight, Var& state) {
   bool any = false;
   for (int64_t s = 0; s < sequences; ++s) any |= c.position(s) == 0;
   if (!any) return;
-  const Var before = state, next = c.result_like(state);
+  const Var before = state, next = c.next_state(state);
+  const Places from = places_of(c, before), to = places_of(c, next);
   auto* begins = static_cast<bool*>(c.arena.allocate(sequences));
   const std::vector<double> first = transposed(to_host(weight.value()), n);
   for (int64_t s = 0; s < sequences; ++s) {
     begins[s] = c.position(s) == 0;
     if (begins[s])
-      from_host(first, part(next.value, s));
-    else
-      copy(part(before.value, s), part(next.value, s));
+      from_host(first, part_of(next, to, s));
+    else if (c.tape)
+      copy(part_of(before, from, s), part_of(next, to, s));
   }
   state = next;
   if (!c.tape) return;
@@ -53,10 +45,10 @@ void start_state(Context& c, Weight& weight, Var& state) {
     std::vector<double> sum(static_cast<size_t>(weight.shape().count()));
     for (int64_t s = 0; s < sequences; ++s) {
       if (!begins[s]) {
-        if (!dstate.empty()) accumulate(part(dnext, s), part(dstate, s));
+        if (!dstate.empty()) accumulate(part_of(dnext, s), part_of(dstate, s));
         continue;
       }
-      const std::vector<double> own = to_host(part(dnext, s));
+      const std::vector<double> own = to_host(part_of(dnext, s));
       for (size_t i = 0; i < own.size(); ++i) sum[i] += own[i];
     }
     if (!weight.trainable()) return;

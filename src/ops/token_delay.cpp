@@ -16,12 +16,14 @@ struct Part {
 
 struct Call {
   Var x, state, y, next_state;
+  Places before, after;  // where the parts of the states lie
   const Sequences* sequences;
   std::span<const Part> parts;
 };
 
 // Calls body(first element of y, of x or -1, of the state or -1, count) for every part of every row of a
-// sequence; with `last`, for those of the next state instead of y.
+// sequence; with `last`, for those of the next state instead of y. Elements of states count from the
+// sequence's own.
 template <typename Body>
 void for_parts(const Call& call, int64_t s, bool last, Body body) {
   const int64_t cols = call.x.cols(), depth = call.state.shape()[1], begin = call.sequences->begin(s),
@@ -30,9 +32,9 @@ void for_parts(const Call& call, int64_t s, bool last, Body body) {
     if (t >= 0)
       body(to + channel, (begin + t) * cols + channel, int64_t{-1}, count);
     else
-      body(to + channel, int64_t{-1}, (s * depth + depth + t) * cols + channel, count);
+      body(to + channel, int64_t{-1}, (depth + t) * cols + channel, count);
   };
-  for (int64_t j = 0; last && j < depth; ++j) visit((s * depth + j) * cols, length - depth + j, 0, cols);
+  for (int64_t j = 0; last && j < depth; ++j) visit(j * cols, length - depth + j, 0, cols);
   for (int64_t t = 0; !last && t < length; ++t)
     for (const Part& part : call.parts)
       visit((begin + t) * cols, t - part.distance, part.channel, part.count);
@@ -40,11 +42,13 @@ void for_parts(const Call& call, int64_t s, bool last, Body body) {
 
 template <typename T>
 void forward(const Call& call) {
-  const T *x = call.x.value.as<T>(), *state = call.state.value.as<T>();
+  const T* x = call.x.value.as<T>();
   parallel_for(call.sequences->count(), 1, [&](int64_t first, int64_t end) {
     for (int64_t s = first; s < end; ++s)
-      for (bool last : {false, true}) {
-        T* y = (last ? call.next_state : call.y).value.as<T>();
+      for (bool last :
+           {false, true}) {  // the next state, oldest row first, may be in the place of the old one
+        const T* state = call.before.as<T>()[s];
+        T* y = last ? call.after.as<T>()[s] : call.y.value.as<T>();
         for_parts(call, s, last, [&](int64_t to, int64_t of_x, int64_t of_state, int64_t count) {
           std::copy_n(of_x >= 0 ? x + of_x : state + of_state, count, y + to);
         });
@@ -59,11 +63,13 @@ void add_to(const T* from, int64_t count, T* to) {
 
 template <typename T>
 void backward(Tape& tape, const Call& call) {
-  T *dx = tape.gradient(call.x).as<T>(), *dstate = tape.gradient(call.state).as<T>();
+  T* dx = tape.gradient(call.x).as<T>();
+  const Tensor dstates = tape.gradient(call.state), dnext = call.next_state.gradient->tensor;
   parallel_for(call.sequences->count(), 1, [&](int64_t first, int64_t end) {
     for (int64_t s = first; s < end; ++s)
       for (bool last : {false, true}) {
-        const T* dy = (last ? call.next_state : call.y).gradient->tensor.as<T>();
+        T* dstate = part_of(dstates, s).as<T>();
+        const T* dy = last ? part_of(dnext, s).as<T>() : call.y.gradient->tensor.as<T>();
         if (!dy) continue;
         for_parts(call, s, last, [&](int64_t to, int64_t of_x, int64_t of_state, int64_t count) {
           if (of_x >= 0 && dx) add_to(dy + to, count, dx + of_x);
@@ -98,7 +104,15 @@ Var token_delay(Context& c, const Var& x, Var& state, std::span<const int32_t> d
   for (int32_t distance : distances)
     require(distance >= 0 && distance <= state.shape()[1],
             "token_delay: a distance of {}, but the state holds {} rows", distance, state.shape()[1]);
-  const Call call{x, state, c.result_like(x), c.result_like(state), &c.sequences, parts_of(c, distances)};
+  const Var next = c.next_state(state);
+  const Call call{x,
+                  state,
+                  c.result_like(x),
+                  next,
+                  places_of(c, state),
+                  places_of(c, next),
+                  &c.sequences,
+                  parts_of(c, distances)};
   const bool exact = x.dtype() == Dtype::f64;
   exact ? forward<double>(call) : forward<float>(call);
   if (c.tape)

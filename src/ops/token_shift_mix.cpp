@@ -2,6 +2,7 @@
 //   out_o[t] = x[t] + (x[t-1] - x[t]) m_o[t]         m_o[t] = mix_o + more_o[t] for `previous`, 1 - that for
 //   `current`; more, where given, makes the mixture depend on the token (RWKV-6)
 //   dx[t] = sum_o dout_o[t] (1 - m_o[t]) + dout_o[t+1] m_o[t+1],  dm_o[t] = dout_o[t] (x[t-1] - x[t])
+#include <algorithm>
 #include <numeric>
 
 #include "ops/ops.h"
@@ -14,10 +15,13 @@ using kernels::max_shift_outputs;
 // Everything the two passes share; trivially destructible, so that the tape can keep it.
 struct Shift {
   Var x, state, next_state;
+  Places before, after;  // where the parts of the states lie; after: none where nobody wants the next state
   Var out[max_shift_outputs], more[max_shift_outputs];
   Weight* mix[max_shift_outputs];
   kernels::TokenShift shape;
 };
+
+Tensor gradient_of(const Var& x) { return x.gradient ? x.gradient->tensor : Tensor(); }
 
 // m_o of element i of row t.
 double share(const Shift& s, int o, int64_t t, int64_t i) {
@@ -30,13 +34,13 @@ void reference(const Shift& s) {
   const int64_t cols = s.shape.cols;
   const double* x = s.x.value.as<double>();
   for (int64_t seq = 0; seq < s.shape.sequences; ++seq) {
-    const double* above = s.state.value.as<double>() + seq * cols;
+    const double* above = s.before.as<double>()[seq];
     for (int64_t t = s.shape.begins[seq]; t < s.shape.begins[seq + 1]; above = x + t * cols, ++t)
       for (int o = 0; o < s.shape.outputs; ++o)
         for (int64_t i = 0; i < cols; ++i)
           s.out[o].value.as<double>()[t * cols + i] =
               x[t * cols + i] + (above[i] - x[t * cols + i]) * share(s, o, t, i);
-    for (int64_t i = 0; i < cols; ++i) s.next_state.value.as<double>()[seq * cols + i] = above[i];
+    if (s.after.table) std::copy_n(above, cols, s.after.as<double>()[seq]);
   }
 }
 
@@ -46,7 +50,7 @@ void reference_backward(Tape& tape, const Shift& s) {
   const double* x = s.x.value.as<double>();
   double* dx = tape.gradient(s.x).as<double>();
   double* dstate = tape.gradient(s.state).as<double>();
-  const Tensor dnext = s.next_state.gradient->tensor;
+  const Tensor dnext = gradient_of(s.next_state);
   for (int64_t seq = 0; seq < s.shape.sequences; ++seq) {
     const int64_t begin = s.shape.begins[seq], end = s.shape.begins[seq + 1];
     for (int64_t i = 0; i < cols; ++i)
@@ -59,7 +63,7 @@ void reference_backward(Tape& tape, const Shift& s) {
       for (int64_t t = begin; t < end; ++t)
         for (int64_t i = 0; i < cols; ++i) {
           const double g = dout.as<double>()[t * cols + i], m = share(s, o, t, i);
-          const double above = t > begin ? x[(t - 1) * cols + i] : s.state.value.as<double>()[seq * cols + i];
+          const double above = t > begin ? x[(t - 1) * cols + i] : s.before.as<double>()[seq][i];
           if (dx) dx[t * cols + i] += g * (1 - m);
           if (dx && t > begin) dx[(t - 1) * cols + i] += g * m;
           if (dstate && t == begin) dstate[seq * cols + i] += g * m;
@@ -71,7 +75,7 @@ void reference_backward(Tape& tape, const Shift& s) {
 }
 
 kernels::TokenShiftInputs inputs(const Shift& s) {
-  kernels::TokenShiftInputs in{s.x.value.as<float>(), s.state.value.as<float>(), {}, {}};
+  kernels::TokenShiftInputs in{s.x.value.as<float>(), s.before.as<float>(), {}, {}};
   for (int o = 0; o < s.shape.outputs; ++o) {
     in.mix[o] = s.mix[o]->value().as<float>();
     in.more[o] = s.more[o].value.as<float>();
@@ -83,7 +87,7 @@ void run(const Shift& s) {
   if (s.x.dtype() == Dtype::f64) return reference(s);
   float* out[max_shift_outputs];
   for (int o = 0; o < s.shape.outputs; ++o) out[o] = s.out[o].value.as<float>();
-  kernels::token_shift_mix(s.shape, inputs(s), out, s.next_state.value.as<float>());
+  kernels::token_shift_mix(s.shape, inputs(s), out, s.after.as<float>());
 }
 
 void run_backward(Tape& tape, const Shift& s) {
@@ -96,7 +100,7 @@ void run_backward(Tape& tape, const Shift& s) {
     to.more[o] = tape.gradient(s.more[o]).as<float>();
   }
   Tensor scratch = tape.scratch({kernels::row_blocks, s.shape.outputs + 1, s.shape.cols}, Dtype::f32);
-  kernels::token_shift_mix_backward(s.shape, inputs(s), dout, s.next_state.gradient->tensor.as<float>(), to,
+  kernels::token_shift_mix_backward(s.shape, inputs(s), dout, gradient_of(s.next_state).as<float>(), to,
                                     scratch.as<float>());
   tape.release(scratch);
 }
@@ -122,9 +126,12 @@ void token_shift_mix(Context& c, const Var& x, Var& state, TokenShift shift, std
   const Var above = delayed ? token_delay(c, x, state, shift.distances) : state;
   const int64_t sequences = delayed ? rows : c.sequences.count();
   require_shape("token_shift_mix", "state", above.shape(), {sequences, cols});
+  const Var next = delayed ? Var() : c.next_state(state);
   Shift s{.x = x,
           .state = above,
-          .next_state = c.result_like(above),
+          .next_state = next,
+          .before = places_of(c, above),
+          .after = delayed ? Places() : places_of(c, next),
           .out = {},
           .more = {},
           .mix = {},

@@ -16,6 +16,7 @@ constexpr double lowest = -60, highest = 30;
 
 struct Call {
   Var k, v, y;
+  Places keys, values;  // where the histories lie
   TimeWeights time;
   kernels::Wkv1 shape;
 };
@@ -31,38 +32,41 @@ struct TimeAt {
 
 void reference(const Call& call) {
   const int64_t cols = call.shape.cols, n = cols / call.shape.heads, L = call.shape.time.length;
-  const double *k = call.k.value.as<double>(), *v = call.v.value.as<double>();
   const double *w = call.time.w->value().as<double>(), *alpha = call.time.alpha->value().as<double>(),
                *beta = call.time.beta->value().as<double>();
-  for_rows(call.shape.at, [&](int64_t row, int64_t t, int64_t base) {
+  for_rows(call.shape.at, [&](int64_t row, int64_t t, int64_t s) {
+    const double *k = call.keys.as<double>()[s], *v = call.values.as<double>()[s];
     for (int64_t i = 0; i < cols; ++i) {
       double numerator = 0, divisor = 0;
       for (int64_t u = 0; u <= t; ++u) {
         const TimeAt at(L, i / n, t, u);
-        const double e = exponential(k[(base + u) * cols + i]);
+        const double e = exponential(k[u * cols + i]);
         divisor += e;
-        numerator += w[at.w] * alpha[at.alpha] * beta[at.beta] * e * v[(base + u) * cols + i];
+        numerator += w[at.w] * alpha[at.alpha] * beta[at.beta] * e * v[u * cols + i];
       }
       call.y.value.as<double>()[row * cols + i] = numerator / divisor;
     }
   });
 }
 
-void reference_backward(const Call& call, const double* dy, double* dk, double* dv) {
+void reference_backward(const Call& call, const double* dy, double* all_dk, double* all_dv) {
   const int64_t cols = call.shape.cols, n = cols / call.shape.heads, L = call.shape.time.length;
-  const double *k = call.k.value.as<double>(), *v = call.v.value.as<double>(), *y = call.y.value.as<double>();
+  const double* y = call.y.value.as<double>();
   const double *w = call.time.w->value().as<double>(), *alpha = call.time.alpha->value().as<double>(),
                *beta = call.time.beta->value().as<double>();
   double *dw = call.time.w->gradient().as<double>(), *dalpha = call.time.alpha->gradient().as<double>(),
          *dbeta = call.time.beta->gradient().as<double>();
-  for_rows(call.shape.at, [&](int64_t row, int64_t t, int64_t base) {
+  for_rows(call.shape.at, [&](int64_t row, int64_t t, int64_t s) {
+    const double *k = call.keys.as<double>()[s], *v = call.values.as<double>()[s];
+    double* dk = gradient_at(all_dk, call.shape.at, s, cols);
+    double* dv = gradient_at(all_dv, call.shape.at, s, cols);
     for (int64_t i = 0; i < cols; ++i) {
       double divisor = 0;
-      for (int64_t u = 0; u <= t; ++u) divisor += exponential(k[(base + u) * cols + i]);
+      for (int64_t u = 0; u <= t; ++u) divisor += exponential(k[u * cols + i]);
       const double g = dy[row * cols + i] / divisor;
       for (int64_t u = 0; u <= t; ++u) {
         const TimeAt at(L, i / n, t, u);
-        const int64_t there = (base + u) * cols + i;
+        const int64_t there = u * cols + i;
         const double e = exponential(k[there]), W = w[at.w] * alpha[at.alpha] * beta[at.beta];
         if (dv) dv[there] += W * e * g;
         if (dk && k[there] >= lowest && k[there] <= highest)
@@ -85,7 +89,7 @@ void backward(Tape& tape, const Call& call) {
                                           call.time.alpha->gradient().as<float>(),
                                           call.time.beta->gradient().as<float>()};
   const Tensor scratch = tape.scratch({kernels::wkv1_scratch(call.shape)}, Dtype::f32);
-  kernels::wkv1_backward(call.shape, call.k.value.as<float>(), call.v.value.as<float>(), dy.as<float>(),
+  kernels::wkv1_backward(call.shape, call.keys.as<float>(), call.values.as<float>(), dy.as<float>(),
                          {dk.as<float>(), dv.as<float>(), time}, scratch.as<float>());
   tape.release(scratch);
 }
@@ -99,14 +103,20 @@ Var wkv1(Context& c, const TimeWeights& time, const Var& k, const Var& v) {
   require_shape("wkv1", "v", v.shape(), k.shape());
   require_count("wkv1", "alpha", time.alpha->value(), H * L);
   require_count("wkv1", "beta", time.beta->value(), H * L);
-  Call call{k, v, c.result({c.sequences.rows(), cols}, k.dtype()), time, {at, H, cols, {}}};
+  Call call{k,
+            v,
+            c.result({c.sequences.rows(), cols}, k.dtype()),
+            places_of(c, k),
+            places_of(c, v),
+            time,
+            {at, H, cols, {}}};
   call.shape.time.length = L;
   if (k.dtype() == Dtype::f64) {
     reference(call);
   } else {
     call.shape.time = {time.w->value().as<float>(), time.alpha->value().as<float>(),
                        time.beta->value().as<float>(), L};
-    kernels::wkv1(call.shape, k.value.as<float>(), v.value.as<float>(), call.y.value.as<float>());
+    kernels::wkv1(call.shape, call.keys.as<float>(), call.values.as<float>(), call.y.value.as<float>());
   }
   if (c.tape) c.tape->record({call.y}, [call](Tape& tape) { backward(tape, call); });
   return call.y;

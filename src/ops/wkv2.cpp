@@ -16,6 +16,7 @@ namespace {
 struct Call {
   Var k, v, y;
   Var state[2], next_state[2];
+  Places before[2], after[2];  // where the parts of the states lie
   Weight* time_decay;
   Weight* time_first;
   Tensor decay, first;  // [C], d and f
@@ -39,8 +40,7 @@ void reference(const Call& call) {
   double *y = call.y.value.as<double>(), *history = call.history.as<double>();
   for_channels(call.shape, [&](int64_t s, int64_t i) {
     const double d = call.decay.as<double>()[i], f = call.first.as<double>()[i];
-    double a = call.state[0].value.as<double>()[s * cols + i];
-    double b = call.state[1].value.as<double>()[s * cols + i];
+    double a = call.before[0].as<double>()[s][i], b = call.before[1].as<double>()[s][i];
     for (int64_t t = call.shape.begins[s]; t < call.shape.begins[s + 1]; ++t) {
       const double K = weight_of(k[t * cols + i]), Kv = K * v[t * cols + i];
       if (history) {
@@ -51,8 +51,8 @@ void reference(const Call& call) {
       a = d * a + Kv;
       b = d * b + K;
     }
-    call.next_state[0].value.as<double>()[s * cols + i] = a;
-    call.next_state[1].value.as<double>()[s * cols + i] = b;
+    call.after[0].as<double>()[s][i] = a;
+    call.after[1].as<double>()[s][i] = b;
   });
 }
 
@@ -113,9 +113,7 @@ void backward(Tape& tape, const Call& call) {
                            scratch.as<float>());
     tape.release(scratch);
   }
-  const auto size = cols * size_of(dy.dtype());
-  const Tensor ddecay(dvectors.data(), {cols}, dy.dtype());
-  const Tensor dfirst(static_cast<char*>(dvectors.data()) + size, {cols}, dy.dtype());
+  const Tensor ddecay = part_of(dvectors, 0), dfirst = part_of(dvectors, 1);
   if (call.time_decay->trainable())
     add_through(ddecay, *call.time_decay, [](double w) { return -std::exp(w - std::exp(w)); });
   if (call.time_first->trainable())
@@ -140,6 +138,8 @@ Var wkv2(Context& c, Weight& time_decay, Weight& time_first, const Var& k, const
             .y = c.result_like(k),
             .state = {state.aa, state.bb},
             .next_state = {c.next_state(state.aa), c.next_state(state.bb)},
+            .before = {places_of(c, state.aa), places_of(c, state.bb)},
+            .after = {},
             .time_decay = &time_decay,
             .time_first = &time_first,
             .decay = time_decay.derived([](double w) { return std::exp(-std::exp(w)); }),
@@ -147,11 +147,12 @@ Var wkv2(Context& c, Weight& time_decay, Weight& time_first, const Var& k, const
             .history = c.tape ? c.arena.tensor({rows, 2, cols}, k.dtype()) : Tensor(),
             .epsilon = epsilon,
             .shape = {c.sequences.begins(), sequences, cols, static_cast<float>(epsilon)}};
+  for (int n = 0; n < 2; ++n) call.after[n] = places_of(c, call.next_state[n]);
   if (k.dtype() == Dtype::f64) {
     reference(call);
   } else {
-    const float* const from[] = {state.aa.value.as<float>(), state.bb.value.as<float>()};
-    float* const to[] = {call.next_state[0].value.as<float>(), call.next_state[1].value.as<float>()};
+    const kernels::ConstPlaces from[] = {call.before[0].as<float>(), call.before[1].as<float>()};
+    const kernels::Places to[] = {call.after[0].as<float>(), call.after[1].as<float>()};
     kernels::wkv2(call.shape, call.decay.as<float>(), call.first.as<float>(), k.value.as<float>(),
                   v.value.as<float>(), from, call.y.value.as<float>(), to, call.history.as<float>());
   }

@@ -18,6 +18,7 @@ namespace {
 struct Call {
   Var k, v, y;
   Var state[3], next_state[3];
+  Places before[3], after[3];  // where the parts of the states lie
   Weight* time_decay;
   Weight* time_first;
   Tensor decay, history;
@@ -50,7 +51,7 @@ void reference(const Call& call) {
   const int64_t cols = call.shape.cols;
   for_channels(call.shape, [&](int64_t s, int64_t i) {
     double part[3];
-    for (int n = 0; n < 3; ++n) part[n] = call.state[n].value.as<double>()[s * cols + i];
+    for (int n = 0; n < 3; ++n) part[n] = call.before[n].as<double>()[s][i];
     for (int64_t t = call.shape.begins[s]; t < call.shape.begins[s + 1]; ++t) {
       const double v = call.v.value.as<double>()[t * cols + i];
       const Step step(call.decay.as<double>()[i], call.time_first->value().as<double>()[i],
@@ -62,7 +63,7 @@ void reference(const Call& call) {
       part[1] = step.f1 * part[1] + step.f2;
       part[2] = step.next_p;
     }
-    for (int n = 0; n < 3; ++n) call.next_state[n].value.as<double>()[s * cols + i] = part[n];
+    for (int n = 0; n < 3; ++n) call.after[n].as<double>()[s][i] = part[n];
   });
 }
 
@@ -146,19 +147,25 @@ Var wkv4(Context& c, Weight& time_decay, Weight& time_first, const Var& k, const
             .y = c.result_like(k),
             .state = {state.aa, state.bb, state.pp},
             .next_state = {},
+            .before = {},
+            .after = {},
             .time_decay = &time_decay,
             .time_first = &time_first,
             .decay = time_decay.derived([](double w) { return -std::exp(w); }),
             .history = c.tape ? c.arena.tensor({rows, 3, cols}, k.dtype()) : Tensor(),
             .shape = {c.sequences.begins(), sequences, cols}};
-  for (int n = 0; n < 3; ++n) call.next_state[n] = c.next_state(*parts[n]);
+  for (int n = 0; n < 3; ++n) {
+    call.next_state[n] = c.next_state(*parts[n]);
+    call.before[n] = places_of(c, *parts[n]);
+    call.after[n] = places_of(c, call.next_state[n]);
+  }
   if (k.dtype() == Dtype::f64) {
     reference(call);
   } else {
-    const float* const from[] = {state.aa.value.as<float>(), state.bb.value.as<float>(),
-                                 state.pp.value.as<float>()};
-    float* const to[] = {call.next_state[0].value.as<float>(), call.next_state[1].value.as<float>(),
-                         call.next_state[2].value.as<float>()};
+    const kernels::ConstPlaces from[] = {call.before[0].as<float>(), call.before[1].as<float>(),
+                                         call.before[2].as<float>()};
+    const kernels::Places to[] = {call.after[0].as<float>(), call.after[1].as<float>(),
+                                  call.after[2].as<float>()};
     kernels::wkv4(call.shape, call.decay.as<float>(), time_first.value().as<float>(), k.value.as<float>(),
                   v.value.as<float>(), from, call.y.value.as<float>(), to, call.history.as<float>());
   }

@@ -17,6 +17,7 @@ namespace {
 struct Call {
   Wkv6Arguments in;
   Var state, y, next_state;
+  Places before, after;  // where the parts of the states lie
   Tensor checkpoints;
   kernels::Wkv6 shape;
 };
@@ -59,9 +60,9 @@ void for_heads(const kernels::Wkv6& shape, Body body) {
 void reference(const Call& call) {
   const int64_t n = call.shape.head_size, heads = call.shape.heads;
   for_heads(call.shape, [&](int64_t s, int64_t head) {
-    const int64_t own = (s * heads + head) * n * n;
-    double* S = call.next_state.value.as<double>() + own;
-    std::copy_n(call.state.value.as<double>() + own, n * n, S);
+    double* S = call.after.as<double>()[s] + head * n * n;
+    const double* first = call.before.as<double>()[s] + head * n * n;
+    if (first != S) std::copy_n(first, n * n, S);
     for (int64_t t = call.shape.begins[s]; t < call.shape.begins[s + 1]; ++t)
       reference_step(row_of(call, t, head), n, S, call.y.value.as<double>() + (t * heads + head) * n);
   });
@@ -105,7 +106,7 @@ void reference_backward(Tape& tape, const Call& call) {
     const int64_t own = (s * heads + head) * square;
     const int64_t begin = call.shape.begins[s], rows = call.shape.begins[s + 1] - begin;
     std::vector<double> states(static_cast<size_t>((rows + 1) * square)), G(static_cast<size_t>(square));
-    std::copy_n(call.state.value.as<double>() + own, square, states.begin());
+    std::copy_n(call.before.as<double>()[s] + head * square, square, states.begin());
     for (int64_t t = 0; t < rows; ++t) {
       double* next = states.data() + (t + 1) * square;
       std::copy_n(states.data() + t * square, square, next);
@@ -158,10 +159,13 @@ Var wkv6(Context& c, int64_t heads, const Wkv6Arguments& in, Var& state) {
   require_shape("wkv6", "u", in.u.shape(), {1, cols});
   require_shape("wkv6", "state", state.shape(), {sequences, heads, n, n});
 
+  const Var next = c.next_state(state);
   Call call{in,
             state,
             c.result_like(in.r),
-            c.next_state(state),
+            next,
+            places_of(c, state),
+            places_of(c, next),
             {},
             {c.sequences.begins(), sequences, heads, n, shared}};
   if (in.r.dtype() == Dtype::f64) {
@@ -171,8 +175,8 @@ Var wkv6(Context& c, int64_t heads, const Wkv6Arguments& in, Var& state) {
       const int64_t kept = kernels::wkv_checkpoints(call.shape.begins, sequences);
       call.checkpoints = c.arena.tensor({kept, heads, n, n}, Dtype::f32);
     }
-    kernels::wkv6(call.shape, inputs(in), state.value.as<float>(), call.y.value.as<float>(),
-                  call.next_state.value.as<float>(), call.checkpoints.as<float>());
+    kernels::wkv6(call.shape, inputs(in), call.before.as<float>(), call.y.value.as<float>(),
+                  call.after.as<float>(), call.checkpoints.as<float>());
   }
   if (c.tape) c.tape->record({call.y, call.next_state}, [call](Tape& tape) { backward(tape, call); });
   state = call.next_state;

@@ -19,6 +19,7 @@ const double decay_scale = -std::exp(-0.5);
 struct Call {
   Wkv7Arguments in;
   Var state, y, next_state;
+  Places before, after;  // where the parts of the states lie
   Tensor checkpoints;
   kernels::Wkv7 shape;
 };
@@ -53,9 +54,9 @@ void reference(const Call& call) {
   const int64_t n = call.shape.head_size, cols = call.shape.heads * n;
   std::vector<double> sa(static_cast<size_t>(n));
   for_heads(call.shape, [&](int64_t s, int64_t head) {
-    const int64_t own = (s * call.shape.heads + head) * n * n;
-    double* S = call.next_state.value.as<double>() + own;
-    std::copy_n(call.state.value.as<double>() + own, n * n, S);
+    double* S = call.after.as<double>()[s] + head * n * n;
+    const double* first = call.before.as<double>()[s] + head * n * n;
+    if (first != S) std::copy_n(first, n * n, S);
     for (int64_t t = call.shape.begins[s]; t < call.shape.begins[s + 1]; ++t)
       reference_step(call.in, t * cols + head * n, n, S, sa.data(),
                      call.y.value.as<double>() + t * cols + head * n);
@@ -100,7 +101,7 @@ void reference_backward(const Call& call, const double* dy, const double* dnext,
     const int64_t own = (s * call.shape.heads + head) * square;
     const int64_t begin = call.shape.begins[s], rows = call.shape.begins[s + 1] - begin;
     std::vector<double> states(static_cast<size_t>((rows + 1) * square)), sa(static_cast<size_t>(rows * n));
-    std::copy_n(call.state.value.as<double>() + own, square, states.begin());
+    std::copy_n(call.before.as<double>()[s] + head * square, square, states.begin());
     for (int64_t t = 0; t < rows; ++t) {
       double* next = states.data() + (t + 1) * square;
       std::copy_n(states.data() + t * square, square, next);
@@ -153,8 +154,15 @@ Var wkv7(Context& c, int64_t heads, const Wkv7Arguments& in, Var& state) {
   for (const auto& [name, argument] : arguments) require_shape("wkv7", name, argument->shape(), {rows, cols});
   require_shape("wkv7", "state", state.shape(), {sequences, heads, n, n});
 
-  Call call{
-      in, state, c.result_like(in.r), c.next_state(state), {}, {c.sequences.begins(), sequences, heads, n}};
+  const Var next = c.next_state(state);
+  Call call{in,
+            state,
+            c.result_like(in.r),
+            next,
+            places_of(c, state),
+            places_of(c, next),
+            {},
+            {c.sequences.begins(), sequences, heads, n}};
   if (in.r.dtype() == Dtype::f64) {
     reference(call);
   } else {
@@ -164,8 +172,8 @@ Var wkv7(Context& c, int64_t heads, const Wkv7Arguments& in, Var& state) {
     }
     const kernels::Wkv7Inputs inputs{in.r.value.as<float>(), in.w.value.as<float>(), in.k.value.as<float>(),
                                      in.v.value.as<float>(), in.a.value.as<float>(), in.b.value.as<float>()};
-    kernels::wkv7(call.shape, inputs, state.value.as<float>(), call.y.value.as<float>(),
-                  call.next_state.value.as<float>(), call.checkpoints.as<float>());
+    kernels::wkv7(call.shape, inputs, call.before.as<float>(), call.y.value.as<float>(),
+                  call.after.as<float>(), call.checkpoints.as<float>());
   }
   if (c.tape) c.tape->record({call.y, call.next_state}, [call](Tape& tape) { backward(tape, call); });
   state = call.next_state;

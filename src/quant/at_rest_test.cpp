@@ -46,7 +46,7 @@ std::vector<int32_t> some_tokens() {
 // In pieces of so many tokens.
 std::vector<double> logits(Model& model, int64_t piece = rows, int64_t copies = 1) {
   Runner runner(model, usual_precision(model));
-  State state = runner.new_state(copies);
+  std::vector<State> states = runner.new_states(copies);
   const std::vector<int32_t> tokens = some_tokens();
   std::vector<double> all;
   for (int64_t begin = 0; begin < rows; begin += piece) {
@@ -54,7 +54,7 @@ std::vector<double> logits(Model& model, int64_t piece = rows, int64_t copies = 
     std::vector<int32_t> part;
     for (int64_t i = 0; i < copies; ++i)
       part.insert(part.end(), tokens.begin() + begin, tokens.begin() + begin + count);
-    const Tensor result = runner.all_logits(part, Sequences::uniform(copies, count), state);
+    const Tensor result = runner.all_logits(part, Sequences::uniform(copies, count), states);
     const std::vector<double> values = to_host(result);
     all.insert(all.end(), values.begin(), values.begin() + count * result.cols());
   }

@@ -17,11 +17,24 @@ struct Gradient {
   Tensor tensor;
 };
 
+// Where the parts of a tensor [S, ...] lie when they lie apart: the states of a step's sequences, each in the
+// memory of its own State.
+struct Places {
+  void* table = nullptr;  // S pointers to the type of the tensor; null: in one piece
+  // Part s is at [s]. T must match the type.
+  template <typename T>
+  T* const* as() const {
+    return static_cast<T* const*>(table);
+  }
+};
+
 // A value of the computation. Without a tape, or when nothing it depends on is differentiated, `gradient` is
-// null.
+// null. Where `places` are set, `value` has a shape and a type, but no data; a gradient is in one piece
+// always.
 struct Var {
   Tensor value;
   Gradient* gradient = nullptr;
+  Places places{};
 
   const Shape& shape() const { return value.shape(); }
   Dtype dtype() const { return value.dtype(); }

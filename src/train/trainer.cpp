@@ -85,7 +85,7 @@ Trainer::Trainer(TrainConfig config, TokenizerPtr tokenizer, Corpus data)
       runner_(*model_, config_.precision),
       optimizer_(*model_,
                  {config_.beta1, config_.beta2, config_.epsilon, config_.weight_decay, config_.clip}),
-      state_(runner_.new_state(config_.batch)),
+      states_(runner_.new_states(config_.batch)),
       dropout_random_(Random(config_.seed).split(2)),
       sampler_(static_cast<int64_t>(data_.train.size()), config_.context, config_.batch, config_.seed),
       sequences_(Sequences::uniform(config_.batch, config_.context)) {
@@ -108,14 +108,18 @@ void Trainer::next_batch(int64_t pass) {
   }
 }
 
+void Trainer::reset_states() {
+  for (State& state : states_) state.reset();
+}
+
 StepReport Trainer::step() {
   const auto start = std::chrono::steady_clock::now();
   StepReport report{.learning_rate = config_.schedule.rate(step_)};
   const double share = 1 / static_cast<double>(config_.accumulate);
   for (int64_t pass = 0; pass < config_.accumulate; ++pass) {
     next_batch(step_ * config_.accumulate + pass);
-    if (!config_.carry_state) state_.reset(model_->state_specs());
-    report.loss += share * runner_.loss_and_gradients(tokens_, targets_, sequences_, state_,
+    if (!config_.carry_state) reset_states();
+    report.loss += share * runner_.loss_and_gradients(tokens_, targets_, sequences_, states_,
                                                       {.loss = {.scale = share, .l2wrap = config_.l2wrap},
                                                        .dropout = config_.dropout,
                                                        .dropout_places = dropout_places(config_.dropout_at),
@@ -123,7 +127,7 @@ StepReport Trainer::step() {
   }
   report.gradient_norm = optimizer_.step(report.learning_rate);
   broken_steps_ = std::isfinite(report.gradient_norm) ? 0 : broken_steps_ + 1;
-  if (broken_steps_ > 0) state_.reset(model_->state_specs());
+  if (broken_steps_ > 0) reset_states();
   report.step = ++step_;
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
@@ -146,13 +150,16 @@ void Trainer::save(const fs::path& folder) const {
       {"aviary.dropout_counter", std::to_string(dropout_random_.counter())},
   };
   std::vector<TensorEntry> entries;
+  std::vector<OwnedTensor> carried;
   for (const Parameter& parameter : model_->parameters())
     entries.push_back(entry_of(parameter.spec.name, parameter.weight.value()));
   for (const Optimizer::Moment& moment : optimizer_.moments())
     entries.push_back(entry_of(moment.name, moment.values));
   if (config_.carry_state)
-    for (size_t i = 0; i < state_.size(); ++i)
-      entries.push_back(entry_of("state." + model_->state_specs()[i].name, state_[i]));
+    for (size_t i = 0; i < model_->state_specs().size(); ++i) {
+      carried.push_back(stacked(states_, i));
+      entries.push_back(entry_of("state." + model_->state_specs()[i].name, carried.back().view()));
+    }
   auto metadata = position;
   metadata["aviary.tokenizer"] = tokenizer_->kind();
   if (std::string vocabulary = tokenizer_->serialize(); !vocabulary.empty())
@@ -178,8 +185,12 @@ void Trainer::load(const fs::path& folder) {
   for (const Optimizer::Moment& moment : optimizer_.moments())
     read_tensor(file, where, moment.name, moment.values);
   if (config_.carry_state)
-    for (size_t i = 0; i < state_.size(); ++i)
-      read_tensor(file, where, "state." + model_->state_specs()[i].name, state_[i]);
+    for (size_t i = 0; i < model_->state_specs().size(); ++i) {
+      const OwnedTensor carried = stacked(states_, i);
+      read_tensor(file, where, "state." + model_->state_specs()[i].name, carried.view());
+      for (size_t b = 0; b < states_.size(); ++b)
+        copy(part_of(carried.view(), static_cast<int64_t>(b)), states_[b][i]);
+    }
   step_ = read_number(file, where, "aviary.step");
   optimizer_.set_steps(read_number(file, where, "aviary.optimizer_steps"));
   dropout_random_ = Random(dropout_random_.seed(),

@@ -63,6 +63,7 @@ class Trainer {
   int64_t broken_steps() const { return broken_steps_; }
 
  private:
+  void reset_states();
   void next_batch(int64_t pass);
 
   TrainConfig config_;
@@ -71,7 +72,7 @@ class Trainer {
   std::unique_ptr<Model> model_;
   Runner runner_;
   Optimizer optimizer_;
-  State state_;
+  std::vector<State> states_;  // of the sequences of a batch
   Random dropout_random_;
   int64_t step_ = 0, broken_steps_ = 0;
   BatchSampler sampler_;

@@ -20,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 using Doubles = std::vector<double>;
+using States = std::vector<State>;
 
 // Tolerances of the two arithmetics. Reference values that were rounded to float32 carry 1e-7 themselves.
 struct Tolerances {
@@ -126,16 +127,16 @@ class Checker {
 
   void check_outputs(const TensorFile& golden, const Batch& batch, const std::string& label) {
     Runner runner(*model_);
-    State state = runner.new_state(batch.sequences.count());
+    States states = runner.new_states(batch.sequences.count());
     const TensorEntry* logits = golden.find("logits.f64");
     if (!logits) logits = golden.find("logits");
     if (logits) {
-      Tensor ours = runner.all_logits(batch.tokens, batch.sequences, state);
+      Tensor ours = runner.all_logits(batch.tokens, batch.sequences, states);
       add(label + "logits", largest_difference(to_host(ours), to_doubles(*logits)), tolerances_.logits);
     }
     if (const TensorEntry* loss = golden.find("loss.f64")) {
-      state = runner.new_state(batch.sequences.count());
-      const double ours = runner.loss(batch.tokens, batch.targets, batch.sequences, state);
+      states = runner.new_states(batch.sequences.count());
+      const double ours = runner.loss(batch.tokens, batch.targets, batch.sequences, states);
       add(label + "loss", largest_difference({ours}, to_doubles(*loss)), tolerances_.loss);
     }
   }
@@ -148,8 +149,8 @@ class Checker {
     model_->parameters().set_trainable(false);
     model_->parameters().set_trainable(true);
     Runner runner(*model_);
-    State state = runner.new_state(batch.sequences.count());
-    runner.loss_and_gradients(batch.tokens, batch.targets, batch.sequences, state,
+    States states = runner.new_states(batch.sequences.count());
+    runner.loss_and_gradients(batch.tokens, batch.targets, batch.sequences, states,
                               {.loss = {.l2wrap = l2wrap}});
     double worst = -1, largest = 0;
     std::string worst_name;
@@ -182,21 +183,22 @@ class Checker {
     }
     Runner runner(*model_);
     const Sequences one = Sequences::uniform(batch.sequences.count(), 1);
-    State state = runner.new_state(one.count());
-    Tensor ours = runner.all_logits(tokens, one, state);
+    States states = runner.new_states(one.count());
+    Tensor ours = runner.all_logits(tokens, one, states);
     add("one token logits", largest_difference(to_host(ours), to_doubles(*logits)), tolerances_.logits);
     if (const TensorEntry* loss = golden.find("t1.loss.f64")) {
-      state = runner.new_state(one.count());
-      add("one token loss", largest_difference({runner.loss(tokens, targets, one, state)}, to_doubles(*loss)),
+      states = runner.new_states(one.count());
+      add("one token loss",
+          largest_difference({runner.loss(tokens, targets, one, states)}, to_doubles(*loss)),
           tolerances_.loss);
     }
   }
 
   // Our part of the state for a name like "0.kv", "xx.att.0" (layer last) or "state" (all of it) of the
   // original runners.
-  Doubles state_part(const State& state, const std::string& name) {
-    if (name == "state") return stacked_state(state);
-    if (name == "hk") return values_named("head.keys", state);
+  Doubles state_part(const States& states, const std::string& name) {
+    if (name == "state") return stacked_state(states);
+    if (name == "hk") return values_named("head.keys", states);
     const size_t first = name.find('.'), last = name.rfind('.');
     if (first == std::string::npos) return {};
     std::string layer = name.substr(0, first), part = name.substr(first + 1);
@@ -209,37 +211,36 @@ class Checker {
         {"ffnPre_xx", "ffnPre.x"}, {"aa", "att.aa"},     {"bb", "att.bb"},    {"pp", "att.pp"},
         {"att_aa", "att.aa"},      {"att_bb", "att.bb"}, {"att_pp", "att.pp"}};
     auto found = ours.find(part);
-    return found == ours.end() ? Doubles() : values_named("blocks." + layer + "." + found->second, state);
+    return found == ours.end() ? Doubles() : values_named("blocks." + layer + "." + found->second, states);
   }
 
-  Doubles values_named(const std::string& name, const State& state) {
+  Doubles values_named(const std::string& name, const States& states) {
     const std::vector<StateSpec>& specs = model_->state_specs();
     for (size_t i = 0; i < specs.size(); ++i)
       if (specs[i].name == name)
-        return specs[i].kind == StateKind::history ? filled_rows(state, i)
-                                                   : values_of(state[i], name.ends_with(".wkv"));
+        return specs[i].is_history() ? filled_rows(states, i)
+                                     : values_of(stacked(states, i).view(), name.ends_with(".wkv"));
     return {};
   }
 
   // Of a history, the rows of the tokens that were read.
-  Doubles filled_rows(const State& state, size_t part) {
-    const Doubles all = to_host(state[part]);
-    const auto whole = static_cast<int64_t>(all.size()) / state.sequences();
+  Doubles filled_rows(const States& states, size_t part) {
     Doubles filled;
-    for (int64_t s = 0; s < state.sequences(); ++s)
-      filled.insert(filled.end(), all.begin() + s * whole,
-                    all.begin() + s * whole + state.positions()[static_cast<size_t>(s)] * state[part].cols());
+    for (const State& state : states) {
+      const Doubles all = to_host(state[part]);
+      filled.insert(filled.end(), all.begin(), all.begin() + state.position() * state[part].cols());
+    }
     return filled;
   }
 
   // [B, rows, n_embd]: all parts of a layer, then the next layer.
-  Doubles stacked_state(const State& state) {
+  Doubles stacked_state(const States& states) {
     Doubles stacked;
-    for (int64_t s = 0; s < state.sequences(); ++s)
+    for (int64_t s = 0; s < std::ssize(states); ++s)
       for (int64_t layer = 0; layer < model_->config().n_layer; ++layer)
         for (const char* part : {"ffn.x", "att.x", "att.aa", "att.bb", "att.pp", "att.wkv"}) {
-          const Doubles values = values_named(fmt::format("blocks.{}.{}", layer, part), state);
-          const auto count = static_cast<int64_t>(values.size()) / state.sequences();
+          const Doubles values = values_named(fmt::format("blocks.{}.{}", layer, part), states);
+          const auto count = static_cast<int64_t>(values.size()) / std::ssize(states);
           stacked.insert(stacked.end(), values.begin() + s * count, values.begin() + (s + 1) * count);
         }
     return stacked;
@@ -262,13 +263,13 @@ class Checker {
 
   void check_states(const TensorFile& golden, const Batch& batch) {
     Runner runner(*model_);
-    State state = runner.new_state(batch.sequences.count());
-    runner.last_logits(batch.tokens, batch.sequences, state);
+    States states = runner.new_states(batch.sequences.count());
+    runner.last_logits(batch.tokens, batch.sequences, states);
     std::map<std::string, double> worst;  // by implementation
     for (const TensorEntry& entry : golden.tensors()) {
       const size_t at = entry.name.find("state.");
       if (at == std::string::npos) continue;
-      const Doubles ours = state_part(state, entry.name.substr(at + 6));
+      const Doubles ours = state_part(states, entry.name.substr(at + 6));
       if (ours.empty()) continue;
       const Doubles expected = to_doubles(entry);
       // The originals ran in float32: their own error grows with the numbers.
@@ -284,12 +285,12 @@ class Checker {
   void check_single_steps(const TensorFile& golden, const Batch& batch) {
     const int64_t B = batch.sequences.count(), T = batch.sequences.length(0), V = model_->config().vocab_size;
     Runner runner(*model_);
-    State state = runner.new_state(B);
+    States states = runner.new_states(B);
     Doubles ours(static_cast<size_t>(B * T * V));
     for (int64_t t = 0; t < T; ++t) {
       std::vector<int32_t> tokens;
       for (int64_t s = 0; s < B; ++s) tokens.push_back(batch.tokens[static_cast<size_t>(s * T + t)]);
-      const Doubles row = to_host(runner.all_logits(tokens, Sequences::uniform(B, 1), state));
+      const Doubles row = to_host(runner.all_logits(tokens, Sequences::uniform(B, 1), states));
       for (int64_t s = 0; s < B; ++s) std::copy_n(row.begin() + s * V, V, ours.begin() + (s * T + t) * V);
     }
     for (const TensorEntry& entry : golden.tensors()) {
@@ -305,8 +306,8 @@ class Checker {
     if (!logits || !fs::exists(folder_ / "model.bf16.pth")) return;
     auto model = load("model.bf16");
     Runner runner(*model);
-    State state = runner.new_state(batch.sequences.count());
-    Tensor ours = runner.all_logits(batch.tokens, batch.sequences, state);
+    States states = runner.new_states(batch.sequences.count());
+    Tensor ours = runner.all_logits(batch.tokens, batch.sequences, states);
     add("bf16 parameters, logits", largest_difference(to_host(ours), to_doubles(*logits)),
         tolerances_.logits);
   }
@@ -367,11 +368,11 @@ void Checker::check_training(const std::string& file, const std::string& after, 
   Runner runner(*model);
   double loss_difference = 0, norm_difference = 0;
   for (int64_t step = 0; step < steps; ++step) {
-    State state = runner.new_state(B);
+    States states = runner.new_states(B);
     const auto from = static_cast<size_t>(step * B * T), count = static_cast<size_t>(B * T);
     const double loss = runner.loss_and_gradients(
         std::span(tokens).subspan(from, count), std::span(wanted).subspan(from, count),
-        Sequences::uniform(B, T), state, {.loss = {.l2wrap = train["l2wrap"]}});
+        Sequences::uniform(B, T), states, {.loss = {.l2wrap = train["l2wrap"]}});
     const double norm = optimizer.step(train["lr"][static_cast<size_t>(step)]);
     loss_difference =
         larger(loss_difference, std::abs(loss - double(train["loss_f64"][static_cast<size_t>(step)])));

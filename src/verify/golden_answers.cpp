@@ -40,8 +40,8 @@ const TensorEntry& table_in(const TensorFile& file, const std::string& name, siz
 Doubles logits_of(Runner& runner, const Table& table, int64_t begin, int64_t end, int64_t count) {
   std::vector<int32_t> tokens;
   for (int64_t n = begin; n < end; ++n) tokens.insert(tokens.end(), table.row(n), table.row(n) + count);
-  State state = runner.new_state(end - begin);
-  return to_host(runner.all_logits(tokens, Sequences::uniform(end - begin, count), state));
+  std::vector<State> states = runner.new_states(end - begin);
+  return to_host(runner.all_logits(tokens, Sequences::uniform(end - begin, count), states));
 }
 
 // What is predicted after each of the first `count` tokens of every row: [N, count].

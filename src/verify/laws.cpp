@@ -56,12 +56,9 @@ Outcome run_in_batch(Runner& runner, const std::vector<int32_t>& tokens, Random&
   all.insert(all.end(), tail.begin(), tail.end());
   Sequences sequences;
   for (int64_t rows : {before, length, after}) sequences.append(rows);
-  State state = runner.new_state(3);
-  const std::vector<double> logits = to_host(runner.all_logits(all, sequences, state));
-  Outcome outcome{{logits.begin() + before * vocabulary, logits.begin() + (before + length) * vocabulary},
-                  runner.new_state()};
-  outcome.state.assign(0, state, 1);
-  return outcome;
+  std::vector<State> states = runner.new_states(3);
+  const std::vector<double> logits = to_host(runner.all_logits(all, sequences, states));
+  return {{logits.begin() + before * vocabulary, logits.begin() + (before + length) * vocabulary}, states[1]};
 }
 
 double split_tolerance(const Model& model) {

@@ -107,12 +107,12 @@ TEST_P(Laws, GradientsAreThoseOfTheWholeModel) {
     tokens.push_back(static_cast<int32_t>(random.below(11)));
     targets.push_back(static_cast<int32_t>(random.below(11)));
   }
-  State start = runner.new_state(3);
+  std::vector<State> start = runner.new_states(3);
   std::vector<int32_t> others;  // than the tokens: equal ones would tie where the largest counts
   for (int32_t token : tokens) others.push_back((token + 1) % 11);
   runner.last_logits(others, sequences, start);  // a state that is not the first one
-  State state = start;
-  runner.loss_and_gradients(tokens, targets, sequences, state, {});
+  std::vector<State> states = start;
+  runner.loss_and_gradients(tokens, targets, sequences, states, {});
   for (Parameter& parameter : model->parameters()) {
     if (parameter.spec.constant) continue;
     const std::vector<double> analytic = to_host(parameter.weight.gradient());
@@ -126,7 +126,7 @@ TEST_P(Laws, GradientsAreThoseOfTheWholeModel) {
         values[i] = value;
         from_host(values, parameter.weight.value());
         values[i] = old;
-        State now = start;
+        std::vector<State> now = start;
         return runner.loss(tokens, targets, sequences, now);
       };
       const double step = 1e-5,

@@ -49,10 +49,10 @@ TEST_P(Allocations, ATokenTakesNoMemory) {
     model->parameters().initialize(1);
     if (type != Dtype::f32) put_at_rest(*model, type);
     Runner runner(*model);
-    State state = runner.new_state(2);
+    std::vector<State> states = runner.new_states(2);
     const Sequences sequences = Sequences::uniform(2, 1);
     int32_t tokens[2] = {3, 4};
-    auto step = [&] { runner.last_logits(tokens, sequences, state); };
+    auto step = [&] { runner.last_logits(tokens, sequences, states); };
     for (int i = 0; i < 3; ++i) step();
     const int64_t before = taken;
     for (int i = 0; i < 20; ++i) {

@@ -112,11 +112,11 @@ void for_channels(const Aft& shape, Body body) {
 }
 
 // E [sequences, capacity, 2 cols]
-void all_keys(const Aft& shape, const float* k, const float* v, float* e) {
+void all_keys(const Aft& shape, ConstPlaces k, ConstPlaces v, float* e) {
   for_channels(shape, [&](int64_t s, int64_t channel, int64_t some) {
     const int64_t at = s * shape.at.capacity * shape.cols;
     HWY_DYNAMIC_DISPATCH(aft_keys)
-    (count_of(shape, s), some, shape.cols, k + at + channel, v + at + channel, e + 2 * at + channel);
+    (count_of(shape, s), some, shape.cols, k[s] + channel, v[s] + channel, e + 2 * at + channel);
   });
 }
 
@@ -137,7 +137,9 @@ void for_terms(const float* w, const float* k, int64_t count, int64_t cols, Body
 
 // What the backward pass reads.
 struct Pass {
-  const float *w, *k, *v, *y, *divisor, *dy;
+  const float* w;
+  ConstPlaces k, v;
+  const float *y, *divisor, *dy;
   float *e, *dz, *lost;  // E; [rows, 2 cols]; [rows]
 };
 
@@ -162,13 +164,13 @@ void sums_backward(const Aft& shape, const Pass& p) {
 // body(row, channel, u, share of u) for the channels [channel, channel + some) of rows without a divisor.
 template <typename Body>
 void for_lost(const Aft& shape, const Pass& p, const Block& rows, int64_t channel, int64_t some, Body body) {
-  const int64_t cols = shape.cols, history = rows.sequence * shape.at.capacity * cols;
+  const int64_t cols = shape.cols;
   for (int64_t r = 0; r < rows.rows; ++r) {
     const int64_t row = rows.row + r, t = rows.first + r;
     if (p.lost[row] == 0) continue;
     for (int64_t i = channel; i < channel + some; ++i)
       if (p.divisor[row * cols + i] == 0)
-        for_terms(p.w + t * shape.length, p.k + history + i, t + 1, cols,
+        for_terms(p.w + t * shape.length, p.k[rows.sequence] + i, t + 1, cols,
                   [&](int64_t u, float share) { body(row, i, u, share); });
   }
 }
@@ -196,7 +198,7 @@ void keys_backward(const Aft& shape, const Pass& p, float* dk, float* dv) {
     for_lost(shape, p, rows, channel, some, [&](int64_t row, int64_t i, int64_t u, float share) {
       const int64_t there = at - channel + u * cols + i, here = row * cols + i;
       if (dv) dv[there] += share * p.dy[here];
-      if (dk) dk[there] += share * (p.v[there] - p.y[here]) * p.dy[here];
+      if (dk) dk[there] += share * (p.v[s][u * cols + i] - p.y[here]) * p.dy[here];
     });
   });
 }
@@ -225,9 +227,9 @@ void weights_backward(const Aft& shape, const Pass& p, float* dw) {
             dw[(block.first + r) * shape.length + u] +=
                 weights[u * block.width() + r] * shares[u * block.width() + r];
         for_lost(shape, p, block, 0, cols, [&](int64_t row, int64_t i, int64_t u, float share) {
-          const int64_t there = s * whole + u * cols + i, here = row * cols + i;
+          const int64_t here = row * cols + i;
           dw[(block.first + row - block.row) * shape.length + u] +=
-              share * (p.v[there] - p.y[here]) * p.dy[here];
+              share * (p.v[s][u * cols + i] - p.y[here]) * p.dy[here];
         });
       }
   });
@@ -240,7 +242,7 @@ int64_t aft_scratch(const Aft& shape) {
   return 2 * shape.cols * at.sequences * at.capacity + (2 * shape.cols + 1) * at.begins[at.sequences];
 }
 
-void aft(const Aft& shape, const float* w, const float* k, const float* v, float* y, float* divisor,
+void aft(const Aft& shape, const float* w, ConstPlaces k, ConstPlaces v, float* y, float* divisor,
          float* scratch) {
   const int64_t cols = shape.cols;
   all_keys(shape, k, v, scratch);
@@ -256,14 +258,14 @@ void aft(const Aft& shape, const float* w, const float* k, const float* v, float
         kept[i] = sums[i] >= smallest_divisor ? sums[i] : 0.0f;
         if (kept[i] > 0) continue;
         out[i] = 0;
-        for_terms(w + (block.first + r) * shape.length, k + history + i, block.first + r + 1, cols,
-                  [&](int64_t u, float share) { out[i] += share * v[history + u * cols + i]; });
+        for_terms(w + (block.first + r) * shape.length, k[block.sequence] + i, block.first + r + 1, cols,
+                  [&](int64_t u, float share) { out[i] += share * v[block.sequence][u * cols + i]; });
       }
     }
   });
 }
 
-void aft_backward(const Aft& shape, const float* w, const float* k, const float* v, const float* y,
+void aft_backward(const Aft& shape, const float* w, ConstPlaces k, ConstPlaces v, const float* y,
                   const float* divisor, const float* dy, float* dw, float* dk, float* dv, float* scratch) {
   float* dz = scratch + 2 * shape.cols * shape.at.sequences * shape.at.capacity;
   float* lost = dz + 2 * shape.cols * shape.at.begins[shape.at.sequences];

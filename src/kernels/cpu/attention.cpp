@@ -19,7 +19,7 @@ namespace {
 using Lanes = hn::CappedTag<float, block_width>;
 HWY_INLINE int64_t lanes() { return static_cast<int64_t>(hn::Lanes(Lanes())); }
 
-// Nobody looks ahead.
+// Causal: no row looks at a later one.
 void hide_later(const Block& block, float value, float* weights) {
   for (int64_t u = block.first + 1; u < block.count(); ++u)
     std::fill_n(weights + u * block.width(), u - block.first, value);
@@ -173,13 +173,13 @@ HWY_EXPORT(weighted_values_backward);
 // Heads that must be there together: all where they are mixed.
 int64_t group_of(const Attention& shape) { return shape.mix ? shape.heads : 1; }
 
-// Where head h of a block begins in q, k, v, y and their gradients.
+// Where head h of a block begins in q, y and all gradients.
 struct Place {
-  int64_t q, k, v, y;
+  int64_t q, dk, dv, y;
   Place(const Attention& shape, const Block& block, int64_t h)
       : q((block.row * shape.heads + h) * shape.key_size),
-        k((block.sequence * shape.at.capacity * shape.heads + h) * shape.key_size),
-        v((block.sequence * shape.at.capacity * shape.heads + h) * shape.value_size),
+        dk((block.sequence * shape.at.capacity * shape.heads + h) * shape.key_size),
+        dv((block.sequence * shape.at.capacity * shape.heads + h) * shape.value_size),
         y((block.row * shape.heads + h) * shape.value_size) {}
 };
 
@@ -219,12 +219,13 @@ struct TimeOfBlock {
 };
 
 // Heads [first, first + group) up to the weights that values are multiplied with.
-void group_weights(const Attention& shape, const Block& block, int64_t first, const float* q, const float* k,
+void group_weights(const Attention& shape, const Block& block, int64_t first, const float* q, ConstPlaces k,
                    const Workspace& work) {
   for (int64_t g = 0; g < group_of(shape); ++g) {
     const Place place(shape, block, first + g);
     HWY_DYNAMIC_DISPATCH(head_weights)
-    (shape, block, q + place.q, k + place.k, work.turned, work.weights + g * work.one, work.slope);
+    (shape, block, q + place.q, k[block.sequence] + (first + g) * shape.key_size, work.turned,
+     work.weights + g * work.one, work.slope);
     if (!shape.time.w) continue;
     const TimeOfBlock time(shape, block, first + g);
     HWY_DYNAMIC_DISPATCH(weigh_by_time)
@@ -256,16 +257,16 @@ void time_backward(const Attention& shape, const Block& block, int64_t h, const 
   for (int64_t r = 0; r < block.rows; ++r) sums.beta[h * L + block.first + r] += dbeta[r];
 }
 
-void block_backward(const Attention& shape, const Block& block, int64_t first, const float* q, const float* k,
-                    const float* v, const float* dy, const AttentionGradients& g, const PartialSums& sums) {
+void block_backward(const Attention& shape, const Block& block, int64_t first, const float* q, ConstPlaces k,
+                    ConstPlaces v, const float* dy, const AttentionGradients& g, const PartialSums& sums) {
   const Workspace work(shape, block, true);
   const int64_t group = group_of(shape);
   group_weights(shape, block, first, q, k, work);
   for (int64_t h = 0; h < group; ++h) {
     const Place place(shape, block, first + h);
     HWY_DYNAMIC_DISPATCH(weighted_values_backward)
-    (shape, block, work.mixed + h * work.one, v + place.v, dy + place.y, work.turned,
-     work.dmixed + h * work.one, at(g.v, place.v));
+    (shape, block, work.mixed + h * work.one, v[block.sequence] + (first + h) * shape.value_size,
+     dy + place.y, work.turned, work.dmixed + h * work.one, at(g.v, place.dv));
   }
   if (shape.mix) {
     HWY_DYNAMIC_DISPATCH(mix_heads_backward)(shape, block, work.dmixed, work.weighed, sums.mix);
@@ -276,14 +277,14 @@ void block_backward(const Attention& shape, const Block& block, int64_t first, c
     float *weights = work.weights + h * work.one, *dweights = work.dweights + h * work.one;
     if (shape.time.w) time_backward(shape, block, first + h, weights, dweights, sums);
     HWY_DYNAMIC_DISPATCH(head_weights_backward)
-    (shape, block, weights, work.slope, q + place.q, k + place.k, dweights, at(g.q, place.q),
-     at(g.k, place.k));
+    (shape, block, weights, work.slope, q + place.q, k[block.sequence] + (first + h) * shape.key_size,
+     dweights, at(g.q, place.q), at(g.k, place.dk));
   }
 }
 
 }  // namespace
 
-void attention(const Attention& shape, const float* q, const float* k, const float* v, float* y) {
+void attention(const Attention& shape, const float* q, ConstPlaces k, ConstPlaces v, float* y) {
   const int64_t group = group_of(shape);
   for_blocks(shape.at, shape.heads / group, [&](int64_t part, const Block& block) {
     const Workspace work(shape, block, false);
@@ -291,7 +292,8 @@ void attention(const Attention& shape, const float* q, const float* k, const flo
     for (int64_t h = 0; h < group; ++h) {
       const Place place(shape, block, part * group + h);
       HWY_DYNAMIC_DISPATCH(weighted_values)
-      (shape, block, work.mixed + h * work.one, v + place.v, y + place.y);
+      (shape, block, work.mixed + h * work.one, v[block.sequence] + (part * group + h) * shape.value_size,
+       y + place.y);
     }
   });
 }
@@ -301,8 +303,8 @@ int64_t attention_scratch(const Attention& shape) {
   return shape.at.sequences * (3 * H * shape.time.length + (shape.mix ? H * H : 0));
 }
 
-void attention_backward(const Attention& shape, const float* q, const float* k, const float* v,
-                        const float* dy, const AttentionGradients& gradients, float* scratch) {
+void attention_backward(const Attention& shape, const float* q, ConstPlaces k, ConstPlaces v, const float* dy,
+                        const AttentionGradients& gradients, float* scratch) {
   const int64_t S = shape.at.sequences, H = shape.heads, L = shape.time.length;
   const int64_t group = group_of(shape), parts = H / group, own = attention_scratch(shape) / S;
   std::fill(scratch, scratch + S * own, 0.0f);

@@ -3,12 +3,20 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 #include "base/threads.h"
+#include "kernels/kernels.h"
 
 namespace aviary::kernels {
 
 inline constexpr int64_t channel_block = 64;
+
+// to[s] = from[s] [count], where these are not the same memory.
+inline void copy_states(ConstPlaces from, int64_t sequences, int64_t count, Places to) {
+  for (int64_t s = 0; s < sequences; ++s)
+    if (from[s] != to[s]) std::memcpy(to[s], from[s], static_cast<size_t>(count) * sizeof(float));
+}
 
 // body(sequence, first channel, number of channels), in parallel.
 template <typename Body>

@@ -73,16 +73,16 @@ constexpr int64_t grain = 8192;
 
 }  // namespace
 
-void rosa(const Rosa& shape, const float* q, const float* keys, const float* values, float* match, float* y) {
+void rosa(const Rosa& shape, const float* q, ConstPlaces keys, ConstPlaces values, Places match, float* y) {
   const int64_t cols = shape.cols, blocks = (cols + channels - 1) / channels;
   parallel_for(shape.sequences * blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t s = task / blocks, first = task % blocks * channels;
-      const int64_t row = shape.begins[s] * cols, past = s * shape.capacity * cols;
+      const int64_t row = shape.begins[s] * cols;
       const int64_t position = shape.positions ? shape.positions[s] : 0;
       HWY_DYNAMIC_DISPATCH(rosa_channels)
       (first, std::min(cols, first + channels), cols, position, shape.begins[s + 1] - shape.begins[s],
-       shape.missing, q + row, keys + past, values + past, match + past, y + row);
+       shape.missing, q + row, keys[s], values[s], match[s], y + row);
     }
   });
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/threads.h"
+#include "kernels/cpu/shift_row.h"
 #include "kernels/kernels.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -15,18 +16,17 @@ HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
 namespace {
 
-// The kernels of rows see pointers to one row of everything, `state` being the row above.
 template <class D>
-HWY_INLINE hn::Vec<D> share_at(D d, const TokenShift& shape, const TokenShiftInputs& row, int o, int64_t i) {
+HWY_INLINE hn::Vec<D> share_at(D d, const TokenShift& shape, const ShiftRow& row, int o, int64_t i) {
   auto share = hn::LoadU(d, row.mix[o] + i);
   if (row.more[o]) share = hn::Add(share, hn::LoadU(d, row.more[o] + i));
   return shape.of_current ? hn::Sub(hn::Set(d, 1.0f), share) : share;
 }
 
-void shift_row(const TokenShift& shape, const TokenShiftInputs& row, float* const* out) {
+void shift_row(const TokenShift& shape, const ShiftRow& row, float* const* out) {
   for_vectors(shape.cols, [&](auto d, int64_t i) HWY_ATTR {
     const auto here = hn::LoadU(d, row.x + i);
-    const auto step = hn::Sub(hn::LoadU(d, row.state + i), here);
+    const auto step = hn::Sub(hn::LoadU(d, row.above + i), here);
     for (int o = 0; o < shape.outputs; ++o)
       hn::StoreU(hn::MulAdd(step, share_at(d, shape, row, o, i), here), d, out[o] + i);
   });
@@ -34,10 +34,10 @@ void shift_row(const TokenShift& shape, const TokenShiftInputs& row, float* cons
 
 // One row, from below: `from_below` holds the sum of dout * share of the row below (its part for this row),
 // and receives this row's part for the row above. to.state is not used.
-void shift_row_backward(const TokenShift& shape, const TokenShiftInputs& row, const float* const* dout,
+void shift_row_backward(const TokenShift& shape, const ShiftRow& row, const float* const* dout,
                         float* from_below, const TokenShiftGradients& to) {
   for_vectors(shape.cols, [&](auto d, int64_t i) HWY_ATTR {
-    auto step = hn::Sub(hn::LoadU(d, row.state + i), hn::LoadU(d, row.x + i));
+    auto step = hn::Sub(hn::LoadU(d, row.above + i), hn::LoadU(d, row.x + i));
     if (shape.of_current) step = hn::Neg(step);
     auto total = hn::Zero(d), shifted = hn::Zero(d);
     for (int o = 0; o < shape.outputs; ++o) {
@@ -57,8 +57,7 @@ void shift_row_backward(const TokenShift& shape, const TokenShiftInputs& row, co
 }
 
 // from_below = sum over outputs of dout * share of one row.
-void shifted_part(const TokenShift& shape, const TokenShiftInputs& row, const float* const* dout,
-                  float* from_below) {
+void shifted_part(const TokenShift& shape, const ShiftRow& row, const float* const* dout, float* from_below) {
   for_vectors(shape.cols, [&](auto d, int64_t i) HWY_ATTR {
     auto shifted = hn::Zero(d);
     for (int o = 0; o < shape.outputs; ++o)
@@ -90,12 +89,11 @@ T* at(T* x, int64_t i) {
 }
 
 // Row `row` of sequence s.
-TokenShiftInputs row_of(const TokenShift& shape, const TokenShiftInputs& in, int64_t row, int64_t s) {
+ShiftRow row_of(const TokenShift& shape, const TokenShiftInputs& in, int64_t row, int64_t s) {
   const int64_t begin = row * shape.cols;
-  TokenShiftInputs own = in;
-  own.x = in.x + begin;
-  own.state = row == shape.begins[s] ? in.state + s * shape.cols : own.x - shape.cols;
-  for (int o = 0; o < shape.outputs; ++o) own.more[o] = at(in.more[o], begin);
+  const float* x = in.x + begin;
+  ShiftRow own{x, row == shape.begins[s] ? in.state[s] : x - shape.cols, {}, {}};
+  for (int o = 0; o < shape.outputs; ++o) own.mix[o] = in.mix[o], own.more[o] = at(in.more[o], begin);
   return own;
 }
 
@@ -132,7 +130,7 @@ void backward_block(const TokenShift& shape, int64_t begin, int64_t end, const T
 }  // namespace
 
 void token_shift_mix(const TokenShift& shape, const TokenShiftInputs& in, float* const* out,
-                     float* next_state) {
+                     Places next_state) {
   const int64_t cols = shape.cols;
   const int64_t rows = shape.begins[shape.sequences];
   parallel_for(rows, std::max<int64_t>(1, 4096 / cols), [&](int64_t begin, int64_t end) {
@@ -144,8 +142,8 @@ void token_shift_mix(const TokenShift& shape, const TokenShiftInputs& in, float*
       HWY_DYNAMIC_DISPATCH(shift_row)(shape, row_of(shape, in, row, s), row_out);
     }
   });
-  for (int64_t s = 0; s < shape.sequences; ++s)
-    std::memcpy(next_state + s * cols, in.x + (shape.begins[s + 1] - 1) * cols,
+  for (int64_t s = 0; next_state && s < shape.sequences; ++s)
+    std::memcpy(next_state[s], in.x + (shape.begins[s + 1] - 1) * cols,
                 static_cast<size_t>(cols) * sizeof(float));
 }
 

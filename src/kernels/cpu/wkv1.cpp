@@ -124,18 +124,18 @@ float* memory(int part, int64_t floats) {
 
 // body(sequence, head, what they are) for every pair.
 template <typename Body>
-void for_heads(const Wkv1& shape, const float* k, const float* v, Body body) {
+void for_heads(const Wkv1& shape, ConstPlaces k, ConstPlaces v, Body body) {
   const int64_t H = shape.heads, n = shape.cols / H, L = shape.time.length;
   parallel_for(shape.at.sequences * H, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t s = task / H, head = task % H, at = s * shape.at.capacity * shape.cols + head * n;
+      const int64_t s = task / H, head = task % H;
       body(s, head,
            Wkv1Head{.rows = shape.at.begins[s + 1] - shape.at.begins[s],
                     .first = shape.at.positions[s],
                     .n = n,
                     .stride = shape.cols,
-                    .k = k + at,
-                    .v = v + at,
+                    .k = k[s] + head * n,
+                    .v = v[s] + head * n,
                     .curve = weights_by_lag(shape.time, head, memory(0, lag_floats(L))),
                     .alpha = shape.time.alpha + head * L,
                     .beta = shape.time.beta + head * L});
@@ -179,7 +179,7 @@ float* at(float* x, int64_t i) { return x ? x + i : nullptr; }
 
 }  // namespace
 
-void wkv1(const Wkv1& shape, const float* k, const float* v, float* y) {
+void wkv1(const Wkv1& shape, ConstPlaces k, ConstPlaces v, float* y) {
   for_heads(shape, k, v, [&](int64_t s, int64_t head, const Wkv1Head& h) {
     const Keys keys(h);
     float* rows = y + shape.at.begins[s] * shape.cols + head * h.n;
@@ -189,7 +189,7 @@ void wkv1(const Wkv1& shape, const float* k, const float* v, float* y) {
 
 int64_t wkv1_scratch(const Wkv1& shape) { return shape.at.sequences * 3 * shape.heads * shape.time.length; }
 
-void wkv1_backward(const Wkv1& shape, const float* k, const float* v, const float* dy,
+void wkv1_backward(const Wkv1& shape, ConstPlaces k, ConstPlaces v, const float* dy,
                    const Wkv1Gradients& gradients, float* scratch) {
   const int64_t L = shape.time.length, all = shape.heads * L;
   std::fill(scratch, scratch + wkv1_scratch(shape), 0.0f);

@@ -95,16 +95,14 @@ HWY_EXPORT(wkv2_channels_backward);
 }  // namespace
 
 void wkv2(const Wkv2& shape, const float* decay, const float* first, const float* k, const float* v,
-          const float* const state[2], float* y, float* const next_state[2], float* history) {
+          const ConstPlaces state[2], float* y, const Places next_state[2], float* history) {
   const int64_t cols = shape.cols;
-  for (int part = 0; part < 2; ++part)
-    if (state[part] != next_state[part])
-      std::memcpy(next_state[part], state[part], static_cast<size_t>(shape.sequences * cols) * sizeof(float));
+  for (int part = 0; part < 2; ++part) copy_states(state[part], shape.sequences, cols, next_state[part]);
   for_channel_blocks(shape.sequences, cols, [&](int64_t s, int64_t c, int64_t count) {
-    const int64_t begin = shape.begins[s], at = begin * cols + c, own = s * cols + c;
+    const int64_t begin = shape.begins[s], at = begin * cols + c;
     HWY_DYNAMIC_DISPATCH(wkv2_channels)
     (shape.begins[s + 1] - begin, count, cols, shape.epsilon, decay + c, first + c, k + at, v + at,
-     next_state[0] + own, next_state[1] + own, y + at, history ? history + begin * 2 * cols + c : nullptr);
+     next_state[0][s] + c, next_state[1][s] + c, y + at, history ? history + begin * 2 * cols + c : nullptr);
   });
 }
 

@@ -107,16 +107,15 @@ HWY_EXPORT(wkv4_channels_backward);
 }  // namespace
 
 void wkv4(const Wkv4& shape, const float* decay, const float* time_first, const float* k, const float* v,
-          const float* const state[3], float* y, float* const next_state[3], float* history) {
+          const ConstPlaces state[3], float* y, const Places next_state[3], float* history) {
   const int64_t cols = shape.cols;
-  for (int part = 0; part < 3; ++part)
-    if (state[part] != next_state[part])
-      std::memcpy(next_state[part], state[part], static_cast<size_t>(shape.sequences * cols) * sizeof(float));
+  for (int part = 0; part < 3; ++part) copy_states(state[part], shape.sequences, cols, next_state[part]);
   for_channel_blocks(shape.sequences, cols, [&](int64_t s, int64_t c, int64_t count) {
-    const int64_t begin = shape.begins[s], at = begin * cols + c, own = s * cols + c;
+    const int64_t begin = shape.begins[s], at = begin * cols + c;
     HWY_DYNAMIC_DISPATCH(wkv4_channels)
-    (shape.begins[s + 1] - begin, count, cols, decay + c, time_first + c, k + at, v + at, next_state[0] + own,
-     next_state[1] + own, next_state[2] + own, y + at, history ? history + begin * 3 * cols + c : nullptr);
+    (shape.begins[s + 1] - begin, count, cols, decay + c, time_first + c, k + at, v + at,
+     next_state[0][s] + c, next_state[1][s] + c, next_state[2][s] + c, y + at,
+     history ? history + begin * 3 * cols + c : nullptr);
   });
 }
 

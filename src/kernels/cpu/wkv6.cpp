@@ -9,6 +9,7 @@
 
 #include "base/threads.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/cpu/wkv_chunks.h"
 #include "kernels/kernels.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -250,20 +251,21 @@ HWY_EXPORT(wkv6_head_backward);
 
 }  // namespace
 
-void wkv6(const Wkv6& shape, const Wkv6Inputs& in, const float* state, float* y, float* next_state,
+void wkv6(const Wkv6& shape, const Wkv6Inputs& in, ConstPlaces state, float* y, Places next_state,
           float* checkpoints) {
   const int64_t n = shape.head_size, stride = shape.heads * n, whole = stride * n;
+  const auto firsts = first_checkpoints(shape.begins, shape.sequences, checkpoints != nullptr);
   parallel_for(shape.sequences * shape.heads, 1, [&](int64_t first, int64_t last) {
     for (int64_t task = first; task < last; ++task) {
       const int64_t s = task / shape.heads, head = task % shape.heads;
       const int64_t begin = shape.begins[s], offset = begin * stride + head * n;
       float* kept =
-          checkpoints ? checkpoints + wkv_checkpoints(shape.begins, s) * whole + head * n * n : nullptr;
+          checkpoints ? checkpoints + firsts[static_cast<size_t>(s)] * whole + head * n * n : nullptr;
       const Wkv6Inputs own{in.r + offset, in.k + offset, in.v + offset,
                            in.w + (shape.shared_decay ? head * n : offset), in.u + head * n};
       HWY_DYNAMIC_DISPATCH(wkv6_head)
-      (shape.begins[s + 1] - begin, n, stride, shape, own, state + task * n * n, next_state + task * n * n,
-       y + offset, kept, whole);
+      (shape.begins[s + 1] - begin, n, stride, shape, own, state[s] + head * n * n,
+       next_state[s] + head * n * n, y + offset, kept, whole);
     }
   });
 }
@@ -271,6 +273,7 @@ void wkv6(const Wkv6& shape, const Wkv6Inputs& in, const float* state, float* y,
 void wkv6_backward(const Wkv6& shape, const Wkv6Inputs& in, const float* checkpoints, const float* dy,
                    const float* dnext_state, const Wkv6Gradients& gradients, float* dstate, float* scratch) {
   const int64_t n = shape.head_size, stride = shape.heads * n, whole = stride * n;
+  const auto firsts = first_checkpoints(shape.begins, shape.sequences, true);
   std::fill(scratch, scratch + shape.sequences * 2 * stride, 0.0f);
   parallel_for(shape.sequences * shape.heads, 1, [&](int64_t first, int64_t last) {
     thread_local AlignedScratch memory;
@@ -289,7 +292,7 @@ void wkv6_backward(const Wkv6& shape, const Wkv6Inputs& in, const float* checkpo
                              shape.shared_decay ? dw : gradients.w + offset, du};
       HWY_DYNAMIC_DISPATCH(wkv6_head_backward)
       (shape.begins[s + 1] - begin, n, stride, shape, own,
-       checkpoints + wkv_checkpoints(shape.begins, s) * whole + head * n * n, whole, dy + offset, to, G,
+       checkpoints + firsts[static_cast<size_t>(s)] * whole + head * n * n, whole, dy + offset, to, G,
        history);
       if (dstate)
         for (int64_t j = 0; j < n; ++j)

@@ -10,7 +10,9 @@
 #include <type_traits>
 
 #include "base/threads.h"
+#include "kernels/cpu/channels.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/cpu/wkv_chunks.h"
 #include "kernels/kernels.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -277,29 +279,27 @@ namespace {
 HWY_EXPORT(wkv7_head);
 HWY_EXPORT(wkv7_head_backward);
 
-int64_t chunks(int64_t rows) { return (rows + wkv_chunk - 1) / wkv_chunk; }
-
 }  // namespace
 
 int64_t wkv_checkpoints(const int64_t* begins, int64_t sequences) {
   int64_t count = 0;
-  for (int64_t s = 0; s < sequences; ++s) count += chunks(begins[s + 1] - begins[s]);
+  for (int64_t s = 0; s < sequences; ++s) count += chunks_of(begins[s + 1] - begins[s]);
   return count;
 }
 
-void wkv7(const Wkv7& shape, const Wkv7Inputs& in, const float* state, float* y, float* next_state,
+void wkv7(const Wkv7& shape, const Wkv7Inputs& in, ConstPlaces state, float* y, Places next_state,
           float* checkpoints) {
   const int64_t n = shape.head_size, stride = shape.heads * n, whole = stride * n;
-  if (state != next_state)
-    std::memcpy(next_state, state, static_cast<size_t>(shape.sequences * whole) * sizeof(float));
+  const auto firsts = first_checkpoints(shape.begins, shape.sequences, checkpoints != nullptr);
+  copy_states(state, shape.sequences, whole, next_state);
   parallel_for(shape.sequences * shape.heads, 1, [&](int64_t first, int64_t last) {
     for (int64_t task = first; task < last; ++task) {
       const int64_t s = task / shape.heads, head = task % shape.heads;
       const int64_t begin = shape.begins[s], offset = begin * stride + head * n;
       float* kept =
-          checkpoints ? checkpoints + wkv_checkpoints(shape.begins, s) * whole + head * n * n : nullptr;
+          checkpoints ? checkpoints + firsts[static_cast<size_t>(s)] * whole + head * n * n : nullptr;
       HWY_DYNAMIC_DISPATCH(wkv7_head)
-      (shape.begins[s + 1] - begin, n, stride, in.at(offset), next_state + task * n * n, y + offset, kept,
+      (shape.begins[s + 1] - begin, n, stride, in.at(offset), next_state[s] + head * n * n, y + offset, kept,
        whole);
     }
   });
@@ -308,6 +308,7 @@ void wkv7(const Wkv7& shape, const Wkv7Inputs& in, const float* state, float* y,
 void wkv7_backward(const Wkv7& shape, const Wkv7Inputs& in, const float* checkpoints, const float* dy,
                    const float* dnext_state, const Wkv7Gradients& gradients, float* dstate) {
   const int64_t n = shape.head_size, stride = shape.heads * n, whole = stride * n;
+  const auto firsts = first_checkpoints(shape.begins, shape.sequences, true);
   parallel_for(shape.sequences * shape.heads, 1, [&](int64_t first, int64_t last) {
     thread_local AlignedScratch scratch;
     float* history = scratch.floats((wkv_chunk + 2) * n * n);
@@ -321,7 +322,7 @@ void wkv7_backward(const Wkv7& shape, const Wkv7Inputs& in, const float* checkpo
         std::fill(running, running + n * n, 0.0f);
       HWY_DYNAMIC_DISPATCH(wkv7_head_backward)
       (shape.begins[s + 1] - begin, n, stride, in.at(offset),
-       checkpoints + wkv_checkpoints(shape.begins, s) * whole + head * n * n, whole, dy + offset,
+       checkpoints + firsts[static_cast<size_t>(s)] * whole + head * n * n, whole, dy + offset,
        gradients.at(offset), running, history);
       if (dstate)
         for (int64_t i = 0; i < n * n; ++i) dstate[task * n * n + i] += running[i];
