@@ -1,16 +1,9 @@
 #include "base/files.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cassert>
-#include <cerrno>
+#include <cstdint>
 #include <functional>
-#include <limits>
-#include <system_error>
 #include <utility>
 
 #include "base/error.h"
@@ -19,51 +12,40 @@ namespace aviary {
 namespace {
 
 namespace fs = std::filesystem;
+using platform::FileKind, platform::Open;
 
-std::string reason(int error) { return std::generic_category().message(error); }
-
-// A file descriptor that closes itself.
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  int number() const { return number_; }
-
- private:
-  int number_;
-};
+platform::File open_file(const fs::path& path, Open how) {
+  std::error_code error;
+  platform::File file(path, how, error);
+  if (error) fail("{}: cannot open the file: {}", path.string(), error.message());
+  return file;
+}
 
 void sync_folder(const fs::path& folder, const fs::path& file) {
-  Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  // Some file systems cannot sync a folder (EINVAL); a folder may be writable but not readable (EACCES).
-  if (descriptor.number() < 0 && errno == EACCES) return;
-  if (descriptor.number() < 0 || (::fsync(descriptor.number()) != 0 && errno != EINVAL))
-    fail("{}: written, but its folder cannot be synced to disk: {}", file.string(), reason(errno));
+  std::error_code error;
+  platform::File descriptor(folder, Open::read, error);
+  if (error == std::errc::permission_denied) return;  // a folder may be writable but not readable
+  if (!error) descriptor.sync(error);
+  if (error == std::errc::invalid_argument) return;  // some file systems cannot sync a folder
+  if (error) fail("{}: written, but its folder cannot be synced to disk: {}", file.string(), error.message());
 }
 
 }  // namespace
 
 MappedFile::MappedFile(const fs::path& path) {
-  // O_NONBLOCK: opening a pipe that nobody writes to must not wait.
-  Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (descriptor.number() < 0) fail("{}: cannot open the file: {}", path.string(), reason(errno));
-  struct stat status {};
-  if (::fstat(descriptor.number(), &status) != 0) fail("{}: cannot stat: {}", path.string(), reason(errno));
-  require(!S_ISDIR(status.st_mode), "{}: is a folder, expected a file", path.string());
-  require(S_ISREG(status.st_mode), "{}: is a pipe or a device, expected a regular file", path.string());
-  require(status.st_size > 0, "{}: the file is empty", path.string());
-  require(static_cast<uint64_t>(status.st_size) <= std::numeric_limits<size_t>::max(),
-          "{}: {} bytes are more than this machine can address", path.string(), status.st_size);
-  size_t size = static_cast<size_t>(status.st_size);
-  void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor.number(), 0);
-  if (address == MAP_FAILED)
-    fail("{}: cannot map {} bytes into memory: {}", path.string(), size, reason(errno));
-  bytes_ = {static_cast<const std::byte*>(address), size};
-  modified_ = status.st_mtim.tv_sec * int64_t{1'000'000'000} + status.st_mtim.tv_nsec;
+  const platform::File file = open_file(path, Open::read_without_waiting);
+  std::error_code error;
+  const platform::FileStatus status = file.status(error);
+  if (error) fail("{}: cannot stat: {}", path.string(), error.message());
+  require(status.kind != FileKind::folder, "{}: is a folder, expected a file", path.string());
+  require(status.kind == FileKind::regular, "{}: is a pipe or a device, expected a regular file",
+          path.string());
+  require(status.size > 0, "{}: the file is empty", path.string());
+  require(static_cast<uint64_t>(status.size) <= SIZE_MAX,
+          "{}: {} bytes are more than this machine can address", path.string(), status.size);
+  bytes_ = file.map(static_cast<size_t>(status.size), error);
+  if (error) fail("{}: cannot map {} bytes into memory: {}", path.string(), status.size, error.message());
+  modified_ = status.modified;
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
@@ -75,38 +57,29 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
-MappedFile::~MappedFile() {
-  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
-}
+MappedFile::~MappedFile() { platform::unmap(bytes_); }
 
 void MappedFile::drop(std::span<const std::byte> part) const {
   if (part.empty() || std::less<>()(part.data(), bytes_.data()) ||
       std::less<>()(bytes_.data() + bytes_.size(), part.data() + part.size()))
     return;
-  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-  const auto offset = static_cast<size_t>(part.data() - bytes_.data());  // the mapping begins with a page
-  const size_t begin = (offset + page - 1) / page * page, end = (offset + part.size()) / page * page;
-  if (begin < end) ::madvise(const_cast<std::byte*>(bytes_.data()) + begin, end - begin, MADV_DONTNEED);
+  platform::drop_pages(part);
 }
 
-void MappedFile::fetch() const {
-#ifdef MADV_POPULATE_READ  // a kernel that does not know it says so, and reading does the work
-  if (!bytes_.empty()) ::madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_POPULATE_READ);
-#endif
-}
+void MappedFile::fetch() const { platform::fetch_pages(bytes_); }
 
 std::string read_file(const fs::path& path, int64_t max_bytes) {
-  Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (descriptor.number() < 0) fail("{}: cannot open the file: {}", path.string(), reason(errno));
+  platform::File file = open_file(path, Open::read);
   std::string content;
   for (;;) {
     constexpr size_t piece = size_t{1} << 16;
-    size_t filled = content.size();
+    const size_t filled = content.size();
     content.resize(std::max(filled + piece, content.capacity()));
-    ssize_t count = ::read(descriptor.number(), content.data() + filled, content.size() - filled);
-    if (count < 0 && errno == EISDIR) fail("{}: is a folder, expected a file", path.string());
-    if (count < 0 && errno != EINTR) fail("{}: cannot read the file: {}", path.string(), reason(errno));
-    content.resize(filled + static_cast<size_t>(std::max<ssize_t>(count, 0)));
+    std::error_code error;
+    const size_t count = file.read(std::as_writable_bytes(std::span(content).subspan(filled)), error);
+    if (error == std::errc::is_a_directory) fail("{}: is a folder, expected a file", path.string());
+    if (error) fail("{}: cannot read the file: {}", path.string(), error.message());
+    content.resize(filled + count);
     if (static_cast<int64_t>(content.size()) > max_bytes)
       fail("{}: the file holds more than the {} bytes expected at most", path.string(), max_bytes);
     if (count == 0) return content;
@@ -119,53 +92,51 @@ AtomicFile::AtomicFile(const fs::path& path) : path_(path) {
     fs::path target = fs::canonical(path_, ignored);
     if (!target.empty()) path_ = target;
   }
-  struct stat old {};
-  bool replaces = ::stat(path_.c_str(), &old) == 0;
-  require(!replaces || !S_ISDIR(old.st_mode), "{}: cannot write the file: a folder has this name",
-          path.string());
-  require(!replaces || S_ISREG(old.st_mode), "{}: cannot write the file: a pipe or a device has this name",
-          path.string());
+  const fs::file_status old = fs::status(path_, ignored);
+  const bool replaces = fs::exists(old);
+  require(!fs::is_directory(old), "{}: cannot write the file: a folder has this name", path.string());
+  require(!replaces || fs::is_regular_file(old),
+          "{}: cannot write the file: a pipe or a device has this name", path.string());
   require(path_.has_filename(), "{}: cannot write the file: the path ends with a slash", path.string());
-  for (int number = 0;; ++number) {
-    temporary_ = path_.parent_path() / fmt::format(".aviary-{}-{}.tmp", ::getpid(), number);
-    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor_ >= 0) break;
-    if (errno == ENOENT && path_.has_parent_path() && !fs::exists(path_.parent_path()))
+  for (int number = 0; !file_.is_open(); ++number) {
+    temporary_ = path_.parent_path() / fmt::format(".aviary-{}-{}.tmp", platform::process_id(), number);
+    std::error_code error;
+    file_ = platform::File(temporary_, Open::create, error);
+    if (error == std::errc::no_such_file_or_directory && path_.has_parent_path() &&
+        !fs::exists(path_.parent_path()))
       fail("{}: cannot create the file: there is no folder {}", path_.string(), path_.parent_path().string());
-    if (errno != EEXIST) fail_to("create");
+    if (error && error != std::errc::file_exists) fail_to("create", error);
   }
   // Not every file system has modes: the file is then written with the default one.
-  if (replaces && ::fchmod(descriptor_, old.st_mode & 07777) != 0) errno = 0;
+  if (replaces) fs::permissions(temporary_, old.permissions(), ignored);
 }
 
 AtomicFile::~AtomicFile() {
-  if (descriptor_ < 0) return;
-  ::close(descriptor_);
-  ::unlink(temporary_.c_str());
+  std::error_code ignored;
+  if (file_.is_open()) fs::remove(temporary_, ignored);
 }
 
-void AtomicFile::fail_to(const char* action) const {
-  fail("{}: cannot {} the file: {}", path_.string(), action, reason(errno));
+void AtomicFile::fail_to(const char* action, const std::error_code& error) const {
+  fail("{}: cannot {} the file: {}", path_.string(), action, error.message());
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
-  assert(descriptor_ >= 0);
-  while (!bytes.empty()) {
-    size_t piece = std::min(bytes.size(), size_t{1} << 30);
-    ssize_t count = ::write(descriptor_, bytes.data(), piece);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail_to("write");
-    bytes = bytes.subspan(static_cast<size_t>(count));
-  }
+  assert(file_.is_open());
+  std::error_code error;
+  file_.write(bytes, error);
+  if (error) fail_to("write", error);
 }
 
 void AtomicFile::commit() {
-  assert(descriptor_ >= 0);
-  if (::fsync(descriptor_) != 0) fail_to("sync");
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_to("replace");
-  int descriptor = std::exchange(descriptor_, -1);
-  if (::close(descriptor) != 0) fail_to("close");
-  fs::path folder = path_.parent_path();
+  assert(file_.is_open());
+  std::error_code error;
+  file_.sync(error);
+  if (error) fail_to("sync", error);
+  fs::rename(temporary_, path_, error);
+  if (error) fail_to("replace", error);
+  file_.close(error);
+  if (error) fail_to("close", error);
+  const fs::path folder = path_.parent_path();
   sync_folder(folder.empty() ? fs::path(".") : folder, path_);
 }
 

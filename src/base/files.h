@@ -7,6 +7,9 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
+
+#include "base/platform.h"
 
 namespace aviary {
 
@@ -58,11 +61,11 @@ class AtomicFile {
   void commit();
 
  private:
-  [[noreturn]] void fail_to(const char* action) const;
+  [[noreturn]] void fail_to(const char* action, const std::error_code& error) const;
 
   std::filesystem::path path_;
   std::filesystem::path temporary_;
-  int descriptor_ = -1;
+  platform::File file_;
 };
 
 void write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);

@@ -1,8 +1,7 @@
 #include "base/interrupt.h"
 
-#include <unistd.h>
-
 #include <atomic>
+#include <cstdlib>
 
 namespace aviary {
 namespace {
@@ -13,26 +12,16 @@ int guards = 0;
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may use lock-free atomics only");
 
 void on_signal(int signal) {
-  if (signalled.exchange(true)) _exit(128 + signal);
+  if (signalled.exchange(true)) std::_Exit(128 + signal);
 }
 
 }  // namespace
 
-InterruptGuard::InterruptGuard() {
+InterruptGuard::InterruptGuard() : signals_(on_signal) {
   if (guards++ == 0) signalled = false;
-  struct sigaction action = {};
-  action.sa_handler = on_signal;
-  action.sa_flags = SA_RESTART;
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, &old_int_);
-  sigaction(SIGTERM, &action, &old_term_);
 }
 
-InterruptGuard::~InterruptGuard() {
-  sigaction(SIGTERM, &old_term_, nullptr);
-  sigaction(SIGINT, &old_int_, nullptr);
-  --guards;
-}
+InterruptGuard::~InterruptGuard() { --guards; }
 
 bool InterruptGuard::interrupted() const { return signalled; }
 

@@ -1,7 +1,7 @@
 // Ctrl-C as a request to stop at the next good place.
 #pragma once
 
-#include <csignal>
+#include "base/platform.h"
 
 namespace aviary {
 
@@ -23,7 +23,7 @@ class InterruptGuard {
   bool interrupted() const;
 
  private:
-  struct sigaction old_int_, old_term_;
+  platform::StopSignals signals_;
 };
 
 }  // namespace aviary

@@ -5,17 +5,36 @@
 #include "base/error.h"
 
 namespace aviary {
+namespace {
 
-nlohmann::json parse_json(std::string_view text, std::string_view where) {
-  using Json = nlohmann::json;
+template <typename Json>
+Json parse(std::string_view text, std::string_view where) {
   constexpr int deepest = 16;
-  auto watch = [&](int depth, Json::parse_event_t, Json&) {
+  auto watch = [&](int depth, typename Json::parse_event_t, Json&) {
     require(depth <= deepest, "{}: the JSON is nested more than {} deep", where, deepest);
     return true;
   };
   Json json = Json::parse(text.begin(), text.end(), watch, false);
-  require(!json.is_discarded(), "{}: it is no valid JSON (is the file cut off?)", where);
+  require(!json.is_discarded(), "{}: not valid JSON (is the file cut off?)", where);
   return json;
+}
+
+}  // namespace
+
+nlohmann::json parse_json(std::string_view text, std::string_view where) {
+  return parse<nlohmann::json>(text, where);
+}
+
+nlohmann::ordered_json parse_ordered_json(std::string_view text, std::string_view where) {
+  return parse<nlohmann::ordered_json>(text, where);
+}
+
+std::optional<nlohmann::json> try_parse_json(std::string_view text) {
+  try {
+    return parse_json(text, "");
+  } catch (const Error&) {
+    return {};
+  }
 }
 
 }  // namespace aviary

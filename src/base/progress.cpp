@@ -1,8 +1,6 @@
 #include "base/progress.h"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -10,6 +8,7 @@
 #include <utility>
 
 #include "base/human.h"
+#include "base/platform.h"
 
 namespace aviary {
 namespace {
@@ -45,13 +44,6 @@ std::string_view cut(std::string_view text, int columns) {
 
 }  // namespace
 
-int terminal_width(std::FILE* out) {
-  int descriptor = fileno(out);
-  if (descriptor < 0 || !isatty(descriptor)) return 0;
-  winsize size{};
-  return ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-}
-
 Progress::Progress(ProgressOptions options)
     : options_(with_clock(std::move(options))),
       started_(options_.clock()),
@@ -59,7 +51,7 @@ Progress::Progress(ProgressOptions options)
       sampled_(started_),
       done_(options_.start),
       sampled_done_(options_.start) {
-  if (terminal_width(options_.out) == 0) drawn_ = started_;
+  if (platform::terminal_width(options_.out) == 0) drawn_ = started_;
 }
 
 Progress::~Progress() { finish(); }
@@ -78,7 +70,7 @@ void Progress::update(int64_t done, std::string_view fields) {
     sampled_ = now;
     sampled_done_ = done_;
   }
-  bool terminal = terminal_width(options_.out) > 0;
+  bool terminal = platform::terminal_width(options_.out) > 0;
   double pause =
       terminal ? redraw_seconds : std::clamp((now - started_) / 20, first_line_seconds, last_line_seconds);
   if (now - drawn_ >= pause) draw(now);
@@ -124,7 +116,7 @@ void Progress::draw(double now) {
   drawn_ = now;
   drew_ = true;
   std::string text = line(now, false);
-  int width = terminal_width(options_.out);
+  int width = platform::terminal_width(options_.out);
   live_ = width > 0;
   if (live_)  // one column stays free, lest the terminal wraps the line
     write(fmt::format("\r{}\x1b[K", cut(text, width - 1)));

@@ -10,9 +10,6 @@
 
 namespace aviary {
 
-// Columns of the terminal behind `out`; 0 when it is no terminal, 80 when the terminal does not say.
-int terminal_width(std::FILE* out);
-
 struct ProgressOptions {
   std::string label = {};              // "train"
   int64_t total = 0;                   // units of work in all; 0: unknown

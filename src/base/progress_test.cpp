@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/platform.h"
+
 namespace aviary {
 namespace {
 
@@ -171,7 +173,7 @@ TEST(Progress, WritesNothingWhenNothingHappened) {
 TEST(Progress, RewritesOneLineOfATerminal) {
   Terminal terminal(40);
   if (!terminal.get()) GTEST_SKIP() << "this machine has no pseudo terminals";
-  EXPECT_EQ(terminal_width(terminal.get()), 40);
+  EXPECT_EQ(platform::terminal_width(terminal.get()), 40);
   double now = 0;
   Progress progress({.label = "träin", .total = 200, .out = terminal.get(), .clock = [&] { return now; }});
   now = 1;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/threads.h"
 #include "checkpoints/packed_file.h"
 #include "checkpoints/state_file.h"
@@ -27,7 +28,7 @@ constexpr const char* hash_key = "aviary.tokenizer_hash";
 }  // namespace
 
 ModelConfig model_config_from_json(const std::string& text, const std::string& where) {
-  const Json json = Json::parse(text, nullptr, false);
+  const Json json = parse_json(text, where);
   require(json.is_object() && json.value("version", Json()).is_string(), "{}: not a config in JSON", where);
   ModelConfig config{.version = json["version"]};
   if (json.contains("recipe") && json["recipe"].is_string()) config.recipe = json["recipe"];

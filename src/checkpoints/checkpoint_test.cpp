@@ -73,6 +73,17 @@ void expect_recognized(const std::filesystem::path& path, const std::string& nam
                           "; this program does not run it yet, it can be inspected and converted");
 }
 
+TEST(Config, IsNotReadFromWhatIsNestedTooDeep) {
+  for (const std::string& text :
+       {std::string(1'000'000, '['), "{\"version\": " + std::string(1'000'000, '[')})
+    try {
+      model_config_from_json(text, "a.safetensors");
+      ADD_FAILURE();
+    } catch (const Error& error) {
+      EXPECT_STREQ(error.what(), "a.safetensors: the JSON is nested more than 16 deep");
+    }
+}
+
 TEST(Recognition, NamesEveryGoldenFolder) {
   size_t seen = 0;
   for (const Folder& row : folders)

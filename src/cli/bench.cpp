@@ -13,7 +13,7 @@
 #include "base/files.h"
 #include "base/human.h"
 #include "base/interrupt.h"
-#include "base/memory.h"
+#include "base/platform.h"
 #include "base/progress.h"
 #include "base/threads.h"
 #include "cli/cli.h"
@@ -112,7 +112,7 @@ void pack(Loaded& loaded, Runner& runner) {
   auto start = std::chrono::steady_clock::now();
   runner.last_logits({&token, 1}, Sequences::uniform(1, 1), state);
   loaded.packing_seconds = seconds_since(start);
-  loaded.resident = peak_memory();
+  loaded.resident = platform::peak_memory();
   int64_t bytes = 0;
   for (const Parameter& parameter : loaded.model().parameters()) bytes += parameter.weight.bytes();
   const int64_t most = int64_t{1} << 30;  // more tells nothing more

@@ -1,11 +1,10 @@
 // aviary compare: members of the family on the same text.
 #include <fmt/format.h>
 
-#include <csignal>
-
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
+#include "base/platform.h"
 #include "cli/cli.h"
 #include "compare/comparison.h"
 #include "models/registry.h"
@@ -100,7 +99,7 @@ int stopped(const fs::path& folder) {
 }
 
 int compare(const Flags& flags) {
-  std::signal(SIGPIPE, SIG_IGN);  // as aviary train
+  platform::ignore_broken_pipes();  // as aviary train
   ComparisonOptions options;
   options.members = parse_members(flags.versions.empty() ? every_version() : flags.versions);
   options.own_recipes = flags.own_recipes;

@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <csignal>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
+#include "base/platform.h"
 #include "cli/cli.h"
 #include "models/registry.h"
 #include "text/utf8.h"
@@ -215,7 +215,7 @@ int resume(const Flags& flags) {
 
 int train(const Flags& flags) {
   // Whoever reads the output may go away, as `| tee` does on Ctrl-C; the run must still be saved.
-  std::signal(SIGPIPE, SIG_IGN);
+  platform::ignore_broken_pipes();
   if (!flags.resume.empty()) return resume(flags);
   require(!flags.text.empty(),
           "train: name a text (aviary train book.txt) or a run to go on with (--resume RUN)");

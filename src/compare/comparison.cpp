@@ -8,7 +8,7 @@
 #include "base/files.h"
 #include "base/human.h"
 #include "base/interrupt.h"
-#include "base/memory.h"
+#include "base/platform.h"
 #include "compare/results.h"
 #include "models/registry.h"
 #include "train/log.h"
@@ -74,7 +74,7 @@ class Comparison {
 
 MemberPlan Comparison::measure_plan(const Member& member) const {
   using Clock = std::chrono::steady_clock;
-  reset_peak_memory();
+  platform::reset_peak_memory();
   Trainer trainer(config_of(member), tokenizer_, data_);
   trainer.step();  // allocates
   const auto begin = Clock::now();
@@ -86,7 +86,7 @@ MemberPlan Comparison::measure_plan(const Member& member) const {
     seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   }
   return {.parameters = trainer.model().parameters().count(),
-          .training_bytes = peak_memory(),
+          .training_bytes = platform::peak_memory(),
           .tokens_per_second =
               static_cast<double>(steps * options_.shared.tokens_per_step()) / std::max(seconds, 1e-9)};
 }

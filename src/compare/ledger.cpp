@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 
 namespace aviary {
 namespace {
@@ -18,7 +19,7 @@ constexpr int64_t largest_ledger = 1 << 20;
 std::optional<Ledger> read_ledger(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / ledger_file;
   if (!std::filesystem::exists(path)) return {};
-  const Json json = Json::parse(read_file(path, largest_ledger), nullptr, false);
+  const Json json = parse_ordered_json(read_file(path, largest_ledger), path.string());
   try {
     Ledger ledger{.asked = json.at("asked").dump(), .steps = json.at("steps"), .plans = {}};
     for (const auto& [name, plan] : json.at("members").items())
@@ -30,7 +31,9 @@ std::optional<Ledger> read_ledger(const std::filesystem::path& folder) {
 }
 
 void write_ledger(const std::filesystem::path& folder, const Ledger& ledger) {
-  Json json{{"asked", Json::parse(ledger.asked)}, {"steps", ledger.steps}, {"members", Json::object()}};
+  Json json{{"asked", parse_ordered_json(ledger.asked, "asked")},
+            {"steps", ledger.steps},
+            {"members", Json::object()}};
   for (const auto& [name, plan] : ledger.plans)
     json["members"][name] = {{"parameters", plan.parameters},
                              {"training_bytes", plan.training_bytes},
@@ -39,13 +42,14 @@ void write_ledger(const std::filesystem::path& folder, const Ledger& ledger) {
 }
 
 std::string asked_of(const TrainConfig& shared, bool own_recipes) {
-  Json json = Json::parse(to_json(shared));
+  Json json = parse_ordered_json(to_json(shared), "asked");
   json["own_recipes"] = own_recipes;
   return json.dump();
 }
 
 std::string difference(const std::string& there, const std::string& here) {
-  const Json old = Json::parse(there).flatten(), now = Json::parse(here).flatten();  // "/model/n_layer"
+  const Json old = parse_ordered_json(there, "asked").flatten(),
+             now = parse_ordered_json(here, "asked").flatten();  // "/model/n_layer"
   const Json nothing;
   auto at = [&](const Json& json, const std::string& name) -> const Json& {
     return json.contains(name) ? json.at(name) : nothing;

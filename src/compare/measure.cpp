@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "base/json.h"
 #include "checkpoints/checkpoint.h"
 
 namespace aviary {
@@ -56,7 +57,9 @@ std::optional<Measures> measure_member(const std::filesystem::path& run, const T
 std::optional<Measures> read_measures(const std::filesystem::path& run) {
   const std::filesystem::path path = run / measures_file;
   if (!std::filesystem::exists(path)) return {};
-  const Json json = Json::parse(read_file(path, largest_file), nullptr, false);
+  const std::optional<Json> found = try_parse_json(read_file(path, largest_file));
+  if (!found) return {};
+  const Json& json = *found;
   try {
     Measures measures{
         .windows = json.at("windows"), .loss_by_position = json.at("loss_by_position"), .generation = {}};

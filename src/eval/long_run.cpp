@@ -4,7 +4,7 @@
 #include <chrono>
 #include <limits>
 
-#include "base/memory.h"
+#include "base/platform.h"
 #include "base/random.h"
 #include "plot/plot.h"
 
@@ -49,7 +49,7 @@ LongRun run_long(Runner& runner, int64_t tokens, int64_t intervals,
     }
     run.seconds.push_back(total / static_cast<double>(run.tokens));
     run.fastest.push_back(fastest);
-    run.memory_bytes.push_back(static_cast<double>(current_memory()));
+    run.memory_bytes.push_back(static_cast<double>(platform::current_memory()));
     done += run.tokens;
     if (progress && !progress(done)) break;
   }

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "base/json.h"
 #include "formats/bytes.h"
 #include "formats/dialects.h"
 #include "text/tokenizer_file.h"
@@ -65,7 +66,7 @@ Json read_json(const fs::path& path) {
   const MappedFile file(path);
   require(file.bytes().size() <= largest_json, "{}: it has {} bytes, expected at most {}", path.string(),
           file.bytes().size(), largest_json);
-  Json json = Json::parse(as_text(file.bytes()), nullptr, false);
+  Json json = parse_json(as_text(file.bytes()), path.string());
   require(json.is_object(), "{}: not a JSON object; the file is damaged", path.string());
   return json;
 }

@@ -178,7 +178,11 @@ TEST_F(Folder, AConfigOfAnotherModelIsRefused) {
   write("config.json", "{\"layer_norm_epsilon\": \"much\"}");
   expect_refused("layer_norm_epsilon is '\"much\"'");
   write("config.json", "nonsense");
+  expect_refused("config.json: not valid JSON");
+  write("config.json", "[]");
   expect_refused("config.json: not a JSON object");
+  write("config.json", std::string(1'000'000, '['));
+  expect_refused("config.json: the JSON is nested more than 16 deep");
 }
 
 TEST_F(Folder, AFlashLinearAttentionOfOtherHeadsOrActivationIsRefused) {

@@ -1,12 +1,10 @@
 #include "tensor/buffer.h"
 
-#include <sys/mman.h>
-
 #include <cstdlib>
 #include <cstring>
 
 #include "base/error.h"
-#include "base/memory.h"
+#include "base/platform.h"
 
 namespace aviary {
 namespace {
@@ -17,7 +15,7 @@ constexpr int64_t check_from = 16 << 20;  // larger ones must fit into what is l
 // The system promises more memory than it has and ends the program when it is used.
 bool can_have(int64_t bytes) {
   if (bytes < check_from) return true;
-  const int64_t available = available_memory();
+  const int64_t available = platform::available_memory();
   return available == 0 || bytes <= available;
 }
 
@@ -26,12 +24,7 @@ bool can_have(int64_t bytes) {
 Buffer::Buffer(int64_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
   if (bytes >= map_from && can_have(bytes)) {
-    void* pages =
-        mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (pages != MAP_FAILED) {
-      madvise(pages, static_cast<size_t>(bytes), MADV_HUGEPAGE);
-      data_ = pages;
-    }
+    data_ = platform::map_pages(static_cast<size_t>(bytes)).data();
   } else if (bytes < map_from) {
     data_ = std::aligned_alloc(64, static_cast<size_t>((bytes + 63) / 64 * 64));
     if (data_) std::memset(data_, 0, static_cast<size_t>(bytes));
@@ -44,7 +37,7 @@ Buffer::Buffer(int64_t bytes) : bytes_(bytes) {
 Buffer::~Buffer() {
   if (!data_) return;
   if (bytes_ >= map_from)
-    munmap(data_, static_cast<size_t>(bytes_));
+    platform::unmap(span());
   else
     std::free(data_);
 }

@@ -60,7 +60,7 @@ TEST(CharactersTokenizer, ACharacterThatItLacksIsNamedWithItsPlace) {
 
 TEST(CharactersTokenizer, RefusesWhatIsNoSuchVocabulary) {
   for (const auto& [json, part] : std::initializer_list<std::pair<std::string, std::string>>{
-           {"", "no valid JSON"},
+           {"", "not valid JSON"},
            {"[]", "expected an object"},
            {"{}", "expected an object"},
            {R"({"0": "the"})", "expected one character"},

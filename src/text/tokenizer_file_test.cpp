@@ -75,7 +75,7 @@ TEST(TokenizerFile, WhatIsNoneIsRefusedByItsName) {
            {"[1, 2]", "this is no tokenizer"},
            {"Once upon a time", "this is no tokenizer"},
            {std::string(1000, '\0'), "this is no tokenizer"},
-           {"{\"a\": 0", "vocab.json: it is no valid JSON"},
+           {"{\"a\": 0", "vocab.json: not valid JSON"},
            {"{\"model\": 1}", "tokenizer.json:"},
            {"1984 was a year", "line 1"},
            {"\xff\xfe"

@@ -1,12 +1,12 @@
 #include "train/config.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json.h"
+#include "base/platform.h"
 #include "checkpoints/checkpoint.h"
 #include "models/model.h"
 
@@ -51,7 +51,7 @@ void visit_fields(Config& c, Visit visit) {
 
 std::string to_json(const TrainConfig& config) {
   nlohmann::ordered_json json;
-  json["model"] = nlohmann::ordered_json::parse(to_json(config.model));
+  json["model"] = parse_ordered_json(to_json(config.model), "model");
   visit_fields(config, [&](const char* name, const auto& value) { json[name] = value; });
   json["schedule"] = name_of(config.schedule.kind);
   json["precision"] = config.precision == kernels::Precision::bf16 ? "bf16" : "f32";
@@ -59,7 +59,7 @@ std::string to_json(const TrainConfig& config) {
 }
 
 TrainConfig train_config_from_json(const std::string& text, const std::string& where) {
-  const Json json = Json::parse(text, nullptr, false);
+  const Json json = parse_json(text, where);
   require(json.is_object(), "{}: not the settings of a run (JSON)", where);
   TrainConfig config;
   auto read = [&](const char* name, auto& value) {
@@ -143,8 +143,7 @@ void check(const TrainConfig& config) {
                layers = static_cast<double>(config.model.n_layer);
   const double rows = static_cast<double>(config.context) * static_cast<double>(config.batch);
   const double gigabytes = 4 * (rows * C * layers * 20 + 4 * 12 * C * C * layers) / 1e9;
-  const double here =
-      static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE)) / 1e9;
+  const double here = static_cast<double>(platform::total_memory()) / 1e9;
   require(here <= 0 || gigabytes < here,
           "--context {} --batch {} with {} layers of width {} need more than {:.0f} GB of memory, but this "
           "machine has "

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "plot/plot.h"
 
 namespace aviary {
@@ -35,7 +36,7 @@ template <typename Visit>
 void visit_log(const std::filesystem::path& path, int64_t steps_done, Visit visit) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
-    const Json json = Json::parse(line, nullptr, false);
+    const Json json = try_parse_json(line).value_or(Json());
     if (!json.is_object() || !json.value("step", Json()).is_number_integer()) continue;  // cut off by a kill
     const int64_t step = json["step"];
     if (step > steps_done) continue;

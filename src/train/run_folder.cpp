@@ -1,10 +1,5 @@
 #include "train/run_folder.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <utility>
 
 #include "base/error.h"
@@ -27,12 +22,11 @@ void remove_half_written(const fs::path& folder) {
 }  // namespace
 
 std::optional<RunFolder> RunFolder::try_hold(const fs::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  RunFolder folder(path, descriptor);
-  // A file system without locks is no reason not to train.
-  if (descriptor >= 0 && ::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) return {};
+  std::error_code ignored;
+  platform::File folder_file(path, platform::Open::read, ignored);
+  if (folder_file.is_open() && !folder_file.try_lock()) return {};
   remove_half_written(path);
-  return folder;
+  return RunFolder(path, std::move(folder_file));
 }
 
 RunFolder RunFolder::hold(const fs::path& path) {
@@ -42,13 +36,6 @@ RunFolder RunFolder::hold(const fs::path& path) {
           "--out",
           path.string());
   return std::move(*folder);
-}
-
-RunFolder::RunFolder(RunFolder&& other) noexcept
-    : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
-
-RunFolder::~RunFolder() {
-  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 bool can_begin(const fs::path& folder) {

@@ -3,6 +3,9 @@
 
 #include <filesystem>
 #include <optional>
+#include <utility>
+
+#include "base/platform.h"
 
 namespace aviary {
 
@@ -14,17 +17,14 @@ class RunFolder {
   static std::optional<RunFolder> try_hold(const std::filesystem::path& path);
   // Throws Error when another process holds the folder.
   static RunFolder hold(const std::filesystem::path& path);
-  RunFolder(RunFolder&& other) noexcept;
-  RunFolder& operator=(RunFolder&&) = delete;
-  ~RunFolder();
 
   const std::filesystem::path& path() const { return path_; }
 
  private:
-  RunFolder(const std::filesystem::path& path, int descriptor) : path_(path), descriptor_(descriptor) {}
+  RunFolder(const std::filesystem::path& path, platform::File lock) : path_(path), lock_(std::move(lock)) {}
 
   std::filesystem::path path_;
-  int descriptor_ = -1;
+  platform::File lock_;
 };
 
 // May a new run begin in this folder without writing over anything? In one without files of a run, or with a

@@ -7,6 +7,7 @@
 #include "base/difference.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "checkpoints/checkpoint.h"
 #include "models/recognize.h"
 #include "models/run.h"
@@ -38,11 +39,7 @@ double largest_magnitude(const Doubles& a) {
   return largest;
 }
 
-Json read_json(const fs::path& path) {
-  Json json = Json::parse(read_file(path, 64 << 20), nullptr, false);
-  require(!json.is_discarded(), "{}: not JSON", path.string());
-  return json;
-}
+Json read_json(const fs::path& path) { return parse_json(read_file(path, 64 << 20), path.string()); }
 
 fs::path model_file(const fs::path& folder, const std::string& stem) {
   for (const char* ending : {".safetensors", ".pth"})

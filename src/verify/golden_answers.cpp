@@ -7,6 +7,7 @@
 #include "base/difference.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "checkpoints/checkpoint.h"
 
 namespace aviary {
@@ -96,8 +97,8 @@ std::vector<LawCheck> check_golden_answers(const fs::path& folder, const TensorF
     for (int64_t t = first; t < last; ++t)
       right += ours[static_cast<size_t>(n * expected.cols + t - 1)] == exercises.row(n)[t];
   }
-  const Json config = Json::parse(read_file(folder / "config.json", 1 << 20), nullptr, false);
-  require(config.is_object(), "{}: not JSON", (folder / "config.json").string());
+  const fs::path config_file = folder / "config.json";
+  const Json config = parse_json(read_file(config_file, 1 << 20), config_file.string());
   const double their_right = config["accuracy_correct_digits"], their_all = config["accuracy_all_digits"];
 
   std::vector<LawCheck> checks;

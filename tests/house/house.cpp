@@ -6,6 +6,7 @@
 #include <iterator>
 #include <regex>
 #include <sstream>
+#include <utility>
 
 #include "base/error.h"
 
@@ -15,10 +16,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The program's room is declared by aviary_program and may include everything that it links.
+// The program's room is declared by aviary_program.
 constexpr const char* program_room = "cli";
 
+// The target of a library, by how an include of it begins. Every room links fmt and threads by way of base.
+const std::pair<const char*, const char*> libraries[] = {
+    {"nlohmann/", "nlohmann_json::nlohmann_json"},
+    {"xxhash.h", "xxhash"},
+    {"zlib.h", "ZLIB::ZLIB"},
+    {"pcre2.h", "PkgConfig::PCRE2"},
+    {"utf8proc.h", "PkgConfig::UTF8PROC"},
+    {"hwy/", "PkgConfig::HWY"},
+    {"CLI/", "CLI11::CLI11"},
+};
+
 bool is_source(const fs::path& path) { return path.extension() == ".cpp" || path.extension() == ".h"; }
+
+bool is_test(const fs::path& path) { return path.string().ends_with("_test.cpp"); }
 
 std::vector<fs::path> sources_below(const fs::path& folder) {
   std::vector<fs::path> files;
@@ -53,35 +67,87 @@ Rooms read_rooms(const std::string& cmake_lists, std::vector<std::string>& compl
   Rooms rooms;
   for (const auto& match : all_matches(cmake_lists, declaration)) {
     std::istringstream words(match[2]);
-    std::string room = program_room;
-    if (match[1] == "aviary_room") words >> room;
-    auto& allowed = rooms[room] = {room};
+    std::string name = program_room;
+    if (match[1] == "aviary_room") words >> name;
+    Room& room = rooms[name];
+    std::set<std::string>* list = &room.links;
     for (std::string word; words >> word;) {
-      if (word.rfind("aviary_", 0) != 0) continue;
-      const std::string linked = word.substr(7);
-      if (auto below = rooms.find(linked); below != rooms.end())
-        allowed.insert(below->second.begin(), below->second.end());
-      else if (cmake_lists.find("aviary_room(" + linked) != std::string::npos)
-        complaints.push_back(fmt::format("{} links {}, which is declared above it", room, linked));
+      if (word == "LINKS" || word == "PRIVATE_LINKS" || word == "TEST_LINKS") {
+        list = word == "TEST_LINKS" ? &room.test_links : &room.links;
+        continue;
+      }
+      if (word.starts_with("aviary_")) word = word.substr(7);
+      if (list == &room.links && !rooms.contains(word) &&
+          cmake_lists.find("aviary_room(" + word + " ") != std::string::npos)
+        complaints.push_back(fmt::format("{} links {}, which is declared above it", name, word));
+      list->insert(word);
     }
   }
   return rooms;
 }
 
-std::vector<std::string> forbidden_includes(const fs::path& root, const Rooms& rooms) {
-  static const std::regex include(R"re((?:^|\n)\s*#\s*include\s+"([a-z_]+)/[^"]*")re");
+namespace {
+
+// The rooms and libraries whose headers `text` includes.
+std::set<std::string> included_by(const std::string& text, const Rooms& rooms) {
+  static const std::regex include(R"re((?:^|\n)\s*#\s*include\s+(["<])(([a-z_]+)/)?([^">]*))re");
+  std::set<std::string> found;
+  for (const auto& match : all_matches(text, include)) {
+    if (match[1] == "\"" && rooms.contains(match[3])) found.insert(match[3]);
+    for (const auto& [begin, target] : libraries)
+      if ((match[2] + match[4]).starts_with(begin)) found.insert(target);
+  }
+  return found;
+}
+
+}  // namespace
+
+std::vector<std::string> wrong_links(const fs::path& root, const Rooms& rooms) {
   std::vector<std::string> complaints;
+  std::map<std::string, std::set<std::string>> used, used_by_tests;
   for (const auto& source : sources_below(root / "src")) {
-    const std::string room = room_of(source, root);
-    const auto allowed = rooms.find(room);
-    if (allowed == rooms.end()) {
-      complaints.push_back(fmt::format("src/{} is not declared in CMakeLists.txt", room));
+    const std::string name = room_of(source, root);
+    const auto room = rooms.find(name);
+    if (room == rooms.end()) {
+      complaints.push_back(fmt::format("src/{} is not declared in CMakeLists.txt", name));
       continue;
     }
-    for (const auto& match : all_matches(read_text(source), include))
-      if (rooms.count(match[1]) && !allowed->second.count(match[1]))
-        complaints.push_back(fmt::format("{} includes room {}, which {} does not link",
-                                         source.lexically_relative(root).string(), match[1], room));
+    for (const std::string& other : included_by(read_text(source), rooms)) {
+      if (other == name) continue;
+      (is_test(source) ? used_by_tests : used)[name].insert(other);
+      if (!room->second.links.contains(other) &&
+          !(is_test(source) && room->second.test_links.contains(other)))
+        complaints.push_back(fmt::format("{} includes {}, which {} does not link",
+                                         source.lexically_relative(root).string(), other, name));
+    }
+  }
+  auto is_known = [&](const std::string& target) {
+    return rooms.contains(target) ||
+           std::any_of(std::begin(libraries), std::end(libraries),
+                       [&](const auto& library) { return target == library.second; });
+  };
+  for (const auto& [name, room] : rooms) {
+    for (const std::string& link : room.links)
+      if (is_known(link) && !used[name].contains(link))
+        complaints.push_back(fmt::format("{} links {}, of which it includes nothing", name, link));
+    for (const std::string& link : room.test_links)
+      if (room.links.contains(link) || (is_known(link) && !used_by_tests[name].contains(link)))
+        complaints.push_back(fmt::format("{} links {} for tests that do not need it", name, link));
+  }
+  return complaints;
+}
+
+std::vector<std::string> reserved_elsewhere(const fs::path& root, const Reserved& reserved) {
+  const std::regex pattern(reserved.pattern, std::regex::ECMAScript | std::regex::multiline);
+  std::vector<std::string> complaints;
+  for (const auto& source : sources_below(root / "src")) {
+    const std::string path = source.lexically_relative(root).string();
+    const bool may = std::any_of(reserved.only_in.begin(), reserved.only_in.end(),
+                                 [&](const std::string& begin) { return path.starts_with(begin); });
+    const std::string text = read_text(source);
+    std::smatch found;
+    if (!may && !is_test(source) && std::regex_search(text, found, pattern))
+      complaints.push_back(fmt::format("{} contains {}: {}", path, found.str(), reserved.reason));
   }
   return complaints;
 }
@@ -94,6 +160,66 @@ std::vector<std::string> long_files(const fs::path& root, int limit) {
     if (lines > limit)
       complaints.push_back(
           fmt::format("{} has {} lines, at most {}", source.lexically_relative(root).string(), lines, limit));
+  }
+  return complaints;
+}
+
+namespace {
+
+// A definition with a body in lines [first, last], its head in [first, brace].
+struct Definition {
+  size_t first, brace, last;
+};
+
+// The definitions in lines [begin, end) whose first line is indented by `indent`: each ends with the next
+// line that has a closing brace at that place.
+std::vector<Definition> definitions_at(const std::vector<std::string>& lines, size_t begin, size_t end,
+                                       size_t indent) {
+  const std::string margin(indent, ' ');
+  auto stands_here = [&](size_t i) {
+    return lines[i].size() > indent && lines[i].find_first_not_of(' ') == indent;
+  };
+  std::vector<Definition> found;
+  for (size_t first = begin, i = begin; i < end; ++i) {
+    if (stands_here(i) && lines[i][indent] != ')') first = i;
+    if (!stands_here(first) || !lines[i].ends_with('{') || lines[first].starts_with("namespace")) continue;
+    const size_t brace = i;
+    while (i < end && !(stands_here(i) && lines[i][indent] == '}')) ++i;
+    found.push_back({first, brace, i});
+  }
+  return found;
+}
+
+}  // namespace
+
+std::vector<std::string> long_functions(const fs::path& root, int limit) {
+  static const std::regex type(R"(^\s*(template <.*> )?(class|struct|union|enum)\b)");
+  std::vector<std::string> complaints;
+  for (const auto& source : sources_below(root / "src")) {
+    if (is_test(source)) continue;
+    std::vector<std::string> lines;
+    std::istringstream text(read_text(source));
+    for (std::string line; std::getline(text, line);) lines.push_back(line);
+    auto check = [&](const Definition& definition) {
+      const size_t count = definition.last - definition.first + 1;
+      if (count > static_cast<size_t>(limit))
+        complaints.push_back(fmt::format("{}:{}: a function of {} lines, at most {}",
+                                         source.lexically_relative(root).string(), definition.first + 1,
+                                         count, limit));
+    };
+    auto head_of = [&](const Definition& definition) {
+      std::string head;
+      for (size_t i = definition.first; i <= definition.brace; ++i) head += lines[i] + ' ';
+      return head;
+    };
+    for (const Definition& outer : definitions_at(lines, 0, lines.size(), 0)) {
+      if (!std::regex_search(head_of(outer), type)) {
+        if (head_of(outer).find('(') != std::string::npos) check(outer);
+        continue;
+      }
+      for (const Definition& member : definitions_at(lines, outer.brace + 1, outer.last, 2))
+        if (head_of(member).find('(') != std::string::npos) check(member);
+    }
   }
   return complaints;
 }

@@ -3,12 +3,9 @@
 
 #include <atomic>
 
+#include "base/platform.h"
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/matmul.h"
-
-#if AVIARY_COMPILES_SDOT
-#include <sys/auxv.h>
-#endif
 
 namespace aviary::kernels {
 namespace {
@@ -46,7 +43,7 @@ bool has_avx2() { return false; }
 bool has_avx512() { return false; }
 bool has_bf16_dot_products() { return false; }
 #if AVIARY_COMPILES_SDOT
-bool has_int8_dot_products() { return isa() == Isa::best && (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
+bool has_int8_dot_products() { return isa() == Isa::best && platform::arm_has_dot_products(); }
 #else
 bool has_int8_dot_products() { return false; }
 #endif
