@@ -13,7 +13,7 @@
 
 #include "base/random.h"
 #include "base/threads.h"
-#include "kernels/cpu/peak.h"
+#include "kernels/peak.h"
 #include "kernels/matmul.h"
 #include "numbers/encoding.h"
 #include "tensor/buffer.h"

@@ -16,7 +16,7 @@
 #include "base/human.h"
 #include "base/threads.h"
 #include "count_allocations.h"
-#include "kernels/cpu/peak.h"
+#include "kernels/peak.h"
 #include "models/registry.h"
 #include "models/run.h"
 #include "train/optimizer.h"

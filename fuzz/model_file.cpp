@@ -1,6 +1,7 @@
 // The road of every model: the format is recognized, its names are translated, the version is recognized.
 #include "checkpoints/checkpoint.h"
 #include "formats/dialects.h"
+#include "formats/format.h"
 #include "tensors.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -43,14 +43,15 @@ AVIARY_API int aviary_set_threads(int count);
 typedef struct aviary_load_options {
   int bf16; /* not 0: products with float32 weights in bfloat16, where that is faster; 0: only in a model
              most of whose weights have no more bits */
-  const char*
-      tokenizer; /* for files without one: "bytes" or the path of a vocabulary; NULL: the file's own */
-  int cache;     /* not 0: the weights as this CPU multiplies them are mapped from FILE.packed beside the
-                  model, which is written the first time if it can be */
+  const char* tokenizer; /* for models without one: "bytes", or the path of a vocabulary or of another model;
+                            NULL: its own */
+  int cache; /* not 0: the weights as this CPU multiplies them are mapped from FILE.packed beside the
+              model, which is written the first time if it can be */
 } aviary_load_options;
 
-/* A checkpoint (.safetensors, .pth, .gguf, .bin of rwkv.cpp) or the folder of a training run. The file stays
- * open while the model lives and must not be changed in place; replacing it by another is fine. */
+/* A file (.safetensors, .pth, .gguf, .bin of rwkv.cpp), a folder of Hugging Face, or the folder of a training
+ * run. The file stays open while the model lives and must not be changed in place; replacing it by another is
+ * fine. */
 AVIARY_API aviary_model* aviary_load(const char* path, const aviary_load_options* options);
 AVIARY_API void aviary_free(aviary_model* model);
 

@@ -38,9 +38,9 @@ enum class Precision : uint8_t {
 
 struct LoadOptions {
   Precision precision = Precision::automatic;  // of products with float32 weights
-  // For files that carry no tokenizer: "bytes", or the path of a World vocabulary, a tokenizer.json
-  // (byte-level BPE) or a vocab.json of characters. Empty: the file's own; without one, bytes when the
-  // vocabulary has 256 tokens, else none.
+  // For models without a tokenizer: "bytes", or the path of a World vocabulary, a tokenizer.json (byte-level
+  // BPE), a vocab.json of characters, or another model that has one. Empty: the one in the model's file or
+  // beside it in its folder; without one, bytes when the vocabulary has 256 tokens, else none.
   std::string tokenizer = {};
   // The weights as this CPU multiplies them are mapped from a file beside the model file, FILE.packed, which
   // is written the first time and when it is of another model, CPU or precision. Where it cannot be written
@@ -116,9 +116,11 @@ class AVIARY_API State {
 // do not. A Model that was moved from can only be assigned to or destroyed.
 class AVIARY_API Model {
  public:
-  // `path` is a checkpoint (.safetensors, .pth; the version is recognized by content), or the folder of a
-  // training run. Throws Error when it cannot be read, is damaged, holds NaN or infinity, or is of an unknown
-  // version.
+  // `path` is a file (.safetensors, .pth, .gguf, or .bin of rwkv.cpp), a folder of Hugging Face (one file or
+  // several with their index, a tokenizer beside them), or the folder of a training run. Format and version
+  // are recognized by content. The file stays open while the model lives and must not be changed in place;
+  // replacing it by another is fine. Throws Error when it cannot be read, is damaged, holds NaN or infinity,
+  // or is of an unknown version, and when the tokenizer cannot be read or has more tokens than the model.
   static Model load(const std::filesystem::path& path, const LoadOptions& options = {});
 
   Model(Model&&) noexcept;

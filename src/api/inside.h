@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/files.h"
-#include "checkpoints/checkpoint.h"
+#include "checkpoints/open_model.h"
 #include "infer/generate.h"
 #include "models/run.h"
 

@@ -8,8 +8,6 @@
 #include <mutex>
 #include <utility>
 
-#include "text/tokenizer_file.h"
-
 namespace aviary {
 inline namespace v0 {
 namespace {
@@ -31,7 +29,8 @@ StateHeader header_of(uint64_t kind, const inside::NetworkState& values) {
   return header;
 }
 
-// FNV-1a of all that decides what a state means: models with the same value may exchange states.
+// All that decides what a state means: models with the same value may exchange states. Saved states hold it,
+// so it stays FNV-1a, which the xxHash library does not have.
 uint64_t kind_of(const inside::Network& network) {
   uint64_t hash = 0xcbf29ce484222325ULL;
   auto add = [&](const std::string& text) {
@@ -46,23 +45,6 @@ kernels::Precision chosen(Precision precision, const inside::Network& network) {
   if (precision == Precision::automatic) return usual_precision(network);
   if (precision == Precision::fastest) return kernels::fastest_precision();
   return precision == Precision::bf16 ? kernels::Precision::bf16 : kernels::Precision::f32;
-}
-
-std::filesystem::path file_of(const std::filesystem::path& path) {
-  return std::filesystem::is_directory(path) ? path / "model.safetensors" : path;
-}
-
-TokenizerPtr choose_tokenizer(const std::string& name, const Checkpoint& checkpoint) {
-  TokenizerPtr tokenizer = checkpoint.tokenizer;
-  const int64_t vocabulary = checkpoint.model->config().vocab_size;
-  if (name == "bytes" || (name.empty() && !tokenizer && vocabulary == 256))
-    tokenizer = make_bytes_tokenizer();
-  else if (!name.empty())
-    tokenizer = read_tokenizer(read_file(name, largest_tokenizer_file), name);
-  require(!tokenizer || tokenizer->vocab_size() <= vocabulary,
-          "Model::load: the tokenizer has {} tokens, but the model only {}: not the one it was trained with",
-          tokenizer ? tokenizer->vocab_size() : 0, vocabulary);
-  return tokenizer;
 }
 
 inside::Request request_of(const GenerateOptions& options) {
@@ -141,9 +123,9 @@ std::vector<std::byte> State::to_bytes() const {
 // ---- Model
 
 struct Model::Implementation {
-  Implementation(Checkpoint checkpoint, TokenizerPtr its_tokenizer, Precision precision)
+  Implementation(Checkpoint checkpoint, Precision precision)
       : network(std::move(checkpoint.model)),
-        tokenizer(std::move(its_tokenizer)),
+        tokenizer(std::move(checkpoint.tokenizer)),
         runner(*network, chosen(precision, *network)),
         kind(kind_of(*network)) {
     const ModelConfig& config = network->config();
@@ -190,14 +172,11 @@ Model& Model::operator=(Model&&) noexcept = default;
 Model::~Model() = default;
 
 Model Model::load(const std::filesystem::path& path, const LoadOptions& options) {
-  std::optional<PackedCache> cache;
+  OpenOptions open{.tokenizer = options.tokenizer};
   if (options.cache)
-    cache = PackedCache{
+    open.cache = PackedCache{
         .precision = [&](const inside::Network& network) { return chosen(options.precision, network); }};
-  Checkpoint checkpoint = open_checkpoint(file_of(path), cache);
-  TokenizerPtr tokenizer = choose_tokenizer(options.tokenizer, checkpoint);
-  return Model(
-      std::make_unique<Implementation>(std::move(checkpoint), std::move(tokenizer), options.precision));
+  return Model(std::make_unique<Implementation>(open_model(path, open), options.precision));
 }
 
 const ModelInfo& Model::info() const { return implementation_->info; }

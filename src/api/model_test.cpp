@@ -3,6 +3,7 @@
 #include <aviary/aviary.hpp>
 
 #include <cmath>
+#include <fstream>
 #include <random>
 #include <thread>
 
@@ -71,6 +72,15 @@ TEST(Api, ACacheChangesNoLogit) {
     EXPECT_EQ(model.forward(tokens, its_state), expected);
     EXPECT_TRUE(std::filesystem::exists(folder / "model.safetensors.packed"));
   }
+}
+
+TEST(Api, AFolderOfHuggingFaceIsLoadedWithItsTokenizer) {
+  const aviary::TestFolder folder;
+  std::filesystem::copy_file(aviary::golden("rwkv-v7/model.pth"), folder / "pytorch_model.bin");
+  EXPECT_FALSE(Model::load(folder.path()).has_tokenizer());
+  std::ofstream(folder / "tokenizer.json") << R"({"0": "a", "1": "b"})";
+  EXPECT_EQ(Model::load(folder.path()).encode("ba"), (std::vector<int32_t>{1, 0}));
+  EXPECT_EQ(Model::load(rwkv7, {.tokenizer = folder.path()}).encode("ba"), (std::vector<int32_t>{1, 0}));
 }
 
 // 600 tokens are read in three pieces.

@@ -1,4 +1,4 @@
-// Numbers, and names from strangers, as people read them.
+// Numbers as people read them.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,5 @@ std::string human_duration(double seconds);
 
 // Three digits: "21,300 tokens/s", "3.25 tokens/s".
 std::string human_rate(double per_second, std::string_view unit);
-
-// A name from a file as it may stand in an error message: in quotes, at most 80 bytes, no control characters.
-std::string in_quotes(std::string_view name);
 
 }  // namespace aviary

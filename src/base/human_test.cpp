@@ -50,11 +50,5 @@ TEST(Human, RatesHaveThreeDigits) {
   EXPECT_EQ(human_rate(0, "steps"), "0 steps/s");
 }
 
-TEST(Human, NamesFromStrangersStayOnOneLine) {
-  EXPECT_EQ(in_quotes("emb.weight"), "'emb.weight'");
-  EXPECT_EQ(in_quotes("a\nb\x7f"), "'a?b?'");
-  EXPECT_EQ(in_quotes(std::string(100, 'x')), "'" + std::string(80, 'x') + "...'");
-}
-
 }  // namespace
 }  // namespace aviary

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "checkpoints/checkpoint.h"
+#include "checkpoints/open_model.h"
 #include "models/family.h"
 #include "models/run.h"
 
@@ -35,8 +35,8 @@ constexpr const char* runs_folder = "runs";
 // The model file of the run below runs/ that was written last.
 std::optional<std::filesystem::path> newest_run();
 
-// What read_tensor_file opens: a file itself, the model file in a run's folder, a folder as Hugging Face lays
-// it out, or, for "", the newest run below runs/. Throws Error that says what to do when there is none.
+// What model_file_at (checkpoints/open_model.h) finds at `path`; for "", the model file of the newest run
+// below runs/. Throws Error that says what to do when there is none.
 std::filesystem::path find_model(const std::string& path);
 
 // A model ready to run, with its tokenizer: the one in the file, else the one that `--tokenizer` names.
@@ -66,11 +66,6 @@ CLI::Option* add_type_option(CLI::App& command, std::string& type, const std::st
 // Empty for no type.
 std::optional<Dtype> parse_type(const std::string& name);
 
-// "bytes", or the path of a file that read_tokenizer (text/tokenizer_file.h) knows, or of a model that
-// carries a tokenizer. Throws Error otherwise.
-TokenizerPtr open_tokenizer(const std::string& name);
-// Throws Error when the tokenizer has more tokens than the model in the file `model`.
-void require_fit(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& model);
 // A tokenizer by its own file, or by a model that carries it or that it must fit.
 struct TokenizerFlags {
   std::string tokenizer, model;

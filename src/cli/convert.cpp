@@ -16,6 +16,7 @@
 #include "formats/safetensors.h"
 #include "models/registry.h"
 #include "quant/budget.h"
+#include "quant/report.h"
 
 namespace aviary::cli {
 namespace {

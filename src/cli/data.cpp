@@ -4,7 +4,7 @@
 #include "base/files.h"
 #include "base/human.h"
 #include "cli/cli.h"
-#include "data/rdata.h"
+#include "cli/rdata.h"
 
 namespace aviary::cli {
 namespace {

@@ -4,7 +4,6 @@
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "cli/cli.h"
-#include "formats/folder.h"
 
 namespace aviary::cli {
 namespace {
@@ -48,8 +47,7 @@ fs::path find_model(const std::string& path) {
             runs_folder);
     return *newest;
   }
-  if (!fs::is_directory(path)) return path;
-  return model_in_folder(path);
+  return model_file_at(path);
 }
 
 void ModelFlags::add_to(CLI::App& command) {
@@ -82,20 +80,18 @@ LoadedModel ModelFlags::load() const {
     fmt::print(stderr, "[--precision bf16: {}]\n", kernels::products_of(Dtype::bf16));
   Checkpoint checkpoint = open(loaded.path);
   loaded.model = std::move(checkpoint.model);
-  loaded.tokenizer = tokenizer.empty() ? checkpoint.tokenizer : open_tokenizer(tokenizer);
-  const int64_t vocabulary = loaded.model->config().vocab_size;
-  if (!loaded.tokenizer && vocabulary == 256) loaded.tokenizer = make_bytes_tokenizer();
-  if (loaded.tokenizer) require_fit(*loaded.tokenizer, loaded.model->config(), loaded.path.string());
+  loaded.tokenizer = std::move(checkpoint.tokenizer);
   return loaded;
 }
 
 Checkpoint ModelFlags::open(const fs::path& file) const {
-  if (!cache) return open_checkpoint(file);
+  OpenOptions options{.tokenizer = tokenizer};
+  if (!cache) return open_model(file, options);
   std::optional<CacheWriting> writing;
   auto stop = [&] {
     if (writing && writing->guard.interrupted()) throw Interrupted();
   };
-  PackedCache packed;
+  PackedCache& packed = options.cache.emplace();
   packed.precision = [this](const Model& model) { return chosen_precision(model); };
   packed.progress = [&](int64_t written, int64_t total) {
     if (!writing) writing.emplace(total);
@@ -105,7 +101,7 @@ Checkpoint ModelFlags::open(const fs::path& file) const {
   packed.not_written = [this](const std::string& reason) {
     if (!quiet) fmt::print(stderr, "[no cache: {}]\n", reason);
   };
-  Checkpoint checkpoint = open_checkpoint(file, packed);
+  Checkpoint checkpoint = open_model(file, options);
   stop();
   return checkpoint;
 }

@@ -8,7 +8,6 @@
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "cli/cli.h"
-#include "text/tokenizer_file.h"
 #include "text/vocabulary_trainer.h"
 
 namespace aviary::cli {
@@ -17,31 +16,7 @@ namespace {
 
 constexpr int64_t largest_input = int64_t{4} << 30;
 
-TokenizerPtr tokenizer_of_model(const std::filesystem::path& path) {
-  const TensorFile file = read_tensor_file(path);
-  const ModelConfig config = config_of(file, path.string());
-  TokenizerPtr found = tokenizer_of(file, path.string(), config);
-  if (!found && config.vocab_size == 256) found = make_bytes_tokenizer();
-  require(found != nullptr, "{}: the file carries no tokenizer; name its vocabulary with --tokenizer FILE",
-          path.string());
-  return found;
-}
-
 }  // namespace
-
-TokenizerPtr open_tokenizer(const std::string& name) {
-  if (name == "bytes") return make_bytes_tokenizer();
-  std::error_code ignored;
-  if (std::filesystem::is_regular_file(name, ignored) && looks_like_tensors(MappedFile(name).bytes()))
-    return tokenizer_of_model(name);
-  return read_tokenizer(read_file(name, largest_tokenizer_file), name);
-}
-
-void require_fit(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& model) {
-  require(tokenizer.vocab_size() <= config.vocab_size,
-          "{}: the tokenizer has {} tokens, but the model only {}: not the one it was trained with", model,
-          tokenizer.vocab_size(), config.vocab_size);
-}
 
 void TokenizerFlags::add_to(CLI::App& command) {
   command.add_option(
@@ -58,7 +33,12 @@ TokenizerPtr TokenizerFlags::open() const {
         "below {}/ to take it from",
         runs_folder);
   const std::filesystem::path path = find_model(model);
-  if (tokenizer.empty()) return tokenizer_of_model(path);
+  if (tokenizer.empty()) {
+    TokenizerPtr its = tokenizer_of_model(path);
+    require(its != nullptr, "{}: the file carries no tokenizer; name its vocabulary with --tokenizer FILE",
+            path.string());
+    return its;
+  }
   TokenizerPtr found = open_tokenizer(tokenizer);
   require_fit(*found, config_of(read_tensor_file(path), path.string()), path.string());
   return found;

@@ -4,7 +4,7 @@
 #include <functional>
 #include <vector>
 
-#include "kernels/cpu/peak.h"
+#include "kernels/peak.h"
 #include "models/run.h"
 
 namespace aviary {

@@ -12,7 +12,7 @@
 #include <type_traits>
 
 #include "base/error.h"
-#include "base/human.h"
+#include "base/quotes.h"
 
 namespace aviary {
 

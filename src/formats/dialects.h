@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "formats/tensor_file.h"
+#include "formats/tensor_table.h"
 
 namespace aviary {
 

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "formats/bytes.h"
 #include "formats/dialects.h"
+#include "formats/format.h"
 #include "text/tokenizer_file.h"
 
 namespace aviary {
@@ -19,7 +20,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 constexpr size_t largest_json = size_t{16} << 20;
-constexpr std::string_view run_file = "model.safetensors";
 constexpr const char* run_key = "aviary.config";
 
 // In the order in which other programs look for them.
@@ -27,7 +27,7 @@ struct Layout {
   std::string_view file;
   bool index;
 };
-constexpr Layout layouts[] = {{run_file, false},
+constexpr Layout layouts[] = {{"model.safetensors", false},
                               {"model.safetensors.index.json", true},
                               {"pytorch_model.bin", false},
                               {"pytorch_model.bin.index.json", true}};
@@ -92,12 +92,7 @@ WeightMap read_index(const fs::path& path) {
   return files;
 }
 
-struct Parts {
-  std::vector<MappedFile> files;
-  TensorTable table;
-};
-
-void append_file(Parts& parts, const fs::path& path) {
+void append_file(FolderTensors& parts, const fs::path& path) {
   parts.files.emplace_back(path);
   TensorTable table = parse_stored_tensors(parts.files.back().bytes(), path.string());
   parts.table.format = table.format;
@@ -106,11 +101,11 @@ void append_file(Parts& parts, const fs::path& path) {
   std::move(table.buffers.begin(), table.buffers.end(), std::back_inserter(parts.table.buffers));
 }
 
-Parts read_parts(const fs::path& index) {
+FolderTensors read_parts(const fs::path& index) {
   const WeightMap map = read_index(index);
   std::set<std::string> files;
   for (const auto& [tensor, file] : map) files.insert(file);
-  Parts parts;
+  FolderTensors parts;
   for (const std::string& file : files) {
     const size_t first = parts.table.tensors.size();
     append_file(parts, index.parent_path() / file);
@@ -200,34 +195,23 @@ TokenizerPtr tokenizer_beside(const fs::path& folder) {
 
 }  // namespace
 
-fs::path model_in_folder(const fs::path& folder) {
-  if (require_layout(folder).file != run_file) return folder;
-  const fs::path model = folder / run_file;
-  try {
-    const MappedFile file(model);
-    if (!parse_stored_tensors(file.bytes(), model.string()).metadata.contains(run_key)) return folder;
-  } catch (const Error&) {
-    // A damaged file is reported by whoever opens it.
-  }
-  return model;
-}
-
-TensorFile read_folder(const fs::path& folder, Transposed of_transposed) {
+FolderTensors read_folder(const fs::path& folder, Transposed of_transposed) {
   const Layout layout = require_layout(folder);
-  Parts parts;
+  FolderTensors parts;
   if (layout.index)
     parts = read_parts(folder / layout.file);
   else
     append_file(parts, folder / layout.file);
   parts.table.of_transposed = of_transposed;
-  TensorTable table = to_original_names(std::move(parts.table), folder.string());
+  parts.table = to_original_names(std::move(parts.table), folder.string());
+  TensorTable& table = parts.table;
   if (!table.metadata.contains(run_key)) obey_config(folder / "config.json", table);
   if (!table.metadata.contains("aviary.tokenizer"))
     if (const TokenizerPtr tokenizer = tokenizer_beside(folder)) {
       table.metadata["aviary.tokenizer"] = tokenizer->kind();
       table.metadata["aviary.vocabulary"] = tokenizer->serialize();
     }
-  return {std::move(parts.files), std::move(table)};
+  return parts;
 }
 
 }  // namespace aviary

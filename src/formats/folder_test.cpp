@@ -240,18 +240,5 @@ TEST_F(Folder, ATokenizerInJsonBesideTheModelIsItsTokenizer) {
   EXPECT_EQ(checkpoint.tokenizer->encode("ab"), (std::vector<int32_t>{0, 1}));
 }
 
-TEST_F(Folder, OfARunIsToldFromOneOfHuggingFace) {
-  fs::copy_file(model_, folder_ / "model.safetensors");
-  EXPECT_EQ(model_in_folder(folder_.path()), folder_.path());
-  write_safetensors(folder_ / "model.safetensors", unchanged(original_.tensors()), {{"aviary.config", "{}"}});
-  EXPECT_EQ(model_in_folder(folder_.path()), folder_ / "model.safetensors");
-  write("model.safetensors", "damaged");
-  EXPECT_EQ(model_in_folder(folder_.path()), folder_ / "model.safetensors");
-  fs::remove(folder_ / "model.safetensors");
-  EXPECT_THROW(model_in_folder(folder_.path()), Error);
-  fs::copy_file(golden("rwkv-v4/model.pth"), folder_ / "pytorch_model.bin");
-  EXPECT_EQ(model_in_folder(folder_.path()), folder_.path());
-}
-
 }  // namespace
 }  // namespace aviary

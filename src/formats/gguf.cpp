@@ -8,6 +8,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "formats/format.h"
 #include "formats/gguf_format.h"
 #include "formats/gguf_vocabulary.h"
 
@@ -251,5 +252,7 @@ class GgufReader {
 bool looks_like_gguf(Bytes bytes) { return as_text(bytes).starts_with(gguf::magic); }
 
 TensorTable parse_gguf(Bytes bytes, const std::string& where) { return GgufReader(bytes, where).read(); }
+
+const FileFormat gguf_format{.name = "gguf", .files = ".gguf", .probe = looks_like_gguf, .read = parse_gguf};
 
 }  // namespace aviary

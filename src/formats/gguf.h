@@ -5,7 +5,7 @@
 #include <string>
 
 #include "formats/bytes.h"
-#include "formats/tensor_file.h"
+#include "formats/tensor_table.h"
 #include "text/tokenizer.h"
 
 namespace aviary {

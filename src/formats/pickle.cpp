@@ -204,46 +204,55 @@ class Unpickler {
     push({.kind = Kind::real, .real = std::bit_cast<double>(bits)});
   }
 
-  void step(Opcode next) {
+  // The opcodes that put one value on the stack. False for all others.
+  bool push_value(Opcode next) {
     switch (next) {
       case Opcode::none:
-        return push(PickleValue{});
+        return push(PickleValue{}), true;
       case Opcode::newtrue:
-        return push_integer(Kind::boolean, 1);
+        return push_integer(Kind::boolean, 1), true;
       case Opcode::newfalse:
-        return push_integer(Kind::boolean, 0);
+        return push_integer(Kind::boolean, 0), true;
       case Opcode::binint:
-        return push_integer(Kind::integer, reader_.read<int32_t>());
+        return push_integer(Kind::integer, reader_.read<int32_t>()), true;
       case Opcode::binint1:
-        return push_integer(Kind::integer, reader_.read<uint8_t>());
+        return push_integer(Kind::integer, reader_.read<uint8_t>()), true;
       case Opcode::binint2:
-        return push_integer(Kind::integer, reader_.read<uint16_t>());
+        return push_integer(Kind::integer, reader_.read<uint16_t>()), true;
       case Opcode::long1:
-        return read_long();
+        return read_long(), true;
       case Opcode::binfloat:
-        return read_float();
+        return read_float(), true;
       case Opcode::short_binstring:
       case Opcode::short_binunicode:
-        return push_text(reader_.read<uint8_t>());
+        return push_text(reader_.read<uint8_t>()), true;
       case Opcode::binstring:
       case Opcode::binunicode:
-        return push_text(reader_.read<uint32_t>());
+        return push_text(reader_.read<uint32_t>()), true;
       case Opcode::binunicode8:
-        return push_text(reader_.read<uint64_t>());
+        return push_text(reader_.read<uint64_t>()), true;
       case Opcode::empty_tuple:
-        return push_tuple(0);
+        return push_tuple(0), true;
       case Opcode::tuple1:
-        return push_tuple(1);
+        return push_tuple(1), true;
       case Opcode::tuple2:
-        return push_tuple(2);
+        return push_tuple(2), true;
       case Opcode::tuple3:
-        return push_tuple(3);
+        return push_tuple(3), true;
       case Opcode::tuple:
-        return push({.kind = Kind::tuple, .items = pop_to_mark()});
+        return push({.kind = Kind::tuple, .items = pop_to_mark()}), true;
       case Opcode::empty_list:
-        return push({.kind = Kind::list});
+        return push({.kind = Kind::list}), true;
       case Opcode::empty_dict:
-        return push({.kind = Kind::dict});
+        return push({.kind = Kind::dict}), true;
+      default:
+        return false;
+    }
+  }
+
+  void step(Opcode next) {
+    if (push_value(next)) return;
+    switch (next) {
       case Opcode::mark:
         return marks_.push_back(stack_.size());
       case Opcode::append:

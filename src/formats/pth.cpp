@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "formats/format.h"
 #include "formats/pickle.h"
 #include "formats/zip.h"
 
@@ -331,5 +332,7 @@ bool looks_like_pth(Bytes bytes) {
 TensorTable parse_pth(Bytes bytes, const std::string& where) {
   return as_text(bytes).starts_with(legacy_magic) ? parse_legacy(bytes, where) : parse_zip(bytes, where);
 }
+
+const FileFormat pth_format{.name = "pth", .files = ".pth", .probe = looks_like_pth, .read = parse_pth};
 
 }  // namespace aviary

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "formats/bytes.h"
-#include "formats/tensor_file.h"
+#include "formats/tensor_table.h"
 
 namespace aviary {
 

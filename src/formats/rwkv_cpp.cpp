@@ -8,6 +8,8 @@
 #include <optional>
 #include <unordered_set>
 
+#include "formats/format.h"
+
 namespace aviary {
 namespace {
 
@@ -129,5 +131,8 @@ TensorTable parse_rwkv_cpp(Bytes bytes, const std::string& where) {
   check_sizes(header, table.tensors, where);
   return table;
 }
+
+const FileFormat rwkv_cpp_format{
+    .name = "rwkv.cpp", .files = ".bin of rwkv.cpp", .probe = looks_like_rwkv_cpp, .read = parse_rwkv_cpp};
 
 }  // namespace aviary

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "formats/bytes.h"
-#include "formats/tensor_file.h"
+#include "formats/tensor_table.h"
 
 namespace aviary {
 

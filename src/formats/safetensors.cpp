@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "formats/format.h"
 
 namespace aviary {
 namespace {
@@ -310,5 +311,10 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Stored
     });
   file.commit();
 }
+
+const FileFormat safetensors_format{.name = "safetensors",
+                                    .files = ".safetensors",
+                                    .probe = looks_like_safetensors,
+                                    .read = parse_safetensors};
 
 }  // namespace aviary

@@ -13,7 +13,7 @@
 #include "base/random.h"
 #include "base/threads.h"
 #include "kernels/cpu/cpu_features.h"
-#include "kernels/cpu/peak.h"
+#include "kernels/peak.h"
 #include "numbers/dtype.h"
 
 namespace aviary::kernels {

@@ -4,53 +4,10 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/threads.h"
+#include "models/orthonormal.h"
 
 namespace aviary {
 namespace init {
-namespace {
-
-// Householder QR of a [rows, cols] matrix, rows >= cols: Q's columns are orthonormal, with R's diagonal
-// positive, which makes Q uniform over all such matrices when the entries are normal. `a` is stored by
-// columns.
-void orthonormalize(std::vector<double>& a, int64_t rows, int64_t cols) {
-  auto column = [&](int64_t c) { return a.data() + c * rows; };
-  std::vector<double> sign(static_cast<size_t>(cols)), diagonal(static_cast<size_t>(cols));
-  auto reflect = [&](const double* v, double* x, int64_t from) {
-    double dot = 0;
-    for (int64_t r = from; r < rows; ++r) dot += v[r] * x[r];
-    for (int64_t r = from; r < rows; ++r) x[r] -= 2 * dot * v[r];
-  };
-  for (int64_t c = 0; c < cols; ++c) {  // column c becomes the unit vector of its reflection
-    double* x = column(c);
-    double norm = 0;
-    for (int64_t r = c; r < rows; ++r) norm += x[r] * x[r];
-    norm = std::sqrt(norm);
-    sign[static_cast<size_t>(c)] =
-        x[c] > 0 ? -1 : 1;  // R's diagonal: the reflection sends x to sign * norm * e_c
-    x[c] -= sign[static_cast<size_t>(c)] * norm;
-    double length = 0;
-    for (int64_t r = c; r < rows; ++r) length += x[r] * x[r];
-    length = std::sqrt(length);
-    for (int64_t r = c; r < rows; ++r) x[r] = length > 0 ? x[r] / length : 0;
-    for (int64_t r = 0; r < c; ++r) x[r] = 0;
-    parallel_for(cols - c - 1, 8, [&](int64_t begin, int64_t end) {
-      for (int64_t other = c + 1 + begin; other < c + 1 + end; ++other) reflect(x, column(other), c);
-    });
-  }
-  std::vector<double> q(a.size());
-  parallel_for(cols, 4, [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; ++c) {
-      double* out = q.data() + c * rows;
-      out[c] = sign[static_cast<size_t>(c)];
-      for (int64_t k = cols - 1; k >= 0; --k) reflect(column(k), out, k);
-    }
-  });
-  a = std::move(q);
-}
-
-}  // namespace
-
 Initializer constant(double value) {
   return each([value](int64_t) { return value; });
 }

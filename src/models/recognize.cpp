@@ -4,7 +4,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
-#include "base/human.h"
+#include "base/quotes.h"
 #include "models/registry.h"
 
 namespace aviary {

@@ -1,7 +1,7 @@
 #include "quant/at_rest.h"
 
 #include "numbers/encoding.h"
-#include "quant/quantize.h"
+#include "quant/plan.h"
 #include "tensor/buffer.h"
 
 namespace aviary {

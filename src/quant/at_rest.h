@@ -5,7 +5,7 @@
 
 namespace aviary {
 
-// Stores the matrices of a model as `type`, or as the type of quant/quantize.h that goes with it, and lets
+// Stores the matrices of a model as `type`, or as the type of quant/plan.h that goes with it, and lets
 // them rest there: smaller and faster to run, no longer to be trained or saved.
 void put_at_rest(Model& model, Dtype type);
 

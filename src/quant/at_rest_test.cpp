@@ -11,7 +11,7 @@
 #include "models/registry.h"
 #include "models/run.h"
 #include "numbers/encoding.h"
-#include "quant/quantize.h"
+#include "quant/plan.h"
 #include "support/test_versions.h"
 
 namespace aviary {

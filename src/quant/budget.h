@@ -4,7 +4,7 @@
 #include <functional>
 #include <vector>
 
-#include "quant/quantize.h"
+#include "quant/plan.h"
 
 namespace aviary {
 

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "formats/safetensors.h"
+#include "quant/report.h"
 #include "support/test_folder.h"
 
 namespace aviary {

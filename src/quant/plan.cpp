@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "numbers/encoding.h"
-#include "quant/quantize.h"
+#include "quant/plan.h"
 
 namespace aviary {
 namespace {

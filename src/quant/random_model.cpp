@@ -13,7 +13,7 @@
 #include "base/random.h"
 #include "models/registry.h"
 #include "numbers/encoding.h"
-#include "quant/quantize.h"
+#include "quant/plan.h"
 #include "tensor/buffer.h"
 
 namespace aviary {

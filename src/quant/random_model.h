@@ -12,7 +12,7 @@ namespace aviary {
 // Throws Error that lists the names.
 ModelConfig parse_model_size(const std::string& name, int64_t vocabulary = 65536);
 
-// Its matrices rest as `type`, or the type of quant/quantize.h that goes with it, and vectors start as in
+// Its matrices rest as `type`, or the type of quant/plan.h that goes with it, and vectors start as in
 // training. The numbers of all matrices are the same few over and over.
 std::unique_ptr<Model> make_random_model(const ModelConfig& config, Dtype type);
 

@@ -1,12 +1,13 @@
 // What quantization changes in the predictions, and the report.
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/threads.h"
-#include "quant/quantize.h"
+#include "quant/report.h"
 
 namespace aviary {
 namespace {
@@ -70,7 +71,11 @@ ModelComparison mean_of(ModelComparison sums) {
 }
 
 // Four digits are enough for a report.
-double short_number(double x) { return std::stod(fmt::format("{:.4g}", x)); }
+double short_number(double x) {
+  const std::string text = fmt::format("{:.4g}", x);
+  std::from_chars(text.data(), text.data() + text.size(), x);  // std::stod obeys the locale of the process
+  return x;
+}
 
 Json json_of(const ModelComparison& comparison) {
   if (!comparison.finite) return {{"finite", false}};

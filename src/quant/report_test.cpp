@@ -9,7 +9,7 @@
 #include "base/random.h"
 #include "eval/evaluate.h"
 #include "models/registry.h"
-#include "quant/quantize.h"
+#include "quant/report.h"
 
 namespace aviary {
 namespace {

@@ -27,6 +27,8 @@ const std::pair<const char*, const char*> libraries[] = {
     {"pcre2.h", "PkgConfig::PCRE2"},
     {"utf8proc.h", "PkgConfig::UTF8PROC"},
     {"hwy/", "PkgConfig::HWY"},
+    {"tsl/", "tsl::robin_map"},
+    {"Eigen/", "Eigen3::Eigen"},
     {"CLI/", "CLI11::CLI11"},
 };
 
@@ -149,6 +151,17 @@ std::vector<std::string> reserved_elsewhere(const fs::path& root, const Reserved
     if (!may && !is_test(source) && std::regex_search(text, found, pattern))
       complaints.push_back(fmt::format("{} contains {}: {}", path, found.str(), reserved.reason));
   }
+  return complaints;
+}
+
+std::vector<std::string> public_includes(const fs::path& root) {
+  static const std::regex include(R"re((?:^|\n)\s*#\s*include\s+(?!<aviary/|<[a-z_]+(\.h)?>)([^\n]*))re");
+  std::vector<std::string> complaints;
+  for (const auto& entry : fs::recursive_directory_iterator(root / "include"))
+    if (entry.is_regular_file())
+      for (const auto& match : all_matches(read_text(entry.path()), include))
+        complaints.push_back(
+            fmt::format("{} includes {}", entry.path().lexically_relative(root).string(), match[2]));
   return complaints;
 }
 

@@ -35,6 +35,10 @@ struct Reserved {
 // one of those that may.
 std::vector<std::string> reserved_elsewhere(const std::filesystem::path& root, const Reserved& reserved);
 
+// One complaint for each header below root/include that includes something else than headers there and the
+// standard library: other programs have nothing else.
+std::vector<std::string> public_includes(const std::filesystem::path& root);
+
 // One complaint for each source file below root/src with more than `limit` lines.
 std::vector<std::string> long_files(const std::filesystem::path& root, int limit);
 

@@ -73,6 +73,34 @@ TEST(House, OnlyThePlatformLayerKnowsTheOperatingSystem) {
   EXPECT_EQ(reserved_elsewhere(repository(), platform_headers), none);
 }
 
+const Reserved locale_numbers{
+    .pattern = R"(\b(sto[df]|stold|strto[df]|strtold|atof|snprintf|sscanf)\()",
+    .only_in = {},
+    .reason =
+        "numbers must not depend on the locale of a program that uses the library; use "
+        "std::from_chars and fmt::format"};
+
+TEST(House, NumbersDoNotDependOnTheLocale) {
+  EXPECT_EQ(reserved_elsewhere(repository(), locale_numbers), none);
+}
+
+const Reserved cpu_kernels{.pattern = R"re(#\s*include\s*"kernels/[a-z_]+/)re",
+                           .only_in = {"src/kernels/"},
+                           .reason = "no other room knows which device computes"};
+
+TEST(House, NoOtherRoomKnowsWhichDeviceComputes) {
+  EXPECT_EQ(reserved_elsewhere(repository(), cpu_kernels), none);
+}
+
+const Reserved public_interface{.pattern = R"(#\s*include\s*<aviary/aviary\.h)",
+                                .only_in = {"src/api/"},
+                                .reason = "the public Model and State are implemented above this room"};
+
+TEST(House, PublicHeadersAreTheGround) {
+  EXPECT_EQ(public_includes(repository()), none);
+  EXPECT_EQ(reserved_elsewhere(repository(), public_interface), none);
+}
+
 TEST(House, NoSourceFileIsLongerThan500Lines) { EXPECT_EQ(long_files(repository(), 500), none); }
 
 TEST(House, KernelFilesKeepTheirNamesToThemselves) { EXPECT_EQ(shared_kernel_names(repository()), none); }
@@ -145,6 +173,33 @@ TEST_F(BrokenHouse, AHeaderOfTheSystemIsNoticed) {
   write("src/base/a.cpp", "#include <cstdio>\n#include <sys/mman.h>\n");
   write("src/base/b.cpp", "read(\"/proc/meminfo\");\n");
   EXPECT_EQ(reserved_elsewhere(root, platform_headers).size(), 2u);
+}
+
+TEST_F(BrokenHouse, ANumberThatDependsOnTheLocaleIsNoticed) {
+  write("src/base/a.cpp", "x = std::stod(text);");
+  write("src/base/b.cpp", "from_chars(text); custom_atof();");
+  EXPECT_EQ(reserved_elsewhere(root, locale_numbers).size(), 1u);
+}
+
+TEST_F(BrokenHouse, AnIncludeOfADeviceIsNoticed) {
+  write("src/kernels/a.cpp", "#include \"kernels/cpu/a.h\"\n");
+  write("src/ops/a.cpp", "#include \"kernels/kernels.h\"\n");
+  EXPECT_EQ(reserved_elsewhere(root, cpu_kernels), none);
+  write("src/ops/b.h", "#include \"kernels/cpu/a.h\"\n");
+  EXPECT_EQ(reserved_elsewhere(root, cpu_kernels).size(), 1u);
+}
+
+TEST_F(BrokenHouse, APublicHeaderThatNeedsARoomIsNoticed) {
+  write("include/aviary/a.hpp", "#include <aviary/error.h>\n#include <vector>\n#include <stdint.h>\n");
+  EXPECT_EQ(public_includes(root), none);
+  write("include/aviary/b.h", "#include \"base/error.h\"\n#include <fmt/format.h>\n");
+  EXPECT_EQ(public_includes(root), (Complaints{"include/aviary/b.h includes \"base/error.h\"",
+                                               "include/aviary/b.h includes <fmt/format.h>"}));
+  write("src/base/a.cpp", "#include <aviary/error.h>\n");
+  write("src/api/a.cpp", "#include <aviary/aviary.hpp>\n");
+  EXPECT_EQ(reserved_elsewhere(root, public_interface), none);
+  write("src/base/b.cpp", "#include <aviary/aviary.hpp>\n");
+  EXPECT_EQ(reserved_elsewhere(root, public_interface).size(), 1u);
 }
 
 TEST_F(BrokenHouse, ALongFunctionIsNoticed) {

@@ -1,4 +1,4 @@
-#include "kernels/cpu/peak.h"
+#include "kernels/peak.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/peak.cpp"

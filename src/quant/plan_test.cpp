@@ -1,4 +1,4 @@
-#include "quant/quantize.h"
+#include "quant/plan.h"
 
 #include <gtest/gtest.h>
 
@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "numbers/encoding.h"
+#include "quant/report.h"
 
 namespace aviary {
 namespace {

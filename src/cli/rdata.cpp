@@ -1,4 +1,4 @@
-#include "data/rdata.h"
+#include "cli/rdata.h"
 
 #include <zlib.h>
 

@@ -1,0 +1,12 @@
+// Names from outside in messages.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace aviary {
+
+// A name from a file as it may stand in an error message: in quotes, at most 80 bytes, no control characters.
+std::string in_quotes(std::string_view name);
+
+}  // namespace aviary

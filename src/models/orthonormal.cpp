@@ -1,0 +1,18 @@
+// The only file that includes Eigen, which takes long to compile.
+#include "models/orthonormal.h"
+
+#include <Eigen/QR>
+
+namespace aviary {
+
+void orthonormalize(std::vector<double>& a, int64_t rows, int64_t cols) {
+  Eigen::Map<Eigen::MatrixXd> matrix(a.data(), rows, cols);
+  const Eigen::HouseholderQR<Eigen::Ref<Eigen::MatrixXd>> qr(matrix);  // in place: Q's reflections and R
+  const Eigen::VectorXd diagonal = qr.matrixQR().diagonal();
+  Eigen::MatrixXd q = qr.householderQ() * Eigen::MatrixXd::Identity(rows, cols);
+  for (int64_t c = 0; c < cols; ++c)
+    if (diagonal(c) < 0) q.col(c) = -q.col(c);
+  matrix = q;
+}
+
+}  // namespace aviary

@@ -1,0 +1,14 @@
+// Matrices with orthonormal columns, for initialization.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace aviary {
+
+// The QR decomposition of a [rows, cols] matrix, rows >= cols, stored by columns: `a` becomes Q. R's diagonal
+// is positive, which makes Q uniform over all matrices with orthonormal columns when the entries of `a` are
+// normal.
+void orthonormalize(std::vector<double>& a, int64_t rows, int64_t cols);
+
+}  // namespace aviary
