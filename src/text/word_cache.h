@@ -1,10 +1,14 @@
 // Remembers the tokens of words, since texts repeat theirs.
 #pragma once
 
+#include <tsl/robin_map.h>
+
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace aviary {
@@ -20,17 +24,17 @@ class WordCache {
   void add(std::string_view word, std::span<const int32_t> tokens);
 
  private:
-  struct Entry {
-    uint64_t hash = 0;
-    uint32_t word = 0, tokens = 0;              // where they begin
-    uint32_t word_length = 0, token_count = 0;  // no tokens: a free place
+  struct Tokens {
+    uint32_t begin, count;  // in tokens_
   };
-  size_t place_of(std::string_view word, uint64_t hash) const;
-  void resize(size_t places);
+  struct Hash {
+    using is_transparent = void;  // words are looked up without making a std::string
+    size_t operator()(std::string_view word) const;
+  };
 
-  std::vector<Entry> entries_ = std::vector<Entry>(1024);  // by hash; at least half of them are free
-  size_t count_ = 0;
-  std::string words_;
+  tsl::robin_map<std::string, Tokens, Hash, std::equal_to<>, std::allocator<std::pair<std::string, Tokens>>,
+                 true>
+      words_;
   std::vector<int32_t> tokens_;
 };
 
