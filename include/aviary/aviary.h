@@ -16,7 +16,7 @@
  * gives it to the _free function of its kind, once; NULL may be freed. All other pointers are the caller's
  * buffers, used during the call alone. A state may outlive its model.
  *
- * Threads. Different threads may use the same model at once: calls that compute wait for each other. One
+ * Threads. Different threads may use the same model at once: calls do not wait for each other. One
  * state is not for two threads at once. */
 #ifndef AVIARY_AVIARY_H
 #define AVIARY_AVIARY_H

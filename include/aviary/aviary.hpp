@@ -112,8 +112,8 @@ class AVIARY_API State {
   std::unique_ptr<Implementation> implementation_;
 };
 
-// A model and the memory to run it. Threads may share one: calls that compute wait for each other, all others
-// do not. A Model that was moved from can only be assigned to or destroyed.
+// A model, which changes no more, and the memory to run it. Threads may share one; their calls do not wait
+// for each other. A Model that was moved from can only be assigned to or destroyed.
 class AVIARY_API Model {
  public:
   // `path` is a file (.safetensors, .pth, .gguf, or .bin of rwkv.cpp), a folder of Hugging Face (one file or

@@ -41,8 +41,9 @@ uint64_t kind_of(const inside::Network& network) {
   return hash;
 }
 
-kernels::Precision chosen(Precision precision, const inside::Network& network) {
-  if (precision == Precision::automatic) return usual_precision(network);
+// Nothing for that which is usual.
+std::optional<kernels::Precision> chosen(Precision precision) {
+  if (precision == Precision::automatic) return {};
   if (precision == Precision::fastest) return kernels::fastest_precision();
   return precision == Precision::bf16 ? kernels::Precision::bf16 : kernels::Precision::f32;
 }
@@ -122,11 +123,44 @@ std::vector<std::byte> State::to_bytes() const {
 
 // ---- Model
 
+namespace {
+
+// One runner for each call that computes now. They are kept for the next calls, which find memory that is
+// large enough: as many as ever computed at once.
+class RunnerPool {
+ public:
+  explicit RunnerPool(inside::Network& network) : network_(network) {}
+
+  struct GiveBack {
+    RunnerPool* pool = nullptr;
+    void operator()(Runner* runner) const {
+      std::lock_guard lock(pool->mutex_);
+      pool->idle_.emplace_back(runner);
+    }
+  };
+  using Lease = std::unique_ptr<Runner, GiveBack>;
+
+  Lease take() {
+    std::lock_guard lock(mutex_);
+    if (idle_.empty()) return Lease(new Runner(network_), {this});
+    Lease runner(idle_.back().release(), {this});
+    idle_.pop_back();
+    return runner;
+  }
+
+ private:
+  inside::Network& network_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Runner>> idle_;
+};
+
+}  // namespace
+
 struct Model::Implementation {
-  Implementation(Checkpoint checkpoint, Precision precision)
+  explicit Implementation(Checkpoint checkpoint)
       : network(std::move(checkpoint.model)),
         tokenizer(std::move(checkpoint.tokenizer)),
-        runner(*network, chosen(precision, *network)),
+        runners(*network),
         kind(kind_of(*network)) {
     const ModelConfig& config = network->config();
     info = {.version = config.version,
@@ -135,7 +169,8 @@ struct Model::Implementation {
             .vocab_size = config.vocab_size,
             .context = config.ctx_len,
             .parameters = network->parameters().count(),
-            .precision = runner.precision() == kernels::Precision::bf16 ? Precision::bf16 : Precision::f32};
+            .precision = network->parameters().packed_for() == kernels::Precision::bf16 ? Precision::bf16
+                                                                                        : Precision::f32};
   }
 
   const Tokenizer& require_tokenizer(const char* function) const {
@@ -159,9 +194,8 @@ struct Model::Implementation {
   }
 
   std::unique_ptr<inside::Network> network;
-  TokenizerPtr tokenizer;      // null: none
-  std::recursive_mutex mutex;  // of the runner; generate() holds it while it calls back
-  Runner runner;
+  TokenizerPtr tokenizer;  // null: none
+  RunnerPool runners;
   const uint64_t kind;
   ModelInfo info;
 };
@@ -172,18 +206,16 @@ Model& Model::operator=(Model&&) noexcept = default;
 Model::~Model() = default;
 
 Model Model::load(const std::filesystem::path& path, const LoadOptions& options) {
-  OpenOptions open{.tokenizer = options.tokenizer};
-  if (options.cache)
-    open.cache = PackedCache{
-        .precision = [&](const inside::Network& network) { return chosen(options.precision, network); }};
-  return Model(std::make_unique<Implementation>(open_model(path, open), options.precision));
+  OpenOptions open{.tokenizer = options.tokenizer, .precision = chosen(options.precision)};
+  if (options.cache) open.cache.emplace();
+  return Model(std::make_unique<Implementation>(open_model(path, open)));
 }
 
 const ModelInfo& Model::info() const { return implementation_->info; }
 
 State Model::new_state() const {
   return State(std::make_unique<State::Implementation>(
-      State::Implementation{implementation_->kind, implementation_->runner.new_state()}));
+      State::Implementation{implementation_->kind, implementation_->runners.take()->new_state()}));
 }
 
 State Model::state_from_bytes(std::span<const std::byte> bytes) const {
@@ -215,19 +247,18 @@ State Model::state_from_bytes(std::span<const std::byte> bytes) const {
 
 std::vector<float> Model::forward(std::span<const int32_t> tokens, State& state) {
   inside::NetworkState& values = implementation_->check("forward", tokens, state);
-  std::lock_guard lock(implementation_->mutex);
-  return read_tokens(implementation_->runner, tokens, values, chunk);
+  return read_tokens(*implementation_->runners.take(), tokens, values, chunk);
 }
 
 std::vector<float> Model::forward_all(std::span<const int32_t> tokens, State& state) {
   inside::NetworkState& values = implementation_->check("forward_all", tokens, state);
-  std::lock_guard lock(implementation_->mutex);
+  const RunnerPool::Lease runner = implementation_->runners.take();
   std::vector<float> logits;
   logits.reserve(tokens.size() * static_cast<size_t>(vocab_size()));
   for (size_t begin = 0; begin < tokens.size(); begin += chunk) {
     const auto part = tokens.subspan(begin, std::min<size_t>(tokens.size() - begin, chunk));
-    const Tensor rows = implementation_->runner.all_logits(
-        part, Sequences::uniform(1, static_cast<int64_t>(part.size())), values);
+    const Tensor rows =
+        runner->all_logits(part, Sequences::uniform(1, static_cast<int64_t>(part.size())), values);
     logits.insert(logits.end(), rows.as<float>(), rows.as<float>() + rows.count());
   }
   return logits;
@@ -244,10 +275,10 @@ std::vector<float> Model::forward_batch(std::span<const int32_t> tokens, std::sp
             "Model::forward_batch: state {} is there twice", i);
   }
   require(count > 0, "Model::forward_batch: no tokens to read");
-  std::lock_guard lock(implementation_->mutex);
   std::vector<inside::NetworkState*> own;
   for (State* state : states) own.push_back(&state->implementation_->values);
-  const Tensor logits = implementation_->runner.last_logits(tokens, Sequences::uniform(count, 1), own);
+  const RunnerPool::Lease runner = implementation_->runners.take();
+  const Tensor logits = runner->last_logits(tokens, Sequences::uniform(count, 1), own);
   return {logits.as<float>(), logits.as<float>() + logits.count()};
 }
 
@@ -265,9 +296,8 @@ Generation Model::generate(std::string_view prompt, const GenerateOptions& optio
                            const std::function<bool(std::string_view)>& show) {
   const Tokenizer& tokenizer = implementation_->require_tokenizer("generate");
   require(options.tokens >= 0, "Model::generate: tokens is {}, expected at least 0", options.tokens);
-  std::lock_guard lock(implementation_->mutex);
   inside::Generated from =
-      aviary::generate(implementation_->runner, tokenizer, prompt, request_of(options), show);
+      aviary::generate(*implementation_->runners.take(), tokenizer, prompt, request_of(options), show);
   return {.text = std::move(from.text),
           .prompt_tokens = from.prompt_tokens,
           .tokens = from.tokens,

@@ -86,8 +86,10 @@ void require_finite(const TensorEntry& entry, const std::string& where) {
        where, entry.name, values[0], broken);
 }
 
+// The numbers become the values of the weight, which may change.
 void load_parameter(const TensorEntry& entry, const std::string& where, Parameter& parameter,
                     bool allow_broken) {
+  parameter.weight.allocate();
   const Tensor& value = parameter.weight.value();
   if (value.dtype() == Dtype::f32) {
     to_floats(entry, {value.as<float>(), static_cast<size_t>(value.count())});
@@ -105,7 +107,7 @@ void load_parameter(const TensorEntry& entry, const std::string& where, Paramete
 
 std::unique_ptr<Model> create_model_of(const std::string& where, const ModelConfig& config, Dtype dtype) {
   try {
-    return create_model(config, dtype);
+    return create_model_without_numbers(config, dtype);
   } catch (const Error& error) {
     fail("{}: {}", where, error.what());
   }
@@ -184,10 +186,9 @@ void check_tensors(const TensorFile& file, const std::string& where, Model& mode
             title);
 }
 
-}  // namespace
-
-std::unique_ptr<Model> prepare_model(const TensorFile& file, const std::string& where, Dtype dtype) {
-  const ModelConfig config = config_of(file, where);
+// prepare_model() for a config that is known.
+std::unique_ptr<Model> model_of(const TensorFile& file, const std::string& where, const ModelConfig& config,
+                                Dtype dtype) {
   // A file can ask for no more memory than its own tensors have numbers.
   int64_t numbers = 0;
   for (const TensorEntry& tensor : file.tensors()) numbers += count_of(tensor);
@@ -207,11 +208,18 @@ std::unique_ptr<Model> prepare_model(const TensorFile& file, const std::string& 
   return model;
 }
 
+}  // namespace
+
+std::unique_ptr<Model> prepare_model(const TensorFile& file, const std::string& where, Dtype dtype) {
+  return model_of(file, where, config_of(file, where), dtype);
+}
+
 void load_parameters(const TensorFile& file, const std::string& where, Model& model, bool allow_broken) {
   check_tensors(file, where, model);
   for (Parameter& parameter : model.parameters())
     if (const TensorEntry* entry = file.find(parameter.spec.name))
       load_parameter(*entry, where, parameter, allow_broken);
+  model.parameters().allocate();  // what the file lacks and may lack
   model.parameters().changed();
 }
 
@@ -228,46 +236,28 @@ Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype, bool 
 
 namespace {
 
-class RestingFile final : public Rest {
- public:
-  explicit RestingFile(TensorFile file) : file(std::move(file)) {}
-  void packed(std::span<const std::byte> data) const override { file.drop(data); }
+bool can_be_stored(Dtype type) { return std::ranges::find(weight_types, type) != std::end(weight_types); }
 
-  TensorFile file;
-};
-
-bool can_rest(Dtype type) { return std::ranges::find(weight_types, type) != std::end(weight_types); }
-
-// The frozen parameters: at rest in the file, or loaded where they cannot.
-void put_to_rest(const std::shared_ptr<RestingFile>& resting, const std::string& where, Model& model) {
-  TensorFile& file = resting->file;
+// Gives the parameters the numbers of the file: matrices and tables stay where they are stored, or take the
+// memory that was made when the file was opened; vectors are decoded.
+void take_numbers(const std::shared_ptr<TensorFile>& file, const std::string& where, Model& model) {
   for (Parameter& parameter : model.parameters()) {
-    const TensorEntry* entry = file.find(parameter.spec.name);
+    const TensorEntry* entry = file->find(parameter.spec.name);
     if (!entry) continue;
-    const bool made = file.made(*entry) && entry->dtype == Dtype::f32;
-    if (!can_rest(entry->dtype)) {
+    Weight& weight = parameter.weight;
+    if (!can_be_stored(entry->dtype)) {
       load_parameter(*entry, where, parameter, false);
-    } else if (made) {
-      require_finite(*entry, where);
-      parameter.weight.adopt(file.take(*entry));  // goes when it is packed
-    } else {
-      parameter.weight.rest(entry->dtype, entry->stored(), resting, entry->is_transposed());
+      continue;
     }
+    if (file->made(*entry) && entry->dtype == Dtype::f32) {
+      require_finite(*entry, where);
+      weight.adopt(file->take(*entry));  // gone when it is packed
+      continue;
+    }
+    weight.store({entry->dtype, entry->stored(), file, entry->is_transposed()});
+    if (parameter.spec.use == Use::vector || (parameter.spec.use == Use::table && entry->is_transposed()))
+      require_finite(*entry, where), weight.decode_values();
   }
-  model.parameters().freeze();
-}
-
-void require_rest_finite(const Model& model, const TensorFile& file, const std::string& where) {
-  for (const Parameter& parameter : model.parameters())
-    if (parameter.weight.at_rest()) require_finite(*file.find(parameter.spec.name), where);
-}
-
-// Every weight that a token is multiplied with.
-void pack(Model& model, kernels::Precision precision) {
-  Runner runner(model, precision);
-  State state = runner.new_state();
-  const int32_t token = 0;
-  runner.last_logits({&token, 1}, Sequences::uniform(1, 1), state);
 }
 
 void write_cache(const std::filesystem::path& path, const PackedKey& key, const Model& model,
@@ -284,28 +274,29 @@ void write_cache(const std::filesystem::path& path, const PackedKey& key, const 
 
 }  // namespace
 
-Checkpoint open_checkpoint(const std::filesystem::path& path, const std::optional<PackedCache>& cache) {
-  const auto resting = std::make_shared<RestingFile>(read_tensor_file(path, Transposed::in_place));
-  TensorFile& file = resting->file;
+Checkpoint open_checkpoint(const std::filesystem::path& path, std::optional<kernels::Precision> precision,
+                           const std::optional<PackedCache>& cache) {
+  const auto file = std::make_shared<TensorFile>(read_tensor_file(path, Transposed::in_place));
   const std::string where = path.string();
+  const ModelConfig config = config_of(*file, where);
   // It takes as long as mapping a gigabyte.
   auto tokenizer = std::async(threads() > 1 ? std::launch::async : std::launch::deferred,
-                              [&] { return tokenizer_of(file, where, config_of(file, where)); });
+                              [&] { return tokenizer_of(*file, where, config); });
   Checkpoint checkpoint;
-  checkpoint.model = prepare_model(file, where);
-  checkpoint.metadata = file.metadata();
+  checkpoint.model = model_of(*file, where, config, Dtype::f32);
+  checkpoint.metadata = file->metadata();
   Model& model = *checkpoint.model;
   PackedKey key;
-  if (cache) key = packed_key(file);  // before anything is taken from the file
-  put_to_rest(resting, where, model);
-  if (cache) key.precision = cache->precision(model);
+  if (cache) key = packed_key(*file);  // before anything is taken from the file
+  take_numbers(file, where, model);
+  key.precision = precision.value_or(usual_precision(model));
   const bool mapped = cache && map_packed(packed_path(path), key, model);
-  if (!mapped) require_rest_finite(model, file, where);
+  auto check = [&](const Parameter& parameter) {
+    if (!mapped && parameter.weight.is_stored()) require_finite(*file->find(parameter.spec.name), where);
+  };
+  model.parameters().pack(key.precision, check, [&](std::span<const std::byte> bytes) { file->drop(bytes); });
   checkpoint.tokenizer = tokenizer.get();
-  if (cache && !mapped) {
-    pack(model, key.precision);
-    write_cache(path, key, model, *cache);
-  }
+  if (cache && !mapped) write_cache(path, key, model, *cache);
   return checkpoint;
 }
 
@@ -326,7 +317,7 @@ void save_checkpoint(const std::filesystem::path& path, const Model& model, cons
   std::vector<TensorEntry> entries;
   for (const Parameter& parameter : model.parameters()) {
     const Tensor& value = parameter.weight.value();
-    require(!value.empty(), "{}: {} was frozen for use and cannot be saved", path.string(),
+    require(!value.empty(), "{}: {} is stored or packed for use and cannot be saved", path.string(),
             parameter.spec.name);
     TensorEntry entry{.name = parameter.spec.name, .dtype = value.dtype(), .shape = {}, .data = {}};
     for (int i = 0; i < value.shape().rank(); ++i) entry.shape.push_back(value.shape()[i]);

@@ -30,8 +30,9 @@ std::string to_json(const ModelConfig& config);
 // Throws Error, beginning with `where`.
 ModelConfig model_config_from_json(const std::string& text, const std::string& where);
 
-// The model of the file, all values still zero: its config is possible, every parameter is there with its
-// shape and nothing else is. Takes no memory that the file does not warrant. Throws Error otherwise.
+// The model of the file, its parameters still without numbers: its config is possible, every parameter is
+// there with its shape and nothing else is. Takes no memory that the file does not warrant. Throws Error
+// otherwise.
 std::unique_ptr<Model> prepare_model(const TensorFile& file, const std::string& where,
                                      Dtype dtype = Dtype::f32);
 
@@ -40,18 +41,19 @@ std::unique_ptr<Model> prepare_model(const TensorFile& file, const std::string& 
 Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype = Dtype::f32,
                            bool allow_broken = false);
 
-// The same for a model that is only run: it keeps the file open and its weights rest there, in the file's
-// types, or in memory where they were made when it was opened (ops/weight.h). Parameters of types without
-// real numbers are loaded.
-//
-// cache: the packed weights are taken from the file beside it (checkpoints/packed_file.h); when there is none
-// for this model, CPU and precision, they are packed and it is written.
+// Packed weights in the file beside the model's (checkpoints/packed_file.h): taken from there, or, when there
+// is none for this model, CPU and precision, packed and written.
 struct PackedCache {
-  std::function<kernels::Precision(const Model&)> precision;  // of the products, once the types are known
   WriteProgress progress = {};
   std::function<void(const std::string& reason)> not_written = {};  // the folder is read-only, the disk full
 };
-Checkpoint open_checkpoint(const std::filesystem::path& path, const std::optional<PackedCache>& cache = {});
+// A model that is only run. It stays on its file: tables are looked up there, in the file's types, and
+// matrices are packed from there (ops/weight.h), after which its numbers change no more and threads may share
+// it (models/run.h). precision: of products with float32 numbers; none: usual_precision (models/run.h).
+// Throws Error as load_checkpoint() does.
+Checkpoint open_checkpoint(const std::filesystem::path& path,
+                           std::optional<kernels::Precision> precision = {},
+                           const std::optional<PackedCache>& cache = {});
 
 // The tokenizer that the metadata carries; null when it carries none. Throws Error when it is damaged or has
 // more tokens than the model.

@@ -16,6 +16,7 @@ struct OpenOptions {
   // As open_tokenizer takes it. Empty: the one that the model carries or that lies beside it in its folder;
   // without one, bytes when the vocabulary has 256 tokens, else none.
   std::string tokenizer = {};
+  std::optional<kernels::Precision> precision = {};  // of products with float32 numbers; none: the usual one
   std::optional<PackedCache> cache = {};
 };
 

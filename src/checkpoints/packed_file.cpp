@@ -85,14 +85,11 @@ uint64_t hash_of_layout() {
   return hash.value();
 }
 
-// A matrix of `weight` as the metadata tell of it; throws when it is none.
-kernels::PackedMatrix adopted(const Json& matrix, const Shape& weight, const TensorEntry& tensor,
+// A matrix as the metadata tell of it; throws when it is none.
+kernels::PackedMatrix adopted(const Json& matrix, const TensorEntry& tensor,
                               std::shared_ptr<const void> owner) {
-  const int rank = weight.rank();
   const Json &k = matrix.at("k"), &n = matrix.at("n");
-  require(rank >= 2 && k.is_number_integer() && n.is_number_integer(), "no sizes of a matrix");
-  const int64_t rows = weight[rank - 2], cols = weight[rank - 1];
-  require((k == cols && n == rows) || (k == rows && n == cols), "other sizes than the weight's");
+  require(k.is_number_integer() && n.is_number_integer(), "no sizes of a matrix");
   kernels::PackedMatrix result;
   result.adopt(k, n, type_named(matrix.at("type")), tensor.data, std::move(owner));
   return result;
@@ -115,14 +112,13 @@ Stacks read_packed(const std::filesystem::path& path, const PackedKey& key, Mode
     std::vector<kernels::PackedMatrix>& stack = stacks[name];
     const Parameter* parameter = model.parameters().find(name);
     const TensorEntry* tensor = file->find(tensor_name(name, stack.size()));
-    require(parameter && tensor, "a matrix of nobody");
-    stack.push_back(adopted(matrix, parameter->weight.shape(), *tensor, file));
+    require(parameter && layout_of(parameter->spec.use) && tensor, "a matrix that no parameter has");
+    stack.push_back(adopted(matrix, *tensor, file));
   }
   for (const auto& [name, stack] : stacks) {
-    const Shape& shape = model.parameters().find(name)->weight.shape();
-    require(std::ssize(stack) == (shape.rank() == 3 ? shape[0] : 1), "a stack of another height");
-    for (const kernels::PackedMatrix& matrix : stack)
-      require(matrix.k() == stack[0].k() && matrix.type() == stack[0].type(), "a stack of unequal matrices");
+    const Parameter& parameter = *model.parameters().find(name);
+    require(parameter.weight.can_adopt(*layout_of(parameter.spec.use), key.precision, stack),
+            "matrices that are not packed so");
   }
   require(!stacks.empty(), "it is empty");
   return stacks;

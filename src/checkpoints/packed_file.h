@@ -28,12 +28,11 @@ struct PackedKey {
 };
 PackedKey packed_key(const TensorFile& source);
 
-// Gives the frozen weights of `model` what the file holds. False, and nothing is changed, when there is no
-// such file, or it has another key or is damaged. Values stay until a product uses the packed matrix: a
-// hostile file may name weights that have no products.
+// Gives the weights of `model` the packed matrices that the file holds. False, and nothing is changed, when
+// there is no such file, or it has another key, is damaged or names what is not multiplied so.
 bool map_packed(const std::filesystem::path& packed, const PackedKey& key, Model& model);
 
-// Writes what the weights of `model` have packed so far, atomically.
+// Writes the packed matrices of `model`, atomically.
 void write_packed(const std::filesystem::path& packed, const PackedKey& key, const Model& model,
                   const WriteProgress& progress = {});
 

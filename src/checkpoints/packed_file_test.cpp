@@ -21,8 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 
 // The logits of a few tokens, read as one step and as another of one token.
-std::vector<double> logits(Model& model, kernels::Precision precision) {
-  Runner runner(model, precision);
+std::vector<double> logits(Model& model) {
+  Runner runner(model);
   State state = runner.new_state();
   const std::vector<int32_t> tokens{5, 250, 7};
   std::vector<double> all = to_host(runner.all_logits(tokens, Sequences::uniform(1, 3), state));
@@ -55,15 +55,14 @@ class PackedFile : public testing::Test {
   };
   Opened open(kernels::Precision precision = kernels::Precision::f32) const {
     Opened opened{{}, false, ""};
-    const Checkpoint checkpoint = open_checkpoint(
-        path(), PackedCache{.precision = [&](const Model&) { return precision; },
-                            .progress = [&](int64_t, int64_t) { opened.written = true; },
-                            .not_written = [&](const std::string& reason) { opened.reason = reason; }});
-    opened.logits = logits(*checkpoint.model, precision);
+    const PackedCache cache{.progress = [&](int64_t, int64_t) { opened.written = true; },
+                            .not_written = [&](const std::string& reason) { opened.reason = reason; }};
+    const Checkpoint checkpoint = open_checkpoint(path(), precision, cache);
+    opened.logits = logits(*checkpoint.model);
     return opened;
   }
   std::vector<double> plain(kernels::Precision precision = kernels::Precision::f32) const {
-    return logits(*open_checkpoint(path()).model, precision);
+    return logits(*open_checkpoint(path(), precision).model);
   }
   void expect_made_anew() const {
     const Opened opened = open();

@@ -81,10 +81,10 @@ int bench_machine(const Flags& flags) {
 struct Loaded {
   LoadedModel file;  // or
   std::unique_ptr<Model> random;
-  double seconds = 0;          // until the model was there
-  double packing_seconds = 0;  // of the first token, before which every matrix is packed
-  double fill_seconds = 0;     // of filling as much fresh memory, for comparison
-  int64_t resident = 0;        // most bytes in use until then
+  double seconds = 0;  // until the model was there
+  double first_token_seconds = 0;
+  double fill_seconds = 0;  // of filling as much fresh memory as the weights take, for comparison
+  int64_t resident = 0;     // most bytes in use until then
 
   Model& model() const { return random ? *random : *file.model; }
 };
@@ -99,19 +99,19 @@ Loaded load(const Flags& flags) {
   if (flags.random.empty())
     loaded.file = flags.model.load();
   else
-    loaded.random =
-        make_random_model(parse_model_size(flags.random, flags.vocabulary), *parse_type(flags.type));
+    loaded.random = make_random_model(parse_model_size(flags.random, flags.vocabulary),
+                                      *parse_type(flags.type), flags.model.asked_precision());
   loaded.seconds = seconds_since(start);
   return loaded;
 }
 
 // The first token, and the time that it took beside that of as much fresh memory.
-void pack(Loaded& loaded, Runner& runner) {
+void read_first_token(Loaded& loaded, Runner& runner) {
   State state = runner.new_state();
   const int32_t token = 0;
   auto start = std::chrono::steady_clock::now();
   runner.last_logits({&token, 1}, Sequences::uniform(1, 1), state);
-  loaded.packing_seconds = seconds_since(start);
+  loaded.first_token_seconds = seconds_since(start);
   loaded.resident = platform::peak_memory();
   int64_t bytes = 0;
   for (const Parameter& parameter : loaded.model().parameters()) bytes += parameter.weight.bytes();
@@ -131,12 +131,11 @@ std::string name_of(const Loaded& loaded) {
 }
 
 // The types of the matrices, the one of most numbers first.
-std::string products_of(Model& model, kernels::Precision precision) {
+std::string products_of(const Model& model) {
   std::map<Dtype, int64_t> numbers;
   for (const Parameter& parameter : model.parameters()) {
-    if (parameter.spec.shape.rank() != 2) continue;
-    const Dtype rest = parameter.weight.rest_type();
-    numbers[rest == Dtype::f32 ? kernels::type_of(precision) : rest] += parameter.spec.shape.count();
+    if (parameter.weight.packed().empty()) continue;
+    numbers[parameter.weight.packed()[0].type()] += parameter.spec.shape.count();
   }
   std::vector<std::pair<int64_t, Dtype>> order;
   for (const auto& [type, count] : numbers) order.emplace_back(-count, type);
@@ -150,18 +149,18 @@ Json json_of(const Rate& rate, const char* of) {
   return {{"batch", rate.batch}, {"tokens_per_second", rate.tokens_per_second}, {of, rate.share}};
 }
 
-void print_json(const Flags& flags, const Loaded& loaded, const Speed& speed, kernels::Precision precision) {
+void print_json(const Flags& flags, const Loaded& loaded, const Speed& speed) {
   Json json{{"model", name_of(loaded)},
             {"type", flags.random.empty() ? "" : flags.type},
             {"load_seconds", loaded.seconds},
-            {"pack_seconds", loaded.packing_seconds},
+            {"first_token_seconds", loaded.first_token_seconds},
             {"fill_seconds", loaded.fill_seconds},
-            {"weight_bytes", speed.rest_bytes},
+            {"weight_bytes", speed.stored_bytes},
             {"weight_bytes_per_token", speed.weight_bytes},
             {"state_bytes", speed.state_bytes},
             {"peak_resident_bytes", loaded.resident},
             {"machine", json_of(speed.peak)},
-            {"products", products_of(loaded.model(), precision)},
+            {"products", products_of(loaded.model())},
             {"read_limit_gigabytes_per_second", 1e-9 * speed.read_rate}};
   if (speed.prompt.batch > 0) {
     json["prompt"] = json_of(speed.prompt, "share_of_product_peak");
@@ -171,15 +170,15 @@ void print_json(const Flags& flags, const Loaded& loaded, const Speed& speed, ke
   fmt::print("{}\n", json.dump(2));
 }
 
-void print_text(const Flags& flags, const Loaded& loaded, const Speed& speed, kernels::Precision precision) {
+void print_text(const Flags& flags, const Loaded& loaded, const Speed& speed) {
   fmt::print("{}{}\n", name_of(loaded), flags.random.empty() ? "" : ", " + flags.type);
-  fmt::print("load              {} and {} to pack (filling as much memory takes {})\n",
-             human_duration(loaded.seconds), human_duration(loaded.packing_seconds),
+  fmt::print("load              {}, first token {} (filling as much memory takes {})\n",
+             human_duration(loaded.seconds), human_duration(loaded.first_token_seconds),
              human_duration(loaded.fill_seconds));
   fmt::print("memory            {} of weights, {} of state; at most {} resident\n",
-             human_bytes(speed.rest_bytes), human_bytes(speed.state_bytes), human_bytes(loaded.resident));
+             human_bytes(speed.stored_bytes), human_bytes(speed.state_bytes), human_bytes(loaded.resident));
   fmt::print("instructions      {}\n", kernels::instruction_sets());
-  fmt::print("products          {}\n", products_of(loaded.model(), precision));
+  fmt::print("products          {}\n", products_of(loaded.model()));
   print_peak(speed.peak, threads());
   if (speed.prompt.batch > 0)
     fmt::print("prompt of {:<7} {:<24} {:>5.1f} % of the peak of {} products\n", flags.request.prompt,
@@ -236,17 +235,17 @@ int bench(const Flags& flags) {
   for (const int64_t batch : flags.request.batches)
     require(batch >= 1 && batch <= 4096, "--batches: {} sequences at once, expected 1 to 4096", batch);
   Loaded loaded = load(flags);
-  Runner runner(loaded.model(), flags.model.chosen_precision(loaded.model()));
+  Runner runner(loaded.model());
   InterruptGuard guard;
   if (flags.long_run > 0) return bench_long(flags, runner, guard);
-  pack(loaded, runner);
+  read_first_token(loaded, runner);
   Progress progress({.label = "measure", .total = 1000, .summary = false});
   const Speed speed = measure_speed(runner, flags.request, [&](double done) {
     progress.update(static_cast<int64_t>(1000 * done));
     return !guard.interrupted();
   });
   if (guard.interrupted()) return 130;
-  (flags.json ? print_json : print_text)(flags, loaded, speed, runner.precision());
+  (flags.json ? print_json : print_text)(flags, loaded, speed);
   return 0;
 }
 

@@ -54,7 +54,8 @@ struct ModelFlags {
   void add_running_to(CLI::App& command);
   LoadedModel load() const;
   Checkpoint open(const std::filesystem::path& file) const;
-  kernels::Precision chosen_precision(const Model& model) const;
+  // --precision; nothing when it was not given.
+  std::optional<kernels::Precision> asked_precision() const;
 };
 // Throws Error when the model came without a tokenizer.
 const Tokenizer& require_tokenizer(const LoadedModel& loaded);

@@ -98,9 +98,9 @@ ModelComparison compare(const Flags& flags, const Description& description, cons
   for (Parameter& parameter : planned->parameters())  // some are optional in a file
     copy(original.model->parameters().find(parameter.spec.name)->weight.value(), parameter.weight.value());
   apply_plan(plan, *planned);
-  original.model->parameters().freeze();
-  planned->parameters().freeze();
-  Runner before(*original.model, kernels::Precision::f32), after(*planned, kernels::Precision::f32);
+  for (Model* model : {original.model.get(), planned.get()})
+    model->parameters().pack(kernels::Precision::f32);
+  Runner before(*original.model), after(*planned);
   Progress progress({.label = "compare", .total = std::ssize(tokens), .summary = false});
   return compare_quantized(before, after, tokens, [&](int64_t done) {
     progress.update(done);

@@ -26,7 +26,7 @@ struct Flags {
 int evaluate_text(const Flags& flags) {
   LoadedModel loaded = flags.model.load();
   const Tokenizer& tokenizer = require_tokenizer(loaded);
-  Runner runner(*loaded.model, flags.model.chosen_precision(*loaded.model));
+  Runner runner(*loaded.model);
   const std::string text = read_file(flags.text, largest_text);
   require(!text.empty(), "{}: the file is empty", flags.text);
   const std::vector<int32_t> tokens = tokenizer.encode(text);

@@ -36,7 +36,7 @@ int generate_text(const Flags& flags) {
     require(is_utf8(stop) && !stop.empty(), "--stop is \"{}\", expected some text in UTF-8", printable(stop));
   LoadedModel loaded = flags.model.load();
   const Tokenizer& tokenizer = require_tokenizer(loaded);
-  Runner runner(*loaded.model, flags.model.chosen_precision(*loaded.model));
+  Runner runner(*loaded.model);
   GenerateOptions options = flags.options;
   options.sampling.seed = flags.seed.value_or(std::random_device{}());
   State start;

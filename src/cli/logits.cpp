@@ -41,7 +41,7 @@ void print_top(const std::vector<float>& logits, const Tokenizer* tokenizer, int
 
 int print_logits(const Flags& flags) {
   LoadedModel loaded = flags.model.load();
-  Runner runner(*loaded.model, flags.model.chosen_precision(*loaded.model));
+  Runner runner(*loaded.model);
   std::vector<int32_t> tokens = flags.tokens;
   if (tokens.empty()) tokens = require_tokenizer(loaded).encode(flags.prompt);
   require(!tokens.empty(),

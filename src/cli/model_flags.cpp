@@ -85,14 +85,13 @@ LoadedModel ModelFlags::load() const {
 }
 
 Checkpoint ModelFlags::open(const fs::path& file) const {
-  OpenOptions options{.tokenizer = tokenizer};
+  OpenOptions options{.tokenizer = tokenizer, .precision = asked_precision()};
   if (!cache) return open_model(file, options);
   std::optional<CacheWriting> writing;
   auto stop = [&] {
     if (writing && writing->guard.interrupted()) throw Interrupted();
   };
   PackedCache& packed = options.cache.emplace();
-  packed.precision = [this](const Model& model) { return chosen_precision(model); };
   packed.progress = [&](int64_t written, int64_t total) {
     if (!writing) writing.emplace(total);
     stop();
@@ -106,8 +105,8 @@ Checkpoint ModelFlags::open(const fs::path& file) const {
   return checkpoint;
 }
 
-kernels::Precision ModelFlags::chosen_precision(const Model& model) const {
-  if (precision.empty()) return usual_precision(model);
+std::optional<kernels::Precision> ModelFlags::asked_precision() const {
+  if (precision.empty()) return {};
   return parse_precision(precision);
 }
 

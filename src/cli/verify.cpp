@@ -31,7 +31,7 @@ int verify(const Flags& flags) {
   bool good = true;
   if (flags.golden.empty()) {
     LoadedModel loaded = flags.model.load();
-    Runner runner(*loaded.model, flags.model.chosen_precision(*loaded.model));
+    Runner runner(*loaded.model);
     fmt::print("{}: largest difference to one pass over {} random tokens\n", loaded.path.string(),
                flags.length);
     good = report(check_split_law(runner, flags.length, flags.seed));

@@ -44,7 +44,7 @@ class Measurement {
     speed.peak = kernels::measure_peak(threads());
     speed.weight_bytes = cost_.weight_bytes;
     for (const Parameter& parameter : runner_.model().parameters())
-      speed.rest_bytes += parameter.weight.bytes();
+      speed.stored_bytes += parameter.weight.bytes();
     speed.multiplications = cost_.multiplications;
     speed.of_head = cost_.of_head;
     speed.state_bytes = cost_.state_bytes;

@@ -27,7 +27,7 @@ struct Speed {
   kernels::MachinePeak peak{};               // the best of several measurements
   double read_rate = 0;                      // bytes/s of a memory as large as the weights
   int64_t weight_bytes = 0;                  // that a token reads: all but the tables of embeddings
-  int64_t rest_bytes = 0;                    // of all weights
+  int64_t stored_bytes = 0;                  // of all weights
   int64_t multiplications = 0, of_head = 0;  // of a token
   int64_t state_bytes = 0;                   // of a sequence
   Rate prompt;               // share of the peak of bf16 products, or of f32 where there are none

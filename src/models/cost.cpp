@@ -21,7 +21,7 @@ TokenCost token_cost(Model& model, kernels::Precision precision) {
     const ParameterSpec& spec = parameter.spec;
     if (spec.use == Use::table) continue;
     const bool multiplied = layout_of(spec.use).has_value(),
-               rounded = multiplied && parameter.weight.rest_type() == Dtype::f32;
+               rounded = multiplied && parameter.weight.stored_type() == Dtype::f32;
     if (multiplied) cost.multiplications += spec.shape.count();
     cost.weight_bytes +=
         rounded ? bytes_of(kernels::type_of(precision), spec.shape.count()) : parameter.weight.bytes();

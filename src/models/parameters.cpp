@@ -69,7 +69,7 @@ std::optional<Layout> layout_of(Use use) {
 }
 
 Weight& ParameterTable::add(ParameterSpec spec) {
-  Weight weight(spec.name, spec.shape, dtype_);
+  Weight weight = Weight::without_numbers(spec.name, spec.shape, dtype_);
   parameters_.push_back({std::move(spec), std::move(weight)});
   return parameters_.back().weight;
 }
@@ -96,11 +96,25 @@ void ParameterTable::initialize(uint64_t seed) {
 
 void ParameterTable::set_trainable(bool trainable) {
   for (Parameter& parameter : parameters_)
-    parameter.weight.set_trainable(trainable && !parameter.spec.constant);
+    parameter.weight.set_trainable(trainable && !parameter.spec.constant && parameter.weight.changeable());
 }
 
-void ParameterTable::freeze() {
-  for (Parameter& parameter : parameters_) parameter.weight.freeze();
+void ParameterTable::allocate() {
+  for (Parameter& parameter : parameters_) parameter.weight.allocate();
+}
+
+void ParameterTable::pack(kernels::Precision precision, const std::function<void(const Parameter&)>& before,
+                          const Released& released) {
+  require(!packed_for_ || *packed_for_ == precision,
+          "the weights are packed for products in {}; a model runs in one precision, load it again for {}",
+          name_of(kernels::type_of(packed_for_.value_or(precision))), name_of(kernels::type_of(precision)));
+  for (Parameter& parameter : parameters_) {
+    if (before && parameter.weight.has_numbers()) before(parameter);
+    const std::optional<Layout> layout = layout_of(parameter.spec.use);
+    // Nothing asks for what a file may lack.
+    if (layout && !parameter.spec.optional) parameter.weight.pack(*layout, precision, released);
+  }
+  packed_for_ = precision;
 }
 
 void ParameterTable::changed() {

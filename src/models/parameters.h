@@ -58,7 +58,7 @@ class ParameterTable {
  public:
   explicit ParameterTable(Dtype dtype) : dtype_(dtype) {}
 
-  // The returned weight stays where it is for the life of the table.
+  // Without numbers yet. The returned weight stays where it is for the life of the table.
   Weight& add(ParameterSpec spec);
   Parameter* find(std::string_view name);
 
@@ -71,15 +71,24 @@ class ParameterTable {
 
   // Values for the start of training: parameter i draws from its own stream of `seed`.
   void initialize(uint64_t seed);
-  void set_trainable(bool trainable);
-  // The values change no more: matrices are kept packed for products only. For models that are only used.
-  void freeze();
+  void set_trainable(bool trainable);  // of those whose numbers may change
+  // Every parameter that was made without numbers gets zeros.
+  void allocate();
+  // Packs all that is multiplied for products whose float32 numbers are rounded to `precision`. From then on
+  // the numbers change no more, and threads may run the model at once, each with a Runner of its own.
+  // before: called with each parameter that has numbers, before it is packed; released: with stored bytes
+  // that are hardly needed again. Throws Error when it was called for another precision.
+  void pack(kernels::Precision precision, const std::function<void(const Parameter&)>& before = {},
+            const Released& released = {});
+  // What pack() was called for; nothing when it was not.
+  std::optional<kernels::Precision> packed_for() const { return packed_for_; }
   // To be called after values have been written from outside.
   void changed();
 
  private:
   Dtype dtype_;
   std::deque<Parameter> parameters_;
+  std::optional<kernels::Precision> packed_for_;
 };
 
 }  // namespace aviary

@@ -83,6 +83,12 @@ ModelConfig complete(const ModelConfig& config) {
 }
 
 std::unique_ptr<Model> create_model(const ModelConfig& config, Dtype dtype) {
+  std::unique_ptr<Model> model = create_model_without_numbers(config, dtype);
+  model->parameters().allocate();
+  return model;
+}
+
+std::unique_ptr<Model> create_model_without_numbers(const ModelConfig& config, Dtype dtype) {
   return model_version(config.version).create(complete(config), dtype);
 }
 

@@ -81,6 +81,8 @@ const ModelVersion& model_version(const std::string& name);
 ModelConfig complete(const ModelConfig& config);
 // A model of this config, completed, whose parameters are all 0.
 std::unique_ptr<Model> create_model(const ModelConfig& config, Dtype dtype);
+// The same, whose parameters have no numbers yet: for those that a file brings.
+std::unique_ptr<Model> create_model_without_numbers(const ModelConfig& config, Dtype dtype);
 inline std::unique_ptr<Model> create_model(const ModelConfig& config) {
   return create_model(config, Dtype::f32);
 }

@@ -47,12 +47,23 @@ double cross_entropy(const std::vector<double>& logits, int64_t vocabulary, std:
 kernels::Precision usual_precision(const Model& model) {
   int64_t all = 0, coarse = 0;
   for (const Parameter& parameter : model.parameters()) {
+    if (parameter.spec.use == Use::vector) continue;
     const int64_t count = parameter.spec.shape.count();
-    const Dtype type = parameter.weight.rest_type();
+    const Dtype type = parameter.weight.stored_type();
     all += count;
     if (type == Dtype::bf16 || is_quantized(type)) coarse += count;
   }
   return 2 * coarse > all ? kernels::fastest_precision() : kernels::Precision::f32;
+}
+
+Runner::Runner(Model& model, kernels::Precision precision)
+    : model_(model),
+      precision_(precision),
+      layout_(std::make_shared<const StateLayout>(model.state_specs(), model.dtype())) {
+  const kernels::Precision packed = model.parameters().packed_for().value_or(precision);
+  require(packed == precision,
+          "the weights of the model are packed for products in {}; load it again to run it in {}",
+          name_of(kernels::type_of(packed)), name_of(kernels::type_of(precision)));
 }
 
 std::vector<State> Runner::new_states(int64_t sequences) const {

@@ -9,18 +9,22 @@
 namespace aviary {
 
 // How the float32 weights of a model are multiplied when nobody asks for a precision: in bf16 where this CPU
-// multiplies it and most numbers of the model rest in bf16 or fewer bits anyway, else in f32.
+// multiplies it and most numbers of its matrices and tables are stored in bf16 or fewer bits anyway, else in
+// f32.
 kernels::Precision usual_precision(const Model& model);
 
-// A model and the memory to run it; not for two threads at once. Weights are repacked at the first run. A
-// model that can look at no more than context_limit() tokens reads the last so many again for every further
-// token, as its original does.
+// A model and the memory to run it; not for two threads at once. Threads share a model whose weights are
+// packed (ParameterTable::pack), each with its own Runner and states; weights of any other model are packed
+// at the first run, and again when they have changed. A model that can look at no more than context_limit()
+// tokens reads the last so many again for every further token, as its original does.
 class Runner {
  public:
-  explicit Runner(Model& model, kernels::Precision precision = kernels::Precision::f32)
-      : model_(model),
-        precision_(precision),
-        layout_(std::make_shared<const StateLayout>(model.state_specs(), model.dtype())) {}
+  // Products with float32 weights are rounded to this precision. Throws Error when the weights are packed for
+  // another.
+  Runner(Model& model, kernels::Precision precision);
+  // As the weights are packed; in f32 when they are not.
+  explicit Runner(Model& model)
+      : Runner(model, model.parameters().packed_for().value_or(kernels::Precision::f32)) {}
   Runner(const Runner&) = delete;  // the tape knows its arena
   Runner& operator=(const Runner&) = delete;
 

@@ -3,8 +3,10 @@
 
 #include <cmath>
 #include <limits>
+#include <thread>
 
 #include "base/difference.h"
+#include "base/error.h"
 #include "support/test_versions.h"
 
 namespace aviary {
@@ -197,6 +199,50 @@ TEST(State, DifferencesKeepANaN) {
   EXPECT_TRUE(std::isnan(largest_difference(a, b)));
   EXPECT_TRUE(std::isnan(largest_difference(b, a)));
 }
+
+class PackedModel : public testing::TestWithParam<std::string> {
+ protected:
+  // The logits of a prompt and of some tokens after it.
+  static std::vector<double> run(Model& model) {
+    Runner runner(model);
+    State state = runner.new_state();
+    std::vector<double> all;
+    auto read = [&](const std::vector<int32_t>& tokens) {
+      const std::vector<double> logits =
+          to_host(runner.last_logits(tokens, Sequences::uniform(1, std::ssize(tokens)), state));
+      all.insert(all.end(), logits.begin(), logits.end());
+    };
+    read({1, 2, 3, 4, 5, 6, 7});
+    for (int32_t token = 8; token < 16; ++token) read({token});
+    return all;
+  }
+};
+
+// No lock: the sanitizer of threads sees whether one writes what the other reads.
+TEST_P(PackedModel, RunsInSeveralThreadsAtOnceWithTheBitsOfOne) {
+  const std::unique_ptr<Model> model =
+      noisy_model({.version = GetParam(), .n_layer = 3, .n_embd = 64, .vocab_size = 30, .ctx_len = 32});
+  model->parameters().pack(kernels::Precision::f32);
+  const std::vector<double> alone = run(*model);
+  std::vector<std::vector<double>> together(3);
+  {
+    std::vector<std::jthread> threads;
+    for (std::vector<double>& logits : together) threads.emplace_back([&] { logits = run(*model); });
+  }
+  for (const std::vector<double>& logits : together) EXPECT_EQ(logits, alone);
+}
+
+TEST_P(PackedModel, RunsInThePrecisionThatItIsPackedFor) {
+  const std::unique_ptr<Model> model =
+      noisy_model({.version = GetParam(), .n_layer = 2, .n_embd = 64, .vocab_size = 30, .ctx_len = 32});
+  const std::vector<double> before = run(*model);
+  model->parameters().pack(kernels::Precision::f32);
+  EXPECT_EQ(run(*model), before);
+  EXPECT_THROW(Runner(*model, kernels::Precision::bf16), Error);
+  EXPECT_THROW(model->parameters().pack(kernels::Precision::bf16), Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Versions, PackedModel, testing::ValuesIn(version_names()), test_name);
 
 }  // namespace
 }  // namespace aviary

@@ -19,7 +19,7 @@ Var embedding(Context& c, Weight& table, std::span<const int32_t> tokens) {
     for (int64_t n = 0; n < rows; ++n)
       std::memcpy(y.value.as<double>() + n * cols, table.value().as<double>() + id[n] * cols,
                   static_cast<size_t>(cols) * sizeof(double));
-  } else if (table.at_rest()) {
+  } else if (table.is_stored()) {
     for (int64_t n = 0; n < rows; ++n) table.decode_row(id[n], y.value.as<float>() + n * cols);
   } else {
     kernels::gather_rows(table.value().as<float>(), id, rows, cols, y.value.as<float>());

@@ -92,8 +92,7 @@ void push_back(Context& c, const Tensor& x, const Tensor& dlogits, Weight& head,
   if (x.dtype() == Dtype::f32) {
     const float* g = dlogits.as<float>();
     if (!dx.empty())
-      kernels::matmul(g, rows, vocabulary, head.backward(Layout::out_in, c.precision), dx.as<float>(), cols,
-                      false);
+      head.multiply_back(Layout::out_in, c.precision, 0, g, rows, vocabulary, dx.as<float>(), cols, false);
     if (head.trainable())
       kernels::matmul_transposed(g, vocabulary, x.as<float>(), cols, rows, vocabulary, cols,
                                  head.gradient().as<float>(), cols, c.precision);

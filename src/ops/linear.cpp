@@ -88,8 +88,8 @@ void backward(Tape& tape, const Product& p) {
     bool fresh = false;
     const Tensor dx = tape.gradient(p.x, fresh);
     if (fresh && p.b.k < p.stride()) set_zero(dx);
-    kernels::matmul(dy, p.rows(), p.b.n, p.weight->backward(p.layout, p.precision, p.index),
-                    p.columns<float>(dx), p.stride(), !fresh || p.b.k < p.stride());
+    p.weight->multiply_back(p.layout, p.precision, p.index, dy, p.rows(), p.b.n, p.columns<float>(dx),
+                            p.stride(), !fresh || p.b.k < p.stride());
   }
   if (!p.weight->trainable()) return;
   float* dw = p.matrix<float>(p.weight->gradient());

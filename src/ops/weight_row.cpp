@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "ops/accumulate.h"
+#include "ops/mapped.h"
 #include "ops/ops.h"
 
 namespace aviary {
@@ -27,7 +28,8 @@ Var weight_row(Context& c, Weight& weight, int64_t cols, bool exponential) {
   require(count > 0 && cols % count == 0, "weight_row: {} has shape {}, expected {} numbers or one per head",
           weight.name(), weight.shape(), cols);
   const bool direct = count == cols && !exponential;
-  Tensor value = exponential ? weight.derived([](double w) { return std::exp(w); }) : weight.value();
+  Tensor value =
+      exponential ? mapped(c, weight.value(), [](double w) { return std::exp(w); }) : weight.value();
   if (count < cols) value = repeated(c, value, cols / count);
   value = value.reshaped({1, cols});
   if (!c.tape || !weight.trainable()) return {value};

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <vector>
 
+#include "ops/mapped.h"
 #include "ops/ops.h"
 
 namespace aviary {
@@ -142,8 +143,8 @@ Var wkv2(Context& c, Weight& time_decay, Weight& time_first, const Var& k, const
             .after = {},
             .time_decay = &time_decay,
             .time_first = &time_first,
-            .decay = time_decay.derived([](double w) { return std::exp(-std::exp(w)); }),
-            .first = time_first.derived([](double u) { return std::exp(u); }),
+            .decay = mapped(c, time_decay.value(), [](double w) { return std::exp(-std::exp(w)); }),
+            .first = mapped(c, time_first.value(), [](double u) { return std::exp(u); }),
             .history = c.tape ? c.arena.tensor({rows, 2, cols}, k.dtype()) : Tensor(),
             .epsilon = epsilon,
             .shape = {c.sequences.begins(), sequences, cols, static_cast<float>(epsilon)}};

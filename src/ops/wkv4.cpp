@@ -10,6 +10,7 @@
 #include <cmath>
 #include <vector>
 
+#include "ops/mapped.h"
 #include "ops/ops.h"
 
 namespace aviary {
@@ -151,7 +152,7 @@ Var wkv4(Context& c, Weight& time_decay, Weight& time_first, const Var& k, const
             .after = {},
             .time_decay = &time_decay,
             .time_first = &time_first,
-            .decay = time_decay.derived([](double w) { return -std::exp(w); }),
+            .decay = mapped(c, time_decay.value(), [](double w) { return -std::exp(w); }),
             .history = c.tape ? c.arena.tensor({rows, 3, cols}, k.dtype()) : Tensor(),
             .shape = {c.sequences.begins(), sequences, cols}};
   for (int n = 0; n < 3; ++n) {

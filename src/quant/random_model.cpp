@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "models/registry.h"
+#include "models/run.h"
 #include "numbers/encoding.h"
 #include "quant/plan.h"
 #include "tensor/buffer.h"
@@ -38,7 +39,7 @@ int64_t parse_number(std::string_view text) {
 constexpr int64_t piece = 1 << 20;  // random numbers that are repeated; whole blocks of every type
 
 // As many bytes of `type` as the largest matrix takes.
-class RepeatedNumbers final : public Rest {
+class RepeatedNumbers {
  public:
   RepeatedNumbers(Dtype type, int64_t count, double deviation) : bytes_(bytes_of(type, count)) {
     std::vector<float> values(piece);
@@ -85,13 +86,16 @@ ModelConfig parse_model_size(const std::string& name, int64_t vocabulary) {
   return complete(config);
 }
 
-std::unique_ptr<Model> make_random_model(const ModelConfig& config, Dtype type) {
-  std::unique_ptr<Model> model = create_model(config);
+std::unique_ptr<Model> make_random_model(const ModelConfig& config, Dtype type,
+                                         std::optional<kernels::Precision> precision) {
+  std::unique_ptr<Model> model = create_model_without_numbers(config, Dtype::f32);
   std::map<Dtype, int64_t> largest;
   auto type_of = [&](const Parameter& parameter) { return planned_type(describe(parameter.spec), type); };
-  auto rests = [](const Parameter& parameter) { return is_matrix(describe(parameter.spec)); };
+  auto is_stored = [](const Parameter& parameter) {
+    return is_matrix(describe(parameter.spec)) && parameter.spec.use != Use::vector;
+  };
   for (const Parameter& parameter : model->parameters())
-    if (rests(parameter)) {
+    if (is_stored(parameter)) {
       int64_t& count = largest[type_of(parameter)];
       count = std::max(count, parameter.spec.shape.count());
     }
@@ -103,13 +107,15 @@ std::unique_ptr<Model> make_random_model(const ModelConfig& config, Dtype type) 
   for (Parameter& parameter : model->parameters()) {
     const Dtype of = type_of(parameter);
     Random random = Random(2).split(stream++);
-    if (rests(parameter))
-      parameter.weight.rest(of, numbers[of]->bytes(bytes_of(of, parameter.spec.shape.count())), numbers[of]);
-    else
-      parameter.spec.initialize(random, parameter.weight.value());
+    if (is_stored(parameter)) {
+      parameter.weight.store(
+          {of, numbers[of]->bytes(bytes_of(of, parameter.spec.shape.count())), numbers[of]});
+      continue;
+    }
+    parameter.weight.allocate();
+    parameter.spec.initialize(random, parameter.weight.value());
   }
-  model->parameters().changed();
-  model->parameters().freeze();
+  model->parameters().pack(precision.value_or(usual_precision(*model)));
   return model;
 }
 

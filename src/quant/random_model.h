@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "models/model.h"
@@ -12,8 +13,10 @@ namespace aviary {
 // Throws Error that lists the names.
 ModelConfig parse_model_size(const std::string& name, int64_t vocabulary = 65536);
 
-// Its matrices rest as `type`, or the type of quant/plan.h that goes with it, and vectors start as in
-// training. The numbers of all matrices are the same few over and over.
-std::unique_ptr<Model> make_random_model(const ModelConfig& config, Dtype type);
+// Its matrices are stored as `type`, or the type of quant/plan.h that goes with it, and packed for
+// products of `precision` (default: usual_precision); vectors start as in training. The numbers of all
+// matrices are the same few over and over.
+std::unique_ptr<Model> make_random_model(const ModelConfig& config, Dtype type,
+                                         std::optional<kernels::Precision> precision = {});
 
 }  // namespace aviary

@@ -64,7 +64,7 @@ Outcome run_in_batch(Runner& runner, const std::vector<int32_t>& tokens, Random&
 double split_tolerance(const Model& model) {
   if (model.dtype() == Dtype::f64) return 1e-9;
   const bool few_bits = std::any_of(model.parameters().begin(), model.parameters().end(),
-                                    [](const auto& p) { return is_quantized(p.weight.rest_type()); });
+                                    [](const auto& p) { return is_quantized(p.weight.stored_type()); });
   return few_bits ? 0.02 : 1e-4;  // where x is rounded too, a bit of a sum may move it to the next byte
 }
 

@@ -12,7 +12,7 @@
 #include "models/cost.h"
 #include "models/registry.h"
 #include "models/run.h"
-#include "quant/at_rest.h"
+#include "quant/stored_model.h"
 #include "support/test_versions.h"
 
 extern "C" void* __libc_malloc(size_t size);                      // NOLINT: what glibc calls it
@@ -47,7 +47,7 @@ TEST_P(Allocations, ATokenTakesNoMemory) {
     const std::unique_ptr<Model> model = create_model(complete(config));
     if (token_cost(*model).state_growth > 0) GTEST_SKIP() << "its state grows with the text";
     model->parameters().initialize(1);
-    if (type != Dtype::f32) put_at_rest(*model, type);
+    if (type != Dtype::f32) store_matrices(*model, type);
     Runner runner(*model);
     std::vector<State> states = runner.new_states(2);
     const Sequences sequences = Sequences::uniform(2, 1);

@@ -1,5 +1,5 @@
-// Every version computes with weights at rest what it computes with the numbers that they stand for.
-#include "quant/at_rest.h"
+// Every version computes with stored weights what it computes with the numbers that they stand for.
+#include "quant/stored_model.h"
 
 #include <gtest/gtest.h>
 
@@ -90,37 +90,76 @@ double tolerance(Dtype type) {
   }
 }
 
-class AtRest : public testing::TestWithParam<std::string> {
+class StoredModel : public testing::TestWithParam<std::string> {
  protected:
   static std::unique_ptr<Model> model() { return small_model(model_version(GetParam())); }
 };
 
-TEST_P(AtRest, LogitsOfEveryTypeAreCloseToThoseOfF32) {
+TEST_P(StoredModel, LogitsOfEveryTypeAreCloseToThoseOfF32) {
   if (GetParam() == "rwkv8-rosa") GTEST_SKIP() << "the signs of its numbers are its symbols";
   const std::vector<double> exact = logits(*model());
   for (Dtype type : weight_types) {
-    const std::unique_ptr<Model> resting = model();
-    put_at_rest(*resting, type);
-    const double lost = difference(logits(*resting), exact);
+    const std::unique_ptr<Model> stored = model();
+    store_matrices(*stored, type);
+    const double lost = difference(logits(*stored), exact);
     EXPECT_LE(lost, tolerance(type)) << name_of(type);
     RecordProperty(std::string(name_of(type)), std::to_string(lost));
   }
 }
 
-TEST_P(AtRest, NeitherPiecesNorCompanyNorThreadsChangeABit) {
+TEST_P(StoredModel, NeitherPiecesNorCompanyNorThreadsChangeABit) {
   for (Dtype type : {Dtype::q8_0, Dtype::q4_k, Dtype::f16}) {
-    const std::unique_ptr<Model> resting = model();
-    put_at_rest(*resting, type);
-    const std::vector<double> whole = logits(*resting);
-    EXPECT_EQ(logits(*resting, rows, 3), whole) << name_of(type) << " in company";
+    const std::unique_ptr<Model> stored = model();
+    store_matrices(*stored, type);
+    const std::vector<double> whole = logits(*stored);
+    EXPECT_EQ(logits(*stored, rows, 3), whole) << name_of(type) << " in company";
     // A sum that rounds otherwise by a bit may round an activation to the next byte.
-    EXPECT_LE(difference(logits(*resting, 7), whole), is_quantized(type) ? 0.02 : 1e-4)
+    EXPECT_LE(difference(logits(*stored, 7), whole), is_quantized(type) ? 0.02 : 1e-4)
         << name_of(type) << " in pieces";
     const int before = threads();
     set_threads(before == 1 ? 2 : 1);
-    EXPECT_EQ(logits(*resting), whole) << name_of(type) << " with other threads";
+    EXPECT_EQ(logits(*stored), whole) << name_of(type) << " with other threads";
     set_threads(before);
   }
+}
+
+// The gradients of the vectors, which alone can be trained, go through the stored matrices.
+TEST_P(StoredModel, PassesGradientsToItsVectors) {
+  if (GetParam() == "rwkv8-rosa") GTEST_SKIP() << "the signs of its numbers are its symbols";
+  const std::unique_ptr<Model> stored = model(), decoded = model();
+  for (Parameter& parameter : decoded->parameters()) {  // the numbers that f16 holds
+    const TensorEntry entry = describe(parameter.spec);
+    if (!is_matrix(entry)) continue;
+    const Tensor& value = parameter.weight.value();
+    const Dtype type = planned_type(entry, Dtype::f16);
+    const std::span<float> numbers(value.as<float>(), static_cast<size_t>(value.count()));
+    std::vector<std::byte> bytes(static_cast<size_t>(bytes_of(type, value.count())));
+    encode(numbers, type, bytes.data());
+    decode(type, bytes.data(), numbers);
+  }
+  store_matrices(*stored, Dtype::f16);
+  const std::vector<int32_t> tokens = some_tokens();
+  const Sequences sequences = Sequences::uniform(1, rows);
+  for (Model* model : {stored.get(), decoded.get()}) {
+    model->parameters().set_trainable(true);
+    Runner runner(*model, kernels::Precision::f32);
+    State state = runner.new_state();
+    runner.loss_and_gradients(tokens, tokens, sequences, state, {});
+  }
+  int compared = 0;
+  for (const Parameter& parameter : stored->parameters()) {
+    EXPECT_EQ(parameter.weight.trainable(), parameter.weight.changeable() && !parameter.spec.constant);
+    if (!parameter.weight.trainable()) continue;
+    const std::vector<double> expected =
+        to_host(decoded->parameters().find(parameter.spec.name)->weight.gradient());
+    double scale = 1e-4;
+    for (double value : expected) scale = std::max(scale, std::abs(value));
+    const std::vector<double> ours = to_host(parameter.weight.gradient());
+    for (size_t i = 0; i < ours.size(); ++i)
+      ASSERT_NEAR(ours[i], expected[i], 2e-3 * scale) << parameter.spec.name << " at " << i;
+    ++compared;
+  }
+  EXPECT_GT(compared, 0);
 }
 
 TEST(UsualPrecision, IsBfloat16BesideWeightsOfNoMoreBits) {
@@ -128,12 +167,12 @@ TEST(UsualPrecision, IsBfloat16BesideWeightsOfNoMoreBits) {
   for (const auto& [type, expected] : {std::pair{Dtype::f32, f32}, std::pair{Dtype::f16, f32},
                                        std::pair{Dtype::bf16, fastest}, std::pair{Dtype::q4_0, fastest}}) {
     const std::unique_ptr<Model> model = small_model(model_version("rwkv7"));
-    put_at_rest(*model, type);
+    store_matrices(*model, type);
     EXPECT_EQ(usual_precision(*model), expected) << name_of(type);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Versions, AtRest, testing::ValuesIn(version_names()), test_name);
+INSTANTIATE_TEST_SUITE_P(Versions, StoredModel, testing::ValuesIn(version_names()), test_name);
 
 }  // namespace
 }  // namespace aviary
