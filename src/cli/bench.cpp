@@ -249,38 +249,50 @@ int bench(const Flags& flags) {
   return 0;
 }
 
-}  // namespace
-
 Action add_bench(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   flags->model.add_to(command);
-  command.add_option("--random", flags->random,
-                     "Instead of a file: random weights of this size, as rwkv7:1.5B or rwkv7:24x2048");
-  add_type_option(command, flags->type, "Of the random matrices")->capture_default_str();
-  command.add_option("--vocabulary", flags->vocabulary, "Tokens of the random model")
-      ->check(CLI::Range(2, 1 << 20))
-      ->capture_default_str();
   command.add_option("--prompt", flags->request.prompt, "Tokens of the prompt; 0: none")
-      ->check(CLI::Range(0, 1 << 16))
+      ->check(bounds(0, 1 << 16))
       ->capture_default_str();
-  command.add_option("--batches", flags->request.batches, "Sequences decoded at once")
+  command.add_option("--batches", flags->request.batches, "Sequences decoded at once, between commas")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->capture_default_str();
+  command.add_option("--seconds", flags->request.seconds, "Duration of each measurement")
+      ->check(CLI::Range(0.01, 600.0, "0.01 to 600"))
+      ->capture_default_str();
   command.add_option("--rounds", flags->request.rounds, "Measurements, of which the median counts")
-      ->check(CLI::Range(1, 1000))
+      ->check(bounds(1, 1000))
       ->capture_default_str();
-  command.add_option("--seconds", flags->request.seconds, "Of each measurement")
-      ->check(CLI::Range(0.01, 600.0))
-      ->capture_default_str();
+  command.add_flag("--json", flags->json, "Print JSON");
+  const std::string random = "A random model", other = "Other measurements";
   command
-      .add_option("--long", flags->long_run,
-                  "Instead: decode so many tokens (whole hundreds), time and memory on the way")
-      ->check(CLI::Range(int64_t{100}, int64_t{1} << 40));
-  command.add_option("--plots", flags->plots, "The folder for the two figures of --long");
-  command.add_flag("--machine", flags->machine, "Only measure the machine");
-  command.add_flag("--json", flags->json, "Print JSON")->excludes("--long");
+      .add_option("--random", flags->random,
+                  "Instead of a model file: random weights of this size, as rwkv7:1.5B or rwkv7:24x2048 "
+                  "(default: none)")
+      ->group(random);
+  add_type_option(command, flags->type, "Of its matrices")->capture_default_str()->group(random);
+  command.add_option("--vocabulary", flags->vocabulary, "Its tokens")
+      ->check(bounds(2, 1 << 20))
+      ->capture_default_str()
+      ->group(random);
+  command.add_flag("--machine", flags->machine, "Only measure the machine")->group(other);
+  command
+      .add_option(
+          "--long", flags->long_run,
+          "Instead: decode so many tokens (whole hundreds), time and memory on the way (default: none)")
+      ->check(bounds(100))
+      ->excludes("--json")
+      ->group(other);
+  command.add_option("--plots", flags->plots, "The folder for the two figures of --long (default: none)")
+      ->group(other);
   return [flags] { return bench(*flags); };
 }
 
+const Registration registration({"bench", CommandGroup::study, 2,
+                                 "How fast a model runs here, and how much of the machine that uses",
+                                 add_bench});
+
+}  // namespace
 }  // namespace aviary::cli

@@ -1,35 +1,17 @@
-// The program: one file per command, each adding itself to the command line.
+// What several commands share.
 #pragma once
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <string>
 
 #include "checkpoints/open_model.h"
+#include "cli/command.h"
 #include "models/family.h"
 #include "models/run.h"
 
 namespace aviary::cli {
-
-// A command registers its flags and returns what to run when it was chosen; the result is the exit code.
-using Action = std::function<int()>;
-Action add_train(CLI::App& app);
-Action add_evaluate(CLI::App& app);
-Action add_generate(CLI::App& app);
-Action add_inspect(CLI::App& app);
-Action add_verify(CLI::App& app);
-Action add_logits(CLI::App& app);
-Action add_data(CLI::App& app);
-Action add_convert(CLI::App& app);
-Action add_tokenize(CLI::App& app);
-Action add_detokenize(CLI::App& app);
-Action add_vocab(CLI::App& app);
-Action add_compare(CLI::App& app);
-Action add_bench(CLI::App& app);
-
-// ---- What several commands share.
 
 constexpr const char* runs_folder = "runs";
 // The model file of the run below runs/ that was written last.
@@ -45,12 +27,20 @@ struct LoadedModel {
   std::unique_ptr<Model> model;
   TokenizerPtr tokenizer;  // null when unknown
 };
+// The groups of options in a command's help; what has no group comes first and is what a newcomer needs.
+constexpr const char* model_group = "Model";
+// What --tokenizer takes, for its help.
+constexpr const char* tokenizer_kinds =
+    "bytes, or a file: World vocabulary, tokenizer.json, vocab.json, a model";
+// Bounds of a whole number, which the help shows as "0 to 64" or "0 or more".
+CLI::Validator bounds(int64_t least, int64_t most = int64_t{1} << 40);
+
 struct ModelFlags {
   std::string path, tokenizer, precision;
   bool cache = false;
   bool quiet = false;  // nothing but errors on stderr
   void add_to(CLI::App& command);
-  // --cache and --precision alone.
+  // The same without the model, for commands that name it themselves.
   void add_running_to(CLI::App& command);
   LoadedModel load() const;
   Checkpoint open(const std::filesystem::path& file) const;

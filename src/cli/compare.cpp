@@ -142,8 +142,6 @@ int compare(const Flags& flags) {
   return 0;
 }
 
-}  // namespace
-
 Action add_compare(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   command.add_option("text", flags->text, "The text to learn from (UTF-8)")->required();
@@ -190,4 +188,9 @@ Action add_compare(CLI::App& command) {
   return [flags] { return compare(*flags); };
 }
 
+const Registration registration({"compare", CommandGroup::study, 1,
+                                 "Train versions on the same text, and write a page about them",
+                                 add_compare});
+
+}  // namespace
 }  // namespace aviary::cli

@@ -243,38 +243,41 @@ int convert(const Flags& flags) {
   return 0;
 }
 
-}  // namespace
-
 Action add_convert(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  command.add_option("input", flags->in, "A model file, or the folder of a run or of Hugging Face")
+  command.add_option("model", flags->in, "A model file, a folder of Hugging Face, or the folder of a run")
       ->required();
-  command.add_option("output", flags->out, "What to write; the ending says how: .safetensors, .pth, .gguf")
+  command
+      .add_option("output", flags->out, "The file to write; its ending says how: .safetensors, .pth, .gguf")
       ->required();
   CLI::Option* type = add_type_option(
       command, flags->type,
-      "How matrices are stored (default: as they are); what it would spoil gets a better type");
+      "How matrices are stored; a tensor that it would spoil gets a better type (default: as they are)");
   CLI::Option* report = command.add_option(
-      "--report", flags->report, "Read this text with both models and tell how their predictions differ");
+      "--report", flags->report,
+      "Read this text with both models and print how their predictions differ (default: none)");
   command
       .add_option("--fit", flags->fit,
-                  "A type for every tensor so that all take at most so much (600M) and differ little")
+                  "Choose a type for every tensor so that all take at most so much, as 600M, and differ "
+                  "little (default: no "
+                  "limit)")
       ->transform(CLI::AsSizeValue(true))
       ->check(CLI::PositiveNumber)
       ->excludes(type);
   command
-      .add_option("--max-kl", flags->max_kl,
-                  "A type for every tensor so that the file is small and its predictions of the text of "
-                  "--report differ by at most so many nats per token (0.01)")
+      .add_option(
+          "--max-kl", flags->max_kl,
+          "Choose a type for every tensor so that the file is small and its predictions of the text of "
+          "--report differ by at most so many nats per token, as 0.01 (default: no limit)")
       ->check(CLI::PositiveNumber)
       ->needs(report)
       ->excludes(type)
       ->excludes("--fit");
-  command.add_option(
-      "--tokenizer", flags->tokenizer,
-      "For a model without one: bytes, a vocabulary file, or another model; it is kept in the new file");
-  command.add_flag("--all", flags->all, "Print type and error of every tensor");
-  command.add_flag("--force", flags->force, "Write a result that is broken");
+  command.add_option("--tokenizer", flags->tokenizer,
+                     fmt::format("The tokenizer for the new file: {} (default: the one in the model file)",
+                                 tokenizer_kinds));
+  command.add_flag("--all", flags->all, "Print the type and error of every tensor");
+  command.add_flag("--force", flags->force, "Write the file even when the result is broken");
   return [flags] {
     try {
       return convert(*flags);
@@ -285,4 +288,8 @@ Action add_convert(CLI::App& command) {
   };
 }
 
+const Registration registration({"convert", CommandGroup::files, 2,
+                                 "Write a model in another file format or number type", add_convert});
+
+}  // namespace
 }  // namespace aviary::cli

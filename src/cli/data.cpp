@@ -30,8 +30,6 @@ int write_novels(const Flags& flags) {
   return 0;
 }
 
-}  // namespace
-
 Action add_data(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   command.require_subcommand(1);
@@ -42,4 +40,7 @@ Action add_data(CLI::App& command) {
   return [flags] { return write_novels(*flags); };
 }
 
+const Registration registration({"data", CommandGroup::text, 4, "Prepare texts", add_data});
+
+}  // namespace
 }  // namespace aviary::cli

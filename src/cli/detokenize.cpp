@@ -46,13 +46,14 @@ int detokenize(const Flags& flags) {
   return 0;
 }
 
-}  // namespace
-
 Action add_detokenize(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  command.add_option("ids", flags->ids, "Token ids (default: what comes in)");
+  command.add_option("ids", flags->ids, "Token ids (default: those on the standard input)");
   flags->tokenizer.add_to(command);
   return [flags] { return detokenize(*flags); };
 }
 
+const Registration registration({"detokenize", CommandGroup::text, 2, "The text of tokens", add_detokenize});
+
+}  // namespace
 }  // namespace aviary::cli

@@ -64,17 +64,20 @@ int evaluate_text(const Flags& flags) {
   return 0;
 }
 
-}  // namespace
-
 Action add_evaluate(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  command.add_option("model", flags->model.path, "A model file or the folder of a run")->required();
-  command.add_option("text", flags->text, "The text to predict")->required();
-  command.add_option("--tokenizer", flags->model.tokenizer,
-                     "For files without one: bytes, or a vocabulary file");
-  flags->model.add_running_to(command);
+  command
+      .add_option("model", flags->model.path,
+                  "A model file, a folder of Hugging Face, or the folder of a run")
+      ->required();
+  command.add_option("text", flags->text, "The file with the text to predict")->required();
   command.add_flag("--json", flags->json, "Print JSON");
+  flags->model.add_running_to(command);
   return [flags] { return evaluate_text(*flags); };
 }
 
+const Registration registration({"evaluate", CommandGroup::first, 3,
+                                 "Loss, perplexity and bits per byte of a model on a text", add_evaluate});
+
+}  // namespace
 }  // namespace aviary::cli

@@ -47,10 +47,11 @@ int generate_text(const Flags& flags) {
   InterruptGuard guard;
   fmt::print("{}", printable(flags.prompt));
   std::fflush(stdout);
+  options.go_on = [&] { return !guard.interrupted(); };
   const Generation result = generate(runner, tokenizer, flags.prompt, options, [&](std::string_view text) {
     fmt::print("{}", text);
     std::fflush(stdout);
-    return !guard.interrupted();
+    return true;
   });
   fmt::print("\n");
   std::fflush(stdout);  // before the figures on stderr
@@ -69,42 +70,56 @@ int generate_text(const Flags& flags) {
   return guard.interrupted() ? 130 : 0;
 }
 
-}  // namespace
+// What few need.
+void add_sampling(CLI::App& command, SamplerOptions& sampling) {
+  auto add = [&](const char* name, auto& value, const char* help) {
+    command.add_option(name, value, help)->capture_default_str()->group("Choice of the next token");
+  };
+  add("--top-k", sampling.top_k, "Only the K most probable tokens; 0: all");
+  add("--top-a", sampling.top_a, "Only tokens with p >= A * max(p)^2; 0: all");
+  add("--top-p-x", sampling.top_p_x, "Beside those of --top-p, every token with p >= X; 0: none");
+  add("--presence-penalty", sampling.presence_penalty,
+      "Subtracted from the logit of every token that was written before");
+  add("--frequency-penalty", sampling.frequency_penalty,
+      "Subtracted once more for every time that it was written");
+  add("--penalty-decay", sampling.penalty_decay, "Factor by which these times fade per token; 1: never");
+}
 
 Action add_generate(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  flags->model.add_to(command);
   SamplerOptions& sampling = flags->options.sampling;
   sampling.presence_penalty = sampling.frequency_penalty = 0;  // made for chats; stories repeat their words
-  command.add_option("--prompt,-p", flags->prompt, "The text to continue");
-  command.add_option("--state", flags->state, "A tuned state to begin from (blocks.N.att.time_state)");
+  flags->model.add_to(command);
+  command.add_option("--prompt,-p", flags->prompt, "The text to continue (default: none, a new text)");
   command.add_option("--tokens,-n", flags->options.tokens, "Write at most so many tokens")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->check(bounds(0))
       ->capture_default_str();
+  command
+      .add_option("--temperature", sampling.temperature,
+                  "Below 1 likelier tokens, above 1 more surprising ones; 0: always the most probable token")
+      ->capture_default_str();
+  command.add_option("--top-p", sampling.top_p, "Only the most probable tokens whose sum reaches P")
+      ->capture_default_str();
+  command.add_option("--stop", flags->options.stop, "End before this text; may be repeated (default: none)");
+  command.add_option("--seed", flags->seed, "Same seed, same text (default: another one each time)");
+  command.add_flag("--quiet,-q", flags->model.quiet, "Print only the text");
+  add_sampling(command, sampling);
+  command
+      .add_option("--state", flags->state,
+                  "Begin from this tuned state, a file of blocks.N.att.time_state (default: the model's own)")
+      ->group(model_group);
   command
       .add_option("--draft", flags->options.draft,
                   "Guess up to N tokens ahead from the text so far and read them in one step: the same text, "
                   "faster where it repeats itself")
-      ->check(CLI::Range(0, 64))
-      ->capture_default_str();
-  command.add_option("--temperature", sampling.temperature, "0: always the most probable token")
-      ->capture_default_str();
-  command.add_option("--top-p", sampling.top_p, "Only the most probable tokens whose sum reaches P")
-      ->capture_default_str();
-  command.add_option("--top-k", sampling.top_k, "Only the K most probable tokens (0: all)")
-      ->capture_default_str();
-  command.add_option("--top-a", sampling.top_a, "Only tokens with p >= A * max(p)^2 (0: all)")
-      ->capture_default_str();
-  command.add_option("--top-p-x", sampling.top_p_x, "Beside top-p, every token with p >= X (0: none)")
-      ->capture_default_str();
-  command.add_option("--presence-penalty", sampling.presence_penalty)->capture_default_str();
-  command.add_option("--frequency-penalty", sampling.frequency_penalty)->capture_default_str();
-  command.add_option("--penalty-decay", sampling.penalty_decay, "How penalties fade per token")
-      ->capture_default_str();
-  command.add_option("--stop", flags->options.stop, "End before this text (may be repeated)");
-  command.add_option("--seed", flags->seed, "Same seed, same text");
-  command.add_flag("--quiet,-q", flags->model.quiet, "Only the text");
+      ->check(bounds(0, 64))
+      ->capture_default_str()
+      ->group(model_group);
   return [flags] { return generate_text(*flags); };
 }
 
+const Registration registration({"generate", CommandGroup::first, 2, "Write text with a model",
+                                 add_generate});
+
+}  // namespace
 }  // namespace aviary::cli

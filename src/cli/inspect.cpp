@@ -237,8 +237,6 @@ int inspect(const Flags& flags) {
   return found.health.problems.empty() ? 0 : 1;
 }
 
-}  // namespace
-
 Action add_inspect(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   command.add_option(
@@ -246,21 +244,24 @@ Action add_inspect(CLI::App& command) {
       "A model or state file, a folder of Hugging Face, or the folder of a run (default: the newest run)");
   command.add_flag("--tensors", flags->tensors, "List every tensor with its statistics");
   command.add_flag("--json", flags->json, "Print JSON");
-  const std::string family = "The family";
+  const std::string family = "Versions";
   auto* versions =
       command.add_flag("--versions", flags->versions, "List the versions that this program knows")
           ->group(family);
-  auto add_size = [&](const char* name, int64_t& value) {
-    command.add_option(name, value, "Of the models whose parameters are counted")
-        ->needs(versions)
-        ->capture_default_str()
-        ->group(family);
+  auto add_size = [&](const char* name, int64_t& value, const char* help) {
+    command.add_option(name, value, help)->needs(versions)->capture_default_str()->group(family);
   };
-  add_size("--layers", flags->sizes.layers);
-  add_size("--width", flags->sizes.width);
-  add_size("--vocabulary", flags->sizes.vocabulary);
-  command.add_flag("--markdown", flags->markdown, "As a table for documents")->needs(versions)->group(family);
+  add_size("--layers", flags->sizes.layers, "Layers of the models whose parameters are counted");
+  add_size("--width", flags->sizes.width, "Their width");
+  add_size("--vocabulary", flags->sizes.vocabulary, "Their tokens");
+  command.add_flag("--markdown", flags->markdown, "Print the versions as a Markdown table")
+      ->needs(versions)
+      ->group(family);
   return [flags] { return inspect(*flags); };
 }
 
+const Registration registration({"inspect", CommandGroup::files, 1,
+                                 "Say what a model file is; list the versions of the family", add_inspect});
+
+}  // namespace
 }  // namespace aviary::cli

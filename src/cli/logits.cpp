@@ -53,18 +53,22 @@ int print_logits(const Flags& flags) {
   return 0;
 }
 
-}  // namespace
-
 Action add_logits(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   flags->model.add_to(command);
-  auto* tokens = command.add_option("--tokens", flags->tokens, "The tokens so far: 1,2,3")->delimiter(',');
-  command.add_option("--prompt,-p", flags->prompt, "The text so far")->excludes(tokens);
-  command.add_option("--top", flags->top, "Print the K most probable tokens")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
+  auto* tokens = command.add_option("--tokens", flags->tokens, "The tokens so far: 1,2,3 (default: none)")
+                     ->delimiter(',');
+  command.add_option("--prompt,-p", flags->prompt, "The text so far (default: none)")->excludes(tokens);
+  command.add_option("--top", flags->top, "Print so many tokens, the most probable ones")
+      ->check(bounds(0, 1 << 20))
       ->capture_default_str();
-  command.add_option("--raw", flags->raw, "Write all logits to this file (float32, little-endian)");
+  command.add_option("--raw", flags->raw,
+                     "Write all logits to this file: float32, little-endian (default: none)");
   return [flags] { return print_logits(*flags); };
 }
 
+const Registration registration({"logits", CommandGroup::study, 3, "The distribution of the next token",
+                                 add_logits});
+
+}  // namespace
 }  // namespace aviary::cli

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <new>
 #include <system_error>
+#include <tuple>
+#include <utility>
 
 #include "base/error.h"
 #include "base/interrupt.h"
@@ -38,6 +40,22 @@ int refuse(const CLI::App& app, const CLI::ParseError& error) {
   return 2;
 }
 
+std::vector<std::pair<CLI::App*, cli::Action>> add_commands(CLI::App& app) {
+  static constexpr const char* groups[] = {"Commands", "Model files", "Texts and tokens", "Looking closer"};
+  std::vector<cli::Command> commands = cli::Registration::registered();
+  std::sort(commands.begin(), commands.end(), [](const cli::Command& a, const cli::Command& b) {
+    return std::tie(a.group, a.place) < std::tie(b.group, b.place);
+  });
+  std::vector<std::pair<CLI::App*, cli::Action>> actions;
+  for (const cli::Command& command : commands) {
+    CLI::App* added = app.add_subcommand(command.name, command.help);
+    added->group(groups[static_cast<size_t>(command.group)]);
+    added->footer("aviary --help lists the options that every command takes.");
+    actions.emplace_back(added, command.add(*added));
+  }
+  return actions;
+}
+
 // What was printed may still be on its way to a disk that is full.
 void flush_output() {
   require(std::fflush(stdout) == 0 && !std::ferror(stdout),
@@ -54,29 +72,12 @@ int run(int argc, char** argv) {
   int thread_count = threads();
   std::string isa;
   app.add_option("--threads", thread_count, "Number of threads (default: all cores)");
-  app.add_option("--isa", isa, "Use no newer instructions than: avx2, baseline (for comparisons)")
+  app.add_option(
+         "--isa", isa,
+         "Use no newer instructions than avx2 or baseline, for comparisons (default: best, all of this CPU)")
       ->check(CLI::IsMember({"best", "avx2", "baseline"}));
 
-  std::vector<std::pair<CLI::App*, cli::Action>> commands;
-  auto add = [&](const char* name, const char* help, auto register_command) {
-    CLI::App* command = app.add_subcommand(name, help);
-    commands.emplace_back(command, register_command(*command));
-  };
-  add("train", "Train a model on a text", cli::add_train);
-  add("compare", "Train members of the family on the same text, and a page about them", cli::add_compare);
-  add("evaluate", "Loss, perplexity and bits per byte of a model on a text", cli::add_evaluate);
-  add("generate", "Write text with a model", cli::add_generate);
-  add("inspect", "Say what a model file is", cli::add_inspect);
-  add("convert", "Another file format or number type for a model", cli::add_convert);
-  add("verify",
-      "Check that a model computes the same however its input is cut; or compare with reference data",
-      cli::add_verify);
-  add("logits", "The distribution of the next token", cli::add_logits);
-  add("data", "Prepare texts", cli::add_data);
-  add("bench", "How fast a model runs here, and how much of the machine that uses", cli::add_bench);
-  add("tokenize", "The tokens of a text", cli::add_tokenize);
-  add("detokenize", "The text of tokens", cli::add_detokenize);
-  add("vocab", "Learn a vocabulary", cli::add_vocab);
+  const auto actions = add_commands(app);
 
   try {
     app.parse(argc, argv);
@@ -86,7 +87,7 @@ int run(int argc, char** argv) {
   set_threads(thread_count);
   if (isa == "avx2") kernels::set_isa(kernels::Isa::avx2);
   if (isa == "baseline") kernels::set_isa(kernels::Isa::baseline);
-  for (auto& [command, action] : commands)
+  for (const auto& [command, action] : actions)
     if (command->parsed()) {
       const int code = action();
       flush_output();

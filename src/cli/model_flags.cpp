@@ -1,4 +1,6 @@
 // Finding and loading the model that a command works on.
+#include <fmt/format.h>
+
 #include "base/error.h"
 #include "base/files.h"
 #include "base/interrupt.h"
@@ -50,27 +52,36 @@ fs::path find_model(const std::string& path) {
   return model_file_at(path);
 }
 
+CLI::Validator bounds(int64_t least, int64_t most) {
+  const std::string shown =
+      most == int64_t{1} << 40 ? fmt::format("{} or more", least) : fmt::format("{} to {}", least, most);
+  return CLI::Range(least, most, shown);
+}
+
 void ModelFlags::add_to(CLI::App& command) {
   command.add_option(
       "model", path,
       "A model file, a folder of Hugging Face, or the folder of a run (default: the newest run)");
-  command.add_option("--tokenizer", tokenizer,
-                     "For files without one: bytes, or a file (World vocabulary, tokenizer.json, vocab.json, "
-                     "another model)");
   add_running_to(command);
 }
 
 void ModelFlags::add_running_to(CLI::App& command) {
-  command.add_flag(
-      "--cache", cache,
-      "Load the weights as this CPU multiplies them from FILE.packed, which is written the first "
-      "time: the model is there at once, and processes share its memory");
+  command
+      .add_option("--tokenizer", tokenizer,
+                  fmt::format("Its tokenizer: {} (default: the one in the model file)", tokenizer_kinds))
+      ->group(model_group);
   command
       .add_option(
           "--precision", precision,
           "Of products with float32 weights: f32 or bf16 (default: bf16 where most weights of the file "
           "have no more bits and this CPU multiplies bf16, else f32)")
-      ->check(CLI::IsMember({"f32", "bf16"}));
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->group(model_group);
+  command
+      .add_flag("--cache", cache,
+                "Load the weights as this CPU multiplies them from FILE.packed, which is written the first "
+                "time: the model is there at once, and processes share its memory")
+      ->group(model_group);
 }
 
 LoadedModel ModelFlags::load() const {

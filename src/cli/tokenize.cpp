@@ -49,17 +49,21 @@ int tokenize(const Flags& flags) {
   return 0;
 }
 
-}  // namespace
-
 Action add_tokenize(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  auto* file = command.add_option("file", flags->file, "A text file, or - for what comes in (default)");
-  command.add_option("--text", flags->text, "The text itself")->excludes(file);
+  auto* file = command.add_option("file", flags->file,
+                                  "A file with the text, or - for the standard input (default: -)");
+  command.add_option("--text", flags->text, "The text itself (default: that of the file)")->excludes(file);
   flags->tokenizer.add_to(command);
-  auto* ids = command.add_flag("--ids", flags->ids, "Only the ids, on one line, as detokenize reads them");
-  auto* json = command.add_flag("--json", flags->json, "The ids and their number as JSON")->excludes(ids);
-  command.add_flag("--count", flags->count, "Only the number of tokens")->excludes(ids)->excludes(json);
+  auto* ids =
+      command.add_flag("--ids", flags->ids, "Print only the ids, on one line, as detokenize reads them");
+  auto* json =
+      command.add_flag("--json", flags->json, "Print the ids and their number as JSON")->excludes(ids);
+  command.add_flag("--count", flags->count, "Print only the number of tokens")->excludes(ids)->excludes(json);
   return [flags] { return tokenize(*flags); };
 }
 
+const Registration registration({"tokenize", CommandGroup::text, 1, "The tokens of a text", add_tokenize});
+
+}  // namespace
 }  // namespace aviary::cli

@@ -1,4 +1,6 @@
 // Finding, checking and learning the tokenizer that a command works with.
+#include <fmt/format.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -19,10 +21,9 @@ constexpr int64_t largest_input = int64_t{4} << 30;
 }  // namespace
 
 void TokenizerFlags::add_to(CLI::App& command) {
-  command.add_option(
-      "--tokenizer", tokenizer,
-      "bytes, or a file: World vocabulary, tokenizer.json, vocab.json, or a model that has one");
-  command.add_option("--model", model, "The tokenizer of this model (default: of the newest run)");
+  command.add_option("--model", model, "Take the tokenizer of this model (default: the newest run)");
+  command.add_option("--tokenizer", tokenizer,
+                     fmt::format("Take this tokenizer: {} (default: that of --model)", tokenizer_kinds));
 }
 
 TokenizerPtr TokenizerFlags::open() const {

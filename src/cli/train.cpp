@@ -286,8 +286,6 @@ void refuse_changes(const CLI::App& command) {
         option->get_name());
 }
 
-}  // namespace
-
 Action add_train(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   command.add_option("text", flags->text, "The text to learn from (UTF-8)");
@@ -362,4 +360,7 @@ Action add_train(CLI::App& command) {
   };
 }
 
+const Registration registration({"train", CommandGroup::first, 1, "Train a model on a text", add_train});
+
+}  // namespace
 }  // namespace aviary::cli

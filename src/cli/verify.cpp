@@ -44,17 +44,24 @@ int verify(const Flags& flags) {
   return good ? 0 : 1;
 }
 
-}  // namespace
-
 Action add_verify(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   flags->model.add_to(command);
-  command.add_option("--golden", flags->golden, "Folders of reference data (tests/golden/README.md)");
-  command.add_option("--length", flags->length, "Tokens to run")
-      ->check(CLI::Range(1, 1 << 20))
+  command.add_option(
+      "--golden", flags->golden,
+      "Compare with the reference data in these folders, tests/golden/README.md (default: none, "
+      "the model is checked)");
+  command.add_option("--length", flags->length, "Read so many random tokens")
+      ->check(bounds(1, 1 << 20))
       ->capture_default_str();
-  command.add_option("--seed", flags->seed, "Of the tokens and the splits")->capture_default_str();
+  command.add_option("--seed", flags->seed, "Of the tokens and of where they are cut")->capture_default_str();
   return [flags] { return verify(*flags); };
 }
 
+const Registration registration(
+    {"verify", CommandGroup::files, 3,
+     "Check that a model computes the same however its input is cut; or compare with reference data",
+     add_verify});
+
+}  // namespace
 }  // namespace aviary::cli

@@ -36,18 +36,19 @@ int train_vocabulary_file(const Flags& flags) {
   return 0;
 }
 
-}  // namespace
-
 Action add_vocab(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   command.require_subcommand(1);
   CLI::App* train = command.add_subcommand("train", "Learn a vocabulary from a text, in the World format");
-  train->add_option("text", flags->text, "The text to learn from (UTF-8)")->required();
-  train->add_option("--size", flags->size, "Tokens, the 256 bytes and the end of text among them")
-      ->check(CLI::Range(257, 65536))
+  train->add_option("text", flags->text, "The file with the text to learn from (UTF-8)")->required();
+  train->add_option("--size", flags->size, "Tokens, with the 256 bytes and the end of text")
+      ->check(bounds(257, 65536))
       ->capture_default_str();
-  train->add_option("--out", flags->out, "The file to write")->required();
+  train->add_option("--out", flags->out, "The vocabulary file to write")->required();
   return [flags] { return train_vocabulary_file(*flags); };
 }
 
+const Registration registration({"vocab", CommandGroup::text, 3, "Learn a vocabulary", add_vocab});
+
+}  // namespace
 }  // namespace aviary::cli

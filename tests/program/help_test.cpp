@@ -1,0 +1,88 @@
+// What --help says, walked through for every command.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "program/program.h"
+
+namespace aviary::program {
+namespace {
+
+// One line of help: "  --tokens,-n INT:0 or more=200" and what is said about it.
+struct Entry {
+  std::string section, name, text;
+};
+
+std::vector<Entry> help_of(const Arguments& command) {
+  const Outcome outcome = run(TestFolder().path(), command + Arguments{"--help"});
+  expect_success(outcome);
+  std::vector<Entry> entries;
+  std::istringstream lines(outcome.out);
+  std::string section;
+  constexpr size_t column = 30;  // where descriptions begin
+  for (std::string line; std::getline(lines, line);) {
+    const size_t indent = line.find_first_not_of(' ');
+    if (indent == 0 && line.ends_with(":")) section = line;
+    if (indent == std::string::npos || indent == 0 || section.empty()) continue;
+    if (indent == 2) {
+      const size_t end = line.size() > column && line[column - 1] == ' ' ? column : line.size();
+      const std::string name = line.substr(2, end - 2);
+      entries.push_back({section, name.substr(0, name.find_last_not_of(' ') + 1), line.substr(end)});
+    } else {
+      entries.back().text += line.substr(indent);
+    }
+  }
+  return entries;
+}
+
+bool is_command(const Entry& entry) {
+  return entry.name.find(' ') == std::string::npos && !entry.name.starts_with("-") &&
+         entry.section != "Positionals:";
+}
+
+bool takes_a_value(const Entry& entry) {
+  for (const char* type : {" TEXT", " INT", " UINT", " FLOAT"})
+    if (entry.name.find(type) != std::string::npos) return true;
+  return false;
+}
+
+void check_help(const Arguments& command) {
+  std::string words = "aviary";
+  for (const std::string& word : command) words += " " + word;
+  SCOPED_TRACE(words);
+  const std::vector<Entry> entries = help_of(command);
+  EXPECT_GE(entries.size(), 1U);
+  for (const Entry& entry : entries) {
+    EXPECT_GT(entry.text.size(), 4U) << entry.name << " is not described";
+    if (takes_a_value(entry))
+      EXPECT_TRUE(entry.name.find('=') != std::string::npos ||
+                  entry.name.find("REQUIRED") != std::string::npos ||
+                  entry.text.find("default: ") != std::string::npos)
+          << entry.name << " does not say its default: " << entry.text;
+    if (is_command(entry)) check_help(command + Arguments{entry.name});
+  }
+}
+
+TEST(Help, DescribesEveryOptionOfEveryCommandAndItsDefault) { check_help({}); }
+
+TEST(Help, BeginsWithTheCommandsThatANewcomerNeeds) {
+  std::vector<std::string> commands;
+  for (const Entry& entry : help_of({}))
+    if (is_command(entry)) commands.push_back(entry.name);
+  ASSERT_GE(commands.size(), 10U);
+  commands.resize(3);
+  EXPECT_EQ(commands, (std::vector<std::string>{"train", "generate", "evaluate"}));
+}
+
+// Few flags in the first group, and the text first.
+TEST(Help, OfGenerateBeginsWithFewFlags) {
+  std::vector<std::string> first;
+  for (const Entry& entry : help_of({"generate"}))
+    if (entry.section == "Options:") first.push_back(entry.name.substr(0, entry.name.find(' ')));
+  EXPECT_EQ(first, (std::vector<std::string>{"-h,--help", "-p,--prompt", "-n,--tokens", "--temperature",
+                                             "--top-p", "--stop", "--seed", "-q,--quiet"}));
+}
+
+}  // namespace
+}  // namespace aviary::program
