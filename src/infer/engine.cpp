@@ -62,7 +62,7 @@ Engine::Engine(Runner& runner, const Tokenizer& tokenizer, const EngineOptions& 
           vocabulary_);
   require(
       options.texts > 0 && options.chunk > 0 && options.prompt_rows > 0 && options.state_bytes >= 0,
-      "engine: {} texts, pieces of {} tokens, {} tokens of prompts in a step, {} bytes of states; expected "
+      "engine: {} texts, chunks of {} tokens, {} tokens of prompts in a step, {} bytes of states; expected "
       "more than 0, and 0 or more bytes",
       options.texts, options.chunk, options.prompt_rows, options.state_bytes);
 }
@@ -172,13 +172,13 @@ void Engine::plan() {
       continue;
     }
     const std::span<const int32_t> rest = std::span(text.request.tokens).subspan(text.read);
-    const auto piece = rest.first(std::min(rest.size(), static_cast<size_t>(options_.chunk)));
-    rows += std::ssize(piece);
-    if (rows > std::ssize(piece) && rows > options_.prompt_rows) break;
+    const auto chunk = rest.first(std::min(rest.size(), static_cast<size_t>(options_.chunk)));
+    rows += std::ssize(chunk);
+    if (rows > std::ssize(chunk) && rows > options_.prompt_rows) break;
     readers_.pop_front();
-    const bool writes_next = piece.size() == rest.size() && !text.writer.ended();
-    add(text, piece, writes_next ? piece.size() - 1 : piece.size());
-    if (piece.size() < rest.size()) readers_.push_back(&text);
+    const bool writes_next = chunk.size() == rest.size() && !text.writer.ended();
+    add(text, chunk, writes_next ? chunk.size() - 1 : chunk.size());
+    if (chunk.size() < rest.size()) readers_.push_back(&text);
   }
 }
 

@@ -1,4 +1,4 @@
-// Many texts at once from one model: requests come and go, and every step reads a piece of some prompts and
+// Many texts at once from one model: requests come and go, and every step reads a chunk of some prompts and
 // one token of each text being written.
 #pragma once
 
@@ -23,10 +23,10 @@ struct EngineOptions {
   // Bytes of the states of these texts, each counted at the length it may reach; 0: no limit. Weights and the
   // memory of a step are not counted.
   int64_t state_bytes = 0;
-  // A prompt is read in pieces of so many tokens, counted from its first, whatever else the steps read: where
-  // the pieces end decides how the logits are rounded.
+  // A prompt is read in chunks of so many tokens, counted from its first, whatever else the steps read: where
+  // the chunks end decides how the logits are rounded.
   int64_t chunk = 256;
-  // Tokens of prompts in a step; at least one piece is read. Bounds how long a step can be, and with it the
+  // Tokens of prompts in a step; at least one chunk is read. Bounds how long a step can be, and with it the
   // time between two tokens of the texts being written.
   int64_t prompt_rows = 256;
 };

@@ -68,7 +68,7 @@ std::string alone(Model& model, Request request, const EngineOptions& options = 
 
 class EngineOf : public testing::TestWithParam<std::string> {};
 
-// Prompts of one to five pieces, texts with and without guesses, at most four at once.
+// Prompts of one to five chunks, texts with and without guesses, at most four at once.
 TEST_P(EngineOf, ATextDoesNotDependOnWhatJoinsAndLeaves) {
   const auto model = small_model(GetParam());
   const EngineOptions options{.texts = 4, .chunk = 16, .prompt_rows = 40};
@@ -148,11 +148,11 @@ TEST(Engine, LongPromptsTakeTurns) {
   for (int step = 0; step < 9; ++step) EXPECT_TRUE(bench.engine.step());
   EXPECT_TRUE(bench.order.empty());
   bench.engine.step();
-  EXPECT_EQ(bench.order, std::vector<std::string>{"second"}) << "five pieces, every other step";
+  EXPECT_EQ(bench.order, std::vector<std::string>{"second"}) << "five chunks, every other step";
   bench.finish();
 }
 
-TEST(Engine, ACanceledRequestEndsBetweenThePiecesOfItsPrompt) {
+TEST(Engine, ACanceledRequestEndsBetweenTheChunksOfItsPrompt) {
   const auto model = small_model();
   Bench bench(*model, {.texts = 2, .chunk = 32});
   const Engine::Ticket reading = bench.submit("reading", request_of(1000, 5, 1));
