@@ -274,7 +274,7 @@ Action add_convert(CLI::App& command) {
       ->excludes(type)
       ->excludes("--fit");
   command.add_option("--tokenizer", flags->tokenizer,
-                     fmt::format("The tokenizer for the new file: {} (default: the one in the model file)",
+                     fmt::format("The tokenizer for the new file: {} (default: the model's own)",
                                  tokenizer_kinds));
   command.add_flag("--all", flags->all, "Print the type and error of every tensor");
   command.add_flag("--force", flags->force, "Write the file even when the result is broken");

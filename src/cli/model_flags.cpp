@@ -68,7 +68,7 @@ void ModelFlags::add_to(CLI::App& command) {
 void ModelFlags::add_running_to(CLI::App& command) {
   command
       .add_option("--tokenizer", tokenizer,
-                  fmt::format("Its tokenizer: {} (default: the one in the model file)", tokenizer_kinds))
+                  fmt::format("Its tokenizer: {} (default: the model's own)", tokenizer_kinds))
       ->group(model_group);
   command
       .add_option(
