@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/error.h"
 #include "formats/safetensors.h"
 #include "models/recognize.h"
 #include "support/test_bytes.h"
@@ -82,6 +83,30 @@ TEST(Config, IsNotReadFromWhatIsNestedTooDeep) {
     } catch (const Error& error) {
       EXPECT_STREQ(error.what(), "a.safetensors: the JSON is nested more than 16 deep");
     }
+}
+
+TEST(ModelConfigText, HasOptionsByName) {
+  const ModelConfig config{
+      .version = "rwkv4", .n_layer = 2, .options = {{"head_qk", 8}, {"mish_glu", 1}, {"token_shift", "4,2"}}};
+  EXPECT_EQ(to_json(config),
+            R"({"head_qk":8,"mish_glu":1,"n_layer":2,"recipe":"","token_shift":"4,2","version":"rwkv4"})");
+  EXPECT_EQ(model_config_from_json(to_json(config), "here"), config);
+}
+
+TEST(ModelConfigText, RefusesOptionsOfAnotherKind) {
+  auto refusal = [](const std::string& text) -> std::string {
+    try {
+      model_config_from_json(text, "here");
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  EXPECT_EQ(refusal(R"({"version": "rwkv4", "head_qk": "8"})"),
+            "here: head_qk is \"8\", expected a number from 0 to 65536");
+  EXPECT_EQ(refusal(R"({"version": "rwkv4", "head_qk": 65537})"),
+            "here: head_qk is 65537, expected a number from 0 to 65536");
+  EXPECT_EQ(refusal(R"({"version": "rwkv4", "token_shift": 2})"), "here: token_shift is 2, expected a text");
 }
 
 TEST(Recognition, NamesEveryGoldenFolder) {
