@@ -103,13 +103,13 @@ void Comparison::plan() {
     write_ledger(options_.folder, ledger_);
   }
   if (ledger_.steps > 0) return;
-  if (options_.shared.minutes > 0) {
+  if (!options_.shared.schedule.steps) {
     double seconds = 0;
     for (const Member& member : options_.members) seconds += seconds_for(member, 1);
     ledger_.steps = static_cast<int64_t>(options_.shared.minutes * 60 / seconds);
     ledger_.steps = std::max(ledger_.steps, fewest_steps);
   } else {
-    ledger_.steps = options_.shared.schedule.steps;
+    ledger_.steps = *options_.shared.schedule.steps;
   }
   write_ledger(options_.folder, ledger_);
 }
@@ -226,12 +226,13 @@ TrainConfig member_config(const ComparisonOptions& options, const Member& member
   config.model.ctx_len = config.context;
   config.minutes = 0;
   if (steps > 0) config.schedule.steps = steps;
-  config.schedule.warmup = std::min(config.schedule.warmup, config.schedule.steps / 5);
+  if (config.schedule.steps && !options.warmup_given)
+    config.schedule.warmup = std::min(config.schedule.warmup, *config.schedule.steps / 5);
   const Schedule schedule = config.schedule;
   apply_recipe(config);
   if (!options.own_recipes) config.schedule = schedule;
-  if (config.validate_every < 0)
-    config.validate_every = std::max<int64_t>(1, config.schedule.steps / validations);
+  if (config.validate_every < 0 && config.schedule.steps)
+    config.validate_every = std::max<int64_t>(1, *config.schedule.steps / validations);
   config.sample_every = 0;
   check(config);
   config.model = complete(config.model);

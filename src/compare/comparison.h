@@ -17,7 +17,8 @@ struct ComparisonOptions {
   // Text, sizes, batches and schedule of all. With minutes > 0 the steps are chosen so that all members
   // together take about so long. Betas, epsilon, clipping and whether matrices decay are each version's own.
   TrainConfig shared;
-  bool own_recipes = false;  // learning rates, too
+  bool own_recipes = false;   // learning rates, too
+  bool warmup_given = false;  // else it is at most a fifth of the steps
   std::filesystem::path folder;
   std::FILE* out = stdout;
 };

@@ -117,12 +117,10 @@ SplitText split_text(std::string_view text, int64_t validation_bytes) {
   return {text.substr(0, cut), text.substr(cut)};
 }
 
-Corpus::Corpus(std::string_view text, const Tokenizer& tokenizer, int64_t validation_size) {
-  SplitText parts = split_text(text, validation_size);
-  train_bytes = static_cast<int64_t>(parts.train.size());
-  validation_bytes = static_cast<int64_t>(parts.validation.size());
-  tokenizer.encode(parts.train, train);
-  tokenizer.encode(parts.validation, validation);
+Corpus::Corpus(const SplitText& text, const Tokenizer& tokenizer)
+    : train_bytes(std::ssize(text.train)), validation_bytes(std::ssize(text.validation)) {
+  tokenizer.encode(text.train, train);
+  tokenizer.encode(text.validation, validation);
 }
 
 }  // namespace aviary

@@ -52,7 +52,10 @@ struct Corpus {
   std::vector<int32_t> train, validation;
   int64_t train_bytes = 0, validation_bytes = 0;
 
-  Corpus(std::string_view text, const Tokenizer& tokenizer, int64_t validation_bytes = -1);
+  Corpus(const SplitText& text, const Tokenizer& tokenizer);
+  // The text as split_text() splits it.
+  Corpus(std::string_view text, const Tokenizer& tokenizer, int64_t validation_bytes = -1)
+      : Corpus(split_text(text, validation_bytes), tokenizer) {}
 };
 
 }  // namespace aviary

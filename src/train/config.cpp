@@ -1,7 +1,6 @@
 #include "train/config.h"
 
 #include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -9,78 +8,103 @@
 #include "base/platform.h"
 #include "checkpoints/checkpoint.h"
 #include "models/model.h"
+#include "train/settings.h"
 
 namespace aviary {
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
-// Calls visit(name, member) for every field: the one list that writing and reading share.
-template <typename Config, typename Visit>
-void visit_fields(Config& c, Visit visit) {
-  visit("text", c.text);
-  visit("text_hash", c.text_hash);
-  visit("tokenizer", c.tokenizer);
-  visit("validation_bytes", c.validation_bytes);
-  visit("context", c.context);
-  visit("batch", c.batch);
-  visit("accumulate", c.accumulate);
-  visit("carry_state", c.carry_state);
-  visit("steps", c.schedule.steps);
-  visit("minutes", c.minutes);
-  visit("learning_rate", c.schedule.start);
-  visit("final_learning_rate", c.schedule.end);
-  visit("warmup", c.schedule.warmup);
-  visit("warmup_from", c.schedule.warmup_from);
-  visit("beta1", c.beta1);
-  visit("beta2", c.beta2);
-  visit("epsilon", c.epsilon);
-  visit("weight_decay", c.weight_decay);
-  visit("clip", c.clip);
-  visit("learning_rate_scales", c.learning_rate_scales);
-  visit("dropout", c.dropout);
-  visit("dropout_at", c.dropout_at);
-  visit("l2wrap", c.l2wrap);
-  visit("seed", c.seed);
-  visit("validate_every", c.validate_every);
-  visit("checkpoint_every", c.checkpoint_every);
-  visit("sample_every", c.sample_every);
+// Of config.json. 1, without a number: Aviary 0.1, which wrote a number of steps even when it was not known
+// yet.
+constexpr int64_t format = 2;
+constexpr int64_t endless = 1'000'000'000;  // the steps of format 1 when only the minutes counted
+
+void write(Json& json, const bool& value) { json = value; }
+void write(Json& json, const int64_t& value) { json = value; }
+void write(Json& json, const uint64_t& value) { json = value; }
+void write(Json& json, const double& value) { json = value; }
+void write(Json& json, const std::string& value) { json = value; }
+void write(Json& json, const std::optional<int64_t>& value) {
+  if (value) json = *value;
+}
+void write(Json& json, const ScheduleKind& value) { json = name_of(value); }
+void write(Json& json, const kernels::Precision& value) { json = name_of(value); }
+void write(Json& json, const LearningRateScales& value) { json = value; }
+
+template <typename Value>
+void read(const Json& json, Value& value) {
+  json.get_to(value);
+}
+void read(const Json& json, std::optional<int64_t>& value) { value = json.get<int64_t>(); }
+void read(const Json& json, ScheduleKind& value) { value = schedule_kind(json.get<std::string>()); }
+void read(const Json& json, kernels::Precision& value) { value = precision_of(json.get<std::string>()); }
+
+// Format 1 said by `minutes` that the steps were not known, and wrote the most that they could be.
+void read_steps_of_format_1(TrainConfig& config) {
+  if (config.minutes <= 0) return;
+  config.schedule.most_steps = config.schedule.steps.value_or(endless) % endless;
+  config.schedule.steps.reset();
+}
+
+int64_t format_of(const Json& json, const std::string& where) {
+  if (!json.contains("format")) return 1;
+  const Json& number = json["format"];
+  require(number.is_number_integer() && number >= 1 && number <= format,
+          "{}: format {}, but this program knows 1 to {}: the run was made by a newer Aviary", where,
+          number.dump(), format);
+  return number;
 }
 
 }  // namespace
 
 std::string to_json(const TrainConfig& config) {
-  nlohmann::ordered_json json;
-  json["model"] = parse_ordered_json(to_json(config.model), "model");
-  visit_fields(config, [&](const char* name, const auto& value) { json[name] = value; });
-  json["schedule"] = name_of(config.schedule.kind);
-  json["precision"] = config.precision == kernels::Precision::bf16 ? "bf16" : "f32";
+  Json json{{"format", format}, {"model", parse_ordered_json(to_json(config.model), "model")}};
+  for (const Setting& setting : settings())
+    if (!setting.of_model)
+      setting.visit(config, [&](const auto& value) {
+        Json written;
+        write(written, value);
+        if (!written.is_null()) json[setting.name] = std::move(written);
+      });
   return json.dump(2) + "\n";
 }
 
 TrainConfig train_config_from_json(const std::string& text, const std::string& where) {
-  const Json json = parse_json(text, where);
+  const Json json = parse_ordered_json(text, where);
   require(json.is_object(), "{}: not the settings of a run (JSON)", where);
-  TrainConfig config;
-  auto read = [&](const char* name, auto& value) {
-    try {
-      json.at(name).get_to(value);
-    } catch (const Json::exception&) {
-      fail("{}: the setting {} is missing or of the wrong kind", where, name);
-    }
-  };
+  const int64_t written_as = format_of(json, where);
   require(json.contains("model"), "{}: the setting model is missing", where);
+  TrainConfig config;
   config.model = model_config_from_json(json["model"].dump(), where + ", model");
-  visit_fields(config, read);
-  std::string schedule, precision;
-  read("schedule", schedule);
-  read("precision", precision);
-  config.schedule.kind = schedule_kind(schedule);
-  require(precision == "f32" || precision == "bf16", "{}: precision \"{}\", expected f32 or bf16", where,
-          precision);
-  config.precision = precision == "bf16" ? kernels::Precision::bf16 : kernels::Precision::f32;
+  for (const auto& [name, value] : json.items()) {
+    if (name == "format" || name == "model") continue;
+    const Setting* setting = find_setting(name);
+    require(
+        setting && !setting->of_model,
+        "{}: there is no setting \"{}\"; the run was made by another version of Aviary, or the file changed",
+        where, name);
+    try {
+      setting->visit(config, [&, &value = value](auto& member) { read(value, member); });
+    } catch (const Json::exception&) {
+      fail("{}: the setting {} is {}, which is of the wrong kind", where, name, value.dump());
+    } catch (const Error& error) {
+      fail("{}: {}", where, error.what());
+    }
+  }
+  if (written_as == 1) read_steps_of_format_1(config);
+  require(config.schedule.steps || config.minutes > 0, "{}: the setting steps or minutes is missing", where);
   check(config);
   return config;
+}
+
+std::string name_of(kernels::Precision precision) {
+  return precision == kernels::Precision::bf16 ? "bf16" : "f32";
+}
+
+kernels::Precision precision_of(const std::string& name) {
+  require(name == "f32" || name == "bf16", "precision \"{}\", expected f32 or bf16", name);
+  return name == "bf16" ? kernels::Precision::bf16 : kernels::Precision::f32;
 }
 
 DropoutPlaces dropout_places(const std::string& dropout_at) {
@@ -105,34 +129,8 @@ DropoutPlaces dropout_places(const std::string& dropout_at) {
 }
 
 void check(const TrainConfig& config) {
-  auto between = [](const char* what, double value, double low, double high) {
-    require(std::isfinite(value) && value >= low && value <= high, "--{} is {}, expected {} to {}", what,
-            value, low, high);
-  };
-  const double many = 1e12;
-  between("context", static_cast<double>(config.context), 1, 1 << 20);
-  between("batch", static_cast<double>(config.batch), 1, 1 << 16);
-  between("accumulate", static_cast<double>(config.accumulate), 1, 1 << 16);
-  between("steps", static_cast<double>(config.schedule.steps), 1, many);
-  between("minutes", config.minutes, 0, 1e6);
-  between("warmup", static_cast<double>(config.schedule.warmup), 0, many);
-  between("learning-rate", config.schedule.start, 0, 10);
-  between("final-learning-rate", config.schedule.end, 0, 10);
-  between("beta1", config.beta1, 0, 0.999999);
-  between("beta2", config.beta2, 0, 0.999999999);
-  between("weight-decay", config.weight_decay, 0, 100);
-  between("clip", config.clip, 0, 1e9);
-  for (const auto& [name, factor] : config.learning_rate_scales)
-    between(("learning-rate-scale " + name).c_str(), factor, 0, 1000);
-  between("dropout", config.dropout, 0, 0.95);
+  for (const Setting& setting : settings()) check_bounds(setting, config);
   dropout_places(config.dropout_at);
-  between("checkpoint-every", static_cast<double>(config.checkpoint_every), 0, many);
-  between("validate-every", static_cast<double>(config.validate_every), -1, many);
-  between("sample-every", static_cast<double>(config.sample_every), -1, many);
-  between("validation-bytes", static_cast<double>(config.validation_bytes), -1, 1e15);
-  between("layers", static_cast<double>(config.model.n_layer), 1, 1024);
-  between("width", static_cast<double>(config.model.n_embd), 8, 1 << 16);
-  between("head-size", static_cast<double>(config.model.head_size), 0, 1 << 16);
   require(config.schedule.kind != ScheduleKind::exponential ||
               (config.schedule.start > 0 && config.schedule.end > 0),
           "--schedule exponential needs learning rates above 0, got {} and {}", config.schedule.start,

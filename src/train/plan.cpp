@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
 #include "models/registry.h"
+#include "train/settings.h"
 
 namespace aviary {
 namespace {
@@ -25,28 +27,121 @@ constexpr Size sizes[] = {
 // Of matrices, where the recipe of the version has any: small models on small texts bear more than the
 // originals'.
 constexpr double weight_decay = 0.1;
-constexpr double decline = 30;  // of the learning rate, from the first step to the last
+// Of the learning rate, from the end of the warm-up to the last step: of the planned one, and of a given one.
+constexpr double decline = 30, decline_of_given = 20;
+constexpr int64_t usual_warmup = 50;
 
+constexpr int64_t fewest_tokens = 32;  // of a text that is worth a run
 constexpr int64_t fewest_steps = 100, most_steps = 1'000'000;
+constexpr double usual_minutes = 10;  // at most
+constexpr int64_t smallest_vocabulary = 256;
+
+// ./quickstart, on five novels: the largest size.
+constexpr int64_t quickstart_bytes = 4'000'000, quickstart_validation_bytes = 50'000;
+constexpr int64_t quickstart_steps = 920;  // four minutes on two cores with bf16 products, measured
+
+const Size& size_for(int64_t bytes) {
+  return *std::find_if(std::begin(sizes), std::end(sizes), [&](const Size& s) { return bytes <= s.bytes; });
+}
+
+// Sizes for the text, and the recipe of the version for a model of this width.
+TrainConfig usual_settings(const Asked& asked, const Facts& facts) {
+  const Size& size = size_for(asked.quickstart ? quickstart_bytes : facts.text.bytes);
+  TrainConfig config;
+  config.model = {.version = asked.has("version") ? asked.values.model.version : "rwkv7",
+                  .recipe = asked.values.model.recipe,
+                  .n_layer = size.layers,
+                  .n_embd = size.width,
+                  .vocab_size = size.vocabulary};
+  config.tokenizer = size.vocabulary == smallest_vocabulary ? "bytes" : "world";
+  config.context = size.context;
+  config.batch = size.batch;
+  config.schedule = {.kind = ScheduleKind::cosine, .warmup = usual_warmup};
+  apply_recipe(config);
+  config.precision = facts.fastest_precision;
+  if (asked.quickstart) {
+    config.schedule.steps = quickstart_steps;
+    config.validation_bytes = quickstart_validation_bytes;
+  }
+  return config;
+}
+
+void take_given(const Asked& asked, TrainConfig& config) {
+  const TrainConfig usual = config;
+  config.model = asked.values.model;  // with the options of the version
+  config.model.version = usual.model.version;
+  config.model.n_layer = usual.model.n_layer;
+  config.model.n_embd = usual.model.n_embd;
+  config.model.vocab_size = usual.model.vocab_size;
+  for (const Setting& setting : settings())
+    if (asked.has(setting.name)) setting.copy(asked.values, config);
+  config.model.ctx_len = config.context;
+  if (asked.has("learning_rate") && !asked.has("final_learning_rate"))
+    config.schedule.end = config.schedule.start / decline_of_given;
+  if (asked.has("minutes")) {
+    require(config.minutes > 0, "--minutes is {}, expected more than 0", config.minutes);
+    config.schedule.steps.reset();
+  } else if (!config.schedule.steps) {
+    config.minutes = usual_minutes;
+  }
+}
+
+// Settings that were given and that nothing would come of.
+void refuse_what_would_be_ignored(const Asked& asked, const TrainConfig& config) {
+  require(!asked.has("vocabulary") || config.model.vocab_size >= smallest_vocabulary,
+          "--vocabulary is {}, expected {} to 65536", config.model.vocab_size, smallest_vocabulary);
+  require(
+      !asked.has("dropout_at") || config.dropout > 0,
+      "--dropout-at says where elements are dropped, but --dropout is 0; give a probability with --dropout");
+  require(!asked.has("final_learning_rate") || config.schedule.kind != ScheduleKind::constant,
+          "--final-learning-rate is for a learning rate that changes, but --schedule is constant");
+  require(!asked.has("warmup") || !config.schedule.steps || config.schedule.warmup <= *config.schedule.steps,
+          "--warmup is {}, more than the {} steps of the run", config.schedule.warmup,
+          config.schedule.steps.value_or(0));
+}
+
+// Steps that pass over the tokens as often as pays: small texts many times, large ones a few.
+int64_t steps_for(int64_t tokens, const TrainConfig& config) {
+  const double passes =
+      std::clamp(3.0 * std::pow(1e6 / static_cast<double>(std::max<int64_t>(tokens, 1)), 0.2), 1.0, 8.0);
+  const double steps = passes * static_cast<double>(tokens) / static_cast<double>(config.tokens_per_step());
+  return std::clamp(static_cast<int64_t>(steps), fewest_steps, most_steps);
+}
+
+void take_vocabulary(const Asked& asked, const Facts& facts, TrainConfig& config) {
+  const Facts::Vocabulary& vocabulary = *facts.vocabulary;
+  require(!asked.has("vocabulary") || !vocabulary.chosen || config.model.vocab_size == vocabulary.size,
+          "--vocabulary is {}, but the tokenizer has {} tokens; --vocabulary is for one that is learned from "
+          "the text",
+          config.model.vocab_size, vocabulary.size);
+  config.tokenizer = vocabulary.kind;
+  config.model.vocab_size = vocabulary.size;
+  require(vocabulary.train_tokens >= fewest_tokens,
+          "{}: only {} tokens are there to train on, at least {} are needed; take a longer text",
+          facts.text.path, vocabulary.train_tokens, fewest_tokens);
+  if (!asked.has("context"))
+    config.context = std::min(config.context, vocabulary.train_tokens / 2);  // a text shorter than one window
+  require(config.context < vocabulary.train_tokens,
+          "--context is {}, but the text has only {} tokens to train on; a sequence needs one more than its "
+          "context",
+          config.context, vocabulary.train_tokens);
+  if (!asked.has("minutes") && !config.schedule.steps)
+    config.schedule.most_steps = steps_for(vocabulary.train_tokens, config);
+}
 
 }  // namespace
 
-TrainConfig plan_training(int64_t bytes, const std::string& version, const std::string& recipe) {
-  const Size& size =
-      *std::find_if(std::begin(sizes), std::end(sizes), [&](const Size& s) { return bytes <= s.bytes; });
-  TrainConfig config;
-  config.model = {.version = version,
-                  .recipe = recipe,
-                  .n_layer = size.layers,
-                  .n_embd = size.width,
-                  .vocab_size = size.vocabulary,
-                  .ctx_len = size.context};
-  config.tokenizer = size.vocabulary == 256 ? "bytes" : "world";
-  config.context = size.context;
-  config.batch = size.batch;
-  config.schedule = {.kind = ScheduleKind::cosine, .warmup = 50};
-  apply_recipe(config);
-  config.precision = kernels::fastest_precision();
+TrainConfig resolve(const Asked& asked, const Facts& facts) {
+  TrainConfig config = usual_settings(asked, facts);
+  config.text = facts.text.path;
+  config.text_hash = facts.text.hash;
+  take_given(asked, config);
+  check(config);
+  refuse_what_would_be_ignored(asked, config);
+  config.model = complete(config.model);
+  if (facts.vocabulary) take_vocabulary(asked, facts, config);
+  const int64_t steps = config.schedule.steps.value_or(config.schedule.most_steps);
+  if (steps > 0 && !asked.has("warmup")) config.schedule.warmup = std::min(config.schedule.warmup, steps / 5);
   return config;
 }
 
@@ -64,20 +159,6 @@ void apply_recipe(TrainConfig& config) {
   config.weight_decay = rules.weight_decay > 0 ? weight_decay : 0;
   config.clip = rules.clip;
   config.l2wrap = rules.l2wrap;
-}
-
-TrainConfig quickstart_config() {
-  TrainConfig config = plan_training(4'000'000, "rwkv7", "");
-  config.schedule.steps = 920;  // four minutes on two cores with bf16 products, measured
-  config.validation_bytes = 50'000;
-  return config;
-}
-
-int64_t plan_steps(int64_t tokens, const TrainConfig& config) {
-  const double passes =
-      std::clamp(3.0 * std::pow(1e6 / static_cast<double>(std::max<int64_t>(tokens, 1)), 0.2), 1.0, 8.0);
-  const double steps = passes * static_cast<double>(tokens) / static_cast<double>(config.tokens_per_step());
-  return std::clamp(static_cast<int64_t>(steps), fewest_steps, most_steps);
 }
 
 }  // namespace aviary

@@ -29,8 +29,9 @@ std::string name_of(ScheduleKind kind) {
 }
 
 double Schedule::rate(int64_t step) const {
-  const double span = static_cast<double>(std::max<int64_t>(steps - warmup, 1));
-  const double progress = std::clamp(static_cast<double>(step - warmup) / span, 0.0, 1.0);
+  const int64_t last = steps.value_or(most_steps);
+  const double span = static_cast<double>(std::max<int64_t>(last - warmup, 1));
+  const double progress = last > 0 ? std::clamp(static_cast<double>(step - warmup) / span, 0.0, 1.0) : 0.0;
   double value = start;
   if (kind == ScheduleKind::linear) value = start + (end - start) * progress;
   if (kind == ScheduleKind::cosine)

@@ -66,25 +66,27 @@ class Session {
   bool every(int64_t steps, int64_t times) const {
     const TrainConfig& config = trainer_.config();
     if (steps >= 0) return every(steps);
-    return config.minutes <= 0 && every(std::max<int64_t>(1, config.schedule.steps / times));
+    return config.schedule.steps && every(std::max<int64_t>(1, *config.schedule.steps / times));
   }
 
   // The number of steps for --minutes, from the speed of the first ones; until then the rate does not depend
   // on it.
   void choose_steps() {
+    const Schedule& schedule = trainer_.config().schedule;
+    if (schedule.steps) return;
     const int64_t done = trainer_.steps_done() - first_step_;
     const double spent = now() - started_, wanted = trainer_.config().minutes * 60;
-    if (wanted <= 0 || (done < 10 && spent < wanted / 20)) return;
+    if (done < 10 && spent < wanted / 20) return;
     const double left = std::max(0.0, wanted - spent) / (spent / static_cast<double>(done));
     const int64_t steps = trainer_.steps_done() + static_cast<int64_t>(left);
-    trainer_.set_steps(std::min(steps, trainer_.config().schedule.steps));
+    trainer_.set_steps(schedule.most_steps > 0 ? std::min(steps, schedule.most_steps) : steps);
     write_run_config(options_.folder, trainer_.config());
   }
 
   void show(const StepReport& report) {
     const TrainConfig& config = trainer_.config();
     const int64_t per_step = config.tokens_per_step();
-    const int64_t total = config.minutes > 0 ? 0 : config.schedule.steps * per_step;  // 0: not chosen yet
+    const int64_t total = config.schedule.steps.value_or(0) * per_step;  // 0: not known yet
     if (!progress_ || total != total_) {
       total_ = total;
       progress_.reset();

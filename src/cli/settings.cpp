@@ -1,0 +1,120 @@
+#include "cli/settings.h"
+
+#include <charconv>
+
+#include "base/error.h"
+#include "cli/cli.h"
+#include "text/utf8.h"
+
+namespace aviary::cli {
+namespace {
+
+const char* heading(SettingGroup group) {
+  switch (group) {
+    case SettingGroup::first:
+      return "Options";
+    case SettingGroup::model:
+      return "Model";
+    case SettingGroup::batches:
+      return "Batches";
+    case SettingGroup::learning:
+      return "Learning";
+    case SettingGroup::output:
+      return "Output";
+  }
+  return "";
+}
+
+// "blocks.0.=0.5"
+std::pair<std::string, double> parse_scale(const std::string& text) {
+  const size_t equals = text.rfind('=');
+  double factor = 0;
+  const char *begin = text.data() + equals + 1, *end = text.data() + text.size();
+  const bool named = equals != text.npos && equals > 0;
+  const auto [last, error] = named ? std::from_chars(begin, end, factor) : std::from_chars_result{};
+  require(
+      named && error == std::errc() && last == end,
+      "--learning-rate-scale {}: expected part of a parameter's name, =, and a factor, as in blocks.0.=0.5",
+      text);
+  return {text.substr(0, equals), factor};
+}
+
+// One flag for a member of each type.
+class AddFlag {
+ public:
+  AddFlag(CLI::App& command, const Setting& setting, Asked& asked)
+      : command_(command), setting_(setting), asked_(asked) {}
+
+  CLI::Option* operator()(bool& value) const {
+    auto set = [this_setting = setting_.name, &asked = asked_, &value, on = !value](int64_t) {
+      value = on;
+      asked.given.insert(this_setting);
+    };
+    return command_.add_flag_function(setting_.flag_text(), set, setting_.help);
+  }
+  CLI::Option* operator()(std::optional<int64_t>& value) const {
+    return add<int64_t>([&value](int64_t given) { value = given; });
+  }
+  CLI::Option* operator()(ScheduleKind& value) const {
+    return add<std::string>([&value](const std::string& given) { value = schedule_kind(given); });
+  }
+  CLI::Option* operator()(kernels::Precision& value) const {
+    return add<std::string>([&value](const std::string& given) { value = precision_of(given); })
+        ->check(CLI::IsMember({"f32", "bf16"}));
+  }
+  CLI::Option* operator()(LearningRateScales& value) const {
+    return add<std::vector<std::string>>([&value](const std::vector<std::string>& given) {
+             for (const std::string& scale : given) value.insert(parse_scale(scale));
+           })
+        ->allow_extra_args(false);
+  }
+  template <typename Value>
+  CLI::Option* operator()(Value& value) const {
+    return add<Value>([&value](const Value& given) { value = given; });
+  }
+
+ private:
+  template <typename Given, typename Set>
+  CLI::Option* add(Set set) const {
+    return command_.add_option_function<Given>(
+        setting_.flag_text(),
+        [set, name = setting_.name, &asked = asked_](const Given& given) {
+          set(given);
+          asked.given.insert(name);
+        },
+        setting_.help);
+  }
+
+  CLI::App& command_;
+  const Setting& setting_;
+  Asked& asked_;
+};
+
+}  // namespace
+
+void add_settings(CLI::App& command, SettingFlag commands, Asked& asked) {
+  for (const Setting& setting : settings()) {
+    if (setting.flag == SettingFlag::none || (commands == SettingFlag::all && setting.flag != commands))
+      continue;
+    setting.visit(asked.values, [&](auto& value) {
+      AddFlag(command, setting, asked)(value)->group(heading(setting.group));
+    });
+  }
+  command.get_option("--steps")->excludes(command.get_option("--minutes"));
+}
+
+Facts::Text text_facts(const std::string& path, std::string_view text) {
+  const std::string absolute = std::filesystem::absolute(path).lexically_normal().string();
+  require(is_utf8(absolute),
+          "{}: the name is no UTF-8, so the run could not remember it; rename the file or folder", path);
+  return {.path = absolute, .hash = hash_of(text), .bytes = std::ssize(text)};
+}
+
+Facts::Vocabulary vocabulary_facts(const Tokenizer& tokenizer, int64_t train_tokens, bool chosen) {
+  return {.kind = tokenizer.kind(),
+          .size = tokenizer.vocab_size(),
+          .train_tokens = train_tokens,
+          .chosen = chosen};
+}
+
+}  // namespace aviary::cli

@@ -1,0 +1,157 @@
+#include "train/plan.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "train/settings.h"
+
+namespace aviary {
+namespace {
+
+Facts facts_of(int64_t bytes, std::optional<int64_t> tokens = {}) {
+  Facts facts{.text = {"/book.txt", "0", bytes}, .fastest_precision = kernels::Precision::f32};
+  if (tokens) facts.vocabulary = {.kind = "world", .size = 1000, .train_tokens = *tokens};
+  return facts;
+}
+
+// As if a flag had been given: "steps", [](TrainConfig& c) { c.schedule.steps = 3; }
+template <typename Set>
+Asked& give(Asked& asked, const char* name, Set set) {
+  EXPECT_NE(find_setting(name), nullptr) << name;
+  set(asked.values);
+  asked.given.insert(name);
+  return asked;
+}
+Asked steps(int64_t count) {
+  Asked asked;
+  return give(asked, "steps", [&](TrainConfig& c) { c.schedule.steps = count; });
+}
+
+std::string refusal(const Asked& asked, const Facts& facts) {
+  try {
+    resolve(asked, facts);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Plan, SizesFollowFromTheText) {
+  const TrainConfig small = resolve({}, facts_of(20'000)), large = resolve({}, facts_of(3'000'000));
+  EXPECT_EQ(small.model.n_embd, 64);
+  EXPECT_EQ(small.tokenizer, "bytes");
+  EXPECT_EQ(large.model.n_embd, 192);
+  EXPECT_EQ(large.model.vocab_size, 2048);
+  EXPECT_EQ(large.model.version, "rwkv7");
+  EXPECT_FALSE(large.schedule.steps);  // not before the text is tokens
+  EXPECT_EQ(large.schedule.most_steps, 0);
+}
+
+TEST(Plan, WithoutFlagsARunHasAtMostTenMinutes) {
+  const TrainConfig plan = resolve({}, facts_of(3'000'000, 900'000));
+  EXPECT_FALSE(plan.schedule.steps);
+  EXPECT_GT(plan.schedule.most_steps, 100);
+  EXPECT_EQ(plan.minutes, 10);
+  EXPECT_EQ(plan.model.vocab_size, 1000);
+  EXPECT_EQ(plan.schedule.warmup, 50);
+}
+
+TEST(Plan, StepsThatAreGivenAreKnownAndShortenTheUsualWarmUp) {
+  const TrainConfig plan = resolve(steps(30), facts_of(3'000'000, 900'000));
+  EXPECT_EQ(plan.schedule.steps, 30);
+  EXPECT_EQ(plan.minutes, 0);
+  EXPECT_EQ(plan.schedule.warmup, 6);
+}
+
+TEST(Plan, MinutesThatAreGivenHaveNoLimitOfSteps) {
+  Asked asked;
+  give(asked, "minutes", [](TrainConfig& c) { c.minutes = 3; });
+  const TrainConfig plan = resolve(asked, facts_of(3'000'000, 900'000));
+  EXPECT_FALSE(plan.schedule.steps);
+  EXPECT_EQ(plan.schedule.most_steps, 0);
+  EXPECT_EQ(plan.minutes, 3);
+}
+
+TEST(Plan, TheQuickstartIsAsItsFiguresWereMeasured) {
+  Asked asked;
+  asked.quickstart = true;
+  const TrainConfig plan = resolve(asked, facts_of(3'553'021, 923'734));
+  EXPECT_EQ(plan.schedule.steps, 920);
+  EXPECT_EQ(plan.validation_bytes, 50'000);
+  EXPECT_EQ(plan.model.n_layer, 6);
+  EXPECT_EQ(plan.model.n_embd, 192);
+  EXPECT_EQ(plan.context, 128);
+  EXPECT_EQ(plan.batch, 16);
+  EXPECT_EQ(plan.schedule.start, 6e-4 * 5);
+  EXPECT_EQ(plan.schedule.end, 6e-4 * 5 / 30);
+  EXPECT_EQ(plan.schedule.warmup, 50);
+  EXPECT_EQ(plan.weight_decay, 0.1);
+}
+
+TEST(Plan, WhatIsGivenWithTheQuickstartIsObeyed) {
+  Asked asked = steps(100);
+  asked.quickstart = true;
+  give(asked, "version", [](TrainConfig& c) { c.model.version = "rwkv4"; });
+  give(asked, "validation_bytes", [](TrainConfig& c) { c.validation_bytes = 1000; });
+  const TrainConfig plan = resolve(asked, facts_of(20'000));
+  EXPECT_EQ(plan.model.version, "rwkv4");
+  EXPECT_EQ(plan.model.n_embd, 192);
+  EXPECT_EQ(plan.schedule.steps, 100);
+  EXPECT_EQ(plan.validation_bytes, 1000);
+  EXPECT_EQ(plan.weight_decay, 0);  // of the recipe of rwkv4
+}
+
+TEST(Plan, AGivenLearningRateDeclinesToAPartOfIt) {
+  Asked asked = steps(100);
+  give(asked, "learning_rate", [](TrainConfig& c) { c.schedule.start = 1e-3; });
+  EXPECT_EQ(resolve(asked, facts_of(20'000)).schedule.end, 1e-3 / 20);
+  give(asked, "final_learning_rate", [](TrainConfig& c) { c.schedule.end = 1e-5; });
+  EXPECT_EQ(resolve(asked, facts_of(20'000)).schedule.end, 1e-5);
+}
+
+TEST(Plan, AFlagIsObeyedOrRefused) {
+  Asked warm = steps(3);
+  give(warm, "warmup", [](TrainConfig& c) { c.schedule.warmup = 100; });
+  EXPECT_NE(refusal(warm, facts_of(20'000)).find("--warmup is 100"), std::string::npos);
+  give(warm, "warmup", [](TrainConfig& c) { c.schedule.warmup = 3; });
+  EXPECT_EQ(resolve(warm, facts_of(20'000)).schedule.warmup, 3);
+
+  Asked nowhere = steps(3);
+  give(nowhere, "dropout_at", [](TrainConfig& c) { c.dropout_at = "att"; });
+  EXPECT_NE(refusal(nowhere, facts_of(20'000)).find("--dropout"), std::string::npos);
+
+  Asked constant = steps(3);
+  give(constant, "schedule", [](TrainConfig& c) { c.schedule.kind = ScheduleKind::constant; });
+  give(constant, "final_learning_rate", [](TrainConfig& c) { c.schedule.end = 1e-5; });
+  EXPECT_NE(refusal(constant, facts_of(20'000)).find("--final-learning-rate"), std::string::npos);
+
+  Asked vocabulary = steps(3);
+  give(vocabulary, "vocabulary", [](TrainConfig& c) { c.model.vocab_size = 500; });
+  Facts facts = facts_of(20'000, 9'000);
+  EXPECT_EQ(refusal(vocabulary, facts), "");  // a text may have fewer tokens than were to be learned
+  facts.vocabulary->chosen = true;
+  EXPECT_NE(refusal(vocabulary, facts).find("--vocabulary is 500"), std::string::npos);
+}
+
+TEST(Plan, TheUsualContextFitsAShortTextAndAGivenOneIsRefused) {
+  EXPECT_EQ(resolve(steps(3), facts_of(200, 50)).context, 25);
+  Asked asked = steps(3);
+  give(asked, "context", [](TrainConfig& c) { c.context = 50; });
+  EXPECT_NE(refusal(asked, facts_of(200, 50)).find("--context is 50"), std::string::npos);
+  give(asked, "context", [](TrainConfig& c) { c.context = 49; });
+  EXPECT_EQ(resolve(asked, facts_of(200, 50)).context, 49);
+  EXPECT_NE(refusal(steps(3), facts_of(30, 31)).find("only 31 tokens"), std::string::npos);
+}
+
+TEST(Plan, NumbersOutOfBoundsAreRefusedByTheirFlag) {
+  EXPECT_NE(refusal(steps(0), facts_of(20'000)).find("--steps is 0"), std::string::npos);
+  Asked minutes;
+  give(minutes, "minutes", [](TrainConfig& c) { c.minutes = 0; });
+  EXPECT_NE(refusal(minutes, facts_of(20'000)).find("--minutes is 0"), std::string::npos);
+  Asked scale = steps(3);
+  give(scale, "learning_rate_scales", [](TrainConfig& c) { c.learning_rate_scales["emb"] = -1; });
+  EXPECT_NE(refusal(scale, facts_of(20'000)).find("--learning-rate-scale emb is -1"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace aviary
