@@ -1,0 +1,61 @@
+#include "data/batch_source.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace aviary {
+namespace {
+
+Batch uniform_batch(int64_t sequences, int64_t length, bool fresh) {
+  const auto rows = static_cast<size_t>(sequences * length);
+  return {.tokens = std::vector<int32_t>(rows),
+          .targets = std::vector<int32_t>(rows),
+          .sequences = Sequences::uniform(sequences, length),
+          .fresh = std::vector<bool>(static_cast<size_t>(sequences), fresh)};
+}
+
+// Sequence s reads the text from `start` on, around its end.
+void read_text(std::span<const int32_t> text, int64_t start, int64_t s, Batch& batch) {
+  const int64_t size = std::ssize(text);
+  for (int64_t row = batch.sequences.begin(s), at = start; row < batch.sequences.end(s); ++row, ++at) {
+    batch.tokens[static_cast<size_t>(row)] = text[static_cast<size_t>(at % size)];
+    batch.targets[static_cast<size_t>(row)] = text[static_cast<size_t>((at + 1) % size)];
+  }
+}
+
+}  // namespace
+
+int64_t Batch::counted() const {
+  return std::count_if(targets.begin(), targets.end(), [](int32_t target) { return target >= 0; });
+}
+
+WindowSource::WindowSource(std::span<const int32_t> text, int64_t context, int64_t batch, uint64_t seed)
+    : text_(text),
+      context_(context),
+      sampler_(std::ssize(text), context, batch, seed),
+      batch_(uniform_batch(batch, context, true)) {}
+
+const Batch& WindowSource::batch(int64_t pass) {
+  const std::vector<int64_t> starts = sampler_.starts(pass);
+  for (size_t s = 0; s < starts.size(); ++s) read_text(text_, starts[s], static_cast<int64_t>(s), batch_);
+  return batch_;
+}
+
+CarriedSource::CarriedSource(std::span<const int32_t> text, int64_t context, int64_t batch)
+    : text_(text), context_(context), batch_(uniform_batch(batch, context, false)) {
+  require(std::ssize(text) > context,
+          "batches: the text has {} tokens, but a sequence needs {}; take a longer text or a shorter context",
+          text.size(), context + 1);
+}
+
+const Batch& CarriedSource::batch(int64_t pass) {
+  const int64_t sequences = batch_.sequences.count(), size = std::ssize(text_);
+  for (int64_t s = 0; s < sequences; ++s) {
+    batch_.fresh[static_cast<size_t>(s)] = pass == 0;
+    read_text(text_, (s * size / sequences + pass * context_) % size, s, batch_);
+  }
+  return batch_;
+}
+
+}  // namespace aviary
