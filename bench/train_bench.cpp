@@ -81,7 +81,10 @@ void train(const Size& size, kernels::Precision precision, int64_t steps) {
   }
   model->parameters().changed();
   const TrainingRecipe recipe = model_version("rwkv7").training("");
-  Optimizer optimizer(*model, {recipe.beta1, recipe.beta2, recipe.epsilon, recipe.weight_decay, recipe.clip});
+  Optimizer optimizer(
+      *model,
+      adamw_groups(model->parameters(), {recipe.beta1, recipe.beta2, recipe.epsilon, recipe.weight_decay}),
+      recipe.clip);
   Runner runner(*model, precision);
   const Sequences sequences = Sequences::uniform(size.batch, size.context);
   std::vector<State> states = runner.new_states(size.batch);

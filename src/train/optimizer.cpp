@@ -2,9 +2,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+
+#include "base/error.h"
+#include "kernels/kernels.h"
 
 namespace aviary {
 namespace {
+
+constexpr int64_t alignment = 64;  // bytes, of every gradient in the buffer
+
+int64_t aligned_count(const Weight& weight) {
+  const int64_t numbers = alignment / size_of(weight.dtype());
+  return (weight.shape().count() + numbers - 1) / numbers * numbers;
+}
 
 double sum_of_squares(const Tensor& x) {
   if (x.dtype() == Dtype::f32) return kernels::sum_of_squares(x.as<float>(), x.count());
@@ -13,80 +24,68 @@ double sum_of_squares(const Tensor& x) {
   return sum;
 }
 
-struct Update {
-  double learning_rate, beta1, beta2, epsilon, weight_decay, gradient_scale, correction1, correction2;
-};
+}  // namespace
 
-void update(const Update& u, const Tensor& weight, const Tensor& gradient, const Tensor& m, const Tensor& v) {
-  if (weight.dtype() == Dtype::f32) {
-    auto f = [](double x) { return static_cast<float>(x); };
-    const kernels::AdamStep step{f(u.learning_rate), f(u.beta1),          f(u.beta2),       f(u.epsilon),
-                                 f(u.weight_decay),  f(u.gradient_scale), f(u.correction1), f(u.correction2)};
-    kernels::adam(step, weight.as<float>(), gradient.as<float>(), m.as<float>(), v.as<float>(),
-                  weight.count());
-    return;
+Optimizer::Optimizer(Model& model, std::vector<ParameterGroup> groups, double clip)
+    : groups_(std::move(groups)), clip_(clip) {
+  std::map<const Parameter*, const ParameterGroup*> group_of;
+  for (const ParameterGroup& group : groups_)
+    for (const Parameter* parameter : group.parameters)
+      require(group_of.emplace(parameter, &group).second, "optimizer: {} is in two groups",
+              parameter->spec.name);
+  int64_t count = 0;
+  for (Parameter& parameter : model.parameters()) {
+    parameter.weight.set_trainable(false);
+    const auto found = group_of.find(&parameter);
+    if (found == group_of.end()) continue;
+    Trained& trained = trained_.emplace_back(Trained{&parameter, found->second, {}, {}, {}});
+    for (const MomentSpec& moment : found->second->rule->moments(parameter.spec)) {
+      trained.names.push_back(moment.name + "." + parameter.spec.name);
+      trained.memory.emplace_back(moment.shape, model.dtype());
+      trained.moments.push_back(trained.memory.back().view());
+    }
+    count += aligned_count(parameter.weight);
   }
-  double *p = weight.as<double>(), *grad = gradient.as<double>(), *first = m.as<double>(),
-         *second = v.as<double>();
-  for (int64_t i = 0; i < weight.count(); ++i) {
-    const double g = grad[i] * u.gradient_scale;
-    first[i] = u.beta1 * first[i] + (1 - u.beta1) * g;
-    second[i] = u.beta2 * second[i] + (1 - u.beta2) * g * g;
-    p[i] *= 1 - u.learning_rate * u.weight_decay;
-    p[i] -= u.learning_rate * (first[i] / u.correction1) / (std::sqrt(second[i] / u.correction2) + u.epsilon);
-    grad[i] = 0;
+  if (count == 0) return;
+  gradients_ = OwnedTensor({count}, model.dtype());
+  auto* at = static_cast<std::byte*>(gradients_.view().data());
+  for (const Trained& trained : trained_) {
+    Weight& weight = trained.parameter->weight;
+    weight.set_gradient(Tensor(at, weight.shape(), weight.dtype()));
+    at += aligned_count(weight) * size_of(weight.dtype());
   }
 }
 
-}  // namespace
-
-Optimizer::Optimizer(Model& model, const OptimizerOptions& options) : options_(options) {
-  const auto& only = options.only;
-  for (Parameter& parameter : model.parameters()) {
-    const bool wanted =
-        only.empty() || std::find(only.begin(), only.end(), parameter.spec.name) != only.end();
-    const bool trained = wanted && !parameter.spec.constant;
-    parameter.weight.set_trainable(trained);
-    const Shape& shape = parameter.weight.shape();
-    if (trained)
-      trained_.push_back({parameter, OwnedTensor(shape, model.dtype()), OwnedTensor(shape, model.dtype())});
-  }
+Optimizer::~Optimizer() {
+  for (const Trained& trained : trained_) trained.parameter->weight.set_trainable(false);
 }
 
 double Optimizer::step(double learning_rate) {
+  // Summed by parameter, so that the norm does not depend on how they lie.
   double squares = 0;
-  for (const Trained& trained : trained_) squares += sum_of_squares(trained.parameter.weight.gradient());
+  for (const Trained& trained : trained_) squares += sum_of_squares(trained.parameter->weight.gradient());
   const double norm = std::sqrt(squares);
   if (!std::isfinite(norm)) {
-    for (const Trained& trained : trained_) set_zero(trained.parameter.weight.gradient());
+    set_zero(gradients_.view());
     return norm;
   }
-  ++steps_;
-  const double t = static_cast<double>(steps_);
-  Update u{.learning_rate = 0,
-           .beta1 = options_.beta1,
-           .beta2 = options_.beta2,
-           .epsilon = options_.epsilon,
-           .weight_decay = 0,
-           .gradient_scale = options_.clip > 0 ? std::min(1.0, options_.clip / (norm + 1e-6)) : 1,
-           .correction1 = 1 - std::pow(options_.beta1, t),
-           .correction2 = 1 - std::pow(options_.beta2, t)};
-  for (Trained& trained : trained_) {
-    Parameter& parameter = trained.parameter;
-    u.learning_rate = learning_rate * parameter.spec.learning_rate_scale;
-    u.weight_decay = parameter.spec.decay ? options_.weight_decay : 0;
-    update(u, parameter.weight.value(), parameter.weight.gradient(), trained.m.view(), trained.v.view());
-    parameter.weight.changed();
+  UpdateStep step{.number = ++steps_, .gradient_scale = clip_ > 0 ? std::min(1.0, clip_ / (norm + 1e-6)) : 1};
+  for (const Trained& trained : trained_) {
+    Weight& weight = trained.parameter->weight;
+    const ParameterGroup& group = *trained.group;
+    step.learning_rate =
+        learning_rate * group.learning_rate_scale * trained.parameter->spec.learning_rate_scale;
+    group.rule->update(step, group, weight.value(), weight.gradient(), trained.moments);
+    weight.changed();
   }
   return norm;
 }
 
 std::vector<Optimizer::Moment> Optimizer::moments() const {
   std::vector<Moment> result;
-  for (const Trained& trained : trained_) {
-    result.push_back({"m." + trained.parameter.spec.name, trained.m.view()});
-    result.push_back({"v." + trained.parameter.spec.name, trained.v.view()});
-  }
+  for (const Trained& trained : trained_)
+    for (size_t i = 0; i < trained.moments.size(); ++i)
+      result.push_back({trained.names[i], trained.moments[i]});
   return result;
 }
 

@@ -3,6 +3,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <span>
@@ -75,59 +76,74 @@ std::unique_ptr<Model> initialized_model(const TrainConfig& config) {
   return model;
 }
 
+std::vector<ParameterGroup> groups_of(Model& model, const TrainConfig& config) {
+  return adamw_groups(model.parameters(), {.beta1 = config.beta1,
+                                           .beta2 = config.beta2,
+                                           .epsilon = config.epsilon,
+                                           .weight_decay = config.weight_decay});
+}
+
+std::unique_ptr<BatchSource> source_of(const TrainConfig& config, std::span<const int32_t> text) {
+  if (config.carry_state) return std::make_unique<CarriedSource>(text, config.context, config.batch);
+  return std::make_unique<WindowSource>(text, config.context, config.batch, config.seed);
+}
+
 }  // namespace
 
-Trainer::Trainer(TrainConfig config, TokenizerPtr tokenizer, Corpus data)
+Trainer::Trainer(TrainConfig config, TokenizerPtr tokenizer, Corpus data, std::unique_ptr<BatchSource> source)
     : config_(std::move(config)),
       tokenizer_(std::move(tokenizer)),
       data_(std::move(data)),
       model_(initialized_model(config_)),
       runner_(*model_, config_.precision),
-      optimizer_(*model_,
-                 {config_.beta1, config_.beta2, config_.epsilon, config_.weight_decay, config_.clip}),
+      optimizer_(*model_, groups_of(*model_, config_), config_.clip),
       states_(runner_.new_states(config_.batch)),
       dropout_random_(Random(config_.seed).split(2)),
-      sampler_(static_cast<int64_t>(data_.train.size()), config_.context, config_.batch, config_.seed),
-      sequences_(Sequences::uniform(config_.batch, config_.context)) {
+      source_(source ? std::move(source) : source_of(config_, data_.train)) {
   config_.model = model_->config();
 }
 
-// Windows in random order; or, carried, each of the batch's sequences walks through its own part of the text.
-void Trainer::next_batch(int64_t pass) {
-  const int64_t T = config_.context, B = config_.batch, N = static_cast<int64_t>(data_.train.size());
-  const std::vector<int64_t> starts = config_.carry_state ? std::vector<int64_t>() : sampler_.starts(pass);
-  tokens_.resize(static_cast<size_t>(B * T));
-  targets_.resize(static_cast<size_t>(B * T));
-  for (int64_t b = 0; b < B; ++b) {
-    const int64_t start = config_.carry_state ? (b * N / B + pass * T) % N : starts[static_cast<size_t>(b)];
-    for (int64_t t = 0; t < T; ++t) {
-      const auto to = static_cast<size_t>(b * T + t);
-      tokens_[to] = data_.train[static_cast<size_t>((start + t) % N)];
-      targets_[to] = data_.train[static_cast<size_t>((start + t + 1) % N)];
-    }
+void Trainer::prepare_states(const Batch& batch) {
+  const int64_t sequences = batch.sequences.count();
+  if (std::ssize(states_) != sequences) {
+    require(std::find(batch.fresh.begin(), batch.fresh.end(), false) == batch.fresh.end(),
+            "train: a batch of {} sequences cannot go on with the states of {}", sequences, states_.size());
+    states_ = runner_.new_states(sequences);
+    return;
   }
+  for (size_t s = 0; s < states_.size(); ++s)
+    if (batch.fresh[s]) states_[s].reset();
 }
 
-void Trainer::reset_states() {
-  for (State& state : states_) state.reset();
+// The gradient of a step is that of the mean over all its targets that count, whatever pass they are in.
+double Trainer::gather_gradients() {
+  const int64_t passes = config_.accumulate, first = step_ * passes;
+  int64_t counted = 0;
+  for (int64_t pass = 0; passes > 1 && pass < passes; ++pass)
+    counted += source_->batch(first + pass).counted();
+  double loss = 0;
+  for (int64_t pass = 0; pass < passes; ++pass) {
+    const Batch& batch = source_->batch(first + pass);
+    prepare_states(batch);
+    const double share =
+        passes > 1 ? static_cast<double>(batch.counted()) / static_cast<double>(counted) : 1.0;
+    loss += share * runner_.loss_and_gradients(batch.tokens, batch.targets, batch.sequences, states_,
+                                               {.loss = {.scale = share, .l2wrap = config_.l2wrap},
+                                                .dropout = config_.dropout,
+                                                .dropout_places = dropout_places(config_.dropout_at),
+                                                .random = &dropout_random_});
+  }
+  return loss;
 }
 
 StepReport Trainer::step() {
   const auto start = std::chrono::steady_clock::now();
   StepReport report{.learning_rate = config_.schedule.rate(step_)};
-  const double share = 1 / static_cast<double>(config_.accumulate);
-  for (int64_t pass = 0; pass < config_.accumulate; ++pass) {
-    next_batch(step_ * config_.accumulate + pass);
-    if (!config_.carry_state) reset_states();
-    report.loss += share * runner_.loss_and_gradients(tokens_, targets_, sequences_, states_,
-                                                      {.loss = {.scale = share, .l2wrap = config_.l2wrap},
-                                                       .dropout = config_.dropout,
-                                                       .dropout_places = dropout_places(config_.dropout_at),
-                                                       .random = &dropout_random_});
-  }
+  report.loss = gather_gradients();
   report.gradient_norm = optimizer_.step(report.learning_rate);
   broken_steps_ = std::isfinite(report.gradient_norm) ? 0 : broken_steps_ + 1;
-  if (broken_steps_ > 0) reset_states();
+  if (broken_steps_ > 0)
+    for (State& state : states_) state.reset();
   report.step = ++step_;
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "base/random.h"
-#include "data/batch_sampler.h"
+#include "data/batch_source.h"
 #include "data/corpus.h"
 #include "models/run.h"
 #include "text/tokenizer.h"
@@ -34,8 +34,10 @@ struct StepReport {
 // Every file is replaced as a whole, so that a run can be killed at any moment.
 class Trainer {
  public:
-  // A new run; initializes the weights from the seed.
-  Trainer(TrainConfig config, TokenizerPtr tokenizer, Corpus data);
+  // A new run; initializes the weights from the seed. `source`: where the batches come from; null: from
+  // `data`, as the config says.
+  Trainer(TrainConfig config, TokenizerPtr tokenizer, Corpus data,
+          std::unique_ptr<BatchSource> source = nullptr);
   // Goes on with the checkpoint of `folder`; `data` must be made from the same text.
   void load(const std::filesystem::path& folder);
   // Writes checkpoint.safetensors and model.safetensors.
@@ -48,23 +50,23 @@ class Trainer {
   double validate(int64_t tokens = 0, int64_t window = 0);
 
   int64_t steps_done() const { return step_; }
-  // Another length of the run, not before what is done, whatever the time it takes.
-  void set_steps(int64_t steps) {
-    config_.schedule.steps = std::max(steps, step_);
-    config_.minutes = 0;
-  }
-  bool finished() const { return step_ >= config_.schedule.steps; }
+  // The length of the run from now on, but not less than what is done.
+  void set_steps(int64_t steps) { config_.schedule.steps = std::max(steps, step_); }
+  bool finished() const { return config_.schedule.steps && step_ >= *config_.schedule.steps; }
   const TrainConfig& config() const { return config_; }
   Runner& runner() { return runner_; }
   Model& model() { return *model_; }
+  const Model& model() const { return *model_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   const Corpus& data() const { return data_; }
   // Steps in a row whose gradient was not finite, and which changed nothing.
   int64_t broken_steps() const { return broken_steps_; }
 
  private:
-  void reset_states();
-  void next_batch(int64_t pass);
+  // Gradients of the passes of the next step; returns its loss.
+  double gather_gradients();
+  // Gives the sequences that begin anew a fresh state.
+  void prepare_states(const Batch& batch);
 
   TrainConfig config_;
   TokenizerPtr tokenizer_;
@@ -75,9 +77,7 @@ class Trainer {
   std::vector<State> states_;  // of the sequences of a batch
   Random dropout_random_;
   int64_t step_ = 0, broken_steps_ = 0;
-  BatchSampler sampler_;
-  Sequences sequences_;
-  std::vector<int32_t> tokens_, targets_;
+  std::unique_ptr<BatchSource> source_;
 };
 
 // The config of a run's folder. Throws Error when the folder is not one.

@@ -356,12 +356,13 @@ void Checker::check_training(const std::string& file, const std::string& after, 
   std::vector<std::string> trained;
   for (const Json& group : train["groups"])
     trained.insert(trained.end(), group["names"].begin(), group["names"].end());
-  Optimizer optimizer(*model, {.beta1 = train["betas"][0],
-                               .beta2 = train["betas"][1],
-                               .epsilon = train["eps"],
-                               .weight_decay = recipe.weight_decay,
-                               .clip = train["grad_clip_norm"],
-                               .only = trained});
+  Optimizer optimizer(*model,
+                      adamw_groups(model->parameters(), {.beta1 = train["betas"][0],
+                                                         .beta2 = train["betas"][1],
+                                                         .epsilon = train["eps"],
+                                                         .weight_decay = recipe.weight_decay,
+                                                         .only = trained}),
+                      train["grad_clip_norm"]);
   Runner runner(*model);
   double loss_difference = 0, norm_difference = 0;
   for (int64_t step = 0; step < steps; ++step) {

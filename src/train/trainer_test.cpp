@@ -1,0 +1,102 @@
+#include "train/trainer.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace aviary {
+namespace {
+
+// The same batches again and again.
+class FixedSource : public BatchSource {
+ public:
+  explicit FixedSource(std::vector<Batch> batches) : batches_(std::move(batches)) {}
+  const Batch& batch(int64_t pass) override { return batches_[static_cast<size_t>(pass) % batches_.size()]; }
+
+ private:
+  std::vector<Batch> batches_;
+};
+
+TrainConfig small_config(int64_t accumulate) {
+  TrainConfig config;
+  config.model = {.version = "rwkv7", .n_layer = 2, .n_embd = 32, .vocab_size = 256, .head_size = 16};
+  config.tokenizer = "bytes";
+  config.context = 8;
+  config.batch = 2;
+  config.accumulate = accumulate;
+  config.schedule = {.kind = ScheduleKind::constant, .start = 1e-3, .steps = 4, .warmup = 0};
+  config.epsilon = 1e-8;
+  return config;
+}
+
+Trainer trainer_with(int64_t accumulate, std::vector<Batch> batches) {
+  const TokenizerPtr tokenizer = make_bytes_tokenizer();
+  return Trainer(small_config(accumulate), tokenizer,
+                 Corpus("A text that is only there because a trainer has one.\n", *tokenizer, 0),
+                 std::make_unique<FixedSource>(std::move(batches)));
+}
+
+// Sequences of these lengths; targets at the rows where `mask` has an x.
+Batch batch_of(const std::vector<int64_t>& lengths, const std::string& mask, int32_t first) {
+  Batch batch;
+  for (int64_t length : lengths) batch.sequences.append(length);
+  batch.fresh.assign(lengths.size(), true);
+  for (size_t row = 0; row < mask.size(); ++row) {
+    batch.tokens.push_back(first + static_cast<int32_t>(row));
+    batch.targets.push_back(mask[row] == 'x' ? first + static_cast<int32_t>(row) + 1 : -1);
+  }
+  return batch;
+}
+
+Batch joined(const Batch& a, const Batch& b) {
+  Batch batch = a;
+  for (int64_t s = 0; s < b.sequences.count(); ++s) batch.sequences.append(b.sequences.length(s));
+  batch.tokens.insert(batch.tokens.end(), b.tokens.begin(), b.tokens.end());
+  batch.targets.insert(batch.targets.end(), b.targets.begin(), b.targets.end());
+  batch.fresh.insert(batch.fresh.end(), b.fresh.begin(), b.fresh.end());
+  return batch;
+}
+
+TEST(Trainer, PassesWithDifferentMasksMakeOneStepOfAllTheirTargets) {
+  const Batch a = batch_of({5, 7}, "....x......x", 10), b = batch_of({9}, "xxxxxxxxx", 90);
+  Trainer apart = trainer_with(2, {a, b}), together = trainer_with(1, {joined(a, b)});
+  for (int step = 0; step < 3; ++step) {
+    const StepReport one = apart.step(), other = together.step();
+    EXPECT_NEAR(one.loss, other.loss, 1e-5) << step;
+    EXPECT_NEAR(one.gradient_norm, other.gradient_norm, 1e-4 * other.gradient_norm) << step;
+  }
+}
+
+TEST(Trainer, AStepWithoutAnyTargetIsRefused) {
+  Trainer one = trainer_with(1, {batch_of({4}, "....", 10)}),
+          two = trainer_with(2, {batch_of({4}, "....", 10), batch_of({3}, "...", 20)});
+  EXPECT_THROW(one.step(), Error);
+  EXPECT_THROW(two.step(), Error);
+}
+
+TEST(Trainer, APassWithoutTargetsCountsForNothing) {
+  const Batch silent = batch_of({4}, "....", 10), b = batch_of({9}, "xxxxxxxxx", 90);
+  Trainer with = trainer_with(2, {silent, b}), without = trainer_with(1, {b});
+  for (int step = 0; step < 2; ++step) {
+    const StepReport one = with.step(), other = without.step();
+    EXPECT_EQ(one.loss, other.loss);
+    EXPECT_EQ(one.gradient_norm, other.gradient_norm);
+  }
+}
+
+TEST(Trainer, ASequenceThatIsNotFreshGoesOnWithItsState) {
+  // Two windows of one text: the second one carried is not the second one alone.
+  Batch first = batch_of({6}, "......", 10), second = batch_of({6}, "xxxxxx", 16), carried = second;
+  carried.fresh = {false};
+  Trainer with = trainer_with(2, {first, carried}), without = trainer_with(2, {first, second});
+  EXPECT_NE(with.step().loss, without.step().loss);
+  // The states of two sequences are not those of one.
+  Batch two = batch_of({3, 3}, "xxxxxx", 16);
+  two.fresh = {false, false};
+  Trainer wrong = trainer_with(1, {second, two});
+  wrong.step();
+  EXPECT_THROW(wrong.step(), Error);
+}
+
+}  // namespace
+}  // namespace aviary
