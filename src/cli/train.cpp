@@ -147,6 +147,7 @@ int train(const Flags& flags) {
   for (const std::string& note : file.report().notes) fmt::print("note: {}\n", note);
   Facts facts{.text = text_facts(flags.text, file.text())};
   const TrainConfig preliminary = resolve(flags.asked, facts);  // refuses before anything takes time
+  complete(preliminary.model);                                  // and so does this
   const SplitText split = split_text(file.text(), preliminary.validation_bytes);
   const RunFolder folder = new_folder(flags);
   TokenizerPtr tokenizer = tokenizer_for(flags, split.train, preliminary.model.vocab_size);

@@ -47,6 +47,17 @@ std::string asked_of(const TrainConfig& shared, bool own_recipes) {
   return json.dump();
 }
 
+std::string asked_by_this_program(const std::string& asked, const std::string& where) {
+  Json json = Json::parse(asked);
+  if (json.contains("format") || !json.contains("own_recipes")) return asked;
+  const Json own_recipes = json["own_recipes"];
+  json.erase("own_recipes");
+  TrainConfig shared = train_config_from_json(json.dump(), where);
+  shared.schedule.most_steps = 0;         // format 1 wrote a number where there was none
+  shared.model.ctx_len = shared.context;  // and the planned context where another one was given
+  return asked_of(shared, own_recipes);
+}
+
 std::string difference(const std::string& there, const std::string& here) {
   const Json old = parse_ordered_json(there, "asked").flatten(),
              now = parse_ordered_json(here, "asked").flatten();  // "/model/n_layer"

@@ -30,6 +30,9 @@ void write_ledger(const std::filesystem::path& folder, const Ledger& ledger);
 
 // Ledger::asked for settings.
 std::string asked_of(const TrainConfig& shared, bool own_recipes);
+// What an older program wrote as Ledger::asked, as this one would have. Throws Error for what it does not
+// understand.
+std::string asked_by_this_program(const std::string& asked, const std::string& where);
 // The first setting in which two JSON objects differ, as "width is 64 there and 128 here"; empty when they
 // are the same. The place of the text does not count, its content does.
 std::string difference(const std::string& there, const std::string& here);

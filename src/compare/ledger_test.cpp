@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "base/error.h"
 #include "base/files.h"
 #include "compare/comparison.h"
@@ -32,6 +34,26 @@ TEST(Ledger, NamesTheSettingThatDiffers) {
   EXPECT_EQ(difference(R"({"a": 1, "b": 2})", R"({"a": 1})"), "b is 2 there and null here");
   EXPECT_EQ(difference(R"({"a": {"b": 1}})", R"({"a": {"b": 2}})"), "b is 1 there and 2 here");
   EXPECT_EQ(difference(R"({"text": "/here"})", R"({"text": "/there"})"), "");  // its hash counts
+}
+
+// Aviary 0.1 had no formats, wrote 1000 steps where the minutes counted, and the usual context in the model.
+TEST(Ledger, AComparisonOfAnOlderProgramGoesOn) {
+  TrainConfig config;
+  config.model = {.version = "rwkv7", .n_layer = 2, .n_embd = 64, .vocab_size = 256, .ctx_len = 32};
+  config.context = 32;
+  config.minutes = 10;
+  const std::string now = asked_of(config, true);
+  auto json = nlohmann::ordered_json::parse(now);
+  json.erase("format");
+  json.erase("most_steps");
+  json["steps"] = 1000;
+  json["model"]["ctx_len"] = 128;
+  EXPECT_NE(difference(json.dump(), now), "");
+  EXPECT_EQ(difference(asked_by_this_program(json.dump(), ""), now), "");
+  json["seed"] = 7;
+  EXPECT_EQ(difference(asked_by_this_program(json.dump(), ""), now), "seed is 7 there and 1 here");
+  json["wings"] = 2;
+  EXPECT_THROW(asked_by_this_program(json.dump(), ""), Error);
 }
 
 TEST(Ledger, AFolderOfSomethingElseIsLeftAlone) {

@@ -50,7 +50,7 @@ TEST(TrainConfig, EverySettingIsInTheFile) {
   config.schedule.most_steps = 9;
   const Json json = Json::parse(to_json(config));
   for (const Setting& setting : settings())
-    if (!setting.of_model) EXPECT_TRUE(json.contains(setting.name)) << setting.name;
+    EXPECT_EQ(json.contains(setting.name), !setting.of_model) << setting.name;
 }
 
 // As Aviary 0.1 wrote it, when there were fewer settings.

@@ -138,7 +138,6 @@ TrainConfig resolve(const Asked& asked, const Facts& facts) {
   take_given(asked, config);
   check(config);
   refuse_what_would_be_ignored(asked, config);
-  config.model = complete(config.model);
   if (facts.vocabulary) take_vocabulary(asked, facts, config);
   const int64_t steps = config.schedule.steps.value_or(config.schedule.most_steps);
   if (steps > 0 && !asked.has("warmup")) config.schedule.warmup = std::min(config.schedule.warmup, steps / 5);

@@ -39,7 +39,8 @@ struct Facts {
 
 // The settings of a run: what was given, and the rest by the size of the text and the version's recipe. A
 // setting that was given is obeyed or refused. Without the vocabulary the plan is preliminary: the size of
-// the vocabulary is the one to learn, and the steps may not be known. Throws Error that names the flag.
+// the vocabulary is the one to learn, and the steps may not be known. Whether a model of the version can have
+// the sizes is for complete() to say (models/model.h). Throws Error that names the flag.
 TrainConfig resolve(const Asked& asked, const Facts& facts);
 
 // Sets what the recipe of config.model says: betas, epsilon, clipping, whether matrices decay, and learning

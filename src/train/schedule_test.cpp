@@ -74,6 +74,16 @@ TEST(Schedule, ConstantIsConstantAfterTheWarmup) {
   EXPECT_DOUBLE_EQ(schedule.rate(99), 2);
 }
 
+TEST(Schedule, StepsThatAreNotKnownAreTheMostOrWithoutEnd) {
+  Schedule known{.kind = ScheduleKind::cosine, .start = 1, .end = 0.1, .steps = 100, .warmup = 4},
+      unknown = known;
+  unknown.steps.reset();
+  for (int64_t step : {0, 3, 4}) EXPECT_EQ(unknown.rate(step), known.rate(step)) << step;
+  EXPECT_EQ(unknown.rate(60), 1);
+  unknown.most_steps = 100;
+  EXPECT_EQ(unknown.rate(60), known.rate(60));
+}
+
 TEST(Schedule, AnUnknownNameIsRefusedWithTheKnownOnes) {
   EXPECT_EQ(schedule_kind("cosine"), ScheduleKind::cosine);
   EXPECT_THROW(schedule_kind("triangle"), Error);
