@@ -107,6 +107,7 @@ AtomicFile::AtomicFile(const fs::path& path) : path_(path) {
       fail("{}: cannot create the file: there is no folder {}", path_.string(), path_.parent_path().string());
     if (error && error != std::errc::file_exists) fail_to("create", error);
   }
+  file_.try_lock();  // until it is closed: see remove_abandoned_files
   // Not every file system has modes: the file is then written with the default one.
   if (replaces) fs::permissions(temporary_, old.permissions(), ignored);
 }
@@ -144,6 +145,16 @@ void write_file_atomically(const fs::path& path, std::span<const std::byte> byte
   AtomicFile file(path);
   file.write(bytes);
   file.commit();
+}
+
+void remove_abandoned_files(const fs::path& folder) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(".aviary-") || !name.ends_with(".tmp")) continue;
+    platform::File file(entry.path(), Open::read_without_waiting, ignored);
+    if (file.is_open() && file.try_lock()) fs::remove(entry.path(), ignored);
+  }
 }
 
 void make_folders(const fs::path& path) {

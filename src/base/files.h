@@ -73,6 +73,10 @@ inline void write_file_atomically(const std::filesystem::path& path, std::string
   write_file_atomically(path, std::as_bytes(std::span(text)));
 }
 
+// Removes the temporary files of AtomicFile that killed processes left in a folder, and none that is being
+// written.
+void remove_abandoned_files(const std::filesystem::path& folder);
+
 // Creates the folder and its parents; it may exist already.
 void make_folders(const std::filesystem::path& path);
 

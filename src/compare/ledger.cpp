@@ -48,7 +48,7 @@ std::string asked_of(const TrainConfig& shared, bool own_recipes) {
 }
 
 std::string asked_by_this_program(const std::string& asked, const std::string& where) {
-  Json json = Json::parse(asked);
+  Json json = parse_ordered_json(asked, where);
   if (json.contains("format") || !json.contains("own_recipes")) return asked;
   const Json own_recipes = json["own_recipes"];
   json.erase("own_recipes");

@@ -3,29 +3,18 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "train/trainer.h"
 
 namespace aviary {
-namespace {
 
 namespace fs = std::filesystem;
-
-// The temporary files of base/files.h.
-void remove_half_written(const fs::path& folder) {
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with(".aviary-") && name.ends_with(".tmp")) fs::remove(entry.path(), ignored);
-  }
-}
-
-}  // namespace
 
 std::optional<RunFolder> RunFolder::try_hold(const fs::path& path) {
   std::error_code ignored;
   platform::File folder_file(path, platform::Open::read, ignored);
   if (folder_file.is_open() && !folder_file.try_lock()) return {};
-  remove_half_written(path);
+  remove_abandoned_files(path);
   return RunFolder(path, std::move(folder_file));
 }
 

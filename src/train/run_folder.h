@@ -13,7 +13,8 @@ namespace aviary {
 // process ends, however it ends.
 class RunFolder {
  public:
-  // Nothing when another process holds the folder. What killed writers left half written in it is removed.
+  // Nothing when another process holds the folder. Temporary files that killed processes left in it are
+  // removed.
   static std::optional<RunFolder> try_hold(const std::filesystem::path& path);
   // Throws Error when another process holds the folder.
   static RunFolder hold(const std::filesystem::path& path);
