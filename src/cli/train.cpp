@@ -92,6 +92,15 @@ RunFolder new_folder(const Flags& flags) {
   }
 }
 
+// A folder that was made for a run into which nothing came.
+struct RemoveIfEmpty {
+  fs::path folder;  // empty: none
+  ~RemoveIfEmpty() {
+    std::error_code ignored;  // when something is in it
+    if (!folder.empty()) fs::remove(folder, ignored);
+  }
+};
+
 // "20 of 100", or "20" while the number of steps is not known.
 std::string place_of(const Trainer& trainer) {
   const std::string done = with_commas(trainer.steps_done());
@@ -149,11 +158,11 @@ int train(const Flags& flags) {
   const TrainConfig preliminary = resolve(flags.asked, facts);  // refuses before anything takes time
   complete(preliminary.model);                                  // and so does this
   const SplitText split = split_text(file.text(), preliminary.validation_bytes);
+  const bool existed = !flags.out.empty() && fs::exists(flags.out);
   const RunFolder folder = new_folder(flags);
+  const RemoveIfEmpty cleanup{existed ? fs::path() : folder.path()};
   TokenizerPtr tokenizer = tokenizer_for(flags, split.train, preliminary.model.vocab_size);
   if (!tokenizer) {
-    std::error_code ignored;
-    fs::remove(folder.path(), ignored);  // when nothing else is in it
     fmt::print("Stopped before the first step; nothing is kept.\n");
     return 130;
   }
