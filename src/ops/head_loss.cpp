@@ -86,19 +86,20 @@ void push_back(Context& c, const Tensor& dlogits, Weight& bias) {
   c.arena.release(scratch);
 }
 
-// dx = dlogits head and dhead += dlogits^T x.
-void push_back(Context& c, const Tensor& x, const Tensor& dlogits, Weight& head, const Tensor& dx) {
+// dx = dlogits head, or dx += where it has been begun, and dhead += dlogits^T x.
+void push_back(Context& c, const Tensor& x, const Tensor& dlogits, Weight& head, const Tensor& dx,
+               bool begun) {
   const int64_t rows = x.rows(), cols = x.cols(), vocabulary = dlogits.cols();
   if (x.dtype() == Dtype::f32) {
     const float* g = dlogits.as<float>();
     if (!dx.empty())
-      head.multiply_back(Layout::out_in, c.precision, 0, g, rows, vocabulary, dx.as<float>(), cols, false);
+      head.multiply_back(Layout::out_in, c.precision, 0, g, rows, vocabulary, dx.as<float>(), cols, begun);
     if (head.trainable())
       kernels::matmul_transposed(g, vocabulary, x.as<float>(), cols, rows, vocabulary, cols,
                                  head.gradient().as<float>(), cols, c.precision);
     return;
   }
-  set_zero(dx);
+  if (!begun) set_zero(dx);
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t j = 0; j < vocabulary; ++j) {
       const double g = dlogits.as<double>()[row * vocabulary + j];
@@ -138,7 +139,6 @@ double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t
   bool fresh = false;
   Tensor dx;
   if (c.tape) dx = c.tape->gradient(x, fresh);
-  require(!c.tape || fresh, "head_loss: the gradient of x is already set; the loss must be its only user");
 
   const int64_t chunk = std::clamp<int64_t>(chunk_elements / vocabulary, 1, rows);
   Tensor logits = c.arena.reserve({chunk, vocabulary}, x.dtype());
@@ -163,7 +163,7 @@ double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t
     for (int64_t row = 0; row < some; ++row) total += loss[row];
     if (!losses.empty()) std::copy(loss, loss + some, losses.begin() + begin);
     if (!c.tape) continue;
-    push_back(c, part, out, head, dx.empty() ? dx : dx.rows(begin, begin + some));
+    push_back(c, part, out, head, dx.empty() ? dx : dx.rows(begin, begin + some), !fresh);
     add_copies_backward(c, copies, numbers, out);
     if (bias) push_back(c, out, *bias);
   }

@@ -281,8 +281,9 @@ Tensor head_logits(Context& c, const Var& x, Weight& head, const Copies& copies,
 
 // The mean cross entropy of softmax(x head^T + copies + bias) against targets [N] (a target < 0 counts for
 // nothing). The logits are made in chunks of rows and never kept. With a tape, the gradients of loss * scale
-// go to x and head at once; call tape->backward() next. l2wrap adds the term of the original trainers that
-// pulls each row's largest logit to 0. `losses` [N], where given, receives the loss of every row.
+// are added to those of x and head at once; call tape->backward() next. l2wrap adds the term of the original
+// trainers that pulls each row's largest logit to 0. `losses` [N], where given, receives the loss of every
+// row.
 struct LossOptions {
   double scale = 1;
   bool l2wrap = false;

@@ -192,5 +192,29 @@ TEST(HeadLoss, GradientsAgreeWithDifferencesAndL2WrapOnlyAddsItsTerm) {
   }
 }
 
+TEST(HeadLoss, AddsToTheGradientOfAnotherUserOfTheRows) {
+  const Sequences sequences = Sequences::uniform(1, 3);
+  Random random(5);
+  const check::Doubles x_values = check::random_values(3 * 6, 1, random),
+                       head_values = check::random_values(11 * 6, 1, random);
+  const std::vector<int32_t> targets{3, 0, 10};
+  for (const Dtype dtype : {Dtype::f64, Dtype::f32}) {
+    Arena arena;
+    Tape tape(arena);
+    Context c{arena, sequences, kernels::Precision::f32, &tape};
+    Weight head("head", {11, 6}, dtype);
+    from_host(head_values, head.value());
+    Var x = c.result({3, 6}, dtype), fixed{x.value};
+    from_host(x_values, x.value);
+    const double loss = head_loss(c, x, head, targets, {});
+    const check::Doubles once = to_host(x.gradient->tensor);
+    EXPECT_EQ(head_loss(c, x, head, targets, {.scale = 2}), loss);
+    check::Doubles thrice = once;
+    for (double& value : thrice) value *= 3;
+    check::expect_close(to_host(x.gradient->tensor), thrice, 1e-6, "dx");
+    EXPECT_EQ(head_loss(c, fixed, head, targets, {}), loss);  // rows that want no gradient
+  }
+}
+
 }  // namespace
 }  // namespace aviary

@@ -125,6 +125,10 @@ double Trainer::gather_gradients() {
   for (int64_t pass = 0; pass < passes; ++pass) {
     const Batch& batch = source_->batch(first + pass);
     prepare_states(batch);
+    if (passes > 1 && counted > 0 && batch.counted() == 0) {  // its text is read all the same
+      runner_.logits(batch.tokens, batch.sequences, states_, {});
+      continue;
+    }
     const double share =
         passes > 1 ? static_cast<double>(batch.counted()) / static_cast<double>(counted) : 1.0;
     loss += share * runner_.loss_and_gradients(batch.tokens, batch.targets, batch.sequences, states_,
