@@ -177,6 +177,7 @@ int train(const Flags& flags) {
 void add_option(CLI::App& command, const ModelOption& option, Options& values) {
   const std::string group = "Options of versions (aviary inspect --versions tells which version takes which)";
   const std::string flag = flag_of(option);
+  const std::string help = fmt::format("{} (default: the version's)", option.help);
   if (option.kind == OptionKind::on_off)
     command
         .add_flag_callback(
@@ -185,12 +186,12 @@ void add_option(CLI::App& command, const ModelOption& option, Options& values) {
   else if (option.kind == OptionKind::text)
     command
         .add_option_function<std::string>(
-            flag, [&](const std::string& text) { values.set(option.name, text); }, option.help)
+            flag, [&](const std::string& text) { values.set(option.name, text); }, help)
         ->group(group);
   else
     command
         .add_option_function<int64_t>(
-            flag, [&](int64_t number) { values.set(option.name, number); }, option.help)
+            flag, [&](int64_t number) { values.set(option.name, number); }, help)
         ->check(CLI::Range(int64_t{0}, option.most))
         ->group(group);
 }
@@ -207,12 +208,14 @@ void refuse_changes(const CLI::App& command) {
 
 Action add_train(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  command.add_option("text", flags->text, "The text to learn from (UTF-8)");
-  command.add_option("--resume", flags->resume, "Go on with the run in this folder, bit for bit");
+  command.add_option("text", flags->text, "The text to learn from, in UTF-8 (default: none, with --resume)");
+  command.add_option("--resume", flags->resume,
+                     "Go on with the run in this folder, bit for bit (default: begin a new run)");
   command.add_option("--out", flags->out, "Folder of the run (default: runs/<name of the text>)");
   add_settings(command, SettingFlag::train, flags->asked);
   command
-      .add_option("--preset", flags->preset, "Settings of an example, where no others are given: quickstart")
+      .add_option("--preset", flags->preset,
+                  "Settings of an example, where no others are given: quickstart (default: by the text)")
       ->check(CLI::IsMember({"quickstart"}))
       ->group("Model");
   command
