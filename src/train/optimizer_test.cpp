@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "models/registry.h"
 #include "models/run.h"
 
 namespace aviary {
