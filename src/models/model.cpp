@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "models/shape_map.h"
 
 namespace aviary {
 namespace {
@@ -16,6 +17,21 @@ Stream::Places places_of(Context& c, const Stream& s, size_t kept) {
   for (size_t i = 0; i < kept; ++i) places.kept[i] = s.kept[i].empty() ? rows() : s.kept[i].value;
   return places;
 }
+
+// The first block that has to be recorded: below it, nothing leads to a parameter that is trained. 0 also
+// when something before the blocks is trained, `layers` when only what stands behind them is. The table of
+// parameters is in the order of the computation.
+int64_t first_recorded_block(const ParameterTable& parameters, int64_t layers) {
+  bool behind = false;
+  for (const Parameter& parameter : parameters) {
+    const int64_t block = block_of(parameter.spec.name);
+    behind |= block >= 0;
+    if (parameter.weight.trainable()) return block >= 0 ? block : behind ? layers : 0;
+  }
+  return layers;
+}
+
+bool wants_gradient(const Var& x) { return x.gradient != nullptr; }
 
 void keep(Var& value, const Tensor& place) {
   if (value.empty() || value.value.data() == place.data()) return;
@@ -33,7 +49,10 @@ Output Model::forward(Context& c, std::span<const int32_t> tokens, std::span<Var
 
 Stream Model::start(Context& c, std::span<const int32_t> tokens, std::span<Var> state) {
   Stream s{.tokens = tokens, .state = state};
+  Tape* const tape = c.tape;
+  if (first_recorded_block(parameters_, config_.n_layer) > 0) c.tape = nullptr;
   embed(c, s);
+  c.tape = tape;
   if (c.reuse) s.places = places_of(c, s, kept_);
   return s;
 }
@@ -42,8 +61,14 @@ void Model::run(Context& c, Stream& s, int64_t first, int64_t last) {
   require(0 <= first && first <= last && last <= config_.n_layer, "blocks {} to {} of a model of {}", first,
           last, config_.n_layer);
   const Arena::Mark begin = c.arena.mark();
+  Tape* const tape = c.tape;
+  const bool differentiated =
+      wants_gradient(s.x) || std::any_of(s.state.begin(), s.state.end(), wants_gradient);
+  const int64_t recorded = differentiated ? 0 : first_recorded_block(parameters_, config_.n_layer);
   for (int64_t layer = first; layer < last; ++layer) {
+    c.tape = layer < recorded ? nullptr : tape;
     block(c, static_cast<size_t>(layer), s);
+    c.tape = tape;
     if (!c.reuse) continue;
     for (size_t i = 0; i < kept_; ++i) keep(s.kept[i], s.places.kept[i]);
     keep(s.x, s.places.x);

@@ -3,10 +3,12 @@
 
 #include <cmath>
 #include <limits>
+#include <map>
 #include <thread>
 
 #include "base/difference.h"
 #include "base/error.h"
+#include "models/shape_map.h"
 #include "support/test_versions.h"
 
 namespace aviary {
@@ -34,6 +36,55 @@ TEST_P(MemoryUsedAgain, TheLossIsTheSameAsWithATape) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Versions, MemoryUsedAgain, testing::ValuesIn(version_names()), test_name);
+
+class FrozenBlocks : public testing::TestWithParam<std::string> {};
+
+TEST_P(FrozenBlocks, AreNotRecordedBelowTheFirstThatIsTrained) {
+  const std::unique_ptr<Model> model =
+      noisy_model({.version = GetParam(), .n_layer = 3, .n_embd = 64, .vocab_size = 30, .ctx_len = 32});
+  Random random(4);
+  std::vector<int32_t> tokens, targets;
+  for (int i = 0; i < 2 * 16; ++i) {
+    tokens.push_back(static_cast<int32_t>(random.below(30)));
+    targets.push_back(static_cast<int32_t>(random.below(30)));
+  }
+  const Sequences sequences = Sequences::uniform(2, 16);
+  Runner runner(*model);
+  auto gradients = [&](auto trained) {
+    std::map<std::string, std::vector<double>> result;
+    model->parameters().set_trainable(false);
+    for (Parameter& parameter : model->parameters())
+      parameter.weight.set_trainable(!parameter.spec.constant && trained(parameter.spec.name));
+    std::vector<State> states = runner.new_states(2);
+    runner.loss_and_gradients(tokens, targets, sequences, states, {});
+    for (const Parameter& parameter : model->parameters())
+      if (parameter.weight.trainable()) result[parameter.spec.name] = to_host(parameter.weight.gradient());
+    return result;
+  };
+  const auto all = gradients([](const std::string&) { return true; });
+  for (const auto& [name, gradient] : gradients([](const std::string& name) { return block_of(name) == 2; }))
+    EXPECT_EQ(gradient, all.at(name)) << name;
+
+  // Only blocks 2 and up are trained now.
+  Arena arena;
+  Tape tape(arena);
+  Context c{arena, sequences, kernels::Precision::f32, &tape};
+  std::vector<State> states = runner.new_states(2);
+  for (State& state : states) state.reserve(16);
+  std::vector<OwnedTensor> parts;
+  std::vector<Var> state;
+  for (size_t i = 0; i < model->state_specs().size(); ++i) {
+    parts.push_back(stacked(states, i));
+    state.push_back({parts.back().view()});
+  }
+  Stream stream = model->start(c, tokens, state);
+  model->run(c, stream, 0, 2);
+  EXPECT_EQ(stream.x.gradient, nullptr);
+  model->run(c, stream, 2, 3);
+  EXPECT_NE(stream.x.gradient, nullptr);
+}
+
+INSTANTIATE_TEST_SUITE_P(Versions, FrozenBlocks, testing::ValuesIn(version_names()), test_name);
 
 class WantedRows : public testing::TestWithParam<std::string> {};
 

@@ -23,8 +23,8 @@ std::unique_ptr<Model> small_model() {
 double gather(Model& model) {
   const std::vector<int32_t> tokens = {1, 2, 3, 4, 5, 6}, targets = {2, 3, 4, 5, 6, 7};
   Runner runner(model);
-  State state = runner.new_state(2);
-  return runner.loss_and_gradients(tokens, targets, Sequences::uniform(2, 3), state, {});
+  std::vector<State> states = runner.new_states(2);
+  return runner.loss_and_gradients(tokens, targets, Sequences::uniform(2, 3), states, {});
 }
 
 std::vector<double> values_of(const Model& model) {
