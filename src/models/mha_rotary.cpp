@@ -18,9 +18,9 @@ struct RotaryAttention {
 
 class MhaRotary final : public Rwkv1Skeleton {
  public:
-  MhaRotary(const ModelConfig& config, Dtype dtype, bool shift)
-      : Rwkv1Skeleton(config, dtype, {.rwkv = false, .shift = shift}),
-        shift_(shift),
+  MhaRotary(const ModelConfig& config, Dtype dtype)
+      : Rwkv1Skeleton(config, dtype, {.rwkv = false, .shift = config.version == "mha_rotary_shift"}),
+        shift_(config.version == "mha_rotary_shift"),
         heads_(config.dim_att / config.head_size) {
     build([this](const std::string& attn) { layers_.push_back(add_attention(attn)); });
   }
@@ -82,9 +82,7 @@ AVIARY_MODEL(mha_rotary){
                 &option::ffn_relu_squared},
     .recognize = recognize,
     .complete = [](ModelConfig config) { return complete_rwkv1(std::move(config), 4, 3); },
-    .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
-      return std::make_unique<MhaRotary>(config, dtype, false);
-    },
+    .create = create_as<MhaRotary>,
     .training = [](const std::string&) { return rwkv1_training(4e-4, 0.01); },
 };
 
@@ -102,9 +100,7 @@ AVIARY_MODEL(mha_rotary_shift){
     .twin = "mha_rotary",
     .recognize = [](const ShapeMap&) -> std::optional<ModelConfig> { return {}; },
     .complete = [](ModelConfig config) { return complete_rwkv1(std::move(config), 4, 3); },
-    .create = [](const ModelConfig& config, Dtype dtype) -> std::unique_ptr<Model> {
-      return std::make_unique<MhaRotary>(config, dtype, true);
-    },
+    .create = create_as<MhaRotary>,
     .training = [](const std::string&) { return rwkv1_training(4e-4, 0.01); },
 };
 
