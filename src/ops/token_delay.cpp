@@ -44,9 +44,9 @@ template <typename T>
 void forward(const Call& call) {
   const T* x = call.x.value.as<T>();
   parallel_for(call.sequences->count(), 1, [&](int64_t first, int64_t end) {
+    // The next state may be in the place of the last one: its rows are written after y, the oldest first.
     for (int64_t s = first; s < end; ++s)
-      for (bool last :
-           {false, true}) {  // the next state, oldest row first, may be in the place of the old one
+      for (bool last : {false, true}) {
         const T* state = call.before.as<T>()[s];
         T* y = last ? call.after.as<T>()[s] : call.y.value.as<T>();
         for_parts(call, s, last, [&](int64_t to, int64_t of_x, int64_t of_state, int64_t count) {
