@@ -190,12 +190,45 @@ class Pool {
   std::vector<std::unique_ptr<Mailbox>> mailboxes_;  // last: its threads end before the rest goes
 };
 
+// A lock that is given in the order in which it was asked for. With a std::mutex, a thread that computes
+// without pause takes it again before the one that waits has woken up.
+class Turns {
+ public:
+  void lock() {
+    const uint64_t mine = next_.fetch_add(1);
+    if (serving_.load() == mine) return;
+    for (const auto start = Clock::now(); Clock::now() - start < std::chrono::microseconds(60);) {
+      if (serving_.load() == mine) return;
+      pause();
+      std::this_thread::yield();
+    }
+    std::unique_lock lock(mutex_);
+    sleepers_.fetch_add(1);
+    condition_.wait(lock, [&] { return serving_.load() == mine; });
+    sleepers_.fetch_sub(1);
+  }
+  // Sequential consistency makes either this thread see the sleeper or the sleeper see that it is its turn.
+  void unlock() {
+    serving_.fetch_add(1);
+    if (sleepers_.load() == 0) return;
+    { std::lock_guard lock(mutex_); }
+    condition_.notify_all();
+  }
+
+ private:
+  std::atomic<uint64_t> next_{0}, serving_{0};
+  std::atomic<int> sleepers_{0};
+  std::mutex mutex_;
+  std::condition_variable condition_;
+};
+
 // Zero: not set yet, the number of cores.
 std::atomic<int> wanted_threads{0};
 
-// One call at a time uses the pool; calls from other threads wait for their turn.
+// One call at a time uses the pool; calls from other threads wait for their turn, which comes after those
+// that waited before.
 struct ThePool {
-  std::mutex mutex;
+  Turns turns;
   std::unique_ptr<Pool> pool;
 };
 
@@ -214,7 +247,7 @@ int threads() {
 void set_threads(int count) {
   require(count >= 1 && count <= 1024, "set_threads: the number of threads is {}, expected 1 to 1024", count);
   ThePool& the = the_pool();
-  std::lock_guard lock(the.mutex);
+  std::lock_guard lock(the.turns);
   the.pool.reset();
   wanted_threads.store(count, std::memory_order_relaxed);
 }
@@ -228,7 +261,7 @@ void detail::parallel_ranges(int64_t count, int64_t grain, RangeFunction functio
     return;
   }
   ThePool& the = the_pool();
-  std::lock_guard lock(the.mutex);
+  std::lock_guard lock(the.turns);
   if (!the.pool || the.pool->workers() != threads()) the.pool = std::make_unique<Pool>(threads());
   parts = std::min(parts, the.pool->workers());
   the.pool->run({function, context, count, parts});

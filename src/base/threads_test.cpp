@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -179,6 +180,30 @@ TEST_F(Threads, TheNumberOfWorkersMayChangeBetweenCalls) {
   EXPECT_THROW(set_threads(0), Error);
   EXPECT_THROW(set_threads(1025), Error);
   EXPECT_EQ(threads(), 2);
+}
+
+// Between the request of a thread and its turn another that calls without pause gets a call or two.
+TEST_F(Threads, AThreadThatCallsWithoutPauseKeepsNobodyWaiting) {
+  set_threads(2);
+  std::atomic<bool> stop{false};
+  std::atomic<int64_t> calls{0};
+  std::jthread busy([&] {
+    while (!stop) {
+      parallel_for(2, 1,
+                   [](int64_t, int64_t) { std::this_thread::sleep_for(std::chrono::microseconds(50)); });
+      ++calls;
+    }
+  });
+  while (calls == 0) std::this_thread::yield();
+  std::vector<int64_t> waited;
+  for (int i = 0; i < 1000; ++i) {
+    const int64_t before = calls;
+    std::atomic<int64_t> after{0};
+    parallel_for(2, 1, [&](int64_t, int64_t) { after = calls.load(); });
+    waited.push_back(after - before);
+  }
+  stop = true;
+  EXPECT_LE(*std::max_element(waited.begin(), waited.end()), 12);
 }
 
 TEST_F(Threads, CallsFromSeveralThreadsTakeTurns) {
