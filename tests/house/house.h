@@ -44,7 +44,9 @@ std::vector<std::string> long_files(const std::filesystem::path& root, int limit
 
 // One complaint for each function below root/src, tests excepted, whose definition has more than `limit`
 // lines from its first line to its closing brace. Relies on the layout that .clang-format makes.
-std::vector<std::string> long_functions(const std::filesystem::path& root, int limit);
+// `longer`: files below root whose functions have another limit.
+std::vector<std::string> long_functions(const std::filesystem::path& root, int limit,
+                                        const std::map<std::string, int>& longer = {});
 
 // One complaint for each kernel file whose names are not its own: two inline functions of one name, or the
 // lambdas in them, would be one function to the linker, and one of the two files would compute what the other
