@@ -26,15 +26,15 @@ template <typename... Args>
   fail("tokenizer.json: {}", fmt::format(format, std::forward<Args>(args)...));
 }
 
-// ---- Objects whose every key must be known.
+// ---- Objects in which every key must be known.
 
-// The members of an object; whoever reads one crosses it off, and in the end none may be left.
+// The members of an object. Each access marks a member as read; at the end no unread member may remain.
 class Members {
  public:
   Members(const Json& object, std::string where) : object_(object), where_(std::move(where)) {
     if (!object.is_object()) refuse("{} is {}, expected an object", where_, object.type_name());
   }
-  // The value, null when it is not there.
+  // The value; null if there is none.
   const Json& take(const char* key) {
     static const Json none;
     seen_.insert(key);
@@ -52,7 +52,7 @@ class Members {
     if (!value.is_boolean()) refuse("{} of {} is {}, expected true or false", key, where_, value.type_name());
     return value.get<bool>();
   }
-  // For what this program does not do: the value must be one that asks for nothing.
+  // For unsupported features: the value must be one that disables the feature.
   void expect_off(const char* key) {
     const Json& value = take(key);
     if (!value.is_null() && value != Json(false) && value != Json("") && value != Json(0))
@@ -71,7 +71,7 @@ class Members {
   std::unordered_set<std::string> seen_;
 };
 
-// The members of a list, or the thing itself: {"type": "Sequence", key: [...]} holds some, null none.
+// The members of {"type": "Sequence", key: [...]}; none for null; for anything else, that one value.
 std::vector<Json> flatten(const Json& value, const char* key, const std::string& where) {
   if (value.is_null()) return {};
   Members members(value, where);
@@ -161,7 +161,7 @@ void read_pre_tokenizer(const Json& value, BpeDefinition& definition) {
     refuse("pre_tokenizer has no ByteLevel: not a vocabulary of bytes, which alone is read here");
 }
 
-// A part of the file that may only concern bytes as such and offsets.
+// A part of the file that may only be about raw bytes and offsets.
 void expect_byte_level(const Json& value, const char* key, const char* part_name) {
   for (const Json& part : flatten(value, key, part_name)) {
     Members members(part, part_name);
@@ -215,7 +215,7 @@ void read_merges(const Json& merges, const Ids& ids, BpeDefinition& definition) 
   }
 }
 
-// Every token has one id and every id one token, also where vocab and added_tokens name the same.
+// Every token has one id and every id one token, also if vocab and added_tokens list the same token.
 void check_added(const Ids& ids, const BpeDefinition& definition) {
   std::unordered_set<std::string_view> contents;
   const auto& tokens = definition.tokens;

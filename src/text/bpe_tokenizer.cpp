@@ -1,5 +1,5 @@
-// Byte-level byte pair encoding: added tokens are cut out, what lies between them is normalized and split
-// into words, and each word is joined from its bytes.
+// Byte-level byte pair encoding: added tokens are extracted, the text between them is normalized and split
+// into words, and the bytes of each word are merged into tokens.
 #include <algorithm>
 #include <array>
 #include <mutex>
@@ -17,7 +17,7 @@ namespace aviary {
 
 namespace {
 
-// Those to look for before normalization, or those after it, as the text then spells them.
+// The added tokens to search for before normalization, or those after it, in normalized spelling.
 std::vector<AddedToken> added_tokens(const BpeDefinition& definition, bool normalized) {
   std::vector<AddedToken> tokens;
   std::string buffer;
@@ -62,7 +62,7 @@ class BpeTokenizer final : public Tokenizer {
 
   using Tokenizer::encode;
   void encode(std::string_view text, std::vector<int32_t>& tokens) const override {
-    std::unique_lock lock(cache_mutex_, std::try_to_lock);  // threads that come second begin with none
+    std::unique_lock lock(cache_mutex_, std::try_to_lock);  // if in use, start with an empty one
     std::optional<WordCache> own;
     Encoding encoding{tokens, lock.owns_lock() ? cache_ : own.emplace(), {}};
     while (!text.empty()) {

@@ -14,7 +14,7 @@ namespace {
 using Json = nlohmann::json;
 using Ids = std::vector<int32_t>;
 
-// Their tokens have the ids from 256 on; the first is "th".
+// Their tokens have ids from 256; the first is "th".
 const std::vector<std::string> merges = {"t h", "\u0120 t", "th e", "\u0120t h", "\u00c3 \u00a9"};
 constexpr int32_t space_t = 257, the = 258, space_th = 259, the_e = 260;
 
@@ -25,7 +25,7 @@ Json added(int32_t id, const std::string& content, bool normalized) {
 TEST(BpeTokenizer, JoinsTheBytesOfEachWord) {
   auto tokenizer = make_bpe_tokenizer(small_tokenizer_json(merges).dump());
   EXPECT_EQ(tokenizer->encode("the"), Ids{the});
-  EXPECT_EQ(tokenizer->encode(" the"), (Ids{' ', the}));  // t h goes first
+  EXPECT_EQ(tokenizer->encode(" the"), (Ids{' ', the}));  // "t h" is merged first
   EXPECT_EQ(tokenizer->encode("at he"), (Ids{'a', 't', ' ', 'h', 'e'}));
   EXPECT_EQ(tokenizer->encode("x t\n"), (Ids{'x', space_t, '\n'}));
   EXPECT_EQ(tokenizer->encode(""), Ids{});
@@ -174,7 +174,7 @@ TEST_F(OfficialNeox, HasItsSizeItsEndAndTheBytesOfUtf8) {
   EXPECT_EQ(neox_->bytes_of(50276), "  ");
   for (int byte = 0; byte < 256; ++byte) {
     const std::string text(1, static_cast<char>(byte));
-    if (byte == 0xc0 || byte == 0xc1 || byte > 0xf4)  // no UTF-8 has them, and neither has the vocabulary
+    if (byte == 0xc0 || byte == 0xc1 || byte > 0xf4)  // they do not occur in UTF-8, nor in the vocabulary
       EXPECT_THROW(neox_->encode(text), Error);
     else
       EXPECT_EQ(neox_->decode(neox_->encode(text)), text);

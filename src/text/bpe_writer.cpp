@@ -1,4 +1,5 @@
-// Writes a tokenizer.json in one fixed form: a line per token and per merge, so that files can be compared.
+// Writes a tokenizer.json in a canonical form, with one line per token and per merge, so that files can be
+// compared.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -32,7 +33,7 @@ Json added_token(const AddedToken& token) {
           {"special", token.special}};
 }
 
-// Adds one line of a list or object, after a comma when there were others.
+// Adds one line of a list or object, preceded by a comma if it is not the first.
 void add_line(std::string& lines, const std::string& line) {
   lines += lines.empty() ? "\n" : ",\n";
   lines += line;

@@ -1,6 +1,6 @@
 // The alphabet of byte-level vocabularies: every byte as one printable character, so that any token can be
-// written as text. The 188 bytes that print in Latin-1 stand for themselves, the other 68 in their order for
-// U+0100, U+0101, ...; the space, for one, is U+0120.
+// written as text. The 188 printable bytes of Latin-1 represent themselves; the other 68 are represented, in
+// order, by U+0100, U+0101, ...; the space, for example, by U+0120.
 #pragma once
 
 #include <optional>
@@ -10,7 +10,7 @@
 namespace aviary {
 
 std::string to_byte_alphabet(std::string_view bytes);
-// The bytes that a text in this alphabet stands for; nothing when it holds another character.
+// The bytes that a text in this alphabet represents; nothing if it contains any other character.
 std::optional<std::string> from_byte_alphabet(std::string_view text);
 
 }  // namespace aviary

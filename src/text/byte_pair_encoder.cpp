@@ -13,7 +13,7 @@ uint64_t pair_of(int32_t left, int32_t right) {
   return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
 }
 
-// The heap gives the lowest rank first, then the leftmost place.
+// The heap returns the lowest rank first, then the leftmost position.
 bool later(const BytePairEncoder::Workspace::Choice& a, const BytePairEncoder::Workspace::Choice& b) {
   return a.rank != b.rank ? a.rank > b.rank : a.at > b.at;
 }
@@ -28,7 +28,7 @@ BytePairEncoder::BytePairEncoder(const std::array<int32_t, 256>& byte_tokens, st
   }
 }
 
-// Remembers that the symbol at `at` may be joined to the next one, if it may.
+// If the symbol at `at` can be merged with the next one, adds this merge to the heap.
 void BytePairEncoder::push(Workspace& workspace, int32_t at) const {
   const auto& symbol = workspace.symbols[static_cast<size_t>(at)];
   if (symbol.next < 0) return;
@@ -55,7 +55,7 @@ void BytePairEncoder::encode(std::string_view word, std::vector<int32_t>& tokens
     const auto choice = choices.back();
     choices.pop_back();
     auto& left = symbols[static_cast<size_t>(choice.at)];
-    if (left.token != choice.left || left.next < 0) continue;  // one of the two was joined meanwhile
+    if (left.token != choice.left || left.next < 0) continue;  // one of the two has been merged since
     auto& right = symbols[static_cast<size_t>(left.next)];
     if (right.token != choice.right) continue;
     left.token = choice.joined;

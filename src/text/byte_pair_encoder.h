@@ -1,5 +1,5 @@
-// Byte pair encoding of one word: while any two neighbors may be joined, the two of lowest rank are, the
-// first of them where several are equal.
+// Byte pair encoding of one word: while any two neighbors can be merged, the pair with the lowest rank is
+// merged, the leftmost if there are several.
 #pragma once
 
 #include <tsl/robin_map.h>
@@ -17,14 +17,14 @@ class BytePairEncoder {
   struct Merge {
     int32_t left = 0, right = 0, joined = 0;
   };
-  // `byte_tokens` is the token of each byte; a merge's place in `merges` is its rank. Of equal pairs the last
-  // counts.
+  // `byte_tokens` is the token of each byte; the index of a merge in `merges` is its rank. If a pair occurs
+  // twice, the last is used.
   BytePairEncoder(const std::array<int32_t, 256>& byte_tokens, std::span<const Merge> merges);
 
-  // Memory that many calls share.
+  // Memory that is reused by many calls.
   struct Workspace {
     struct Symbol {
-      int32_t token, previous, next;  // -1: none; a symbol that was joined to the one before has no token
+      int32_t token, previous, next;  // -1: none; a symbol that was merged into the previous one has no token
     };
     struct Choice {
       int32_t rank, at, left, right, joined;
@@ -46,7 +46,7 @@ class BytePairEncoder {
   void push(Workspace& workspace, int32_t at) const;
 
   std::array<int32_t, 256> byte_tokens_;
-  tsl::robin_map<uint64_t, Joined, PairHash> merges_;  // by the two tokens that are joined
+  tsl::robin_map<uint64_t, Joined, PairHash> merges_;  // key: the two tokens that are merged
 };
 
 }  // namespace aviary

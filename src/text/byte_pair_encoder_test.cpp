@@ -28,7 +28,7 @@ Ids encode(const Merges& merges, std::string_view word) {
 
 TEST(BytePairEncoder, JoinsTheLowestRankFirst) {
   const Merges merges = {{'b', 'c', 256}, {'a', 'b', 257}, {257, 256, 258}, {'a', 256, 259}};
-  EXPECT_EQ(encode(merges, "abc"), Ids{259});  // b c goes before a b
+  EXPECT_EQ(encode(merges, "abc"), Ids{259});  // "b c" is merged before "a b"
   EXPECT_EQ(encode(merges, "ab"), Ids{257});
   EXPECT_EQ(encode(merges, "abbc"), Ids{258});
   EXPECT_EQ(encode(merges, "x"), Ids{'x'});
@@ -44,7 +44,7 @@ TEST(BytePairEncoder, OfEqualPairsTheLastCounts) {
   EXPECT_EQ(encode({{'a', 'b', 256}, {'b', 'c', 257}, {'a', 'b', 256}}, "abc"), (Ids{'a', 257}));
 }
 
-// Looks through the whole word before every step.
+// Searches the whole word before every merge.
 Ids slowly(const Merges& merges, std::string_view word) {
   std::map<std::pair<int32_t, int32_t>, size_t> ranks;
   for (size_t i = 0; i < merges.size(); ++i) ranks[{merges[i].left, merges[i].right}] = i;
@@ -72,7 +72,7 @@ TEST(BytePairEncoder, AgreesWithTheDefinitionOnRandomMerges) {
         const int64_t i = random.below(3 + next - 256);
         return static_cast<int32_t>(i < 3 ? 'a' + i : 256 + i - 3);
       };
-      // Sometimes a token that exists already, as "ab" + "c" and "a" + "bc" make one.
+      // Sometimes a token that exists already: "ab" + "c" and "a" + "bc" give the same one.
       const int32_t joined = random.below(4) > 0 || next == 256 ? next++ : next - 1;
       merges.push_back({part(), part(), joined});
     }

@@ -1,4 +1,4 @@
-// One token per character, as the first RWKV trainers made them: a vocab.json with the character of each id.
+// One token per character, as in the first RWKV trainers: a vocab.json gives the character of each id.
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
@@ -98,7 +98,7 @@ class CharactersTokenizer final : public Tokenizer {
   std::optional<int32_t> end_of_text() const override { return std::nullopt; }
 
  private:
-  static constexpr uint32_t none = 0x110000;  // above all characters
+  static constexpr uint32_t none = 0x110000;  // above all code points
 
   [[noreturn]] static void refuse(std::string_view text, size_t at, std::string_view piece) {
     const std::string_view before = text.substr(0, at);

@@ -16,9 +16,9 @@ namespace {
 struct Range {
   uint32_t first, last;
 };
-// Characters that form C leaves alone and that never join the character before them: most of Latin and
-// Cyrillic, kana, the common Chinese characters, Korean syllables, full-width forms. What lies outside may do
-// so too; it is looked at more closely.
+// Characters that form C does not change and that never combine with the preceding character: most of Latin
+// and Cyrillic, kana, the common Chinese characters, Korean syllables, full-width forms. Other characters may
+// be inert too; they take the slower path.
 constexpr Range inert_ranges[] = {{0, 0x2ff},       {0x400, 0x482},   {0x48a, 0x52f},   {0x2010, 0x20cf},
                                   {0x3001, 0x3029}, {0x3041, 0x3096}, {0x309d, 0x30ff}, {0x4e00, 0x9fff},
                                   {0xac00, 0xd7a3}, {0xff01, 0xffee}};
@@ -58,7 +58,7 @@ size_t active_length(std::string_view text) {
 
 utf8proc_propval_t combining_class(int32_t c) { return utf8proc_get_property(c)->combining_class; }
 
-// Accents in the order of their classes; utf8proc would do it in quadratic time.
+// Sorts accents by combining class; utf8proc takes quadratic time for this.
 void order_accents(std::vector<int32_t>& characters) {
   for (auto first = characters.begin(); first != characters.end();) {
     first = std::find_if(first, characters.end(), [](int32_t c) { return combining_class(c) != 0; });
@@ -100,7 +100,7 @@ std::string_view to_nfc(std::string_view text, std::string& buffer) {
   buffer.clear();
   std::vector<int32_t> characters;
   while (inert < text.size()) {
-    // The last inert character may join what follows it.
+    // The last inert character may combine with what follows it.
     size_t begin = inert;
     while (begin > 0 && (static_cast<uint8_t>(text[--begin]) & 0xc0) == 0x80) {
     }

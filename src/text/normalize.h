@@ -1,5 +1,5 @@
-// Unicode's normalization form C (UAX #15): an accent behind its letter becomes one character where there is
-// one. Some tokenizers read their text so.
+// Unicode's normalization form C (UAX #15): a letter followed by an accent becomes one character if there is
+// such a character. Some tokenizers normalize their text this way.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 
 namespace aviary {
 
-// `text` in form C: itself when it is in form C already, else `buffer`, which then holds it. `text` is valid
-// UTF-8. The time grows with the length alone (almost: n log n for a run of accents).
+// `text` in form C: `text` itself if it is already in form C, otherwise `buffer`, which then holds the
+// result. `text` is valid UTF-8. Takes linear time (n log n for a run of accents).
 std::string_view to_nfc(std::string_view text, std::string& buffer);
 
 }  // namespace aviary

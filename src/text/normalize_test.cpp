@@ -18,7 +18,7 @@ std::string nfc(std::string_view text) {
   return std::string(to_nfc(text, buffer));
 }
 
-// The library's own answer for the whole text.
+// The result of utf8proc for the whole text.
 std::string expected_nfc(const std::string& text) {
   utf8proc_uint8_t* result = nullptr;
   const auto options = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE);
@@ -53,7 +53,8 @@ TEST(Normalize, LeavesTextInFormCWhereItIs) {
 }
 
 TEST(Normalize, AgreesWithTheLibraryOnEveryCharacterAmongOthers) {
-  // Beside a letter that takes accents, a Korean syllable that takes an end, and an accent.
+  // A letter that combines with accents, a Korean syllable that combines with a final consonant, and an
+  // accent.
   for (uint32_t c = 1; c < 0x30000; ++c) {
     if (c >= 0xd800 && c < 0xe000) continue;
     const std::string text = fmt::format("e{0}\uac00{0}\u0302\u30ab{0}", utf8(c));

@@ -30,7 +30,7 @@ int64_t PairMerger::cost(int32_t symbol) const {
   return s.is_token ? 1 : static_cast<int64_t>(s.bytes.size());
 }
 
-// Tokens saved by a choice; 0 unless it occurs twice.
+// Number of tokens that a choice saves; 0 if it occurs only once.
 int64_t PairMerger::gain(int32_t left, int32_t right) const {
   if (right == alone) {
     int64_t count = symbols_[static_cast<size_t>(left)].count;
@@ -72,7 +72,7 @@ std::string PairMerger::next_token() {
     Choice choice = heap_.top();
     heap_.pop();
     int64_t now = gain(choice.left, choice.right);
-    if (now < choice.gain) {  // counts fall without a word; they are looked at again here
+    if (now < choice.gain) {  // counts can have decreased since; they are checked again here
       if (now > 0) heap_.push({now, choice.left, choice.right});
       continue;
     }
@@ -85,7 +85,7 @@ std::string PairMerger::next_token() {
     size_t before = symbols_.size();
     join(choice.left, choice.right, symbol(bytes, true));
     push_everything();
-    if (symbols_.size() > before) return bytes;  // else another pair made the same token earlier
+    if (symbols_.size() > before) return bytes;  // otherwise another pair gave the same token earlier
   }
   return "";
 }

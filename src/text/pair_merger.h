@@ -1,4 +1,4 @@
-// Byte pair encoding over a table of words: the engine of the vocabulary trainer.
+// Byte pair encoding over a table of words, used by the vocabulary trainer.
 #pragma once
 
 #include <cstdint>
@@ -11,28 +11,28 @@
 
 namespace aviary {
 
-// Joins neighboring symbols of weighted words, always those that save the most tokens. A symbol is a token,
-// or a character of several bytes that has no token yet and so costs as many tokens as it has bytes; giving
-// it one is a choice like joining two symbols.
+// Repeatedly merges the pair of neighboring symbols, over all weighted words, that saves the most tokens. A
+// symbol is a token, or a multi-byte character that has no token yet and therefore costs as many tokens as it
+// has bytes; making it a token is a choice like merging two symbols.
 class PairMerger {
  public:
   PairMerger();
 
-  // The number of the symbol with these bytes; a new one is a token if so said.
+  // The index of the symbol with these bytes. If it is new, `token` says whether it becomes a token.
   int32_t symbol(std::string_view bytes, bool is_token);
   // Adds a word, given as symbols, that occurs `count` times.
   void add_word(const std::vector<int32_t>& symbols, int64_t count);
 
-  // Makes the best new token and returns its bytes; empty when none would save two tokens.
+  // Creates the best new token and returns its bytes; empty if none would save at least two tokens.
   std::string next_token();
 
  private:
-  static constexpr int32_t alone = -1;  // as `right`: the choice to give the symbol `left` a token
+  static constexpr int32_t alone = -1;  // as `right`: the choice to make the symbol `left` a token
 
   struct Symbol {
     std::string bytes;
     bool is_token = false;
-    int64_t count = 0;  // kept only while it is no token
+    int64_t count = 0;  // maintained only while the symbol is not a token
   };
   struct Pair {
     int64_t count = 0;
@@ -42,7 +42,7 @@ class PairMerger {
   struct Choice {
     int64_t gain;
     int32_t left, right;
-    bool operator<(const Choice& other) const {  // the heap gives the largest gain, then the oldest symbols
+    bool operator<(const Choice& other) const {  // largest gain first, then the oldest symbols
       if (gain != other.gain) return gain < other.gain;
       return std::pair(left, right) > std::pair(other.left, other.right);
     }

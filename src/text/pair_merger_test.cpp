@@ -12,8 +12,7 @@ namespace {
 using Word = std::vector<std::string>;
 using Words = std::vector<std::pair<Word, int64_t>>;
 
-// One step of byte pair encoding that counts everything anew: the most frequent pair, then the oldest
-// symbols.
+// One step of byte pair encoding that recounts everything: the most frequent pair, then the oldest symbols.
 std::string slow_step(Words& words, std::vector<std::string>& symbols) {
   auto age = [&](const std::string& symbol) {
     return std::find(symbols.begin(), symbols.end(), symbol) - symbols.begin();

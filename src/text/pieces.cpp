@@ -48,7 +48,7 @@ std::string_view Pieces::next() {
   size_t end = first.length;
   int characters = 1;
   Class kind = first.kind;
-  if (end > 0 && (rest_[0] == ' ' || rest_[0] == '\'')) {  // it may belong to what follows
+  if (end > 0 && (rest_[0] == ' ' || rest_[0] == '\'')) {  // it may be the start of a longer piece
     Unit second = first_unit(rest_.substr(1));
     bool joins = second.kind == Class::letter || (rest_[0] == ' ' && second.kind == Class::punctuation);
     if (joins) kind = second.kind, end += second.length, ++characters;

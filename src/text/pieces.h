@@ -1,4 +1,4 @@
-// Cuts a text into the pieces that no learned token may cross.
+// Splits a text into pieces; no learned token may cross a boundary between them.
 #pragma once
 
 #include <cstdint>
@@ -7,11 +7,10 @@
 
 namespace aviary {
 
-// The pieces of a text: a word with the space or apostrophe in front of it ("the", " the",
-// "'s"), a run of punctuation with the space in front of it, a run of newlines, a run of at least two spaces
-// or tabs, one digit, or one byte of anything else. All pieces together are the text; none has more than 24
-// characters. Characters beyond ASCII count as letters, except the general and the Chinese-Japanese-Korean
-// punctuation.
+// The pieces of a text: a word with the preceding space or apostrophe ("the", " the", "'s"), a run of
+// punctuation with the preceding space, a run of newlines, a run of at least two spaces or tabs, one digit,
+// or one byte of anything else. Concatenated, the pieces are the text; none has more than 24 characters.
+// Characters beyond ASCII count as letters, except the general and the Chinese-Japanese-Korean punctuation.
 class Pieces {
  public:
   explicit Pieces(std::string_view text) : rest_(text) {}

@@ -27,7 +27,8 @@ using Code = std::unique_ptr<pcre2_code, Release<pcre2_code_free>>;
 using MatchData = std::unique_ptr<pcre2_match_data, Release<pcre2_match_data_free>>;
 using MatchContext = std::unique_ptr<pcre2_match_context, Release<pcre2_match_context_free>>;
 
-// What follows an opening parenthesis that is read alike everywhere; a plain group needs nothing.
+// What may follow an opening parenthesis and has the same meaning in both libraries; a plain group needs
+// nothing.
 bool known_group(std::string_view after) {
   if (!after.starts_with("?")) return !after.starts_with("*");
   for (const char* known : {"?:", "?i:", "?=", "?!", "?<=", "?<!", "?>"})
@@ -35,8 +36,8 @@ bool known_group(std::string_view after) {
   return false;
 }
 
-// Length of what follows a backslash when it is known: punctuation, a class, a control character, or \p with
-// a general category (scripts are not the same everywhere); else 0.
+// Length of a known escape after a backslash: punctuation, a class, a control character, or \p with a general
+// category (scripts differ between libraries); otherwise 0.
 size_t known_escape(std::string_view after) {
   if (after.empty()) return 0;
   if (after[0] == 'p' || after[0] == 'P') {
@@ -67,7 +68,7 @@ Code compile(const std::string& pattern) {
   require(matches_nothing == 0, "split pattern \"{}\": it may match the empty text, which cuts nothing",
           excerpt(pattern));
   pcre2_jit_compile(code.get(),
-                    PCRE2_JIT_COMPLETE);  // without it, as where the system forbids it, only slower
+                    PCRE2_JIT_COMPLETE);  // if the system forbids JIT, matching is only slower
   return code;
 }
 
@@ -85,12 +86,12 @@ struct Splitter::Rule {
     pcre2_set_heap_limit(context.get(), most_heap_kilobytes);
   }
 
-  // Finds the first match from `begin` on; false when there is none.
+  // Finds the first match at or after `begin`; false if there is none.
   bool find(std::string_view text, size_t begin, pcre2_match_data* data) const {
     const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
     int result =
         pcre2_match(code.get(), subject, text.size(), begin, PCRE2_NO_UTF_CHECK, data, context.get());
-    if (result == PCRE2_ERROR_JIT_STACKLIMIT)  // the interpreter keeps its stack in the heap
+    if (result == PCRE2_ERROR_JIT_STACKLIMIT)  // the interpreter allocates its stack on the heap
       result = pcre2_match(code.get(), subject, text.size(), begin, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data,
                            context.get());
     require(result >= 0 || result == PCRE2_ERROR_NOMATCH,

@@ -1,4 +1,4 @@
-// Cuts a text into the words that byte pair encoding joins bytes in, by the regular expressions of a
+// Splits a text into the words that byte pair encoding works on, using the regular expressions of a
 // tokenizer.json.
 #pragma once
 
@@ -13,21 +13,21 @@ namespace aviary {
 
 struct SplitRule {
   std::string pattern;
-  // What lies between matches is a piece like the matches; with `only_matches` it is dropped from the text,
+  // Both matches and the text between them become pieces; with `only_matches` the text between is dropped,
   // with `only_gaps` the matches are.
   enum class Keep : uint8_t { everything, only_matches, only_gaps } keep = Keep::everything;
 };
 
 class Splitter {
  public:
-  // Each rule cuts the pieces of the rule before it; without rules a text is one piece. Throws Error for a
-  // pattern that is not one, that may match the empty text, or that holds a construct which the regular
-  // expressions of other programs read in another way (translate_pattern).
+  // Each rule splits the pieces of the previous rule; without rules a text is one piece. Throws Error for a
+  // pattern that is invalid, that can match the empty text, or that contains a construct with a different
+  // meaning in other regular expression libraries (translate_pattern).
   explicit Splitter(const std::vector<SplitRule>& rules);
   ~Splitter();
 
-  // The pieces of `text`, valid UTF-8, in order; none is empty. Throws Error when a pattern needs more than
-  // ten million steps at one place, as a hostile one may.
+  // The pieces of `text`, valid UTF-8, in order; none is empty. Throws Error if a pattern needs more than ten
+  // million steps at one position, as a malicious one may.
   void split(std::string_view text, const std::function<void(std::string_view)>& piece) const;
 
  private:
@@ -37,11 +37,11 @@ class Splitter {
   std::vector<Rule> rules_;
 };
 
-// The pattern as PCRE2 reads it, with the meaning that it has in the program whose files these are (its
-// regular expressions are Oniguruma's). Only what both are known to read alike is allowed: characters, sets
-// without sets inside, \p{..} and \P{..} with a general category, \s \S \d \D \r \n \t, escaped punctuation,
-// alternatives, repeats (also possessive, but not {..}+), groups, (?i:..), look-ahead and look-behind. Throws
-// Error that names anything else.
+// The pattern translated for PCRE2, with the meaning that it has in Hugging Face's tokenizers (whose regular
+// expressions are Oniguruma's). Only constructs known to have the same meaning in both are allowed:
+// characters, sets without sets inside, \p{..} and \P{..} with a general category, \s \S \d \D \r \n \t,
+// escaped punctuation, alternatives, repeats (also possessive, but not {..}+), groups, (?i:..), look-ahead
+// and look-behind. Throws Error naming any other construct.
 std::string translate_pattern(std::string_view pattern);
 
 }  // namespace aviary

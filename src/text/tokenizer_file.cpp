@@ -14,7 +14,7 @@ TokenizerPtr recognize(std::string_view content) {
   if (content.starts_with("\xef\xbb\xbf")) content.remove_prefix(3);
   const size_t first = content.find_first_not_of(" \t\r\n");
   const char sign = first == std::string_view::npos ? '\0' : content[first];
-  // In a vocabulary of characters nothing is as long as this key.
+  // A vocabulary of characters has no key of this length.
   if (sign == '{' && content.find("\"model\"") != std::string_view::npos) return make_bpe_tokenizer(content);
   if (sign == '{') return make_characters_tokenizer(content);
   require(sign >= '0' && sign <= '9',

@@ -18,7 +18,7 @@ std::string world_text() {
   return text;
 }
 
-// One of each kind that files hold.
+// One tokenizer of each kind that a file can contain.
 std::vector<std::string> files() {
   return {world_text(), small_tokenizer_json({"t h"}).dump(2),
           "{\"0\": \"\\n\", \"1\": \"a\", \"2\": \"\u4f60\"}"};
@@ -96,18 +96,18 @@ TEST(TokenizerFile, EveryCutIsRefusedOrRead) {
   for (const std::string& file : {files()[2], utf16(files()[2], true)})
     for (size_t size = 0; size < file.size(); ++size) EXPECT_NE(complaint(file.substr(0, size)), "") << size;
   const std::string world = world_text();
-  for (size_t size = 0; size + 1 < world.size(); ++size)  // the last line needs no end
+  for (size_t size = 0; size + 1 < world.size(); ++size)  // the last line needs no line break
     EXPECT_NE(complaint(world.substr(0, size)), "") << size;
 }
 
-// Whatever tokens a text is cut into, what is shown of them never holds half a character, and in the end
-// nothing is missing.
+// However a text is split into tokens, the output never contains part of a character, and at the end nothing
+// is missing.
 TEST(TokenizerFile, NoTokenizerShowsHalfACharacter) {
   Random random(23);
   constexpr std::string_view parts[] = {"a", "\n", "\u4f60", "\u00e9", "\U0001f600", "\xff", "\xe4\xbd"};
   const std::string characters =
       "{\"0\":\"a\",\"1\":\"\\n\",\"2\":\"\u4f60\",\"3\":\"\u00e9\",\"4\":\"\U0001f600\"}";
-  // Tokens that end and begin inside of characters.
+  // Tokens that end and begin inside characters.
   const std::string world = world_text() + "257 b'a\\xe4' 2\n258 b'\\xbd\\xa0' 2\n259 b'\\x9f\\x98' 2\n";
   nlohmann::json bpe = small_tokenizer_json({"a \u00e4", "\u00bd \u0142", "\u0141 \u013a"});
   bpe["normalizer"] = nullptr;
@@ -123,7 +123,7 @@ TEST(TokenizerFile, NoTokenizerShowsHalfACharacter) {
         const std::string piece = stream.push(tokenizer->bytes_of(token));
         ASSERT_TRUE(is_utf8(piece)) << testing::PrintToString(text);
         shown += piece;
-        // Nothing is held back longer than it must be: at most the beginning of one character.
+        // Nothing is held back longer than necessary: at most the beginning of one character.
         if (valid) {
           ASSERT_TRUE(text.starts_with(shown));
         }

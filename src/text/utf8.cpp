@@ -25,7 +25,7 @@ Lead lead_of(uint8_t first) {
   if (first < 0xc2) return {0, 0, 0};  // a continuation byte, or an overlong form of ASCII
   if (first < 0xe0) return {2, 0x80, 0xbf};
   if (first == 0xe0) return {3, 0xa0, 0xbf};
-  if (first == 0xed) return {3, 0x80, 0x9f};  // the rest would be surrogates
+  if (first == 0xed) return {3, 0x80, 0x9f};  // others would be surrogates
   if (first < 0xf0) return {3, 0x80, 0xbf};
   if (first == 0xf0) return {4, 0x90, 0xbf};
   if (first < 0xf4) return {4, 0x80, 0xbf};
@@ -103,7 +103,7 @@ std::string utf8_of_utf16(std::string_view bytes) {
 size_t valid_utf8_length(std::string_view text) {
   size_t at = 0;
   while (at < text.size()) {
-    uint64_t eight = 0;  // bytes of ASCII, which most texts are full of
+    uint64_t eight = 0;  // eight ASCII bytes at a time, the common case
     if (text.size() - at >= sizeof eight) std::memcpy(&eight, text.data() + at, sizeof eight);
     if (text.size() - at >= sizeof eight && (eight & 0x8080808080808080) == 0) {
       at += sizeof eight;

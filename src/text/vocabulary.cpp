@@ -62,7 +62,7 @@ class Literal {
     if (c == 'u' && !is_bytes_) return append_code(hex(4, end));
     if (c == 'U' && !is_bytes_) return append_code(hex(8, end));
     size_t known = letters.find(c);
-    // \0 begins an octal number in Python; only the plain zero has one meaning for every reader.
+    // In Python, \0 can begin an octal number; only a zero that is not followed by a digit is unambiguous.
     bool octal = c == '0' && at_ < end && source_[at_] >= '0' && source_[at_] <= '7';
     demand(known != std::string_view::npos && !octal,
            "unknown escape; use \\x.. for a byte or \\u.... for a character");
@@ -114,14 +114,14 @@ VocabularyEntry parse_line(std::string_view text, int64_t line) {
   return {static_cast<int32_t>(id), std::move(bytes)};
 }
 
-// Finds entries by their bytes. Four bytes for a cell stay in the cache: with a tsl::robin_map, loading the
+// Finds entries by their bytes. Cells of four bytes stay in the cache: with a tsl::robin_map, loading the
 // World vocabulary took 10 % longer.
 class EntryTable {
  public:
   explicit EntryTable(const std::vector<VocabularyEntry>& entries)
       : entries_(entries), cells_(std::bit_ceil(2 * entries.size() + 1)) {}
 
-  // The cell of the entry with these bytes, or where it would stand: its index + 1, or 0.
+  // The cell of the entry with these bytes, or the free cell for it: index + 1, or 0.
   uint32_t& operator[](std::string_view bytes) {
     size_t at = std::hash<std::string_view>()(bytes);
     for (;; ++at) {

@@ -15,7 +15,7 @@ std::string all_bytes() {
   return text;
 }
 
-// The bytes of the token that this literal, with its length, stands for.
+// The bytes of the token given by this literal and length.
 std::string literal(const std::string& source, size_t length) {
   return parse_vocabulary(all_bytes() + "257 " + source + " " + std::to_string(length) + "\n").back().bytes;
 }

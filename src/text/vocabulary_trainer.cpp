@@ -17,14 +17,14 @@ namespace aviary {
 
 namespace {
 
-// Thrown to leave when the caller wants to stop.
+// Thrown when the caller asks to stop.
 struct Stopped {};
 
-// What is done, of all that is to be done; every long loop passes by here.
+// Work done and total work; called from every long loop.
 class Watch {
  public:
   Watch(const std::function<bool(double)>& progress, double work) : progress_(progress), work_(work) {}
-  // The work up to here; later calls of step() repeat it.
+  // The work done so far; later calls of step() repeat this value.
   void done(double work) {
     share_ = std::min(1.0, work / work_);
     step();
@@ -45,7 +45,7 @@ struct Word {
   int64_t count = 0;
 };
 
-// The different pieces of a text in the order of their first occurrence, as views into the text.
+// The distinct pieces of a text in order of first occurrence, as views into the text.
 class WordTable {
  public:
   void add(std::string_view text) {
@@ -59,7 +59,7 @@ class WordTable {
       ++words_[found->second].count;
     }
   }
-  // Of the different pieces.
+  // Total size of the distinct pieces.
   size_t bytes() const { return bytes_; }
   std::vector<Word> take() { return std::move(words_); }
 
@@ -69,9 +69,9 @@ class WordTable {
   size_t bytes_ = 0;
 };
 
-// Reads a large text in 64 parts, in an order that has seen something of everything whenever it stops: when
-// the words take more room than learning from them is worth the time, as those of a language without spaces
-// soon do.
+// Reads a large text in 64 parts, in an order that covers the whole text evenly at any stopping point.
+// Reading stops when there are too many distinct words to be worth the time, as happens early for languages
+// without spaces.
 std::vector<Word> count_words(std::string_view text, int64_t sample_bytes, const Watch& watch) {
   constexpr size_t large = size_t{256} << 10, most_word_bytes = size_t{4} << 20;
   WordTable table;
@@ -138,8 +138,8 @@ Encoded encode_words(const std::vector<Word>& words, const std::vector<std::stri
   return result;
 }
 
-// How many tokens more the text would have without this learned token: its uses times the tokens it would
-// become.
+// How many more tokens the text would have without this learned token: the number of its uses times the
+// tokens that each would become.
 int64_t loss_without(const std::string& token, int64_t uses, const Tokenizer& tokenizer) {
   std::string_view bytes = token;
   int32_t first = tokenizer.encode(bytes.substr(0, bytes.size() - 1)).front();
@@ -147,7 +147,7 @@ int64_t loss_without(const std::string& token, int64_t uses, const Tokenizer& to
   return uses * static_cast<int64_t>(rest);
 }
 
-// The `keep` most useful tokens, in the order they had.
+// The `keep` most useful tokens, in their original order.
 std::vector<std::string> most_useful(const std::vector<std::string>& learned, const Encoded& encoded,
                                      size_t keep, const Watch& watch) {
   std::vector<int64_t> losses;
@@ -165,8 +165,8 @@ std::vector<std::string> most_useful(const std::vector<std::string>& learned, co
   return kept;
 }
 
-// Drops the least useful tokens until `wanted` are left: in steps, since what is dropped changes the use of
-// the rest.
+// Drops the least useful tokens until `wanted` are left, in steps, because each removal changes the
+// usefulness of the others.
 std::vector<std::string> shrink(std::vector<std::string> learned, const std::vector<Word>& words,
                                 size_t wanted, const Watch& watch) {
   constexpr size_t steps = 6;
@@ -188,10 +188,9 @@ std::vector<std::string> by_use(const std::vector<std::string>& learned, const s
   return sorted;
 }
 
-// Plain byte pair encoding needs every step on the way to a word as a token of its own ("Eliza", "Elizab"),
-// which the longest match then hardly ever uses. So each round learns too many tokens, twice as many at
-// first, drops those that the text misses least, and the next round goes on from the text as the tokenizer
-// now sees it.
+// Plain byte pair encoding makes every intermediate step towards a word a token ("Eliza", "Elizab"), which
+// the longest match then hardly ever uses. So each round learns too many tokens, twice as many at first, and
+// drops the least useful ones; the next round continues from the text as the tokenizer now encodes it.
 std::string learn(std::string_view text, size_t wanted, const VocabularyOptions& options) {
   Watch watch(options.progress, options.rounds + 1.0);
   const std::vector<Word> words = count_words(text, options.sample_bytes, watch);

@@ -10,7 +10,7 @@
 namespace aviary {
 namespace {
 
-// Sentences of made-up words whose frequencies fall like those of a language.
+// Sentences of made-up words with frequencies distributed as in a natural language.
 std::string made_up_text(int64_t bytes, uint64_t seed) {
   Random random(seed);
   std::vector<std::string> words;

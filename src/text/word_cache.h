@@ -1,4 +1,4 @@
-// Remembers the tokens of words, since texts repeat theirs.
+// A cache of the tokens of words, since texts repeat their words.
 #pragma once
 
 #include <tsl/robin_map.h>
@@ -15,12 +15,13 @@ namespace aviary {
 
 class WordCache {
  public:
-  // Room for these words only; longer ones hardly ever come again.
+  // Only words up to this length are cached; longer ones hardly ever recur.
   static constexpr size_t longest_word = 64;
 
-  // The tokens of a word that was added, else nothing; valid until the next add().
+  // The tokens of a word that was added, otherwise nothing; valid until the next add().
   std::span<const int32_t> find(std::string_view word) const;
-  // A word that is not there, and its tokens: at least one. Begins anew when there are too many.
+  // Adds a word that is not in the cache, with its tokens (at least one). When the cache is full it is
+  // cleared first.
   void add(std::string_view word, std::span<const int32_t> tokens);
 
  private:
@@ -28,7 +29,7 @@ class WordCache {
     uint32_t begin, count;  // in tokens_
   };
   struct Hash {
-    using is_transparent = void;  // words are looked up without making a std::string
+    using is_transparent = void;  // words are looked up without creating a std::string
     size_t operator()(std::string_view word) const;
   };
 

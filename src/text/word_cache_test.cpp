@@ -11,7 +11,7 @@ TEST(WordCache, RemembersWhatWasAddedLately) {
   WordCache cache;
   EXPECT_TRUE(cache.find("word").empty());
   EXPECT_TRUE(cache.find("").empty());
-  for (int32_t i = 0; i < 300'000; ++i) {  // more than it holds
+  for (int32_t i = 0; i < 300'000; ++i) {  // more than it can hold
     const std::string word = "word" + std::to_string(i);
     EXPECT_TRUE(cache.find(word).empty());
     cache.add(word, tokens_of(i));

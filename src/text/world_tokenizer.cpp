@@ -1,7 +1,7 @@
-// Greedy longest match over a set of byte strings. The first two bytes lead straight into a table; from there
-// on the tree of tokens lies in one array, where the child of a node for byte c is the cell at the node's
-// base + c, if that cell says that it belongs to this node (a "double array": children of many nodes share
-// the gaps between each other).
+// Greedy longest match over a set of byte strings. The first two bytes are looked up directly in a table;
+// from there the trie of tokens is stored in one array, in which the child of a node for byte c is the cell
+// at the node's base + c, if that cell names this node as its owner (a "double array": the children of one
+// node fill gaps between those of others).
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -25,7 +25,7 @@ class TokenTree {
     fill_pairs();
     sorted_.clear();
     sorted_.shrink_to_fit();
-    cells_.resize(cells_.size() + 256);  // base + c is inside for every node
+    cells_.resize(cells_.size() + 256);  // so that base + c is within bounds for every node
     cells_.shrink_to_fit();
   }
 
@@ -62,13 +62,13 @@ class TokenTree {
     uint32_t base = 0;
     int32_t token = 0;  // the token that ends here, 0 for none
   };
-  // What two bytes at the front of a text mean: the longest token inside them, and the node for longer ones.
+  // For two bytes at the start of a text: the longest token within them, and the node for longer tokens.
   struct Pair {
     int32_t token = 0;
     uint32_t node : 30 = 0;
     uint32_t length : 2 = 1;
   };
-  // A node whose children are still to be placed: tokens [first, last) of sorted_ share its `depth` bytes.
+  // A node whose children are not placed yet: tokens [first, last) of sorted_ share its `depth` bytes.
   struct Range {
     uint32_t node;
     size_t first, last, depth;
@@ -95,7 +95,7 @@ class TokenTree {
       }
       first = last;
     }
-    // The nodes near the root first: what is read most lies together.
+    // Nodes near the root first, so that the most frequently read cells are close together.
     for (size_t i = 0; i < waiting.size(); ++i) place_children(Range(waiting[i]), waiting);
   }
 
@@ -109,7 +109,7 @@ class TokenTree {
     return node;
   }
 
-  // Finds a base where every child has a free cell, takes the cells and queues the children.
+  // Finds a base for which every child has a free cell, allocates the cells and queues the children.
   void place_children(Range range, std::vector<Range>& waiting) {
     std::array<uint8_t, 256> bytes;
     size_t count = 0;
@@ -135,7 +135,7 @@ class TokenTree {
   uint32_t find_base(std::span<const uint8_t> bytes) {
     first_free_ = next_free(first_free_);
     uint32_t cell = first_free_;
-    // Past some tries the search costs more than the gaps it would fill.
+    // After some attempts, searching further costs more than the gaps it would fill.
     for (int tries = 0; tries < 200; ++tries, cell = next_free(cell + 1)) {
       if (cell < bytes[0]) continue;
       uint32_t base = cell - bytes[0];
