@@ -1,4 +1,4 @@
-// Products with stored weights against sums in double precision of the numbers that the blocks decode to.
+// Compares products with stored weights with double-precision sums over the decoded numbers.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -18,7 +18,7 @@ namespace {
 constexpr int64_t row_counts[] = {1, 2, 3, 13, 131};
 constexpr int64_t max_rows = 131;
 constexpr int64_t widths[] = {1, 16, 17, 40};
-constexpr int64_t depths[] = {256, 512, 2304, 1, 67};  // the last two for types without blocks
+constexpr int64_t depths[] = {256, 512, 2304, 1, 67};  // the last two are not block formats
 
 std::vector<float> random_values(uint64_t seed, int64_t count, double size = 1) {
   Random random(seed);
@@ -27,7 +27,7 @@ std::vector<float> random_values(uint64_t seed, int64_t count, double size = 1) 
   return values;
 }
 
-// A matrix [N, K] as a file stores it, and its numbers.
+// A matrix [N, K] as stored in a file, and its decoded numbers.
 struct Stored {
   Stored(Dtype type, int64_t k, int64_t n)
       : type(type),
@@ -50,7 +50,7 @@ struct Stored {
   }
 };
 
-// What a product with a matrix of this type takes for x.
+// x as a product with a matrix of this type rounds it.
 std::vector<float> rounded(const std::vector<float>& x, Dtype type) {
   std::vector<float> result = x;
   if (type == Dtype::bf16)
@@ -148,10 +148,10 @@ TEST_P(StoredMatrix, TheMemoryIsThatOfTheFileAndALittle) {
   EXPECT_LE(static_cast<double>(stored.packed().bytes()), 1.04 * static_cast<double>(stored.bytes.size()));
 }
 
-// dx = dy W from the packed matrix against sums in double precision.
+// Compares dx = dy W, computed from the packed matrix, with double-precision sums.
 TEST_P(StoredMatrix, ProductsWithTheTransposeAgreeWithSumsInDoublePrecisionForEveryShape) {
   for (int64_t k : {67, 256, 2304})
-    for (int64_t n : {1, 40, 600}) {  // the last is cut when K is 2304
+    for (int64_t n : {1, 40, 600}) {  // the last is divided if K is 2304
       if (is_quantized(type()) && k % 256 != 0) continue;
       const Stored stored(type(), k, n);
       const PackedMatrix packed = stored.packed();

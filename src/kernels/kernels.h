@@ -1,10 +1,10 @@
-// What a backend must provide besides matrix products (matmul.h): plain functions on float32 pointers and
-// sizes.
+// The functions that a backend must provide in addition to matrix products (matmul.h): plain functions on
+// float32 pointers and sizes.
 //
-// Shapes: rows x cols, row-major, contiguous. A gradient argument (dx, dweight, ...) is added to, and may be
-// null when nobody wants it. Sums over rows are made of `row_blocks` partial sums, added in order, so that no
-// result depends on the number of threads; `scratch` has room for them. The meaning of each function is the
-// double-precision reference of the operator of the same name in ops/.
+// Shapes: rows x cols, row-major, contiguous. Gradients are added to the gradient arguments (dx, dweight,
+// ...), which may be null if not needed. Sums over rows are computed as `row_blocks` partial sums, added in
+// order, so that no result depends on the number of threads; `scratch` has room for them. Each function is
+// defined by the double-precision reference of the operator of the same name in ops/.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@ namespace aviary::kernels {
 // Also the largest number of threads that such a sum keeps busy.
 inline constexpr int64_t row_blocks = 16;
 
-// A part of the states of a step's sequences, which lie apart: that of sequence s is at [s]. Its own shape is
-// stated as [...]; gradients of states are one tensor [sequences, ...].
+// A part of the states of the sequences of a step, each in its own memory: that of sequence s is at [s]. Its
+// shape is given as [...]; gradients of states are one tensor [sequences, ...].
 using Places = float* const*;
 using ConstPlaces = const float* const*;
 
@@ -28,9 +28,9 @@ void layer_norm_backward(const float* dy, const float* x, const float* weight, c
                          float* dbias, float* scratch);
 
 // ---- Token shift. out[o] = x + (shifted - x) * share for each of `outputs` outputs; `shifted` is the row
-// above, or the sequence's state [cols]; share = mix[o], plus more[o] [rows, cols] where that is not null;
-// of_current: one minus it. begins: sequences + 1 offsets. next_state (may be null, or the same places as
-// state): the last row of each.
+// above, or the sequence's state [cols]; share = mix[o], plus more[o] [rows, cols] if that is not null; with
+// of_current, share is one minus that. begins: sequences + 1 offsets. next_state (may be null, or the same
+// places as state): the last row of each.
 struct TokenShift {
   const int64_t* begins;
   int64_t sequences;
@@ -56,16 +56,16 @@ void token_shift_mix(const TokenShift& shape, const TokenShiftInputs& in, float*
 void token_shift_mix_backward(const TokenShift& shape, const TokenShiftInputs& in, const float* const* dout,
                               const float* dnext_state, const TokenShiftGradients& gradients, float* scratch);
 
-// ---- Recurrences. All see `sequences` sequences of rows; state and next_state may be the same places.
+// ---- Recurrences. All process `sequences` sequences of rows; state and next_state may be the same memory.
 struct Wkv2 {
   const int64_t* begins;
   int64_t sequences;
   int64_t cols;
   float epsilon;  // added to the denominator
 };
-inline constexpr float wkv2_largest_key = 60;  // larger keys count as this
+inline constexpr float wkv2_largest_key = 60;  // larger keys are clamped to this
 // decay = exp(-exp(time_decay)), first = exp(time_first). state and next_state: aa, bb, each [cols]. history
-// [rows, 2, cols] (may be null) keeps the state before each row.
+// [rows, 2, cols] (may be null) receives the state before each row.
 void wkv2(const Wkv2& shape, const float* decay, const float* first, const float* k, const float* v,
           const ConstPlaces state[2], float* y, const Places next_state[2], float* history);
 // dvectors [2, cols]: of decay and first, not null. scratch [sequences, 2, cols]; dnext_state may be null.
@@ -78,8 +78,8 @@ struct Wkv4 {
   int64_t sequences;
   int64_t cols;
 };
-// state and next_state: aa, bb, pp, each [cols]. history [rows, 3, cols] (may be null) keeps the
-// state before each row. decay = -exp(time_decay), computed by the caller.
+// state and next_state: aa, bb, pp, each [cols]. history [rows, 3, cols] (may be null) receives the state
+// before each row. decay = -exp(time_decay), computed by the caller.
 void wkv4(const Wkv4& shape, const float* decay, const float* time_first, const float* k, const float* v,
           const ConstPlaces state[3], float* y, const Places next_state[3], float* history);
 // scratch [sequences, 2, cols]; daa, dbb of next_state may be null; dstate has aa, bb, pp.
@@ -95,7 +95,7 @@ struct Wkv7 {
   int64_t head_size;  // a multiple of 8, at most wkv_max_head_size
 };
 inline constexpr int64_t wkv_max_head_size = 128;
-inline constexpr int64_t wkv_chunk = 16;  // rows between two states that are kept for the backward pass
+inline constexpr int64_t wkv_chunk = 16;  // rows between two states kept for the backward pass
 struct Wkv7Inputs {
   const float *r, *w, *k, *v, *a, *b;  // [rows, heads * head_size]
   Wkv7Inputs at(int64_t i) const { return {r + i, w + i, k + i, v + i, a + i, b + i}; }
@@ -104,7 +104,7 @@ struct Wkv7Gradients {
   float *r, *w, *k, *v, *a, *b;
   Wkv7Gradients at(int64_t i) const { return {r + i, w + i, k + i, v + i, a + i, b + i}; }
 };
-// Number of states kept: one per sequence and started chunk.
+// Number of states kept: one for each chunk of each sequence, including an incomplete last one.
 int64_t wkv_checkpoints(const int64_t* begins, int64_t sequences);
 // state, next_state [heads, key, value]. checkpoints [wkv_checkpoints, heads, key, value] (may be null). The
 // work is divided by sequences and heads: a single sequence keeps as many threads busy as it has heads.
@@ -131,15 +131,15 @@ struct Wkv6Gradients {
   float* w;          // may be null if the decay is shared
   float* u;
 };
-// As for wkv7.
+// Checkpoints as for wkv7.
 void wkv6(const Wkv6& shape, const Wkv6Inputs& in, ConstPlaces state, float* y, Places next_state,
           float* checkpoints);
 // scratch [sequences, 2, heads * head_size]
 void wkv6_backward(const Wkv6& shape, const Wkv6Inputs& in, const float* checkpoints, const float* dy,
                    const float* dnext_state, const Wkv6Gradients& gradients, float* dstate, float* scratch);
 
-// ---- Attention and its relatives. The rows of a step look at the rows of their sequence's history
-// [.., cols]: row t at rows 0 ... positions[s] + t, of which the last are this step's own.
+// ---- Attention and similar operators. The rows of a step look at the rows of their sequence's history [..,
+// cols]: row t at rows 0 ... positions[s] + t, the last of which belong to this step.
 struct Histories {
   const int64_t* begins;     // sequences + 1
   const int64_t* positions;  // sequences
@@ -147,7 +147,8 @@ struct Histories {
   int64_t capacity;  // rows per sequence of the gradients of histories [sequences, capacity, cols]; no
                      // sequence has more rows
 };
-// w[h, length - 1 - (t - u)] alpha[h, u] beta[h, t] weighs what position t makes of u; each [heads, length].
+// w[h, length - 1 - (t - u)] alpha[h, u] beta[h, t] is the time weight of position u for position t; each
+// [heads, length].
 struct TimeWeights {
   const float *w, *alpha, *beta;
   int64_t length;
@@ -176,7 +177,7 @@ int64_t attention_scratch(const Attention& shape);  // floats
 void attention_backward(const Attention& shape, const float* q, ConstPlaces k, ConstPlaces v, const float* dy,
                         const AttentionGradients& gradients, float* scratch);
 
-// RWKV-1: y_t = sum over u <= t of (weight of time) e^{k_u} v_u / sum of e^{k_u}, k within [-60, 30]. k, v
+// RWKV-1: y_t = sum over u <= t of (time weight) e^{k_u} v_u / sum of e^{k_u}, k clamped to [-60, 30]. k, v
 // are histories [.., cols].
 struct Wkv1 {
   Histories at;
@@ -198,15 +199,15 @@ struct Aft {
   Histories at;
   int64_t cols, length;
 };
-int64_t aft_scratch(const Aft& shape);  // floats, for either direction
+int64_t aft_scratch(const Aft& shape);  // floats, for forward and backward
 // divisor [rows, cols] is kept for the backward pass.
 void aft(const Aft& shape, const float* w, ConstPlaces k, ConstPlaces v, float* y, float* divisor,
          float* scratch);
 void aft_backward(const Aft& shape, const float* w, ConstPlaces k, ConstPlaces v, const float* y,
                   const float* divisor, const float* dy, float* dw, float* dk, float* dv, float* scratch);
 
-// x [rows, heads * head_size]: columns i and frequencies + i of every head turned by positions[row] *
-// frequency[i], i < frequencies; backward: by minus that. y may be x.
+// x [rows, heads * head_size]: columns i and frequencies + i of every head rotated by positions[row] *
+// frequency[i], i < frequencies; backward: by the negative angle. y may be x.
 struct Rotary {
   int64_t rows, heads, head_size, frequencies;
   const int64_t* positions;  // of the rows
@@ -221,13 +222,13 @@ void scale_rows(const float* factor, const int64_t* positions, const float* x, i
 void scale_rows_backward(const int64_t* positions, const float* x, const float* dy, int64_t rows,
                          int64_t cols, float* dfactor, float* scratch);
 
-// ---- Head by head.
+// ---- Operators on each head.
 struct Heads {
   int64_t rows;
   int64_t heads;
   int64_t head_size;  // a multiple of 8
 };
-// y = (group_norm(x) weight + bias) gate(g), every head of a row a group; weight, bias [cols].
+// y = (group_norm(x) weight + bias) gate(g), where each head of a row is a group; weight, bias [cols].
 enum class Gate : uint8_t { none, plain, silu };
 void group_norm(const Heads& shape, Gate gate, const float* x, const float* weight, const float* bias,
                 const float* g, float epsilon, float* y);
@@ -262,14 +263,14 @@ void lerp(const float* v, const float* v_first, const float* gate, int64_t count
 void lerp_backward(const float* v, const float* v_first, const float* gate, const float* dout, int64_t count,
                    float* dv, float* dv_first, float* dgate);
 
-// ---- Activations.
-// gelu is the exact one, x times the normal distribution; mish is x tanh(log(1 + e^x)).
+// ---- Activations. gelu is the exact form, x times the normal distribution function; mish is x tanh(log(1 +
+// e^x)).
 enum class Activation : uint8_t { none, tanh, sigmoid, relu_squared, gelu, mish };
 // y = activation(x + bias); bias [cols] may be null, y may be x.
 void activate(Activation kind, const float* x, const float* bias, int64_t rows, int64_t cols, float* y);
 // g *= derivative; `kept` is y for tanh and sigmoid, x for relu_squared, gelu and mish.
 void activate_backward(Activation kind, const float* kept, int64_t count, float* g);
-// y = sigmoid(r) * x, plus residual when not null.
+// y = sigmoid(r) * x, plus residual if not null.
 void sigmoid_gate(const float* r, const float* x, const float* residual, int64_t count, float* y);
 void sigmoid_gate_backward(const float* r, const float* x, const float* dy, int64_t count, float* dr,
                            float* dx);
@@ -280,8 +281,8 @@ void mul(const float* a, const float* b, int64_t count, float* y);
 void mul_backward(const float* a, const float* b, const float* dy, int64_t count, float* da, float* db);
 // y[c] += sum over rows of x[r, c]; scratch [row_blocks, cols]
 void sum_rows(const float* x, int64_t rows, int64_t cols, float* y, float* scratch);
-// y = x * mask / (1 - p), where element i is kept when hash(seed, i) >= p. The same call serves the backward
-// pass.
+// y = x * mask / (1 - p), where element i is kept when hash(seed, i) >= p. The backward pass uses the same
+// call.
 void dropout(const float* x, double p, uint64_t seed, int64_t count, float* y);
 
 // ---- Rows of a table. table [vocabulary, cols]
@@ -294,8 +295,7 @@ void dot_rows(const float* q, const float* matrix, int64_t rows, int64_t cols, f
 // y += sum over i of weights[i] * row i
 void add_weighted_rows(const float* weights, const float* matrix, int64_t rows, int64_t cols, float* y);
 
-// ---- Every row times a matrix of its own: x [rows, inputs], matrices [rows, inputs, outputs], y [rows,
-// outputs].
+// ---- Each row times its own matrix: x [rows, inputs], matrices [rows, inputs, outputs], y [rows, outputs].
 struct RowMatrix {
   int64_t rows, inputs, outputs;
 };
@@ -303,9 +303,9 @@ void row_matrix(const RowMatrix& shape, const float* x, const float* matrices, f
 void row_matrix_backward(const RowMatrix& shape, const float* x, const float* matrices, const float* dy,
                          float* dx, float* dmatrices);
 
-// ---- ROSA, every channel by itself: y = the value behind the place where the longest suffix of the queries
-// was last seen among the keys before, or `missing`. keys, values, match [.., cols]: histories that hold this
-// step's rows behind the positions[s] (null: 0) of before; match becomes that of the last row.
+// ---- ROSA, separately for each channel: y = the value after the last occurrence, among earlier keys, of the
+// longest matching suffix of the queries, or `missing`. keys, values, match [.., cols]: histories with this
+// step's rows after the positions[s] (null: 0) earlier ones; match is updated to that of the last row.
 struct Rosa {
   const int64_t *begins, *positions;
   int64_t sequences, cols;
@@ -318,7 +318,8 @@ void signs(const float* x, int64_t count, float* y);
 void scale_columns(const float* x, const float* weight, int64_t rows, int64_t cols, float* y);
 
 // ---- Loss. logits [rows, cols] become the gradient of scale * (sum of cross entropies), plus, with l2wrap,
-// the term that pulls the largest logit of each row to 0. losses [rows]. A target < 0 counts for nothing.
+// the gradient of a penalty on the largest logit of each row. losses [rows]. Rows with a target < 0 are
+// ignored.
 void cross_entropy(float* logits, const int32_t* targets, int64_t rows, int64_t cols, float scale,
                    bool l2wrap, double* losses);
 
@@ -328,7 +329,7 @@ struct AdamStep {
   float gradient_scale;            // from clipping
   float correction1, correction2;  // 1 - beta^t
 };
-// Sets gradient to zero on the way.
+// Also sets the gradient to zero.
 void adam(const AdamStep& step, float* weight, float* gradient, float* m, float* v, int64_t count);
 double sum_of_squares(const float* x, int64_t count);
 

@@ -1,8 +1,8 @@
 // Matrix products.
 //
-// Contract: an element of a result is summed along K in an order that depends on K alone, never on the number
-// of rows, the number of threads or the slice it is computed in. Pointers are float32 and row-major; sizes
-// are int64_t.
+// Contract: each element of a result is summed along K in an order that depends only on K, not on the number
+// of rows, the number of threads or how the work is divided. Pointers are float32 and row-major; sizes are
+// int64_t.
 #pragma once
 
 #include <cstddef>
@@ -17,16 +17,17 @@
 
 namespace aviary::kernels {
 
-// What the factors of a product are rounded to. Sums are always float32.
+// The type to which the factors of a product are rounded. Sums are always float32.
 enum class Precision : uint8_t { f32, bf16 };
 constexpr Dtype type_of(Precision precision) {
   return precision == Precision::bf16 ? Dtype::bf16 : Dtype::f32;
 }
 
-// The fastest precision for training and prompt reading on this CPU: bf16 where it has bf16 dot products.
+// The fastest precision for training and prompt reading on this CPU: bf16 if it has bf16 dot products.
 Precision fastest_precision();
 
-// B [K, N] in the layout that matmul() reads. Made once per weight, remade in place after an optimizer step.
+// B [K, N] in the layout that matmul() reads. Packed once per weight, repacked in place after an optimizer
+// step.
 class PackedMatrix {
  public:
   PackedMatrix();
@@ -35,29 +36,29 @@ class PackedMatrix {
   PackedMatrix& operator=(PackedMatrix&&) noexcept;
 
   // Element (k, n) of B is b[k * k_stride + n * n_stride]; one of the strides is 1. For y = x W^T with W [N,
-  // K] stored by rows: k_stride = 1, n_stride = K. Packing again with the same sizes and precision allocates
+  // K] row-major: k_stride = 1, n_stride = K. Packing again with the same sizes and precision allocates
   // nothing. Throws Error unless k and n are positive.
   void pack(const float* b, int64_t k, int64_t n, int64_t k_stride, int64_t n_stride, Precision precision);
 
-  // The same for rows [N, K] of W as a file stores them, aligned or not. type: f32, bf16 or f16, which the
-  // numbers are rounded to, or the block format that they are stored in. With a block format x is rounded as
-  // well, to 8 bits with a scale for every 32 numbers of a row. `packed` is told which part of the rows is
-  // not needed any more, some megabytes at a time. Throws Error when rows are not whole blocks.
+  // The same for rows [N, K] of W as stored in a file, aligned or not. type: f32, bf16 or f16, to which the
+  // numbers are rounded, or the block format in which they are stored. With a block format x is quantized as
+  // well, to 8 bits with a scale for every 32 numbers of a row. `packed` is called with each part of the rows
+  // that is no longer needed, some megabytes at a time. Throws Error if rows are not whole blocks.
   void pack_stored(Dtype stored, const std::byte* rows, int64_t k, int64_t n, Dtype type,
                    const std::function<void(std::span<const std::byte>)>& packed = {});
 
-  // The same for what packed() of such a matrix was, in a process of the same kind of CPU; bytes of `owner`.
-  // Throws Error when there are not so many.
+  // The same from the result of packed() of such a matrix, from a process on the same kind of CPU; the bytes
+  // belong to `owner`. Throws Error if their number is wrong.
   void adopt(int64_t k, int64_t n, Dtype type, std::span<const std::byte> packed,
              std::shared_ptr<const void> owner);
-  // The numbers as products read them: the layout is that of this CPU and version.
+  // The packed bytes; their layout is specific to this CPU and version.
   std::span<const std::byte> packed() const;
 
   bool empty() const;
   int64_t k() const;
   int64_t n() const;
   Dtype type() const;
-  // Bytes held.
+  // Bytes of memory used.
   int64_t bytes() const;
 
   class Implementation;
@@ -76,9 +77,9 @@ void matmul(const float* x, int64_t m, int64_t x_stride, const PackedMatrix& b, 
             bool accumulate);
 
 // y [M, K] = x [M, N] B^T, or y += x B^T when `accumulate`: the gradient dx = dy W^T of x in y = x W, from
-// the numbers that the forward product reads, some at a time, so that a model whose weights are only packed
-// can pass gradients through. `precision`: what x and the numbers of B are rounded to. Throws Error if b was
-// never packed.
+// the packed matrix of the forward product, unpacked in parts, so that gradients can pass through a model
+// that has only packed weights. `precision`: the type to which x and the numbers of B are rounded. Throws
+// Error if b was never packed.
 void matmul_with_transpose(const float* x, int64_t m, int64_t x_stride, const PackedMatrix& b, float* y,
                            int64_t y_stride, bool accumulate, Precision precision);
 
@@ -89,18 +90,18 @@ struct RowProduct {
   float* y;
   bool accumulate = false;
 };
-// Several of them that do not wait for each other, in one parallel region; each as by matmul().
+// Several independent row products in one parallel region; each gives the result of matmul().
 void multiply_rows(std::span<const RowProduct> products);
 
 // c [N, K] += a^T b with a [M, N] and b [M, K]: the gradient of a weight, dW += dy^T x.
 void matmul_transposed(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t m,
                        int64_t n, int64_t k, float* c, int64_t c_stride, Precision precision);
 
-// How matrices of a type are multiplied here: "q8_0 with VNNI", "bf16 widened to f32, this CPU has no
+// How matrices of a type are multiplied on this CPU: "q8_0 with VNNI", "bf16 widened to f32, this CPU has no
 // products of bf16".
 std::string products_of(Dtype type);
 
-// Which instruction sets the kernels may use; the tests and `--isa` force a smaller one than the CPU's.
+// The instruction sets that the kernels may use; tests and `--isa` select a smaller one than the CPU has.
 enum class Isa : uint8_t { best, avx2, baseline };
 void set_isa(Isa isa);
 Isa isa();

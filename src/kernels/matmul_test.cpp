@@ -22,7 +22,7 @@ namespace {
 constexpr int64_t row_counts[] = {1, 2, 3, 5, 7, 8, 63, 64, 65, 200};
 constexpr int64_t max_rows = 200;
 constexpr int64_t widths[] = {1, 7, 16, 32, 33, 64, 97, 192, 256, 300};
-constexpr int64_t depths[] = {1, 7, 16, 33, 64, 97, 192, 300, 1101};  // the last takes several blocks
+constexpr int64_t depths[] = {1, 7, 16, 33, 64, 97, 192, 300, 1101};  // the last needs several blocks
 
 std::vector<float> random_values(uint64_t seed, int64_t count) {
   Random random(seed);
@@ -35,7 +35,7 @@ double rounded(float x, Precision precision) {
   return precision == Precision::bf16 ? to_float(to_bf16(x)) : x;
 }
 
-// What a product must be, and how far a float32 sum of it may be away.
+// The exact product, and the allowed error of a float32 sum.
 struct Reference {
   std::vector<double> values, tolerances;
 };
@@ -63,7 +63,7 @@ Reference reference_product(int64_t rows, int64_t depth, int64_t columns, A a, B
   return reference;
 }
 
-// Where the rows of a matrix lie in memory that is wider than it.
+// A matrix whose rows are further apart than its width.
 struct Strided {
   Strided(uint64_t seed, int64_t row_count, int64_t column_count, int64_t padding)
       : rows(row_count),
@@ -132,7 +132,7 @@ TEST_P(Matmul, AgreesWithDoublePrecisionAndRowsDoNotDependOnTheirCompany) {
             ASSERT_EQ(all.at(r, c), before.at(r, c)) << "beyond the row";
         }
         for (int64_t m : row_counts) {
-          const int64_t first = max_rows - m;  // the last rows, in other places of their tiles
+          const int64_t first = max_rows - m;  // the last rows, at other positions in their tiles
           Strided some = before;
           matmul(x.values.data() + first * x.stride, m, x.stride, packed, &some.at(first, 0), some.stride,
                  accumulate);

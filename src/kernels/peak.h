@@ -1,4 +1,4 @@
-// What this machine can do at most, measured: the yardstick of every speed that we print.
+// Measures the limits of this machine, to which all reported speeds are compared.
 #pragma once
 
 #include <cstdint>
@@ -11,20 +11,20 @@ namespace aviary::kernels {
 struct MachinePeak {
   double f32_gflops;      // fused multiply-adds on registers, the widest instructions that isa() allows
   double bf16_gflops;     // bf16 dot products on registers (VDPBF16PS); 0 where the CPU or isa() has none
-  double int8_gigaops;    // the same of bytes (VPDPBUSD, SDOT)
+  double int8_gigaops;    // int8 dot products (VPDPBUSD, SDOT)
   double read_gigabytes;  // per second from main memory, a buffer much larger than the caches
 };
 
-// By `workers` workers of the pool at once; best of several short runs. Takes about half a second.
+// With `workers` workers of the pool at once; best of several short runs. Takes about half a second.
 MachinePeak measure_peak(int workers);
 
-// How fast `bytes` are read, again and again, by all workers together: main memory or a cache, as the size
-// decides.
+// The rate at which all workers together read `bytes` repeatedly, from main memory or a cache depending on
+// the size.
 class ReadMeter {
  public:
-  // Buffers beyond half a gigabyte tell nothing more and are cut.
+  // Sizes above half a gigabyte give no additional information and are reduced to it.
   ReadMeter(int64_t bytes, int workers);
-  // Bytes per second; the best of some passes of all together at least 20 ms.
+  // Bytes per second; the best of several passes, which take at least 20 ms in total.
   double measure() const;
 
  private:
@@ -33,7 +33,7 @@ class ReadMeter {
   Buffer memory_;
 };
 
-// "AVX-512 with VNNI and BF16": what the kernels use.
+// The instructions that the kernels use, such as "AVX-512 with VNNI and BF16".
 std::string instruction_sets();
 
 }  // namespace aviary::kernels

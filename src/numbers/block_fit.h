@@ -1,7 +1,7 @@
-// What the encoders of all block formats have in common: a group of numbers x becomes integers q between
-// `low` and `high` with x ~ scale * q + offset. For a line (a scale and an offset) rounding gives the best q;
-// for the q, least squares gives the best line. The fit tries some lines, then improves the best one by both
-// in turn.
+// Common to the encoders of all block formats: a group of numbers x is represented by integers q between
+// `low` and `high` with x ~ scale * q + offset. For a given line (scale and offset), rounding gives the best
+// q; for given q, least squares gives the best line. The fit tries several lines, then improves the best one
+// by alternating the two.
 #pragma once
 
 #include <algorithm>
@@ -18,10 +18,10 @@ struct Line {
 
 enum class Offset { zero, any, not_positive };
 
-// The nearest f16 that is finite.
+// The nearest finite f16.
 inline f16 to_finite_f16(float x) { return to_f16(std::clamp(x, -65504.0f, 65504.0f)); }
-// For the unit that integers count in. Subnormal f16 are few: there the next one above x, because integers of
-// a unit that is much too small would have to go beyond their range.
+// Rounds a scale to f16. Subnormal f16 are sparse, so there the next one above x is taken: with a scale that
+// is much too small, integers would exceed their range.
 inline f16 to_unit(float x) {
   f16 half = to_finite_f16(x);
   if (std::abs(to_float(half)) < std::abs(x) * (1 - 0x1p-10f) && (half.bits & 0x7fff) < 0x7bff) ++half.bits;
@@ -31,8 +31,8 @@ inline Line to_halves(Line line) {
   return {to_float(to_unit(line.scale)), to_float(to_finite_f16(line.offset))};
 }
 
-// What a block can hold: no NaN (zero instead), no number that is beyond all formats, none so small that all
-// formats make zero of it. The arithmetic below relies on it.
+// Makes numbers representable: NaN becomes zero, magnitudes are limited to the range of the formats, and
+// numbers too small for every format become zero. The arithmetic below relies on this.
 inline float storable(float x) {
   const bool counts = std::abs(x) >= 0x1p-30f;  // false for NaN
   return counts ? std::clamp(x, -0x1p29f, 0x1p29f) : 0.0f;
@@ -41,7 +41,7 @@ inline float storable(float x) {
 template <int count, int low, int high, Offset kind>
 class Fit {
  public:
-  // The best line found among those that `storable_line` makes of any line.
+  // The best line found; `storable_line` rounds any line to one that the format can store.
   template <typename StorableLine>
   static Line best_line(const float* x, StorableLine storable_line) {
     float least = x[0], most = x[0], sum = 0;
@@ -59,7 +59,8 @@ class Fit {
       best = line, best_sums = s;
       return true;
     };
-    if constexpr (kind == Offset::zero) {  // the extreme number becomes the highest or the lowest integer
+    if constexpr (kind == Offset::zero) {  // the number of largest magnitude becomes the highest or the
+                                           // lowest integer
       const float extreme = -least > most ? least : most;
       for (float wider = -1; wider <= 1; wider += 0.5f) {
         try_line({extreme / (static_cast<float>(high) + wider), 0});
@@ -75,7 +76,7 @@ class Fit {
     return best;
   }
 
-  // The integers of the group, and the squared error of what they and the line make.
+  // The integers of the group, and the squared error of the numbers that they and the line represent.
   static void round(const float* x, Line line, float* q) {
     const float inverse = inverse_of(line);
     for (int i = 0; i < count; i += 4) {
@@ -89,7 +90,7 @@ class Fit {
   using Four = float __attribute__((vector_size(16)));
 
   struct Sums {
-    float error, q, qq, xq;  // of squares, of q, of q * q, of x * q
+    float error, q, qq, xq;  // sums of squares, of q, of q * q, of x * q
   };
 
   static Four load(const float* x) {
@@ -101,7 +102,7 @@ class Fit {
 
   static float inverse_of(Line line) { return line.scale != 0 ? 1 / line.scale : 0; }
 
-  // Beside 1.5 * 2^23 a float has no bits for a fraction.
+  // Adding 1.5 * 2^23 leaves a float no bits for a fraction: it rounds.
   static Four round(Four x, Line line, float inverse) {
     const Four lowest = Four{} + static_cast<float>(low), highest = Four{} + static_cast<float>(high);
     const Four place = (x - line.offset) * inverse;

@@ -10,8 +10,8 @@
 namespace aviary {
 namespace {
 
-// The formats of 32 numbers with `bits` bits each. x[i] = scale * q[i] + offset, where the format stores an
-// offset; else x[i] = scale * (q[i] - 2^(bits - 1)). All f16 and u32 are little-endian.
+// The formats of 32 numbers with `bits` bits each. x[i] = scale * q[i] + offset if the format stores an
+// offset; otherwise x[i] = scale * (q[i] - 2^(bits - 1)). All f16 and u32 are little-endian.
 //   scale    f16
 //   offset   f16        q4_1 and q5_1
 //   high     u32        q5_0 and q5_1: bit i is the fifth bit of q[i]

@@ -1,6 +1,6 @@
-// The block formats of ggml, one definition of each. A row of numbers is cut into blocks of 32 (q8_0, q5_1,
-// q5_0, q4_1, q4_0: blocks.cpp) or 256 (q4_k, q5_k, q6_k: blocks_k.cpp); a block holds small integers and the
-// scale, and in some formats the offset, that turn them back into numbers.
+// The block formats of ggml, one definition of each. A row of numbers is divided into blocks of 32 (q8_0,
+// q5_1, q5_0, q4_1, q4_0: blocks.cpp) or 256 (q4_k, q5_k, q6_k: blocks_k.cpp). A block holds small integers
+// and a scale, in some formats also an offset, from which the numbers are computed.
 #pragma once
 
 #include <cstddef>
@@ -13,12 +13,12 @@ namespace aviary {
 // values.size() is a multiple of block_of(type).elements; `data` may be unaligned.
 void decode_blocks(Dtype type, const std::byte* data, std::span<float> values);
 
-// The encoders look for the scales with the smallest squared error. Numbers of the form that decoding makes
-// of a block whose integers use their whole range come back exactly. NaN becomes zero, what is beyond the
-// format its largest number.
+// The encoders search for the scales with the smallest squared error. Numbers decoded from a block whose
+// integers use their whole range are encoded exactly. NaN becomes zero; numbers beyond the range of the
+// format become its largest number.
 void encode_blocks(std::span<const float> values, Dtype type, std::byte* data);
 
-// What a block holds, unpacked. Number i of group g = i / group is
+// The content of a block, unpacked. Number i of group g = i / group is
 //   (scale * scales[g]) * (levels[i] - middle) + offset * offsets[g]
 // with middle and group of form_of(type); scales and offsets are 1 in the formats without groups, offset is 0
 // in those without offsets.

@@ -1,5 +1,5 @@
-// The block formats of 256 numbers: a block is cut into groups, and the scales (and offsets) of the groups
-// are small integers themselves, times an f16 that the block stores once. All f16 are little-endian.
+// The block formats of 256 numbers: a block is divided into groups, and the scales (and offsets) of the
+// groups are themselves small integers, multiplied by one f16 per block. All f16 are little-endian.
 #include <cstring>
 
 #include "numbers/block_fit.h"
@@ -86,7 +86,8 @@ struct Grouped {
     }
   }
 
-  // The integers around those next to the line for which the group errs least.
+  // Searches the neighborhood of the rounded scale and offset for the integers with the smallest error of the
+  // group.
   static Pair best_pair(const float* x, Line line, float scale, float step) {
     const Pair middle{nearest(line.scale, scale, 0, 63), nearest(-line.offset, step, 0, 63)};
     Pair best{0, 0};

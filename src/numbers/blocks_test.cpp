@@ -67,7 +67,7 @@ struct Bytes {
   }
 };
 
-// ---- The layouts, each by a block whose bytes are written down here.
+// ---- The layouts, each tested with a block written byte by byte.
 
 TEST(Blocks, Q8HasAScaleAnd32SignedBytes) {
   const Data data = Bytes().half(0.25f).bytes(32, [](int i) { return i < 16 ? i * 8 : 256 - i; }).data;
@@ -164,8 +164,8 @@ struct Bound {
   Dtype type;
   double rms;
 };
-// What the encoders reach on normal numbers. Rounding with the extreme number as the end of the scale reaches
-// 0.0054, 0.0379, 0.0427, 0.0782 and 0.0859 for the formats of 32 numbers.
+// Errors of the encoders for normally distributed numbers. Simple rounding, with the scale chosen by the
+// number of largest magnitude, gives 0.0054, 0.0379, 0.0427, 0.0782 and 0.0859 for the formats of 32 numbers.
 constexpr Bound bounds[] = {{Dtype::q8_0, 0.0051}, {Dtype::q5_1, 0.0342}, {Dtype::q5_0, 0.0405},
                             {Dtype::q4_1, 0.0708}, {Dtype::q4_0, 0.0820}, {Dtype::q4_k, 0.0712},
                             {Dtype::q5_k, 0.0351}, {Dtype::q6_k, 0.0171}};

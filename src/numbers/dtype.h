@@ -1,4 +1,4 @@
-// Element types, and the block formats of ggml for weights at rest.
+// Element types, and the block formats of ggml for stored weights.
 #pragma once
 
 #include <bit>
@@ -8,7 +8,7 @@
 
 namespace aviary {
 
-// q8_0 to q6_k: so many bits per number, in blocks that share a scale (tensor/encoding.h).
+// q8_0 to q6_k: the given number of bits per number, in blocks that share a scale (numbers/encoding.h).
 enum class Dtype : uint8_t {
   f32,
   f64,
@@ -31,8 +31,8 @@ enum class Dtype : uint8_t {
 };
 inline constexpr int dtype_count = 18;
 
-// Numbers are stored in blocks of so many, each of so many bytes; outside the block formats one number is a
-// block.
+// Numbers are stored in blocks of `elements` numbers and `bytes` bytes; for types that are not block formats,
+// one number is a block.
 struct Block {
   int64_t elements, bytes;
 };
@@ -90,13 +90,13 @@ inline float to_float(f16 x) {
   return std::bit_cast<float>(sign | bits);
 }
 
-// Round to nearest, ties to even; beyond the range it is infinite; NaN stays NaN.
+// Round to nearest, ties to even; numbers beyond the range become infinite; NaN stays NaN.
 inline f16 to_f16(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);
   const uint32_t sign = (bits >> 16) & 0x8000u, magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return {static_cast<uint16_t>(sign | 0x7e00u)};
   if (magnitude >= 0x477ff000u) return {static_cast<uint16_t>(sign | 0x7c00u)};  // 65520 and more
-  if (magnitude < 0x38800000u) {  // below 2^-14: a multiple of 2^-24, found by the rounding of an addition
+  if (magnitude < 0x38800000u) {  // below 2^-14: a multiple of 2^-24, rounded by an addition
     const float sum = std::bit_cast<float>(magnitude) + 0.5f;
     return {static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(sum) - 0x3f000000u))};
   }

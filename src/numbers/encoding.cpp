@@ -102,7 +102,7 @@ int64_t first_not_finite(const std::byte* data, int64_t count, Bits exponent) {
   constexpr int64_t together = 1024, bytes = sizeof(Bits);
   for (int64_t i = 0; i < count; i += together) {
     const int64_t end = std::min(count, i + together);
-    Bits found = 0;  // as wide as what is read, so that the compiler makes vectors of it
+    Bits found = 0;  // as wide as the elements read, so that the compiler vectorizes the loop
     for (int64_t j = i; j < end; ++j)
       found = static_cast<Bits>(found | infinite_or_nan(data + j * bytes, exponent));
     for (int64_t j = i; found && j < end; ++j)
@@ -111,7 +111,7 @@ int64_t first_not_finite(const std::byte* data, int64_t count, Bits exponent) {
   return -1;
 }
 
-// The first block whose f16 at one of these places is not finite.
+// The first block with an f16 at one of these offsets that is not finite.
 int64_t first_broken_block(Dtype type, const std::byte* data, int64_t blocks) {
   constexpr uint16_t exponent = 0x7c00;
   const int64_t bytes = block_of(type).bytes, scale_at = type == Dtype::q6_k ? bytes - 2 : 0;

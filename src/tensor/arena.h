@@ -1,4 +1,5 @@
-// Memory of one step: handed out in order, given back all at once. After the first step nothing is allocated.
+// Memory of one step: allocated in order, freed all at once. After the first step nothing is allocated from
+// the system.
 #pragma once
 
 #include <cstddef>
@@ -14,12 +15,12 @@ class Arena {
   void* allocate(int64_t bytes);
   Tensor tensor(Shape shape, Dtype dtype) { return {allocate(shape.count() * size_of(dtype)), shape, dtype}; }
 
-  // A gradient lives for a short while: release() hands its memory to the next reserve() of the same size,
+  // Gradients are short-lived: memory passed to release() is returned by the next reserve() of the same size,
   // which keeps the backward pass in the caches.
   Tensor reserve(Shape shape, Dtype dtype);
   void release(const Tensor& tensor);
 
-  // What is allocated behind a mark is forgotten by rewind(); its memory is handed out again.
+  // rewind() frees everything allocated after the mark.
   struct Mark {
     size_t blocks = 0;
     int64_t offset = 0, used = 0;
@@ -27,7 +28,7 @@ class Arena {
   Mark mark() const { return {blocks_.size(), offset_, used_}; }
   void rewind(const Mark& mark);
 
-  // Forgets everything; the memory is kept, as one block.
+  // Frees everything; the memory is kept for reuse, as one block.
   void reset();
   int64_t used() const { return used_; }
 
@@ -42,7 +43,7 @@ class Arena {
   std::vector<Free> free_;
   int64_t offset_ = 0;  // in the last block
   int64_t used_ = 0;    // since the last reset
-  int64_t most_ = 0;    // of it at once
+  int64_t most_ = 0;    // the largest value of used_
 };
 
 }  // namespace aviary

@@ -10,9 +10,9 @@ namespace aviary {
 namespace {
 
 constexpr int64_t map_from = 1 << 16;     // smaller buffers come from the heap
-constexpr int64_t check_from = 16 << 20;  // larger ones must fit into what is left
+constexpr int64_t check_from = 16 << 20;  // larger ones must fit into the available memory
 
-// The system promises more memory than it has and ends the program when it is used.
+// Linux promises more memory than it has, and kills the program when the memory is used.
 bool can_have(int64_t bytes) {
   if (bytes < check_from) return true;
   const int64_t available = platform::available_memory();

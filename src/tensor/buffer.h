@@ -11,7 +11,7 @@ namespace aviary {
 class Buffer {
  public:
   Buffer() = default;
-  // Zeroed pages straight from the system. Throws Error when there is not enough memory.
+  // Zeroed pages, directly from the system. Throws Error if there is not enough memory.
   explicit Buffer(int64_t bytes);
   ~Buffer();
   Buffer(Buffer&& other) noexcept { swap(other); }

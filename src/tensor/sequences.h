@@ -1,5 +1,5 @@
-// Ragged rows: which rows of an activation [N, C] belong to which sequence. Training is B sequences of T
-// rows, reading a prompt is one sequence of many rows, decoding is many sequences of one row; a serving step
+// Ragged rows: which rows of an activation [N, C] belong to which sequence. A training batch is B sequences
+// of T rows, a prompt is one sequence of many rows, decoding is many sequences of one row; a serving step
 // mixes these.
 #pragma once
 
@@ -24,7 +24,7 @@ class Sequences {
 
   int64_t count() const { return static_cast<int64_t>(begins_.size()) - 1; }
   int64_t rows() const { return begins_.back(); }
-  // Rows begin(s) ... end(s) - 1 belong to sequence s.
+  // Sequence s has rows begin(s) ... end(s) - 1.
   int64_t begin(int64_t s) const { return begins_[static_cast<size_t>(s)]; }
   int64_t end(int64_t s) const { return begins_[static_cast<size_t>(s) + 1]; }
   int64_t length(int64_t s) const { return end(s) - begin(s); }

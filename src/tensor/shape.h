@@ -51,7 +51,7 @@ inline std::string to_string(const Shape& shape) {
 
 }  // namespace aviary
 
-// A message is formatted only when it is needed: pass the shape, not its text.
+// So that a Shape can be passed to require(): the text is formatted only if the message is needed.
 template <>
 struct fmt::formatter<aviary::Shape> : fmt::formatter<std::string> {
   auto format(const aviary::Shape& shape, fmt::format_context& context) const {

@@ -1,5 +1,5 @@
-// Reverse-mode differentiation: operators record how to push a gradient back; backward() runs the records in
-// reverse.
+// Reverse-mode differentiation: operators record how to propagate gradients backward; backward() runs the
+// records in reverse.
 #pragma once
 
 #include <initializer_list>
@@ -12,13 +12,13 @@
 
 namespace aviary {
 
-// Where the gradient of a Var is gathered. Empty until somebody contributes.
+// The accumulated gradient of a Var. Empty until the first contribution.
 struct Gradient {
   Tensor tensor;
 };
 
-// Where the parts of a tensor [S, ...] lie when they lie apart: the states of a step's sequences, each in the
-// memory of its own State.
+// Addresses of the parts of a tensor [S, ...] that are not contiguous: the states of the sequences of a step,
+// each in the memory of its State.
 struct Places {
   void* table = nullptr;  // S pointers to the type of the tensor; null: in one piece
   // Part s is at [s]. T must match the type.
@@ -28,9 +28,9 @@ struct Places {
   }
 };
 
-// A value of the computation. Without a tape, or when nothing it depends on is differentiated, `gradient` is
-// null. Where `places` are set, `value` has a shape and a type, but no data; a gradient is in one piece
-// always.
+// A value of the computation. `gradient` is null without a tape, or if nothing that the value depends on is
+// differentiated. Where `places` are set, `value` has a shape and a type, but no data; a gradient is in one
+// piece always.
 struct Var {
   Tensor value;
   Gradient* gradient = nullptr;
@@ -47,11 +47,11 @@ class Tape {
  public:
   explicit Tape(Arena& arena) : arena_(arena) {}
 
-  // A value that asks for its gradient.
+  // A value whose gradient is to be computed.
   Var variable(Tensor value) { return {value, new (arena_.allocate(sizeof(Gradient))) Gradient}; }
 
-  // `backward(tape)` is called when at least one of `outputs` has a gradient. What it captures must be
-  // trivially destructible: tensors, Vars, numbers, references.
+  // `backward(tape)` is called if at least one of `outputs` has a gradient. Its captures must be trivially
+  // destructible: tensors, Vars, numbers, references.
   template <typename Backward>
   void record(std::initializer_list<Var> outputs, Backward backward) {
     record(std::span<const Var>(outputs.begin(), outputs.size()), backward);
@@ -69,21 +69,22 @@ class Tape {
     records_.push_back({call, copy, slots, count});
   }
 
-  // The gradient of x to add to: zeroed at the first contribution. Empty when x wants none.
+  // The gradient of x, to be added to; zeroed at the first contribution. Empty if x needs no gradient.
   Tensor gradient(const Var& x);
-  // The same for operators that can overwrite: not zeroed, and `fresh` says that nothing was contributed
+  // The same for operators that can overwrite: not zeroed; `fresh` is set to true if nothing was contributed
   // before.
   Tensor gradient(const Var& x, bool& fresh);
-  // Makes the gradient of y the gradient of x, memory and all, if x has none yet; y then has none. Says
-  // whether it did.
+  // If x has no gradient yet, moves the gradient of y to x without copying; y then has none. Returns whether
+  // it did.
   bool take_over(const Var& y, const Var& x);
   // Sets the gradient from which the backward pass starts.
   void seed(const Var& y, const Tensor& dy);
-  // Memory for the length of one record's backward.
+  // Memory for use within the backward of one record.
   Tensor scratch(Shape shape, Dtype dtype) { return arena_.reserve(shape, dtype); }
   void release(const Tensor& tensor) { arena_.release(tensor); }
 
-  // Runs the records in reverse and forgets them. Gradients of Vars that no record produced (leaves) stay.
+  // Runs the records in reverse and removes them. Gradients of leaves (Vars that are not the output of a
+  // record) are kept.
   void backward();
   void clear() { records_.clear(); }
 

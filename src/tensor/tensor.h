@@ -1,4 +1,4 @@
-// A tensor is a view: a pointer, a shape and a type. Arena and Buffer own the memory.
+// A tensor is a view: a pointer, a shape and a type. An Arena or a Buffer owns the memory.
 #pragma once
 
 #include <cassert>
@@ -59,12 +59,12 @@ class Tensor {
   Dtype dtype_ = Dtype::f32;
 };
 
-// A tensor with memory of its own, zeroed: parameters, gradients, states.
+// A tensor that owns its memory, zeroed at first: parameters, gradients, states.
 class OwnedTensor {
  public:
   OwnedTensor() = default;
   OwnedTensor(Shape shape, Dtype dtype) : OwnedTensor(Buffer(shape.count() * size_of(dtype)), shape, dtype) {}
-  // The numbers of the buffer, which is as large as they are.
+  // Takes over the numbers in the buffer, which must have exactly their size.
   OwnedTensor(Buffer numbers, Shape shape, Dtype dtype)
       : buffer_(std::move(numbers)), view_(buffer_.data(), shape, dtype) {}
 
@@ -76,7 +76,7 @@ class OwnedTensor {
   Tensor view_;
 };
 
-// The values of an f32 or f64 tensor on the host, as doubles. The one way to look at an activation above
+// The values of an f32 or f64 tensor on the host, as doubles. The only way to read activations outside
 // kernels/.
 inline std::vector<double> to_host(const Tensor& tensor) {
   std::vector<double> values(static_cast<size_t>(tensor.count()));
@@ -86,7 +86,7 @@ inline std::vector<double> to_host(const Tensor& tensor) {
   return values;
 }
 
-// The other way round; `values` has as many elements as the tensor.
+// The reverse; `values` must have as many elements as the tensor.
 inline void from_host(const std::vector<double>& values, const Tensor& tensor) {
   assert(static_cast<int64_t>(values.size()) == tensor.count());
   for (size_t i = 0; i < values.size(); ++i) {
@@ -101,7 +101,7 @@ inline void set_zero(const Tensor& tensor) {
   if (!tensor.empty()) std::memset(tensor.data(), 0, static_cast<size_t>(tensor.bytes()));
 }
 
-// Types and shapes are equal.
+// Types and sizes must be equal.
 inline void copy(const Tensor& from, const Tensor& to) {
   assert(from.dtype() == to.dtype() && from.count() == to.count());
   if (!from.empty()) std::memcpy(to.data(), from.data(), static_cast<size_t>(from.bytes()));

@@ -11,12 +11,12 @@ constexpr int64_t largest_chunk = int64_t{64} << 20;
 
 int64_t round_up(int64_t bytes, int64_t unit) { return (bytes + unit - 1) / unit * unit; }
 
-// Where the next piece goes.
+// Address of the next allocation.
 struct Chunk {
   std::mutex mutex;
   std::weak_ptr<const Buffer> memory;
   char *next = nullptr, *end = nullptr;
-  int64_t size = page;  // of the next chunk: small models take little
+  int64_t size = page;  // of the next chunk: small, so that small models use little memory
 };
 
 Chunk& current() {
@@ -35,7 +35,7 @@ WeightMemory::WeightMemory(int64_t bytes) : bytes_(bytes) {
   if (chunk.end - chunk.next < wanted) {
     const int64_t size = std::max(round_up(wanted, page), chunk.size);
     chunk.size = std::min(2 * size, largest_chunk);
-    memory = std::make_shared<const Buffer>(size + page);  // room to begin with a page
+    memory = std::make_shared<const Buffer>(size + page);  // to align the start to a page
     const auto begin = reinterpret_cast<uintptr_t>(memory->data());
     chunk.next = static_cast<char*>(memory->data()) +
                  (round_up(static_cast<int64_t>(begin), page) - static_cast<int64_t>(begin));

@@ -1,8 +1,8 @@
-// Attention free transformer. Of every channel the largest key is taken out, and of every row of w the
-// largest weight, so that the sums become products of two matrices of numbers up to 1:
+// Attention free transformer. The largest key of every channel and the largest weight of every row of w are
+// factored out, so that the sums become products of two matrices with elements of at most 1:
 //   E = [e^{k - max k} | e^{k - max k} v],  W = e^{w - max w},  [divisor | numerator] = W E
-// Where the divisor is next to nothing, since large weights met small keys only, the row's own maximum
-// serves.
+// If the divisor is close to 0, because large weights coincide only with small keys, the row is computed with
+// its own maximum instead.
 #include <algorithm>
 #include <cmath>
 
@@ -19,7 +19,7 @@ HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
 namespace {
 
-// Some columns of E [count, 2 cols] of one sequence; pointers are at the first of them.
+// Some columns of E [count, 2 cols] of one sequence; pointers point to the first of them.
 void aft_keys(int64_t count, int64_t some, int64_t cols, const float* k, const float* v, float* e) {
   for_vectors(some, [&](auto d, int64_t i) HWY_ATTR {
     auto top = hn::LoadU(d, k + i);
@@ -32,7 +32,7 @@ void aft_keys(int64_t count, int64_t some, int64_t cols, const float* k, const f
   });
 }
 
-// W of a block, turned: [count, width].
+// W of a block, transposed: [count, width].
 void aft_weights(const Block& block, const float* w, int64_t length, float* weights) {
   const hn::CappedTag<float, block_width> d;
   const int64_t width = block.width(), end = block.count() * width;
@@ -64,7 +64,7 @@ void aft_keys_share(const Block& block, int64_t some, int64_t cols, const float*
   product(block.count(), some, block.rows, {weights, block.width(), 1}, dz, 2 * cols, true, de, some);
 }
 
-// shares [count, width] = E dz^T: what each row would gain from a larger weight.
+// shares [count, width] = E dz^T: the gradient of W.
 void aft_weight_shares(const Block& block, int64_t cols, const float* e, const float* dz, float* turned,
                        float* shares) {
   turn(block.rows, 2 * cols, dz, 2 * cols, 1, turned, block.width());
@@ -88,7 +88,7 @@ HWY_EXPORT(aft_keys_share);
 HWY_EXPORT(aft_weight_shares);
 
 constexpr int64_t channel_block = 64;
-constexpr float smallest_divisor = 1e-30f;  // what is below counts as 0
+constexpr float smallest_divisor = 1e-30f;  // smaller divisors are treated as 0
 
 float* memory(int part, int64_t floats) {
   thread_local AlignedScratch parts[5];
@@ -143,8 +143,8 @@ struct Pass {
   float *e, *dz, *lost;  // E; [rows, 2 cols]; [rows]
 };
 
-// dz, the gradient of divisor and numerator: -dy y / divisor, dy / divisor; and how many channels of a row
-// have no divisor.
+// dz, the gradient of divisor and numerator: -dy y / divisor, dy / divisor; and the number of channels of
+// each row without a divisor.
 void sums_backward(const Aft& shape, const Pass& p) {
   const int64_t cols = shape.cols, rows = shape.at.begins[shape.at.sequences];
   parallel_for(rows, std::max<int64_t>(1, 4096 / cols), [&](int64_t begin, int64_t end) {
@@ -203,7 +203,7 @@ void keys_backward(const Aft& shape, const Pass& p, float* dk, float* dv) {
   });
 }
 
-// The rows of w in blocks, each for all sequences in order.
+// Blocks of rows of w; each block processes all sequences in order.
 void weights_backward(const Aft& shape, const Pass& p, float* dw) {
   const int64_t cols = shape.cols, whole = shape.at.capacity * cols;
   auto part_of = [&](int64_t s,

@@ -1,6 +1,6 @@
-// Attention in blocks of queries. Of a block, the weights of all keys are there at once, turned: [keys,
-// width], so that the softmax runs along the lanes and every product reads its factors where they are. The
-// backward pass computes the weights again.
+// Attention in blocks of queries. For a block, the weights of all keys are stored transposed, [keys, width],
+// so that the softmax runs along the vector lanes and every product reads its factors in place. The backward
+// pass recomputes the weights.
 #include <algorithm>
 
 #include "kernels/cpu/history_blocks.h"
@@ -55,7 +55,7 @@ void softmax_backward(const Block& block, const float* weights, float* g) {
   }
 }
 
-// The weights of one head before anything weighs or mixes them; slope, where wanted, is the derivative of the
+// The weights of one head before time weights and mixing; slope, if not null, receives the derivative of the
 // cap. `turned` has room for [key_size, width].
 void head_weights(const Attention& shape, const Block& block, const float* q, const float* k, float* turned,
                   float* weights, float* slope) {
@@ -100,7 +100,7 @@ void weigh_by_time(const Block& block, const float* curve, const float* alpha, c
     }
 }
 
-// g: gradient of the weighed on entry, of `weights` on return.
+// g: gradient of the result of weighing on entry, of `weights` on return.
 void weigh_by_time_backward(const Block& block, const float* curve, const float* alpha, const float* beta,
                             const float* weights, float* g, float* dcurve, float* dalpha, float* dbeta) {
   const Lanes d;
@@ -170,10 +170,10 @@ HWY_EXPORT(mix_heads_backward);
 HWY_EXPORT(weighted_values);
 HWY_EXPORT(weighted_values_backward);
 
-// Heads that must be there together: all where they are mixed.
+// Number of heads that must be computed together: all if they are mixed.
 int64_t group_of(const Attention& shape) { return shape.mix ? shape.heads : 1; }
 
-// Where head h of a block begins in q, y and all gradients.
+// Offset of head h of a block in q, y and all gradients.
 struct Place {
   int64_t q, dk, dv, y;
   Place(const Attention& shape, const Block& block, int64_t h)
@@ -190,8 +190,8 @@ float* memory(int part, int64_t floats) {
   return parts[part].floats(floats);
 }
 
-// Working memory of one block: [group, keys, width] each, but slope [keys, width] and turned. What a step
-// does not change is the same memory.
+// Working memory of one block: [group, keys, width] each, except slope [keys, width] and turned. Stages that
+// do not change the weights share memory.
 struct Workspace {
   float *weights, *weighed, *mixed, *dmixed, *dweights, *slope, *turned;
   int64_t one;  // head
@@ -207,7 +207,7 @@ struct Workspace {
   }
 };
 
-// A head's weights of time as a block needs them.
+// The time weights of a head for a block.
 struct TimeOfBlock {
   const float *curve, *alpha;
   float beta[block_rows] = {};
@@ -218,7 +218,7 @@ struct TimeOfBlock {
   }
 };
 
-// Heads [first, first + group) up to the weights that values are multiplied with.
+// Computes heads [first, first + group) up to the final weights, with which the values are multiplied.
 void group_weights(const Attention& shape, const Block& block, int64_t first, const float* q, ConstPlaces k,
                    const Workspace& work) {
   for (int64_t g = 0; g < group_of(shape); ++g) {

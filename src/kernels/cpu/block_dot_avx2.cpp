@@ -1,5 +1,5 @@
-// Products with blocks of few bits on CPUs with AVX2: pairs of products of bytes in 16 bits, which hold as
-// many steps as the codes are small.
+// Products with block formats on CPUs with AVX2: sums of pairs of byte products are accumulated in 16 bits,
+// for as many steps as cannot overflow; the smaller the codes, the more.
 #include <hwy/base.h>
 
 #include "kernels/cpu/block_layout.h"
@@ -36,7 +36,7 @@ AVIARY_AVX2 inline void unpack(const std::byte* at, int v, __m256i (&codes)[bloc
     codes[s + 1] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
   }
   if constexpr (Layout::bits == 5) {
-    // Byte j of the vector asks for bit j % 8 of byte j / 8 of the mask.
+    // Byte j of the vector receives bit j % 8 of byte j / 8 of the mask.
     const __m256i spread = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2,
                                             2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
     const __m256i bit = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201ull));
@@ -106,7 +106,7 @@ AVIARY_AVX2 inline __m256i dot(const __m256i* codes, const int8_t* x, int32_t st
     }
     return sum;
   } else {
-    constexpr int together = 32767 / (2 * ((1 << bits) - 1) * 127);  // steps whose sum 16 bits hold
+    constexpr int together = 32767 / (2 * ((1 << bits) - 1) * 127);  // steps whose sum fits into 16 bits
     __m256i sum = _mm256_set1_epi32(start);
     for (int s = 0; s < steps; s += together) {
       __m256i pairs = _mm256_maddubs_epi16(codes[s], four_codes(x + 4 * s));

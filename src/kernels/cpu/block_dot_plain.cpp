@@ -1,4 +1,4 @@
-// Products with blocks of few bits in plain C++, for any CPU.
+// Products with block formats in plain C++, for any CPU.
 #include <cstring>
 
 #include "kernels/cpu/block_layout.h"

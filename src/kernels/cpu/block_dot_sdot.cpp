@@ -1,5 +1,5 @@
-// Products with blocks of few bits on ARM CPUs with SDOT: one instruction adds four products of bytes to each
-// of four sums.
+// Products with block formats on ARM CPUs with SDOT: one instruction adds four products of bytes to each of
+// four sums.
 #include <hwy/base.h>
 
 #include "kernels/cpu/block_layout.h"
@@ -21,7 +21,8 @@ AVIARY_SDOT inline uint8x16_t load(const std::byte* at) {
   return vld1q_u8(reinterpret_cast<const uint8_t*>(at));
 }
 
-// The codes of 32 rows of B in the columns of a vector, as bytes with a sign: those of 8 bits less 128.
+// The codes of 32 rows of B in the columns of a vector, as signed bytes; 128 is subtracted from codes of 8
+// bits.
 template <class Layout>
 AVIARY_SDOT inline void unpack(const std::byte* at, int v, uint8x16_t (&codes)[block_steps]) {
   if constexpr (Layout::bits == 8) {
@@ -36,7 +37,7 @@ AVIARY_SDOT inline void unpack(const std::byte* at, int v, uint8x16_t (&codes)[b
   }
   if constexpr (Layout::bits == 5) {
     const uint8x16_t bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201ull));
-    for (int s = 0; s < block_steps; ++s) {  // two bytes of a mask are a vector's
+    for (int s = 0; s < block_steps; ++s) {  // two bytes of a mask per vector
       const std::byte* own = at + Layout::high_at(s) + (s % 4 * vectors + v) * 2;
       const uint8x16_t mask =
           vcombine_u8(vdup_n_u8(static_cast<uint8_t>(own[0])), vdup_n_u8(static_cast<uint8_t>(own[1])));
@@ -55,7 +56,7 @@ AVIARY_SDOT inline void unpack(const std::byte* at, int v, uint8x16_t (&codes)[b
   }
 }
 
-// Four halves, and four bytes as 16 bits.
+// Loads four f16; loads four bytes as 16-bit integers.
 AVIARY_SDOT inline float32x4_t halves(const std::byte* at) {
   return vcvt_f32_f16(vld1_f16(reinterpret_cast<const float16_t*>(at)));
 }

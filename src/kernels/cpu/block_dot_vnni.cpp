@@ -1,5 +1,5 @@
-// Products with blocks of few bits on CPUs with AVX512_VNNI: one instruction adds four products of bytes to
-// each of sixteen sums.
+// Products with block formats on CPUs with AVX512_VNNI: one instruction adds four products of bytes to each
+// of sixteen sums.
 #include <hwy/base.h>
 
 #include "kernels/cpu/block_layout.h"
@@ -42,7 +42,7 @@ AVIARY_VNNI inline __m512i codes_of(const std::byte* at, int64_t step, int v) {
   return codes;
 }
 
-// With masks of all lanes: g++ 12 warns of uninitialized values in the forms without.
+// The masked intrinsics with all lanes set: g++ 12 warns about uninitialized values in the unmasked ones.
 constexpr __mmask16 all = 0xffff;
 
 AVIARY_VNNI inline __m512 halves(const std::byte* at) {
@@ -53,7 +53,7 @@ AVIARY_VNNI inline __m128i bytes(const std::byte* at) {
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
 }
 
-// What the codes of a group mean, in the columns of a vector.
+// Scale and offset of a group, for the columns of a vector.
 template <class Layout>
 AVIARY_VNNI inline __m512 scale_of(const std::byte* unit, int64_t group, int v) {
   const __m512 scale = halves(unit + v * 2 * lanes);
@@ -75,7 +75,8 @@ AVIARY_VNNI inline __m512i four_codes(const int8_t* at) {
   return _mm512_set1_epi32(four);
 }
 
-// Step by step: four bytes of a row of x meet the codes of both vectors, and the codes all rows.
+// For each step, four bytes of a row of x are multiplied with the codes of both vectors, and each loaded code
+// with all rows.
 template <class Layout, int64_t rows>
 AVIARY_VNNI_ENTRY void tile(const RoundedRows& x, const std::byte* panel, int64_t units, float* y,
                             int64_t y_stride, bool accumulate, const std::byte* ahead, int64_t ahead_lines) {

@@ -1,9 +1,9 @@
-// How a matrix of blocks of few bits lies in memory for products.
+// The layout of a packed matrix of a block format.
 //
-// B [K, N] in panels of 32 columns, one behind the other. K is cut into units: the blocks of the file's
-// format, 32 or 256 long. A unit is what follows, so that a product reads memory from one end to the other,
-// never a line out of turn: over a gap of some lines the foresight of the hardware begins anew (measured: a
-// third of the speed).
+// B [K, N] is stored in consecutive panels of 32 columns. K is divided into units: the blocks of the file's
+// format, of 32 or 256 numbers. Everything in a unit is in the order in which a product reads it, so that
+// memory is read sequentially: a gap of some cache lines restarts the hardware prefetcher (measured: the
+// speed falls to a third). A unit contains
 //   scales   per unit f16 [32], in formats with an offset two f16 [32]
 // and for every 32 rows of B
 //   factors  in formats with groups: per group int8 [32] and, with an offset, uint8 [32]
@@ -13,7 +13,7 @@
 //     5 bits   for every four steps their fifth bits, 4 masks of 128 bits, then as 4 bits
 //     6 bits   for every four steps their high bits, those of step j in bits 2 j and 2 j + 1 of 128 bytes,
 //              then as 4 bits
-// What a code means is told by form_of() (tensor/blocks.h).
+// form_of() (numbers/blocks.h) gives the meaning of a code.
 #pragma once
 
 #include <utility>
@@ -45,10 +45,11 @@ struct BlockLayout {
   static constexpr int64_t block_bytes = factor_bytes + code_bytes;
   static constexpr int64_t unit_bytes = scale_bytes + unit / block_k * block_bytes;
 
-  // Where in the codes of 32 rows the halves of step i are, and the high bits of its four steps.
+  // Offsets, within the codes of 32 rows, of the 4-bit halves of step i and of the high bits of its four
+  // steps.
   static constexpr int64_t step_at(int64_t i) { return (i / 4 + 1) * high_bytes + i / 2 * step_bytes; }
   static constexpr int64_t high_at(int64_t i) { return i / 4 * (high_bytes + 2 * step_bytes); }
-  // Where in a unit they stand.
+  // Offsets within a unit.
   static constexpr int64_t codes_at(int64_t block) {
     return scale_bytes + block * block_bytes + factor_bytes;
   }
@@ -57,7 +58,7 @@ struct BlockLayout {
   }
 };
 
-// Rows of x rounded to int8, every 32 numbers with a scale of their own. strides: from row to row.
+// Rows of x quantized to int8 with one scale for every 32 numbers.
 struct RoundedRows {
   const int8_t* codes;    // [rows, k]
   const float* scales;    // [rows, k / 32]
@@ -75,8 +76,9 @@ struct RoundedRows {
   }
 };
 
-// y [rows, 32] = or += x B for the columns of a panel and `units` units. `ahead`: what is wanted next of B,
-// to be fetched meanwhile, `ahead_lines` lines for every 32 rows of B; one row waits for memory anyway.
+// y [rows, 32] = or += x B for the columns of a panel and `units` units. `ahead`: the part of B that is
+// needed next, prefetched meanwhile, `ahead_lines` cache lines for every 32 rows of B; not for one row, whose
+// speed is limited by memory anyway.
 using BlockTile = void (*)(const RoundedRows& x, const std::byte* panel, int64_t units, float* y,
                            int64_t y_stride, bool accumulate, const std::byte* ahead, int64_t ahead_lines);
 inline constexpr int64_t most_block_rows = 12;
@@ -85,7 +87,7 @@ struct BlockKernels {
   BlockTile tiles[most_block_rows];  // [rows - 1]
 };
 
-// tile_of<rows>() is a tile of so many rows.
+// tile_of<rows>() is the tile for that number of rows.
 template <int64_t tile_rows, class TileOf>
 constexpr BlockKernels make_block_kernels(TileOf tile_of) {
   return [&]<int64_t... before>(std::integer_sequence<int64_t, before...>) {
@@ -94,7 +96,7 @@ constexpr BlockKernels make_block_kernels(TileOf tile_of) {
   (std::make_integer_sequence<int64_t, tile_rows>());
 }
 
-// The kernels of one format; null where the CPU lacks the instructions or set_isa() forbids them.
+// The kernels of one format; null if the CPU lacks the instructions or set_isa() forbids them.
 const BlockKernels* block_kernels_vnni(Dtype type);
 const BlockKernels* block_kernels_avx2(Dtype type);
 const BlockKernels* block_kernels_sdot(Dtype type);

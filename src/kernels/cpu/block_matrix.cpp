@@ -1,5 +1,5 @@
-// Products with a weight of few bits: x rounded to bytes, tiles of y in registers, the weight as
-// block_layout.h says.
+// Products with a weight in a block format: x is quantized to 8 bits, tiles of y are kept in registers, and
+// the weight has the layout of block_layout.h.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -15,9 +15,9 @@
 namespace aviary::kernels {
 namespace {
 
-// Rows of B that several tiles read one after the other: they stay in the first-level cache.
+// Rows of B that several tiles read in sequence: they stay in the first-level cache.
 constexpr int64_t k_at_a_time = 1024;
-// Bytes of rounded x that are worked on at a time: they stay in the second-level cache.
+// Bytes of quantized x processed at a time: they stay in the second-level cache.
 constexpr int64_t x_at_a_time = 1 << 18;
 
 struct Sizes {
@@ -59,14 +59,14 @@ void place_codes(const uint8_t* levels, int64_t column, std::byte* codes) {
     or4((level & 0x0f0f0f0f) << (s % 2 * 4), both);
     if constexpr (Layout::bits == 5) {
       const uint32_t fifth = level >> 4 & 0x01010101;
-      const uint32_t nibble = fifth * 0x10204080u >> 28;  // the four bits, that of the first byte lowest
+      const uint32_t nibble = fifth * 0x10204080u >> 28;  // four bits, that of the first byte lowest
       high[(s % 4 * block_columns + column) / 2] |= static_cast<std::byte>(nibble << (column % 2 * 4));
     }
     if constexpr (Layout::bits == 6) or4((level >> 4 & 0x03030303) << (s % 4 * 2), high + column * 4);
   }
 }
 
-// Puts the levels of a block at `column` of a unit.
+// Writes the levels of a block to `column` of a unit.
 template <class Layout>
 void place(const BlockLevels& block, int64_t column, std::byte* unit) {
   for (int64_t i = 0; i < Layout::unit; i += block_k)
@@ -81,7 +81,7 @@ void place(const BlockLevels& block, int64_t column, std::byte* unit) {
     }
 }
 
-// What place_codes() put there.
+// Reads what place_codes() wrote.
 template <class Layout>
 void read_codes(const std::byte* codes, int64_t column, uint8_t* levels) {
   const auto* bytes = reinterpret_cast<const uint8_t*>(codes);
@@ -102,7 +102,7 @@ void read_codes(const std::byte* codes, int64_t column, uint8_t* levels) {
   }
 }
 
-// The numbers of the block at `column` of a unit: what decode_blocks() makes of it.
+// The numbers of the block at `column` of a unit, equal to the result of decode_blocks().
 template <class Layout>
 void read_numbers(const std::byte* unit, int64_t column, float* numbers) {
   f16 scale, offset{};
@@ -126,7 +126,7 @@ void read_numbers(const std::byte* unit, int64_t column, float* numbers) {
   }
 }
 
-// Room for `count` rounded rows of k numbers.
+// Memory for `count` quantized rows of k numbers.
 class RoundingMemory {
  public:
   RoundingMemory(AlignedScratch& scratch, int64_t count, int64_t k, int64_t group) : k_(k), group_(group) {
@@ -197,7 +197,7 @@ class BlockMatrix final : public PackedMatrix::Implementation {
     });
   }
 
-  // Every thread rounds x for itself: that takes less time than waiting for another.
+  // Every thread quantizes x itself, which takes less time than waiting for another thread.
   void multiply_row(const float* x, float* y, bool accumulate, int64_t first, int64_t last) const override {
     static thread_local AlignedScratch scratch;
     const RoundingMemory rounded(scratch, 1, k(), sizes_.group);
@@ -260,7 +260,7 @@ class BlockMatrix final : public PackedMatrix::Implementation {
     }
   }
 
-  // Some units of a panel, in tiles of equal heights. What follows them is fetched by all tiles together.
+  // Some units of a panel, in tiles of equal height. The tiles together prefetch what follows.
   void multiply_part(const RoundedRows& x, int64_t rows, int64_t panel, int64_t first_unit, int64_t units,
                      const Output& out) const {
     const int64_t tiles = (rows + kernels_.tile_rows - 1) / kernels_.tile_rows;

@@ -1,6 +1,7 @@
-// The tile of instruction sets with few registers: the codes of a vector's columns are unpacked, then every
-// row meets them. No include guard: the file of an instruction set includes it once, behind what is used
-// here: AVIARY_TILE, Floats, Codes, lanes, vectors, unpack, scale_of, offset_of, dot and the small functions.
+// The tile for instruction sets with few registers: the codes of a vector's columns are unpacked, then
+// multiplied with every row. No include guard: the file of an instruction set includes it once, after
+// defining what is used here: AVIARY_TILE, Floats, Codes, lanes, vectors, unpack, scale_of, offset_of, dot
+// and the small functions.
 
 template <class Layout, int64_t rows>
 AVIARY_TILE void tile(const RoundedRows& x, const std::byte* panel, int64_t units, float* y, int64_t y_stride,

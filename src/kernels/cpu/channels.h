@@ -1,4 +1,4 @@
-// How the recurrences of single channels are divided into tasks.
+// Divides the recurrences of single channels into tasks.
 #pragma once
 
 #include <algorithm>

@@ -1,9 +1,9 @@
-// Instructions that Highway's targets do not tell apart.
+// Detects instructions that Highway's targets do not distinguish.
 #pragma once
 
 #include <hwy/detect_targets.h>
 
-// Functions with SDOT beside others: g++ compiles them, clang 14 does not.
+// Whether functions with SDOT can be compiled in one file with others: g++ can, clang 14 cannot.
 #define AVIARY_COMPILES_SDOT (HWY_ARCH_ARM_A64 && HWY_HAVE_RUNTIME_DISPATCH)
 
 namespace aviary::kernels {
@@ -12,9 +12,9 @@ namespace aviary::kernels {
 bool has_avx2();
 // AVX-512 (F, BW, VL, DQ) on this CPU, and allowed by isa().
 bool has_avx512();
-// AVX512_BF16 besides.
+// Also AVX512_BF16.
 bool has_bf16_dot_products();
-// AVX512_VNNI besides; on ARM SDOT.
+// Also AVX512_VNNI; on ARM: SDOT.
 bool has_int8_dot_products();
 
 }  // namespace aviary::kernels

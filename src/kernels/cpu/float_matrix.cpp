@@ -1,4 +1,4 @@
-// Products with a weight of f32, bf16 or f16: B in panels as wide as a tile, x copied block by block, tiles
+// Products with a weight in f32, bf16 or f16: B in panels as wide as a tile, x copied block by block, tiles
 // of y in registers.
 #include <algorithm>
 #include <cstring>
@@ -15,9 +15,9 @@
 namespace aviary::kernels {
 namespace {
 
-// From so many rows on, a panel of bf16 is widened once instead of in every tile.
+// From this number of rows, a bf16 panel is widened once instead of in every tile.
 constexpr int64_t widen_from = 2 * tile_rows;
-// Widening in the tile takes a register from it.
+// Widening within the tile costs it a register.
 constexpr int64_t bf16_tile_rows = 5;
 
 int64_t panels_for(int64_t columns, int64_t width) { return (columns + width - 1) / width; }
@@ -84,7 +84,7 @@ class FloatMatrix final : public PackedMatrix::Implementation {
     });
   }
 
-  // Reads every panel from its beginning to its end, which is how memory is fastest.
+  // Reads every panel sequentially, which is the fastest way to read memory.
   void multiply_row(const float* x, float* y, bool accumulate, int64_t first, int64_t last) const override {
     static thread_local AlignedScratch scratch;
     if (type() == Dtype::bf16) {
@@ -112,7 +112,7 @@ class FloatMatrix final : public PackedMatrix::Implementation {
     int64_t stride;
     bool accumulate;
   };
-  // The rows and steps that are in the packed block of A now.
+  // The rows and steps that the packed block of A currently holds.
   struct Block {
     const float* a;
     int64_t rows, k_begin, k;
@@ -122,11 +122,11 @@ class FloatMatrix final : public PackedMatrix::Implementation {
     return static_cast<const std::byte*>(data_.data()) + p * panel_bytes_;
   }
 
-  // Rows of W as they are stored, which are the columns of a panel.
+  // Stored rows of W, which are the columns of a panel.
   void place_rows(const std::byte* rows, int64_t row_bytes, int64_t count, int64_t p) {
     if (type() == Dtype::f16)
       place_numbers<uint16_t>(rows, row_bytes, count, panel(p));
-    else  // of bf16 two at a time
+    else  // bf16: two at a time
       place_numbers<uint32_t>(rows, row_bytes, count, panel(p));
   }
 
@@ -163,7 +163,7 @@ class FloatMatrix final : public PackedMatrix::Implementation {
       return;
     }
     auto* values = reinterpret_cast<float*>(const_cast<std::byte*>(panel(p)));
-    constexpr int64_t step = 16;  // keeps the part of the panel that is written in the first-level cache
+    constexpr int64_t step = 16;  // the part of the panel being written stays in the first-level cache
     for (int64_t first = 0; first < k_; first += step)
       for (int64_t j = 0; j < columns; ++j)
         for (int64_t i = first; i < std::min(k_, first + step); ++i)
@@ -176,7 +176,7 @@ class FloatMatrix final : public PackedMatrix::Implementation {
     const auto* values = reinterpret_cast<const float*>(panel(p));
     const auto* pairs = reinterpret_cast<const bf16*>(panel(p));
     const auto* halves = reinterpret_cast<const f16*>(panel(p));
-    constexpr int64_t step = 16;  // keeps what is read of the panel in the first-level cache
+    constexpr int64_t step = 16;  // the part of the panel being read stays in the first-level cache
     for (int64_t first = 0; first < k_; first += step)
       for (int64_t j = 0; j < columns; ++j)
         for (int64_t i = first; i < std::min(k_, first + step); ++i)
@@ -185,7 +185,7 @@ class FloatMatrix final : public PackedMatrix::Implementation {
                                                      : to_float(halves[i * width + j]);
   }
 
-  // A panel in bf16 on a CPU that rounds pairs itself.
+  // A bf16 panel on a CPU with instructions that round pairs.
   void pack_pairs(const float* b, int64_t k_stride, int64_t n_stride, int64_t columns, float* panel) const {
     const int64_t width = kernels_.panel_width;
     if (n_stride == 1) {
@@ -204,7 +204,7 @@ class FloatMatrix final : public PackedMatrix::Implementation {
     }
   }
 
-  // Whether a tile of f32 reads half as many bytes.
+  // Whether f32 tiles read 16-bit numbers.
   bool narrow() const { return type() != Dtype::f32 && !dots_; }
 
   const TileFunction (&tiles_for(bool of_narrow) const)[tile_rows][tile_panels] {
@@ -249,7 +249,7 @@ class FloatMatrix final : public PackedMatrix::Implementation {
     float* wide = widen ? scratch.floats(k_block * width) : nullptr;
     const auto& tiles = tiles_for(narrow() && !widen);
     const int64_t offset = block.k_begin / (narrow() ? 2 : 1) * width * 4;
-    if (tiles_of_rows == 1) {  // few rows: a tile takes several panels
+    if (tiles_of_rows == 1) {  // few rows: a tile covers several panels
       const int64_t most = widest_tile(block.rows);
       for (int64_t p = first_panel; p < last_panel; p += most) {
         const std::byte* b = panel(p) + offset;
@@ -262,7 +262,7 @@ class FloatMatrix final : public PackedMatrix::Implementation {
       const void* b = panel(p) + offset;
       const std::byte* next = p + 1 < last_panel ? panel(p + 1) + offset : nullptr;
       if (widen) (type() == Dtype::f16 ? kernels_.widen_f16 : kernels_.widen)(b, block.k, wide), b = wide;
-      // Tiles of equal heights: a low last one would wait for B.
+      // Tiles of equal height: a lower last one would be limited by reading B.
       for (int64_t tile = 0; tile < tiles_of_rows; ++tile) {
         const int64_t r = part_begin(block.rows, 1, tiles_of_rows, tile),
                       end = part_begin(block.rows, 1, tiles_of_rows, tile + 1);
@@ -289,7 +289,7 @@ class FloatMatrix final : public PackedMatrix::Implementation {
 
   const MicroKernels& kernels_;
   const DotKernels* const dots_;  // null: steps of bf16 are widened to f32
-  const int64_t steps_;           // along K, pairs where dots_ multiply them
+  const int64_t steps_;           // along K; pairs if dots_ multiplies them
   const int64_t panel_bytes_, panels_;
 };
 

@@ -19,8 +19,8 @@ void for_heads(const Heads& shape, Body body) {
 }
 
 // The same with `sums_count` sums over the rows: body(first column, offset, partial) adds to partial
-// [sums_count, cols], of which each block of rows has one in scratch [row_blocks, sums_count, cols]; then the
-// partial sums are added to `sums`, which may be null.
+// [sums_count, cols]. Each block of rows has its own partial sums in scratch [row_blocks, sums_count, cols];
+// at the end they are added to `sums`, which may be null.
 template <typename Body>
 void for_heads_in_blocks(const Heads& shape, int sums_count, float* const* sums, float* scratch, Body body) {
   const int64_t cols = shape.heads * shape.head_size, width = sums_count * cols;

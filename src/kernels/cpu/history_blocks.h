@@ -1,5 +1,5 @@
-// What attention and its relatives share: the rows of a step in blocks, and weights that depend on how far
-// apart two tokens are.
+// Shared by attention and similar operators: blocks of the rows of a step, and weights that depend on the
+// distance between two tokens.
 #pragma once
 
 #include <algorithm>
@@ -9,8 +9,8 @@
 
 namespace aviary::kernels {
 
-// Rows of a step that are computed together. In a kernel they run along the lanes of vectors, of block_width
-// or fewer.
+// Rows of a step that are computed together. In a kernel they lie along the vector lanes, block_width or
+// fewer.
 inline constexpr int64_t block_rows = 32, block_width = 16;
 
 struct Block {
@@ -33,8 +33,8 @@ inline Block block_of(const Histories& at, int64_t s, int64_t i) {
   return {s, row, std::min(block_rows, at.begins[s + 1] - row), at.positions[s] + i * block_rows};
 }
 
-// body(part, block) for every block of every sequence and every one of `parts`. Late blocks see more, so
-// early and late ones take turns.
+// body(part, block) for every block of every sequence and every one of `parts`. Late blocks see more rows, so
+// early and late ones alternate.
 template <typename Body>
 void for_blocks(const Histories& at, int64_t parts, Body body) {
   int64_t most = 0;
@@ -47,7 +47,7 @@ void for_blocks(const Histories& at, int64_t parts, Body body) {
   });
 }
 
-// w[h, L - 1 - lag] by lag, with zeros for tokens to come; `memory` has room for lag_floats(L).
+// w[h, L - 1 - lag] by lag, with zeros for future tokens; `memory` has room for lag_floats(L).
 inline int64_t lag_floats(int64_t length) { return length + 2 * block_rows; }
 inline float* weights_by_lag(const TimeWeights& time, int64_t head, float* memory) {
   float* curve = memory + block_rows;

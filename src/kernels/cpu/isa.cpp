@@ -25,7 +25,7 @@ int64_t allowed_targets(Isa isa) {
 }  // namespace
 
 void set_isa(Isa isa) {
-  hwy::SetSupportedTargetsForTest(0);  // back to what the CPU has
+  hwy::SetSupportedTargetsForTest(0);  // allows everything that the CPU has
   hwy::SetSupportedTargetsForTest(hwy::SupportedTargets() & allowed_targets(isa));
   hwy::GetChosenTarget().Update(hwy::SupportedTargets());
   current.store(isa);

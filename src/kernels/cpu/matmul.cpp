@@ -1,4 +1,4 @@
-// What every backend's matrix product does alike: checks, and which layout serves which type.
+// The type-independent part of matrix products: checks, and the choice of the layout for each type.
 #include "kernels/matmul.h"
 
 #include <hwy/base.h>
@@ -82,11 +82,11 @@ void multiply_rows(std::span<const RowProduct> products) {
     require(!product.b->empty(), "matmul: the weight was not packed");
     bytes += product.b->bytes();
   }
-  // Every part reads as many bytes, of one matrix after the other, in whole panels.
+  // Every part reads the same number of bytes, going through the matrices in order, in whole panels.
   constexpr int64_t least_bytes = 1 << 13;
   const int64_t parts = std::clamp<int64_t>(bytes / least_bytes, 1, threads());
   parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
-    int64_t before = 0;  // bytes of the matrices that were looked at
+    int64_t before = 0;  // bytes of the matrices before this one
     for (const RowProduct& product : products) {
       const PackedMatrix::Implementation& b = product.b->implementation();
       const int64_t panels = b.panels(), panel_bytes = product.b->bytes() / panels;

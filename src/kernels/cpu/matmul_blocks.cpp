@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t max_panel_width = 128;
 
-// A place for tiles that stick out of C.
+// Memory for tiles that extend beyond C.
 struct EdgeTile {
   alignas(64) float values[tile_rows * tile_panels * max_panel_width];
 };
@@ -32,7 +32,7 @@ void run_edge_tile(TileFunction tile, const float* a, const void* b, int64_t pan
 
 Grid choose_grid(int64_t rows, int64_t columns, int64_t depth, int64_t row_unit, int64_t column_unit,
                  int64_t row_cost, int64_t column_cost) {
-  constexpr int64_t work_per_worker = 1 << 15;  // multiplications that pay for waking one
+  constexpr int64_t work_per_worker = 1 << 15;  // multiplications that justify waking a thread
   const int64_t row_units = (rows + row_unit - 1) / row_unit,
                 column_units = (columns + column_unit - 1) / column_unit;
   const double work = static_cast<double>(rows) * static_cast<double>(columns) * static_cast<double>(depth);

@@ -1,5 +1,5 @@
-// Products in bf16 on CPUs with AVX512_BF16, whose instructions Highway 1.0 does not know: one adds the
-// products of two pairs of bf16 to each of sixteen sums.
+// bf16 products on CPUs with AVX512_BF16, whose instructions Highway 1.0 does not support: one instruction
+// adds the products of two pairs of bf16 to each of sixteen sums.
 #include <hwy/base.h>
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace {
 
 constexpr int64_t lanes = 16, width = 2 * lanes;
 
-// Where a tile finds row r of A at step i.
+// Address of row r of A at step i, for a tile.
 struct Rows {
   template <int rows>
   static int64_t at(int r, int64_t i) {
@@ -65,7 +65,7 @@ AVIARY_BF16 void dot_tile(const float* HWY_RESTRICT a, const void* b, int64_t pa
   }
 }
 
-// Elements of a vector that exist when `count` are left.
+// Mask of the elements that exist in a vector when `count` are left.
 AVIARY_BF16 __mmask16 first(int64_t count) { return static_cast<__mmask16>((1u << count) - 1); }
 
 AVIARY_BF16 void pair_columns(const float* x, int64_t count, float* pairs) {
@@ -84,7 +84,7 @@ AVIARY_BF16 void pair_rows(const float* x0, const float* x1, int64_t count, floa
     const auto low = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x0 + i));
     const auto high =
         x1 ? (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x1 + i)) : _mm256_setzero_si256();
-    // With masks throughout: g++ 12 warns of uninitialized values in the forms without.
+    // Masked intrinsics throughout: g++ 12 warns about uninitialized values in the unmasked ones.
     const __m512i pair =
         _mm512_or_si512(_mm512_maskz_cvtepu16_epi32(mask, low),
                         _mm512_maskz_slli_epi32(mask, _mm512_maskz_cvtepu16_epi32(mask, high), 16));

@@ -19,7 +19,7 @@ using Vector = hn::Vec<F32>;
 constexpr int64_t lanes = hn::MaxLanes(F32{});
 constexpr int64_t width = 2 * lanes;
 
-// Where a tile finds row r of A at step i.
+// Address of row r of A at step i, for a tile.
 struct Rows {
   template <int rows>
   static HWY_INLINE const float* at(const float* a, int r, int64_t i) {
@@ -79,7 +79,7 @@ struct Tile {
   // Adds the products of step i.
   template <class Row, typename T>
   HWY_INLINE void add(const float* a, int64_t i, const T* panel, int64_t panel_stride) {
-    // Whichever of the two is shorter waits in registers for the other.
+    // The shorter of the two (rows or vectors) is kept in registers.
     if constexpr (rows < columns) {
       Vector factors[rows];
       HWY_UNROLL(6)
@@ -120,7 +120,7 @@ void tile_f32(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, i
   const int64_t stride = panel_bytes / 4;
   const auto* line = static_cast<const char*>(ahead);
   int64_t i = 0;
-  // With more than two at a time g++ runs out of registers.
+  // With more than two at a time, g++ spills registers.
   for (; i + 2 <= k; i += 2, panel += 2 * width, line += 2 * line_bytes) {
     if constexpr (rows > 1) fetch(line), fetch(line + line_bytes);
     tile.template add<F32Row>(a, i, panel, stride);
@@ -188,7 +188,7 @@ void round_to_bf16(const float* x, int64_t count, float* y) {
 }
 
 void copy_panel(const float* b, int64_t b_stride, int64_t k, bool rounded, float* panel) {
-  constexpr int64_t ahead = 16;  // rows lie too far apart for the hardware to foresee
+  constexpr int64_t ahead = 16;  // rows are too far apart for the hardware prefetcher
   for (int64_t i = 0; i < k; ++i, b += b_stride, panel += width) {
     if (i + ahead < k) hwy::Prefetch(b + ahead * b_stride);
     Vector low = hn::LoadU(F32(), b), high = hn::LoadU(F32(), b + lanes);

@@ -1,4 +1,4 @@
-// The innermost loops of our own matrix product: a tile of C, up to six rows by a few panels, in registers.
+// The innermost loops of the matrix product: a tile of C, up to six rows by a few panels, in registers.
 #pragma once
 
 #include <cstdint>
@@ -9,20 +9,21 @@ namespace aviary::kernels {
 inline constexpr int64_t tile_rows = 6;
 // Panels of the widest tile.
 inline constexpr int64_t tile_panels = 4;
-// Steps along the summed dimension taken at a time: so many that reading and writing C costs little. Even.
+// Steps along the summed dimension per block: enough that reading and writing C costs little. Even.
 inline constexpr int64_t k_block = 512;
 // Distance of two rows of A in a packed block, padded so that rows do not share cache sets.
 inline constexpr int64_t a_row_stride = k_block + 16;
 
-// How many panels a tile of so many rows may cover: what the registers hold.
+// Number of panels that a tile with `rows` rows can cover, limited by the registers.
 constexpr int64_t widest_tile(int64_t rows) { return rows == 1 ? 1 : rows <= 3 ? 2 : 1; }
 
 // C [rows, panels * panel_width] = A B, or += when `accumulate`, over k steps, more than k_block for one row
-// only. Every element has one accumulator, to which the products are added one after the other. `ahead`: a
-// line for every step of what is wanted next of B, to be fetched meanwhile; one row waits for memory anyway.
+// only. Every element has one accumulator, to which the products are added in order. `ahead`: the part of B
+// that is needed next, prefetched meanwhile, one cache line per step; not for one row, whose speed is limited
+// by memory anyway.
 using TileFunction = void (*)(const float* a, const void* b, int64_t panel_bytes, int64_t k, float* c,
                               int64_t c_stride, bool accumulate, const void* ahead);
-// Bytes of a line of the caches.
+// Bytes of a cache line.
 inline constexpr int64_t line_bytes = 64;
 
 // The kernels of one instruction set. A panel holds panel_width columns of B: in f32 [K, width], in bf16
@@ -36,7 +37,7 @@ struct MicroKernels {
   TileFunction transposed[tile_rows];         // one panel, A as [K, rows]
   // y[i] = x[i] rounded to bf16.
   void (*round)(const float* x, int64_t count, float* y);
-  // A panel of k rows of B, which are b_stride apart in memory; rounded to bf16 if asked.
+  // Packs a panel of k rows of B, which are b_stride apart in memory; rounded to bf16 if requested.
   void (*copy_panel)(const float* b, int64_t b_stride, int64_t k, bool rounded, float* panel);
   // k rows of a bf16 panel as f32.
   void (*widen)(const void* panel, int64_t k, float* wide);
@@ -52,10 +53,10 @@ struct DotKernels {
   // Rounds two rows to pairs (x0[i], x1[i]). A null x1 is a row of zeros.
   void (*pair_rows)(const float* x0, const float* x1, int64_t count, float* pairs);
 };
-// Null where the CPU has no such instructions or set_isa() forbids them. Goes with panels of 32 columns.
+// Null if the CPU has no such instructions or set_isa() forbids them. Requires panels of 32 columns.
 const DotKernels* dot_kernels();
 
-// The kernels of the best instruction set that set_isa() allows.
+// The kernels of the best instruction set allowed by set_isa().
 const MicroKernels& micro_kernels();
 
 }  // namespace aviary::kernels

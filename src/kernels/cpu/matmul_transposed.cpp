@@ -1,4 +1,4 @@
-// The product that sums over rows: the gradient of a weight. Both factors are packed block by block.
+// The product that sums over rows, for the gradient of a weight. Both factors are packed block by block.
 #include <cstring>
 
 #include "base/threads.h"
@@ -9,7 +9,7 @@
 namespace aviary::kernels {
 namespace {
 
-// c [N, K] += a^T b, a slice of it: N takes the place of rows and M is summed over, in blocks of k_block
+// A slice of c [N, K] += a^T b: N takes the place of the rows, and the sum runs over M, in blocks of k_block
 // steps.
 struct TransposedSlice {
   const MicroKernels& kernels;
@@ -40,7 +40,7 @@ struct TransposedSlice {
  private:
   void pack_a(const float* from, int64_t depth, int64_t rows, float* packed) const {
     if (dots) return pack_pairs_of_a(from, depth, rows, packed);
-    constexpr int64_t step = 8;  // lines of cache that are read again for the next tile
+    constexpr int64_t step = 8;  // cache lines that are read again for the next tile
     for (int64_t first = 0; first < depth; first += step)
       for (int64_t r = 0; r < rows; r += tile_rows) {
         const int64_t count = std::min(tile_rows, rows - r);
@@ -99,7 +99,7 @@ struct TransposedSlice {
   }
 
   void pack_pairs_of_b(const float* from, int64_t depth, int64_t columns, float* panel) const {
-    constexpr int64_t ahead = 16, line = 16;  // rows lie too far apart for the hardware to foresee
+    constexpr int64_t ahead = 16, line = 16;  // rows are too far apart for the hardware prefetcher
     for (int64_t i = 0; i < depth; i += 2, panel += kernels.panel_width) {
       const float* row = from + i * b_stride;
       for (int64_t j = 0; j < columns && i + ahead + 1 < depth; j += line) {

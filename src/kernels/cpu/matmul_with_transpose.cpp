@@ -1,5 +1,5 @@
-// Products with the transpose of a packed matrix: dx = dy B^T. B is unpacked some of its columns at a time,
-// which are rows of B^T, and these are packed again for a product as any other.
+// Products with the transpose of a packed matrix: dx = dy B^T. Some columns of B at a time, which are rows of
+// B^T, are unpacked and packed again for an ordinary product.
 #include <algorithm>
 #include <cstring>
 
@@ -17,7 +17,7 @@ constexpr int64_t numbers_at_a_time = int64_t{1} << 20;
 std::unique_ptr<PackedMatrix::Implementation> pack_rows(const float* rows, int64_t count, int64_t cols,
                                                         Dtype type, float* memory) {
   const auto bytes = static_cast<size_t>(bytes_of_float_matrix(count, cols, type));
-  std::memset(memory, 0, bytes);  // packing does not write behind the last column
+  std::memset(memory, 0, bytes);  // packing does not write beyond the last column
   auto packed = make_float_matrix(count, cols, type,
                                   WeightMemory({reinterpret_cast<const std::byte*>(memory), bytes}, nullptr));
   packed->pack(rows, cols, 1);
@@ -34,7 +34,8 @@ void matmul_with_transpose(const float* x, int64_t m, int64_t x_stride, const Pa
   const PackedMatrix::Implementation& matrix = b.implementation();
   const int64_t width = matrix.panel_width(), panels = matrix.panels(), cols = b.k();
   const Dtype type = type_of(precision);
-  // The sum of an element is cut here: by sizes of B alone, whatever the number of rows and threads.
+  // The sum of an element is divided here, depending only on the sizes of B, not on the number of rows or
+  // threads.
   const int64_t panels_at_a_time = std::max<int64_t>(numbers_at_a_time / (width * cols), 1);
   const int64_t most_rows = std::min(panels_at_a_time, panels) * width;
   float* rows = scratch.floats(most_rows * cols + bytes_of_float_matrix(most_rows, cols, type) / 4);

@@ -15,7 +15,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 double multiply_add_registers(int64_t times, float* result) {
   const hn::ScalableTag<float> d;
   const auto factor = hn::Set(d, 0.999f), term = hn::Set(d, 0.001f);
-  // Different values, or the compiler would compute one for all.
+  // Different values, so that the compiler cannot compute one for all.
   auto s0 = hn::Iota(d, 0.0f), s1 = hn::Iota(d, 1.0f), s2 = hn::Iota(d, 2.0f), s3 = hn::Iota(d, 3.0f);
   auto s4 = hn::Iota(d, 4.0f), s5 = hn::Iota(d, 5.0f), s6 = hn::Iota(d, 6.0f), s7 = hn::Iota(d, 7.0f);
   auto s8 = hn::Iota(d, 8.0f), s9 = hn::Iota(d, 9.0f), s10 = hn::Iota(d, 10.0f), s11 = hn::Iota(d, 11.0f);
@@ -109,7 +109,7 @@ double byte_dot_registers(int64_t, float*) { return 0.0; }
 #endif
 #endif
 
-// Best rate over several runs of work(worker), which returns what it did.
+// Best rate over several runs of work(worker), which returns the amount of work done.
 template <typename Work>
 double best_rate(int workers, Work work) {
   std::vector<double> done(static_cast<size_t>(workers));
@@ -151,7 +151,8 @@ ReadMeter::ReadMeter(int64_t bytes, int workers)
     : workers_(workers),
       floats_(std::min(bytes, int64_t{1} << 29) / 4 / workers / 64 * 64 + 64),
       memory_(floats_ * workers * 4) {
-  std::fill_n(static_cast<float*>(memory_.data()), floats_ * workers_, 1.0f);  // untouched pages are one page
+  // Untouched pages all map to one zero page.
+  std::fill_n(static_cast<float*>(memory_.data()), floats_ * workers_, 1.0f);
 }
 
 double ReadMeter::measure() const {

@@ -1,4 +1,4 @@
-// Element by element: activations, gates, dropout, the optimizer.
+// Elementwise functions: activations, gates, dropout, the optimizer.
 #include <algorithm>
 #include <vector>
 
@@ -14,8 +14,8 @@ HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
 namespace {
 
-// The normal distribution, from an approximation of erf that is off by 1.5e-7 at most (Abramowitz and Stegun,
-// Handbook of Mathematical Functions, 7.1.26). bell = e^(-x^2 / 2).
+// The normal distribution function, from an approximation of erf with an error of at most 1.5e-7 (Abramowitz
+// and Stegun, Handbook of Mathematical Functions, 7.1.26). bell = e^(-x^2 / 2).
 template <class D>
 HWY_INLINE hn::Vec<D> probability(D d, hn::Vec<D> x, hn::Vec<D> bell) {
   const auto one = hn::Set(d, 1.0f);
@@ -46,7 +46,8 @@ struct Mish {
 
 template <Activation kind, class D>
 HWY_INLINE hn::Vec<D> apply(D d, hn::Vec<D> x) {
-  if constexpr (kind == Activation::tanh) {  // 2 sigmoid(2x) - 1 loses small x, so take the library's
+  if constexpr (kind == Activation::tanh) {  // 2 sigmoid(2x) - 1 is inaccurate for small x, so use the
+                                             // library function
     return hn::Tanh(d, x);
   } else if constexpr (kind == Activation::sigmoid) {
     return sigmoid(d, x);
@@ -242,7 +243,7 @@ HWY_EXPORT(add_range);
 HWY_EXPORT(adam_range);
 HWY_EXPORT(sum_of_squares_range);
 
-constexpr int64_t grain = 8192;  // elements for which a second thread pays
+constexpr int64_t grain = 8192;  // elements that justify another thread
 
 int64_t row_grain(int64_t cols) { return std::max<int64_t>(1, grain / std::max<int64_t>(cols, 1)); }
 

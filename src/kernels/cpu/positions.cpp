@@ -1,4 +1,4 @@
-// What depends on the position of a row: rotary embeddings, and a factor for every position.
+// Functions of the position of a row: rotary embeddings, and a factor for every position.
 #include <algorithm>
 
 #include "base/threads.h"
@@ -13,7 +13,8 @@ HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
 namespace {
 
-// One row: (a, b) = (a cos - b sin, b cos + a sin), the first `count` columns of a head against the next.
+// One row: (a, b) = (a cos - b sin, b cos + a sin), for a in the first `count` columns of a head and b in the
+// next `count`.
 void rotate_row(const Rotary& shape, float position, const float* frequency, const float* x, float* y) {
   const int64_t count = shape.frequencies;
   for_vectors(count, [&](auto d, int64_t i) HWY_ATTR {

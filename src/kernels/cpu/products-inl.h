@@ -1,5 +1,5 @@
-// Small matrix products inside a kernel, for attention and its relatives; compiled once per instruction set
-// (so no #pragma once). An element is summed along k in order, whatever the sizes around it.
+// Small matrix products inside a kernel, for attention and similar operators; compiled once per instruction
+// set (so no #pragma once). Each element is summed along k in order, independent of the other sizes.
 #include "hwy/highway.h"
 
 #if defined(AVIARY_PRODUCTS_INL) == defined(HWY_TARGET_TOGGLE)
@@ -13,14 +13,14 @@ HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// A left factor that may be transposed, or run against itself: element (m, k) is at m * m_stride + k *
+// A left factor that may be transposed, or have overlapping rows: element (m, k) is at m * m_stride + k *
 // k_stride.
 struct Factor {
   const float* at;
   int64_t m_stride, k_stride;
 };
 
-// As many rows at a time as the registers hold, with two vectors of columns.
+// As many rows at a time as fit into the registers, with two vectors of columns.
 constexpr int product_rows = HWY_MAX_BYTES >= 64 ? 8 : 6;
 
 template <int rows, int vectors, class D>
@@ -77,7 +77,7 @@ inline void product(int64_t rows, int64_t cols, int64_t depth, const Factor& a, 
   columns(hn::CappedTag<float, 1>(), one);
 }
 
-// to [cols, to_stride] = factor * the transpose of from [rows, cols], with zeros behind column `rows`.
+// to [cols, to_stride] = factor * the transpose of from [rows, cols], with zeros from column `rows` on.
 inline void turn(int64_t rows, int64_t cols, const float* from, int64_t from_stride, float factor, float* to,
                  int64_t to_stride) {
   for (int64_t r = 0; r < rows; ++r)

@@ -1,7 +1,7 @@
-// ROSA: for every channel, what followed the longest suffix of its queries among its keys. Vectors run along
-// the channels. A suffix automaton finds the same in a number of steps that is linear in the text, one
-// channel at a time and from pointer to pointer; comparing with every place before is quadratic, but simple,
-// and its state is a row of numbers per token.
+// ROSA: for every channel, the value that followed the last occurrence, among its keys, of the longest
+// matching suffix of its queries. Vectors run along the channels. A suffix automaton finds the same in linear
+// time, but one channel at a time and by following pointers; comparing with every earlier position takes
+// quadratic time, but is simple, and its state is one row of numbers per token.
 #include <algorithm>
 
 #include "base/threads.h"
@@ -16,7 +16,7 @@ HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
 namespace {
 
-// The channels [first, last) of one sequence, that has `position` rows and gets `rows` more. Rows are `cols`
+// The channels [first, last) of one sequence, which has `position` rows and gets `rows` more. Rows are `cols`
 // apart.
 void rosa_channels(int64_t first, int64_t last, int64_t cols, int64_t position, int64_t rows, float missing,
                    const float* q, const float* keys, const float* values, float* match, float* y) {
@@ -26,7 +26,8 @@ void rosa_channels(int64_t first, int64_t last, int64_t cols, int64_t position, 
     for (int64_t t = 0; t < rows; ++t) {
       const int64_t now = position + t;
       const auto query = hn::LoadU(d, q + t * cols + c);
-      auto longest = zero, found = hn::Set(d, missing), before = zero;  // before: match of the place before
+      // before: match length at the previous position.
+      auto longest = zero, found = hn::Set(d, missing), before = zero;
       for (int64_t j = 0; j <= now; ++j) {
         const int64_t at = j * cols + c;
         const auto equal = hn::Eq(query, hn::LoadU(d, keys + at));
@@ -68,7 +69,7 @@ HWY_EXPORT(rosa_channels);
 HWY_EXPORT(signs_range);
 HWY_EXPORT(scale_row);
 
-constexpr int64_t channels = 16;  // of one task: a cache line, and a vector of the widest machines
+constexpr int64_t channels = 16;  // per task: a cache line, and the widest vector of any CPU
 constexpr int64_t grain = 8192;
 
 }  // namespace

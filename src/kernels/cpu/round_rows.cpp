@@ -1,6 +1,6 @@
 #include "kernels/cpu/round_rows.h"
 
-// Vectors of 16 numbers at most: a group is not shorter.
+// Vectors of at most 16 numbers, the size of the smallest group.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/round_rows.cpp"
 #include <hwy/foreach_target.h>
@@ -35,7 +35,7 @@ void round_one(const float* x, int64_t k, int64_t group, int32_t middle, const R
       auto sum = hn::Zero(di);
       for (int64_t i = begin; i < begin + group; i += lanes) {
         const auto nearest = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), hn::Set(d, factor)));
-        const auto code = hn::Min(hn::Max(nearest, least), most);  // of what is not finite
+        const auto code = hn::Min(hn::Max(nearest, least), most);  // of the numbers that are not finite
         sum = hn::Add(sum, code);
         hn::StoreU(hn::DemoteTo(I8(), code), I8(), row.codes + block * block_k + i);
       }

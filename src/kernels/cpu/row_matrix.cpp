@@ -1,4 +1,4 @@
-// Every row times a matrix of its own. Vectors run along the outputs.
+// Each row times its own matrix. Vectors run along the outputs.
 #include <algorithm>
 
 #include "base/threads.h"
@@ -49,7 +49,7 @@ namespace {
 HWY_EXPORT(one_row);
 HWY_EXPORT(one_row_backward);
 
-// Rows for which a second thread pays.
+// Rows that justify another thread.
 int64_t grain(const RowMatrix& shape) {
   return std::max<int64_t>(1, 8192 / std::max<int64_t>(shape.inputs * shape.outputs, 1));
 }

@@ -95,7 +95,7 @@ void gather_rows(const float* table, const int32_t* ids, int64_t rows, int64_t c
   });
 }
 
-// Split over columns, so that equal ids meet in one thread and in row order.
+// Divided along columns, so that rows with equal ids are added by one thread, in row order.
 void scatter_add_rows(const float* dy, const int32_t* ids, int64_t rows, int64_t cols, float* dtable) {
   parallel_for(cols, 64, [&](int64_t begin, int64_t end) {
     for (int64_t row = 0; row < rows; ++row)

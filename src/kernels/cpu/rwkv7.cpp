@@ -1,4 +1,4 @@
-// The parts of RWKV-7's time mixing that work head by head around the recurrence: its keys, and its output.
+// The parts of RWKV-7's time mixing before and after the recurrence that work on each head: keys and output.
 #include <algorithm>
 #include <cmath>
 

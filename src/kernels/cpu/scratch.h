@@ -1,4 +1,4 @@
-// Working memory of one thread: grows to the largest size asked for, then allocates nothing.
+// Working memory of one thread: grows to the largest size requested, then allocates nothing.
 #pragma once
 
 #include "tensor/buffer.h"

@@ -1,5 +1,4 @@
-// Token shift: every row is mixed with the row above it in its sequence, for all users of the mixture at
-// once.
+// Token shift: every row is mixed with the previous row of its sequence, for all outputs at once.
 #include <algorithm>
 #include <cstring>
 
@@ -32,8 +31,8 @@ void shift_row(const TokenShift& shape, const ShiftRow& row, float* const* out) 
   });
 }
 
-// One row, from below: `from_below` holds the sum of dout * share of the row below (its part for this row),
-// and receives this row's part for the row above. to.state is not used.
+// One row, going backward: `from_below` holds the next row's sum of dout * share (its contribution to this
+// row), and receives this row's contribution to the previous row. to.state is not used.
 void shift_row_backward(const TokenShift& shape, const ShiftRow& row, const float* const* dout,
                         float* from_below, const TokenShiftGradients& to) {
   for_vectors(shape.cols, [&](auto d, int64_t i) HWY_ATTR {
@@ -97,7 +96,7 @@ ShiftRow row_of(const TokenShift& shape, const TokenShiftInputs& in, int64_t row
   return own;
 }
 
-// `partial`: where the gradients of mix go.
+// `partial` receives the gradients of mix.
 void backward_block(const TokenShift& shape, int64_t begin, int64_t end, const TokenShiftInputs& in,
                     const float* const* dout, const float* dnext_state, const TokenShiftGradients& g,
                     float* const* partial, float* from_below) {
@@ -111,7 +110,7 @@ void backward_block(const TokenShift& shape, int64_t begin, int64_t end, const T
         std::memcpy(from_below, dnext_state + s * cols, static_cast<size_t>(cols) * sizeof(float));
       else
         std::fill(from_below, from_below + cols, 0.0f);
-    } else if (row + 1 == end) {  // the row below belongs to another block
+    } else if (row + 1 == end) {  // the next row belongs to another block
       for (int o = 0; o < shape.outputs; ++o) row_dout[o] = at(dout[o], (row + 1) * cols);
       HWY_DYNAMIC_DISPATCH(shifted_part)(shape, row_of(shape, in, row + 1, s), row_dout, from_below);
     }

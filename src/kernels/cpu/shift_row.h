@@ -1,4 +1,4 @@
-// One row of a token shift, as its kernel sees it: pointers to the first elements.
+// One row of a token shift, for its kernel: pointers to the first elements.
 #pragma once
 
 #include "kernels/kernels.h"

@@ -1,4 +1,4 @@
-// Loops over vectors that every kernel file needs, compiled once per instruction set (so no #pragma once).
+// Vector loops used by all kernel files, compiled once per instruction set (so no #pragma once).
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 
@@ -13,8 +13,8 @@ HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// body(d, i) for i = 0, lanes, 2 * lanes ...; what is left is done one element at a time with the same
-// arithmetic.
+// body(d, i) for i = 0, lanes, 2 * lanes ...; the remaining elements are processed one at a time with the
+// same arithmetic.
 template <class Body>
 HWY_INLINE void for_vectors(int64_t count, Body body) {
   const hn::ScalableTag<float> d;
@@ -30,7 +30,7 @@ HWY_INLINE float sum_of(D d, hn::Vec<D> x) {
   return hn::GetLane(hn::SumOfLanes(d, x));
 }
 
-// Sum over i < count of body(d, i), a vector; the same order for the same count.
+// Sum over i < count of the vectors body(d, i); the order depends only on count.
 template <class Body>
 HWY_INLINE float sum_vectors(int64_t count, Body body) {
   const hn::ScalableTag<float> d;

@@ -1,6 +1,6 @@
-// The average of RWKV-1. A weight of time depends on the distance of two tokens alone, up to factors of
-// either, so that the sum over the past is a product with a matrix that is never made: its element (t, u) is
-// read from the curve at t - u.
+// The weighted average of RWKV-1. A time weight depends only on the distance between two tokens, apart from
+// one factor per token, so the sum over the past is a product with a matrix that is never stored: its element
+// (t, u) is read from the curve at t - u.
 //   z_t = sum_u curve[t - u] (alpha_u e_u v_u),  y_t = beta_t z_t / sum_{u <= t} e_u,  e = exp(k)
 #include <algorithm>
 
@@ -52,8 +52,8 @@ void wkv1_head(const Wkv1Head& h, const float* weighed, const float* inverse, fl
     });
 }
 
-// Rows [t, t + rows) backward: dsum [.., n] = the gradient of the sums of e, dweighed += that of weighed, and
-// those of curve and beta. g, z [block_rows, n], turned [n, block_rows] and products [count, block_rows] are
+// Backward for rows [t, t + rows): dsum [.., n] = the gradient of the sums of e; adds the gradients of
+// weighed, curve and beta. g, z [block_rows, n], turned [n, block_rows] and products [count, block_rows] are
 // working memory.
 void wkv1_block_backward(const Wkv1Head& h, int64_t t, int64_t rows, const float* weighed,
                          const float* inverse, const float* dy, float* dsum, float* dweighed, float* dcurve,
@@ -81,7 +81,8 @@ void wkv1_block_backward(const Wkv1Head& h, int64_t t, int64_t rows, const float
     });
 }
 
-// From the gradients of weighed and of the sums to those of k, v and alpha. later [n] is working memory.
+// Computes the gradients of k, v and alpha from those of weighed and of the sums. later [n] is working
+// memory.
 void wkv1_keys_backward(const Wkv1Head& h, const float* e, const float* dweighed, const float* dsum,
                         float* dk, float* dv, float* dalpha, float* later) {
   std::fill(later, later + h.n, 0.0f);
@@ -122,7 +123,7 @@ float* memory(int part, int64_t floats) {
   return parts[part].floats(floats);
 }
 
-// body(sequence, head, what they are) for every pair.
+// body(sequence, head, their Wkv1Head) for every pair.
 template <typename Body>
 void for_heads(const Wkv1& shape, ConstPlaces k, ConstPlaces v, Body body) {
   const int64_t H = shape.heads, n = shape.cols / H, L = shape.time.length;

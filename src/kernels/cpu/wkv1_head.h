@@ -1,4 +1,4 @@
-// One head of one sequence, as the kernel of RWKV-1 sees it.
+// One head of one sequence, for the kernel of RWKV-1.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,9 @@ namespace aviary::kernels {
 struct Wkv1Head {
   int64_t rows;       // of the step
   int64_t first;      // position of the first of them
-  int64_t n, stride;  // columns; from row to row of k, v and y
+  int64_t n, stride;  // columns; row stride of k, v and y
   const float *k, *v;
-  const float *curve, *alpha, *beta;  // weights of time: by distance, and by position of either token
+  const float *curve, *alpha, *beta;  // time weights: by distance, by positions
   int64_t count() const { return first + rows; }
 };
 

@@ -1,5 +1,5 @@
-// The recurrence of RWKV-2 and 3, per channel: a weighted average whose numerator and denominator are kept as
-// they are. Keys are cut at 60, so that sums of e^k stay far below the largest float.
+// The recurrence of RWKV-2 and 3, per channel: a weighted average whose numerator and denominator are stored
+// without scaling. Keys are clamped to at most 60, so that sums of e^k stay far below the largest float.
 #include <cstring>
 
 #include "kernels/cpu/channels.h"
@@ -14,7 +14,7 @@ HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
 namespace {
 
-// Channels [0, count) of one sequence; rows are `stride` apart, the two parts of a history row too.
+// Channels [0, count) of one sequence; rows are `stride` apart, and so are the two parts of a history row.
 void wkv2_channels(int64_t rows, int64_t count, int64_t stride, float epsilon, const float* decay,
                    const float* first, const float* k, const float* v, float* aa, float* bb, float* y,
                    float* history) {

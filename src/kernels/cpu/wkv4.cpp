@@ -1,6 +1,6 @@
-// The recurrence of RWKV-4, per channel: a weighted average whose numerator and denominator are kept as aa
-// e^pp and bb e^pp, so that nothing overflows whatever k is (RWKV paper, arXiv 2305.13048, appendix on
-// numerical stability).
+// The recurrence of RWKV-4, per channel: a weighted average whose numerator and denominator are stored as aa
+// e^pp and bb e^pp, so that no value of k overflows (RWKV paper, arXiv 2305.13048, appendix on numerical
+// stability).
 #include <cstring>
 
 #include "kernels/cpu/channels.h"
@@ -15,7 +15,7 @@ HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
 namespace {
 
-// Channels [0, count) of one sequence; rows are `stride` apart, the three parts of a history row too.
+// Channels [0, count) of one sequence; rows are `stride` apart, and so are the three parts of a history row.
 void wkv4_channels(int64_t rows, int64_t count, int64_t stride, const float* decay, const float* time_first,
                    const float* k, const float* v, float* aa, float* bb, float* pp, float* y,
                    float* history) {
@@ -138,7 +138,7 @@ void wkv4_backward(const Wkv4& shape, const float* decay, const float* time_firs
     for (int64_t i = 0; i < count; ++i) {
       if (dstate[0]) dstate[0][own + i] += ga[i];
       if (dstate[1]) dstate[1][own + i] += gb[i];
-      // aa e^pp and bb e^pp are what the state means, so a change of pp scales both.
+      // The state stands for aa e^pp and bb e^pp, so a change of pp scales both.
       if (dstate[2]) dstate[2][own + i] += kept[i] * ga[i] + kept[cols + i] * gb[i];
     }
   });

@@ -1,9 +1,10 @@
 // The recurrence of RWKV-5 and 6 (Eagle and Finch, arXiv 2404.05892): a state per head, S [key j, value i],
-// whose rows fade at the rate of their key.
+// whose rows decay at the rate of their key.
 //   y_i = sum_j r_j (S_ji + u_j k_j v_i);  S_ji = d_j S_ji + k_j v_i;  d = exp(-exp(w))
-// Forward, vectors run along the values i, so that no sum crosses lanes. Backward, they run along the keys j,
-// because three of the four sums then stay within their lanes; the state is kept every wkv_chunk rows and
-// recomputed for a few values at a time, so that all their states of a chunk fit into the first-level cache.
+// In the forward pass, vectors run along the values i, so that no sum crosses lanes. In the backward pass
+// they run along the keys j, because three of the four sums then stay within their lanes. The state is kept
+// every wkv_chunk rows and recomputed for a few values at a time, so that the states of a chunk fit into the
+// first-level cache.
 #include <algorithm>
 #include <cstring>
 
@@ -21,9 +22,9 @@ HWY_BEFORE_NAMESPACE();
 namespace aviary::kernels::HWY_NAMESPACE {
 namespace {
 
-constexpr int64_t value_block = 4;  // values that go backward together
+constexpr int64_t value_block = 4;  // values processed together in the backward pass
 
-// decay = exp(-exp(w)) and, where wanted, its derivative. Beyond 20 the decay is 0 in float32.
+// decay = exp(-exp(w)) and, if requested, its derivative. For w above 20 the decay is 0 in float32.
 HWY_INLINE void decays(const float* w, int64_t n, float* decay, float* slope) {
   for_vectors(n, [&](auto d, int64_t j) HWY_ATTR {
     const auto rate = hn::Exp(d, hn::Min(hn::Set(d, 20.0f), hn::LoadU(d, w + j)));
@@ -63,8 +64,8 @@ HWY_INLINE void step_columns(D d, int64_t n, int64_t i, const float* decay, floa
   for (int b = 0; b < blocks; ++b) hn::StoreU(out[b], d, y + i + b * lanes);
 }
 
-// Rows [0, rows) of one head; pointers are at its first element, rows are `stride` apart. kept gets the state
-// before every wkv_chunk-th row, `kept_stride` apart.
+// Rows [0, rows) of one head; pointers are at its first element, rows are `stride` apart. kept receives the
+// state before every wkv_chunk-th row, `kept_stride` apart.
 void wkv6_head(int64_t rows, int64_t n, int64_t stride, const Wkv6& shape, const Wkv6Inputs& in,
                const float* state, float* next_state, float* y, float* kept, int64_t kept_stride) {
   HWY_ALIGN float decay[wkv_max_head_size];
@@ -88,8 +89,8 @@ void wkv6_head(int64_t rows, int64_t n, int64_t stride, const Wkv6& shape, const
   }
 }
 
-// What a chunk of one head needs on the way back. Rows of r, k, v, dy, dr, dk, dv are `stride` apart; decay
-// and ddecay [rows, n], where all rows of decay are the same one if decay_stride is 0.
+// The inputs and outputs of the backward pass for a chunk of one head. Rows of r, k, v, dy, dr, dk, dv are
+// `stride` apart; decay and ddecay [rows, n], where decay_stride is 0 if all rows share one decay.
 struct ChunkBackward {
   int64_t rows, n, stride, decay_stride;
   const float *r, *k, *v, *decay, *dy, *bonus;  // bonus [rows]: sum of r u k
@@ -123,7 +124,7 @@ HWY_INLINE void turn_columns(int64_t n, int64_t i, const float* state, float* hi
 #endif
 }
 
-// history [rows, value_block, n]: the first row of it is there, the others are computed.
+// history [rows, value_block, n]: the first entry is given, the others are computed.
 template <class D>
 HWY_INLINE void recompute_values(D d, const ChunkBackward& c, int64_t i, float* history) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d)), n = c.n;
@@ -144,8 +145,8 @@ HWY_INLINE void recompute_values(D d, const ChunkBackward& c, int64_t i, float* 
   }
 }
 
-// One token back, for value_block values from i on. before [value_block, n] is their state before it, G
-// [value_block, n] its gradient: after the token on entry, before it on return.
+// Backward for one token and value_block values starting at i. before [value_block, n] is the state before
+// the token; G [value_block, n] is the gradient of the state, after the token on entry, before it on return.
 template <class D>
 HWY_INLINE void step_values_backward(D d, const ChunkBackward& c, int64_t t, int64_t i, const float* before,
                                      float* G) {
@@ -178,7 +179,7 @@ HWY_INLINE void step_values_backward(D d, const ChunkBackward& c, int64_t t, int
     c.dv[at + i + b] += sum_of(d, dv[b]) + c.bonus[t] * c.dy[at + i + b];
 }
 
-// What the bonus adds: dr += u k (v . dy), dk += r u (v . dy), du += r k (v . dy).
+// Contributions of the bonus: dr += u k (v . dy), dk += r u (v . dy), du += r k (v . dy).
 HWY_INLINE void bonus_backward(int64_t n, const float* r, const float* k, const float* v, const float* u,
                                const float* dy, float* dr, float* dk, float* du) {
   const float along = sum_vectors(
@@ -193,7 +194,7 @@ HWY_INLINE void bonus_backward(int64_t n, const float* r, const float* k, const 
 }
 
 // One head of one sequence. G [value, key]: gradient of the last state on entry, of the first on return. dw
-// and du: rows of the gradients, where dw is one row [n] for all if the decay is shared. history [wkv_chunk,
+// and du: rows of the gradients; dw is a single row [n] if the decay is shared. history [wkv_chunk,
 // value_block, n] is working memory.
 void wkv6_head_backward(int64_t rows, int64_t n, int64_t stride, const Wkv6& shape, const Wkv6Inputs& in,
                         const float* kept, int64_t kept_stride, const float* dy, const Wkv6Gradients& g,

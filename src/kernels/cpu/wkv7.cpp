@@ -1,10 +1,10 @@
 // The recurrence of RWKV-7: a state per head, S [key j, value i], changed by a generalized delta rule at
 // every token.
-//   sa_i = sum_j S_ji a_j;  S_ji = S_ji decay_j + sa_i b_j + v_i k_j;  y_i = sum_j S_ji r_j;  decay =
-//   exp(-e^-1/2 sigmoid(w))
-// Vectors run along i, so no sum crosses lanes on the way forward. The backward pass keeps the state every
-// wkv_chunk rows, recomputes the states between, and walks back (RWKV-7 "Goose", arXiv 2503.14456, appendix
-// on the kernels).
+//   sa_i = sum_j S_ji a_j;  S_ji = S_ji decay_j + sa_i b_j + v_i k_j;  y_i = sum_j S_ji r_j
+//   decay = exp(-e^-1/2 sigmoid(w))
+// Vectors run along i, so no sum crosses lanes in the forward pass. It keeps the state every wkv_chunk rows;
+// the backward pass recomputes the states between, chunk by chunk from the end (RWKV-7 "Goose", arXiv
+// 2503.14456, appendix on the kernels).
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
@@ -26,7 +26,7 @@ namespace {
 
 constexpr float decay_scale = -0.6065306597126334f;  // -exp(-1/2)
 
-// decay = exp(c s) with s = sigmoid(w), and, when wanted, its slope c s (1 - s) decay.
+// decay = exp(c s) with s = sigmoid(w), and, if requested, its derivative c s (1 - s) decay.
 HWY_INLINE void decays(const float* w, int64_t n, float* decay, float* slope) {
   for_vectors(n, [&](auto d, int64_t i) HWY_ATTR {
     const auto gate = sigmoid(d, hn::LoadU(d, w + i)), scale = hn::Set(d, decay_scale);
@@ -50,8 +50,8 @@ HWY_INLINE void for_columns(int64_t n, Body body) {
     body(narrow, std::integral_constant<int, 1>(), i);
 }
 
-// One token, some columns: from -> to (which may be the same memory). `sa` is of this token on entry; where
-// `next_a` is given, of the next on return.
+// One token, some columns: from -> to (which may be the same memory). On entry `sa` is that of this token; on
+// return, if `next_a` is given, that of the next token.
 template <int vectors, bool more, class D, class V>
 HWY_INLINE void token_columns(D d, int64_t n, const float* decay, const Wkv7Inputs& in, const float* next_a,
                               const V (&value)[vectors], const float* from, float* to, V (&sa)[vectors],
@@ -73,14 +73,15 @@ HWY_INLINE void token_columns(D d, int64_t n, const float* decay, const Wkv7Inpu
   for (int c = 0; more && c < vectors; ++c) sa[c] = next_sa[c];
 }
 
-// A token's vectors into the first-level cache: rows lie too far apart for the hardware to foresee the next.
+// Prefetches the vectors of a token into the first-level cache: rows are too far apart for the hardware
+// prefetcher.
 HWY_INLINE void fetch(const Wkv7Inputs& token, int64_t n) {
   for (const float* vector : {token.r, token.k, token.v, token.a, token.b})
     for (int64_t j = 0; j < n; j += 16) __builtin_prefetch(vector + j);
 }
 
-// `rows` tokens, some columns: every number of the state is read once per token. output: the state changes in
-// place, result is y. Otherwise the state after token t becomes state [t + 1], result is sa.
+// `rows` tokens, some columns: every number of the state is read once per token. If `output`, the state
+// changes in place and result is y. Otherwise the state after token t becomes state [t + 1], result is sa.
 template <int vectors, bool output, class D>
 HWY_INLINE void columns(D d, int64_t rows, int64_t n, int64_t stride, const float* decay, Wkv7Inputs in,
                         float* state, float* result, int64_t result_stride) {
@@ -123,7 +124,7 @@ HWY_INLINE void run_rows(int64_t rows, int64_t n, int64_t stride, const float* d
 }
 
 // Rows [0, rows) of one head; pointers are at its first element, rows are `stride` apart. state changes in
-// place; kept gets the state before every wkv_chunk-th row, `kept_stride` apart.
+// place; kept receives the state before every wkv_chunk-th row, `kept_stride` apart.
 void wkv7_head(int64_t rows, int64_t n, int64_t stride, const Wkv7Inputs& in, float* state, float* y,
                float* kept, int64_t kept_stride) {
   HWY_ALIGN float decay[wkv_chunk * wkv_max_head_size];
@@ -168,13 +169,14 @@ HWY_INLINE void add_sums(D d, hn::Vec<D> s0, hn::Vec<D> s1, hn::Vec<D> s2, hn::V
 }
 #endif
 
-// What a token contributes to the gradients of its vectors along j: [j][dr, ddecay, dk, db], and [j] da.
+// The contributions of a token to the gradients of its vectors along j: [j][dr, ddecay, dk, db], and [j] da.
 struct Sums {
   HWY_ALIGN float of_output[4 * wkv_max_head_size];
   HWY_ALIGN float of_sa[wkv_max_head_size];
 };
 
-// One token backward, some columns. dstate: gradient of the state after it on entry, before it on return.
+// Backward for one token, some columns. dstate: gradient of the state after the token on entry, before it on
+// return.
 template <int vectors, class D>
 HWY_INLINE void columns_backward(D d, int64_t n, int64_t i, const float* decay, const Wkv7Inputs& in,
                                  const float* before, const float* sa_in, const float* dy_in, float* dstate,
@@ -223,7 +225,7 @@ HWY_INLINE void columns_backward(D d, int64_t n, int64_t i, const float* decay, 
   }
 }
 
-// One token backward; pointers are at its vectors.
+// Backward for one token; pointers point to its vectors.
 HWY_INLINE void step_backward(int64_t n, const float* decay, const float* slope, const Wkv7Inputs& in,
                               const float* before, const float* sa, const float* dy, float* dstate,
                               const Wkv7Gradients& g) {

@@ -1,5 +1,5 @@
-// Where the recurrences with a matrix per head keep their states for the backward pass: one for every started
-// wkv_chunk rows of a sequence, one sequence after another.
+// Positions of the states that recurrences with a matrix per head keep for the backward pass: one for each
+// wkv_chunk rows (or part of them) of a sequence, one sequence after another.
 #pragma once
 
 #include <cstdint>
