@@ -14,7 +14,8 @@ inline void accumulate(const Tensor& from, const Tensor& to) {
     kernels::add(from.as<float>(), from.count(), to.as<float>());
 }
 
-// For y = x + ...: the gradient of y is one of x too. The last thing that the backward of y does with it.
+// For y = x + ...: passes the gradient of y on to x. To be called last in the backward of y, since it may
+// move the gradient.
 inline void pass_gradient(Tape& tape, const Var& y, const Var& x) {
   if (x.gradient && !tape.take_over(y, x)) accumulate(tape.gradient(y), tape.gradient(x));
 }

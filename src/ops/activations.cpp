@@ -1,5 +1,4 @@
-// Activations, gates and other operators that work element by element, and the low-rank projections made of
-// them.
+// Activations, gates and other elementwise operators, and the low-rank projection that uses them.
 //   tanh: dx = dy (1 - y^2);  sigmoid: dx = dy y (1 - y);  relu(x)^2: dx = dy 2 relu(x);
 //   gelu: y = x P(x), P the normal distribution: dx = dy (P(x) + x P'(x));
 //   mish: y = x s, s = tanh(log(1 + e^x)): dx = dy (s + x (1 - s^2) sigmoid(x));  dbias = sum over rows of dx
@@ -17,7 +16,7 @@ namespace {
 
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
-// Of the standard normal distribution.
+// Distribution function and density of the standard normal distribution.
 double probability(double x) { return 0.5 * std::erfc(-x / std::numbers::sqrt2); }
 double density(double x) { return std::exp(-0.5 * x * x) * std::numbers::inv_sqrtpi / std::numbers::sqrt2; }
 
@@ -41,7 +40,7 @@ double reference(Activation kind, double x) {
   return x;
 }
 
-// Whether the backward pass needs x; for the others, y is enough.
+// Whether the backward pass needs x; otherwise it needs only y.
 bool keeps_input(Activation kind) {
   return kind == Activation::relu_squared || kind == Activation::gelu || kind == Activation::mish;
 }
@@ -81,7 +80,7 @@ void activate_values(Activation kind, const Tensor& x, const Weight* bias, const
 
 void activate_backward(Tape& tape, Activation kind, const Var& x, const Var& y, const Tensor& kept,
                        Weight* bias) {
-  Tensor g = tape.gradient(y);  // of no use afterwards, so it becomes the gradient of x where it stands
+  Tensor g = tape.gradient(y);  // not needed afterwards, so it becomes the gradient of x in place
   const int64_t cols = x.cols();
   const bool want_bias = bias && bias->trainable();
   if (x.dtype() == Dtype::f64) {
@@ -100,7 +99,7 @@ void activate_backward(Tape& tape, Activation kind, const Var& x, const Var& y, 
   pass_gradient(tape, y, x);
 }
 
-// `y` may be the memory of x when nothing else reads x.
+// `y` may be the memory of x if nothing else reads x.
 Var activate_into(Context& c, Activation kind, const Var& x, Weight* bias, Var y) {
   activate_values(kind, x.value, bias, y.value);
   if (!c.tape) return y;

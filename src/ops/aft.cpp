@@ -1,8 +1,8 @@
-// The attention free transformer, AFT-full, looking back only (Zhai et al. 2021, arXiv 2105.14103, equation
-// 2, without its gate).
-//   y_t = sum_{u <= t} p(t, u) v_u,  p(t, u) = e^{k_u + w[t, u]} / sum_{u <= t} e^{k_u + w[t, u]}, per
-//   channel dv_u = sum_t p dy_t,  dk_u = sum_t p (v_u - y_t) dy_t,  dw[t, u] = sum over channels of p (v_u -
-//   y_t) dy_t
+// The attention free transformer, AFT-full, causal (Zhai et al. 2021, arXiv 2105.14103, equation 2, without
+// its gate). Per channel:
+//   y_t = sum_{u <= t} p(t, u) v_u,  p(t, u) = e^{k_u + w[t, u]} / sum_{u <= t} e^{k_u + w[t, u]}
+//   dv_u = sum_t p dy_t,  dk_u = sum_t p (v_u - y_t) dy_t,
+//   dw[t, u] = sum over channels of p (v_u - y_t) dy_t
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -15,14 +15,14 @@ namespace {
 
 struct Call {
   Var k, v, y;
-  Places keys, values;  // where the histories lie
+  Places keys, values;  // addresses of the histories
   Weight* w;
-  Tensor divisor;  // what the float32 kernel keeps
+  Tensor divisor;  // kept by the float32 kernel
   kernels::Aft shape;
 };
 
-// body(element of y, of w, sequence, element of its k and v, p) for every channel of every row and all u that
-// it sees.
+// body(element of y, of w, sequence, element of its k and v, p) for every channel of every row and all u <=
+// t.
 template <typename Body>
 void for_terms(const Call& call, Body body) {
   const int64_t cols = call.shape.cols;

@@ -1,4 +1,4 @@
-// Attention (Vaswani et al. 2017, arXiv 1706.03762) over histories, with what RWKV's relatives add to it.
+// Attention (Vaswani et al. 2017, arXiv 1706.03762) over histories, with the extensions used by RWKV models.
 //   s = scale q_t k_u, capped: s = cap tanh(scale q_t k_u / cap);  p = softmax(s) over u <= t, or p = s
 //   a = p w(t - u) alpha_u beta_t;  m_o = sum_i mix_oi a_i over the heads;  y_t = sum_u m v_u
 // Backward: dm = dy_t v_u,  dv_u = sum_t m dy_t,  dmix_oi = sum dm_o a_i,  da_i = sum_o mix_oi dm_o,
@@ -16,14 +16,14 @@ namespace {
 
 struct Call {
   Var q, k, v, y;
-  Places keys, values;  // where the histories lie
+  Places keys, values;  // addresses of the histories
   Attention options;
   kernels::Attention shape;
 };
 
 using Doubles = std::vector<double>;
 
-// One row's weights of every head at every step of the formula: [heads, count].
+// The weights of one row, for every head and every stage of the formula: [heads, count].
 class Row {
  public:
   Row(const Call& call, int64_t row, int64_t position, int64_t sequence)
@@ -69,7 +69,7 @@ class Row {
  private:
   static size_t at(int64_t i) { return static_cast<size_t>(i); }
   const double* mix() const { return call_.options.mix->value().as<double>(); }
-  // Where w, alpha and beta of head h hold what belongs to key u.
+  // Offsets in w, alpha and beta, for head h and key u.
   int64_t w_at(int64_t h, int64_t u) const { return (h + 1) * call_.shape.time.length - 1 - (position_ - u); }
   int64_t alpha_at(int64_t h, int64_t u) const { return h * call_.shape.time.length + u; }
   int64_t beta_at(int64_t h) const { return h * call_.shape.time.length + position_; }
@@ -191,7 +191,7 @@ void backward(Tape& tape, const Call& call) {
   tape.release(scratch);
 }
 
-// Checks everything and says what the kernels need to know.
+// Checks all arguments and returns the sizes that the kernels need.
 kernels::Attention shape_of(Context& c, const Var& q, const Var& k, const Var& v, const Attention& options) {
   const int64_t H = options.heads, rows = c.sequences.rows();
   const auto& [w, alpha, beta] = options.time;

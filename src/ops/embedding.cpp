@@ -12,7 +12,7 @@ Var embedding(Context& c, Weight& table, std::span<const int32_t> tokens) {
     if (tokens[i] < 0 || tokens[i] >= vocabulary) [[unlikely]]
       fail("embedding: token {} at position {} is outside the vocabulary of {}", tokens[i], i, vocabulary);
   Var y = c.result({rows, cols}, table.dtype());
-  Tensor ids = c.arena.tensor({rows}, Dtype::i32);  // the caller's tokens may be gone when the tape runs
+  Tensor ids = c.arena.tensor({rows}, Dtype::i32);  // a copy, for the tape
   std::memcpy(ids.data(), tokens.data(), tokens.size_bytes());
   const int32_t* id = ids.as<int32_t>();
   if (y.dtype() == Dtype::f64) {

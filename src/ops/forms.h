@@ -1,5 +1,5 @@
-// Five forms of looking back, from softmax attention to the recurrence of RWKV: docs/forms.md walks from each
-// to the next. Plain functions of one head in double, for reading and for tests; what models run are the
+// Five forms of attention, from softmax attention to the recurrence of RWKV: docs/forms.md leads from each to
+// the next. Plain functions for one head in double precision, for reading and for tests; models use the
 // operators attention, aft_full and wkv4.
 #pragma once
 
@@ -27,7 +27,7 @@ class Matrix {
 };
 using Vector = std::vector<double>;
 
-// Whether a token sees the later ones too.
+// Whether a token also sees later tokens.
 enum class Sees : uint8_t { all, past };
 
 // 1. Attention: y_t = sum_i e^{q_t k_i} v_i / sum_i e^{q_t k_i}; Q and K [T, D], V [T, C].
@@ -36,14 +36,14 @@ Matrix attention(const Matrix& Q, const Matrix& K, const Matrix& V, Sees sees);
 // 2. AFT, without its gate: y_t = sum_i e^{w_ti + k_i} v_i / sum_i e^{w_ti + k_i} in every channel; W [T, T].
 Matrix aft(const Matrix& W, const Matrix& K, const Matrix& V, Sees sees);
 
-// 3. RWKV: the weight of a token fades by e^-w with every later one, and the current one has a bonus u. All
-// tokens at once.
+// 3. RWKV: the weight of a token decays by e^-w with every later token, and the current token has a bonus u.
+// All tokens in parallel.
 Matrix rwkv_parallel(const Vector& w, const Vector& u, const Matrix& K, const Matrix& V);
 
-// 4. The same as a recurrence: numerator and denominator are carried along.
+// 4. The same as a recurrence: numerator and denominator are the state.
 Matrix rwkv_recurrent(const Vector& w, const Vector& u, const Matrix& K, const Matrix& V);
 
-// 5. The same for keys of any size: the largest exponent is carried along too.
+// 5. The same for keys of any size: the largest exponent is also part of the state.
 Matrix rwkv_stable(const Vector& w, const Vector& u, const Matrix& K, const Matrix& V);
 
 }  // namespace aviary::forms

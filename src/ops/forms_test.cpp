@@ -32,7 +32,7 @@ Matrix column(const Matrix& matrix, int64_t c) {
   return one;
 }
 
-// The form as an operator computes it, from histories of K and V.
+// The form computed by an operator, from histories of K and V.
 template <typename Run>
 Matrix by_operator(const Matrix& K, const Matrix& V, Run run) {
   Arena arena;
@@ -81,7 +81,8 @@ TEST(Forms, OnlyTheStableOneSurvivesHugeKeys) {
     for (int64_t c = 0; c < C; ++c) shifted(t, c) += 1000;
   const Vector w(C, 0.5), u(C, 1);
   EXPECT_TRUE(std::isnan(rwkv_recurrent(w, u, shifted, V)(T - 1, 0)));
-  const Matrix y = rwkv_stable(w, u, shifted, V), wanted = rwkv_stable(w, u, K, V);  // what all share cancels
+  // A common factor cancels.
+  const Matrix y = rwkv_stable(w, u, shifted, V), wanted = rwkv_stable(w, u, K, V);
   for (size_t i = 0; i < y.values().size(); ++i) ASSERT_NEAR(y.values()[i], wanted.values()[i], 1e-9);
 }
 

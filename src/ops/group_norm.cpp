@@ -42,7 +42,7 @@ Statistics statistics(const double* x, int64_t n, double epsilon) {
   return s;
 }
 
-// body(first column of the head, its offset): calls for every head of every row.
+// Calls body(first column of the head, its offset) for every head of every row.
 template <typename Body>
 void for_heads(const kernels::Heads& shape, Body body) {
   const int64_t cols = shape.heads * shape.head_size;

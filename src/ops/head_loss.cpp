@@ -1,4 +1,4 @@
-// The output matrix and the cross entropy behind it, fused, so that [N, V] logits never exist as a whole.
+// The output matrix and the cross entropy, fused, so that the logits [N, V] never exist as a whole.
 //   loss = mean over rows of (log sum_j e^{l_j} - l_target),  l = x head^T + bias + copies (head_qk.cpp);
 //   dl = (softmax(l) - onehot(target)) / N;  l2wrap adds 1e-4 max(l) / N to dl at the largest logit (L2Wrap
 //   of the original trainers; the loss itself stays).
@@ -13,9 +13,9 @@ namespace aviary {
 namespace {
 
 constexpr double l2wrap_factor = 1e-4;
-constexpr int64_t chunk_elements = int64_t{16} << 20;  // logits held at a time
+constexpr int64_t chunk_elements = int64_t{16} << 20;  // logits in memory at a time
 
-// One chunk in double: logits of `rows` rows become their gradient.
+// One chunk in double precision: replaces the logits of `rows` rows by their gradient.
 void reference(double* logits, const int32_t* targets, int64_t rows, int64_t cols, double scale, bool l2wrap,
                double* losses) {
   for (int64_t row = 0; row < rows; ++row, logits += cols) {
@@ -43,7 +43,7 @@ std::span<const int64_t> row_numbers(Context& c, int64_t rows) {
   return {numbers, static_cast<size_t>(rows)};
 }
 
-// These rows of x, in x itself where they lie next to each other.
+// These rows of x, without a copy if they are consecutive.
 Tensor chosen_rows(Context& c, const Tensor& x, std::span<const int64_t> rows) {
   const int64_t count = std::ssize(rows);
   int64_t next = rows[0];

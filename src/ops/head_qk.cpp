@@ -1,5 +1,5 @@
-// Head-QK of the seed documents ("learning to copy and avoid tokens"): attention without softmax over all
-// tokens read, whose weights go to the logits of the tokens themselves.
+// Head-QK of the original RWKV ("learning to copy and avoid tokens"): attention without softmax over all
+// tokens read, whose weights are added to the logits of these tokens.
 //   c_tu = scale q_t k_u for u <= t;  logits[t, id_u] += c_tu  (or the largest c_tu of each id)
 //   dq_t = scale sum_u g_tu k_u,  dk_u = scale sum_t g_tu q_t,  g_tu = dlogits[t, id_u] where c_tu counted
 #include <algorithm>
@@ -11,7 +11,7 @@
 namespace aviary {
 namespace {
 
-// The two sums that everything here is made of, in both arithmetics.
+// The two sums used here, in float32 and in double precision.
 void dot_rows(const double* q, const double* matrix, int64_t rows, int64_t cols, double* dots) {
   for (int64_t row = 0; row < rows; ++row) {
     dots[row] = 0;
@@ -25,7 +25,7 @@ void add_weighted_rows(const double* weights, const double* matrix, int64_t rows
 using kernels::add_weighted_rows;
 using kernels::dot_rows;
 
-// A row of the step, and what of its sequence's history it sees.
+// A row of the step, and the part of its sequence's history that it sees.
 struct Place {
   int64_t row, sequence, seen;
 };
@@ -36,8 +36,8 @@ Place place_of(const Context& c, int64_t row) {
   return {row, s, c.position(s) + row - c.sequences.begin(s) + 1};
 }
 
-// Calls body(u, id) for the tokens that count in row `dots` [seen]: every one, or of each id the first with
-// the largest dot. `best` holds -1 for every id, before and after.
+// Calls body(u, id) for the tokens used in row `dots` [seen]: all of them, or for each id the first one with
+// the largest dot product. `best` must contain -1 for every id, and does so again afterwards.
 template <typename T, typename Body>
 void for_counted(const T* dots, const T* ids, int64_t seen, bool largest, std::vector<int64_t>& best,
                  Body body) {
@@ -76,7 +76,7 @@ void add(Context& c, const Copies& copies, std::span<const int64_t> rows, T* log
   });
 }
 
-// g [rows, capacity]: scale * dlogits of the token u of every row, 0 where it does not count.
+// g [rows, capacity]: scale * dlogits for token u of every row, 0 for tokens that are not used.
 template <typename T>
 void gather(Context& c, const Copies& copies, std::span<const int64_t> rows, const T* dlogits,
             int64_t vocabulary, T* g) {

@@ -3,7 +3,7 @@
 namespace aviary {
 namespace {
 
-// Logits of a step behind texts that were read before, with repeated tokens.
+// Logits of a step after earlier texts, with repeated tokens.
 OperatorCase copies_case(const std::vector<int64_t>& positions, bool largest) {
   constexpr int64_t D = 6, V = 4, capacity = 16;
   Sequences sequences;
@@ -32,7 +32,7 @@ OperatorCase copies_case(const std::vector<int64_t>& positions, bool largest) {
           .float_tolerance = 5e-5};
 }
 
-// The loss is the last operator: its gradients are there when it returns, whatever is asked of its value.
+// The loss is the last operator: it computes its gradients immediately, for any gradient of its value.
 void check_copies(bool largest) {
   const std::vector<int64_t> none{0, 0, 0}, some{4, 0, 9};
   for (const auto& positions : {none, some}) {
@@ -42,7 +42,7 @@ void check_copies(bool largest) {
     for (const Shape& shape : op.inputs) inputs.push_back(check::random_values(shape.count(), 1, random));
     for (const Shape& shape : op.weights) weights.push_back(check::random_values(shape.count(), 1, random));
     const check::Outcome exact = check::evaluate(op, Dtype::f64, inputs, weights, 1, true);
-    const double factor = exact.loss / exact.outputs[0][0];  // what the helper multiplies the loss with
+    const double factor = exact.loss / exact.outputs[0][0];  // by which the helper scales the loss
     for (size_t i = 0; i < inputs.size(); ++i) {
       check::Doubles scaled = exact.input_gradients[i];
       for (double& g : scaled) g *= factor;

@@ -1,5 +1,5 @@
-// Operators that look back at histories [S, capacity, C]. Where the histories lie apart, each has room for
-// its own rows, and capacity is that of the largest.
+// Operators that look back at histories [S, capacity, C]. If each history has its own memory, it has room for
+// its own rows, and `capacity` is that of the largest.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -7,8 +7,8 @@
 
 namespace aviary {
 
-// Which rows the rows of this step look at, valid until the arena is reset. The step's own rows stand in the
-// history already, and there are no more positions than `limit`, if there is one.
+// The history rows that the rows of this step look at, valid until the arena is reset. The rows of this step
+// must already be in the history, and there must be at most `limit` positions, if there is a limit.
 inline kernels::Histories histories_of(Context& c, const char* op, const Var& history, int64_t limit = 0) {
   const int64_t S = c.sequences.count();
   require(history.shape().rank() == 3 && history.shape()[0] == S,
@@ -33,7 +33,7 @@ void for_rows(const kernels::Histories& at, Body body) {
       body(row, at.positions[s] + row - at.begins[s], s);
 }
 
-// Where the gradient of sequence s's history begins in that of all; null where there is none.
+// The address of the gradient of the history of sequence s; null if there is none.
 inline double* gradient_at(double* gradient, const kernels::Histories& at, int64_t s, int64_t cols) {
   return gradient ? gradient + s * at.capacity * cols : nullptr;
 }

@@ -1,4 +1,4 @@
-// What attention looks back at: the rows of earlier steps, one below the other, with this step's behind them.
+// Histories for attention: the rows of earlier steps, followed by those of this step.
 //   history'[s, position + t] = x[t];  dx[t] = dhistory'[s, position + t], dhistory = the rest
 #include "ops/accumulate.h"
 #include "ops/ops.h"

@@ -6,7 +6,7 @@
 namespace aviary {
 namespace {
 
-// Around the length of a block of the kernels, and a few.
+// Lengths around the block size of the kernels, and a few others.
 const int64_t lengths[] = {1, 31, 32, 97};
 
 constexpr int64_t context = 130;
@@ -155,7 +155,8 @@ TEST(Aft, AgreesWithItsReferenceAtEveryLength) {
   check_operator(average_case(40, 135, {{context, context}}));
 }
 
-// Where the largest key and the largest weight of a row are far from meeting, the product of both is 0.
+// If the largest key and the largest weight of a row belong to different tokens, the scaled products
+// underflow to 0.
 TEST(Aft, AgreesWithItsReferenceWhereLargeWeightsMeetSmallKeys) {
   OperatorCase op = average_case(5, 3, {{context, context}});
   op.spread = 150;
@@ -165,7 +166,7 @@ TEST(Aft, AgreesWithItsReferenceWhereLargeWeightsMeetSmallKeys) {
 
 TEST(Rotary, TurnsTheFirstColumnsOfEveryHead) {
   for (int64_t F : {1, 2, 16}) {
-    auto kept = std::make_shared<std::deque<Weight>>();  // until the gradients are there
+    auto kept = std::make_shared<std::deque<Weight>>();  // until the gradients are computed
     auto run = [=](Context& c, std::vector<Var>& x, std::vector<Weight>&) {
       const Weight& frequencies = kept->emplace_back("inv_freq", Shape{F}, x[0].dtype());
       std::vector<double> values;

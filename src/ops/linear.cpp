@@ -1,6 +1,6 @@
 // Matrix products with a weight.
 //   y = x W^T + bias + residual;  dx = dy W,  dW = dy^T x,  dbias = sum over rows of dy,  dresidual = dy
-//   (out_in; for in_out W is transposed throughout; for a stack, x is the columns that belong to a matrix)
+// (for out_in; for in_out, W is transposed throughout; for a stack, x is the columns of each matrix)
 #include "ops/accumulate.h"
 #include "ops/ops.h"
 
@@ -19,7 +19,7 @@ Matrix matrix_of(const Weight& weight, Layout layout) {
   return {rows, cols, cols, 1};
 }
 
-// So many products are run together.
+// Number of products that are run together.
 constexpr size_t most_at_once = 8;
 
 // Columns [x_begin, x_begin + k) of x times a matrix.
@@ -99,8 +99,8 @@ void backward(Tape& tape, const Product& p) {
     kernels::matmul_transposed(x, p.stride(), dy, p.b.n, p.rows(), p.b.k, p.b.n, dw, p.b.n, p.precision);
 }
 
-// What the product is added to: residual + bias, either of which may be missing. In float32 a bias alone
-// comes after the product instead.
+// The value to which the product is added: residual + bias, either of which may be missing. In float32, a
+// bias without residual is added after the product instead.
 void start(const Tensor& residual, const Weight* bias, const Tensor& y) {
   if (residual.empty() && y.dtype() == Dtype::f64) set_zero(y);
   if (!residual.empty()) copy(residual, y);
@@ -123,7 +123,7 @@ void run(const Product& p, const Tensor& residual, const Weight* bias) {
     kernels::activate(Activation::none, out, bias->value().as<float>(), p.rows(), p.b.n, out);
 }
 
-// Products of one step that do not wait for each other.
+// Independent products of one step.
 void run_each(std::span<const Product> products) {
   std::array<kernels::RowProduct, most_at_once> rows{};
   const bool together = products[0].rows() == 1 && products[0].x.dtype() == Dtype::f32;

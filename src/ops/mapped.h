@@ -1,4 +1,4 @@
-// A function of every number of a weight, such as the decay e^{-e^w}, for one step.
+// A function applied to every number of a weight, such as the decay e^{-e^w}, for one step.
 #pragma once
 
 #include "ops/context.h"

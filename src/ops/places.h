@@ -1,12 +1,12 @@
-// The states of a step: a Var [S, ...] whose part s is that of sequence s, in one piece or each in the memory
-// of its State. Operators read and write the parts where they lie.
+// The states of a step: a Var [S, ...] whose part s belongs to sequence s, either in one tensor or each in
+// the memory of its State. Operators read and write the parts in place.
 #pragma once
 
 #include "ops/context.h"
 
 namespace aviary {
 
-// Where the parts of a state [S, ...] lie; valid until the arena is reset.
+// Addresses of the parts of a state [S, ...]; valid until the arena is reset.
 Places places_of(Context& c, const Var& state);
 
 // Part s of a state, or of a tensor in one piece: its axes without the first. Empty for an empty tensor.

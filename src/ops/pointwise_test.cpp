@@ -3,7 +3,7 @@
 namespace aviary {
 namespace {
 
-// A width that no vector divides, and one that all do.
+// A width that is not a multiple of any vector size, and one that is a multiple of all.
 class Pointwise : public testing::TestWithParam<int64_t> {};
 
 TEST_P(Pointwise, ActivationsAgreeWithTheirDerivatives) {

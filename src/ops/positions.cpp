@@ -1,7 +1,7 @@
-// Operators that read the position of a row.
-//   rotary: (a, b) -> (a cos - b sin, b cos + a sin) with the angle position * frequency; backward: by minus
-//   the angle scale_by_position: y_t = w_t x_t,  dx_t = w_t dy_t,  dw_t = sum over sequences and columns of
-//   x_t dy_t
+// Operators that depend on the position of a row.
+//   rotary: (a, b) -> (a cos - b sin, b cos + a sin) with the angle position * frequency;
+//           backward: the same with the negative angle
+//   scale_by_position: y_t = w_t x_t,  dx_t = w_t dy_t,  dw_t = sum over sequences and columns of x_t dy_t
 #include <cmath>
 
 #include "ops/accumulate.h"
@@ -73,8 +73,7 @@ Var rotary(Context& c, int64_t heads, const Var& x, const Weight& frequencies) {
   if (!c.tape) return y;
   shape.backward = true;
   c.tape->record({y}, [=, &frequencies](Tape& tape) {
-    const Tensor dy =
-        tape.gradient(y);  // of no use afterwards, so it becomes the gradient of x where it stands
+    const Tensor dy = tape.gradient(y);  // not needed afterwards, so it becomes the gradient of x in place
     rotate(shape, frequencies, dy, dy);
     pass_gradient(tape, y, x);
   });

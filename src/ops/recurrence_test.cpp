@@ -3,7 +3,7 @@
 namespace aviary {
 namespace {
 
-// Rows around the length of a chunk of the backward pass.
+// Numbers of rows around the chunk length of the backward pass.
 const int64_t chunk = kernels::wkv_chunk;
 const int64_t lengths[] = {1, chunk - 1, chunk, 3 * chunk + 1};
 
@@ -68,7 +68,7 @@ TEST(Wkv2, KeysAboveSixtyCountAsSixtyAndGetNoGradient) {
     set_zero(aa.value);
     set_zero(bb.value);
     Var y = wkv2(c, decay, first, k, v, {aa, bb}, 1e-8);
-    EXPECT_NEAR(to_host(y.value)[1], 1.5, 1e-6);  // both keys count the same
+    EXPECT_NEAR(to_host(y.value)[1], 1.5, 1e-6);  // both keys have the same effect
     Tensor dy = arena.tensor({2, 1}, dtype);
     from_host({0, 1}, dy);
     tape.seed(y, dy);
@@ -78,8 +78,8 @@ TEST(Wkv2, KeysAboveSixtyCountAsSixtyAndGetNoGradient) {
   }
 }
 
-// Three calls in a row, so that the gradient passes through the states: as numbers, aa, bb and pp depend on
-// which maximum was taken out, but what the next call makes of them does not.
+// Three consecutive calls, so that gradients pass through the states: the values of aa, bb and pp depend on
+// the maximum that was factored out, but the result of the next call does not.
 OperatorCase wkv4_case(const Sequences& sequences, int64_t C, double spread) {
   const int64_t N = sequences.rows(), S = sequences.count();
   const Shape rows{N, C};
@@ -154,7 +154,8 @@ TEST(Rwkv7Output, AgreesWithItsReference) {
   }
 }
 
-// The loss seeds its own gradients, so it is compared by hand: chunks or not, float32 against double.
+// The loss starts its own gradients, so it is compared without the helper: with and without chunks, float32
+// with double precision.
 TEST(HeadLoss, GradientsAgreeWithDifferencesAndL2WrapOnlyAddsItsTerm) {
   const Sequences sequences = Sequences::uniform(1, 5);
   Random random(5);

@@ -3,8 +3,8 @@
 //   q_0 ... q_i and also ends the keys k_0 ... k_j:
 //     match_j = match_{j-1} of row i - 1, plus 1, where q_i = k_j; otherwise 0
 //   Of the j < i with match_j > 0, the j of the largest (of equals, the last) gives v_{j+1}.
-// Backward: symbols change in steps, so the derivatives by q, k and v are 0 wherever they exist, and that is
-// what is passed on. Of y = b e, de = sum over rows of dy b.
+// Backward: symbols are piecewise constant, so the derivatives with respect to q, k and v are 0 wherever they
+// exist, and these are the gradients used. For y = b e, de = sum over rows of dy b.
 #include "ops/ops.h"
 
 namespace aviary {
@@ -19,7 +19,7 @@ void reference(const kernels::Rosa& shape, const double* q, const double* const*
     for (int64_t c = 0; c < C; ++c) {
       int64_t now = shape.positions ? shape.positions[s] : 0;
       for (int64_t t = shape.begins[s]; t < shape.begins[s + 1]; ++t, ++now) {
-        double longest = 0, before = 0;  // before: match_{j-1} of the row above
+        double longest = 0, before = 0;  // before: match_{j-1} of the previous row
         y[t * C + c] = shape.missing;
         for (int64_t j = 0; j <= now; ++j) {
           const int64_t at = j * C + c;
@@ -35,7 +35,7 @@ void reference(const kernels::Rosa& shape, const double* q, const double* const*
   }
 }
 
-// The matches of the rows that were read, in memory of their own; the others are 0.
+// A copy of the matches of the rows read so far; the others are 0.
 Var copied_match(Context& c, const Var& match) {
   const Var next{c.arena.tensor(match.shape(), match.dtype())};
   const Places from = places_of(c, match);
@@ -45,7 +45,7 @@ Var copied_match(Context& c, const Var& match) {
   return next;
 }
 
-// 1 where x > 0, otherwise -1; no gradient passes.
+// 1 where x > 0, otherwise -1; without gradient.
 Var signs(Context& c, const Var& x) {
   Var y{c.arena.tensor(x.shape(), x.dtype())};
   if (x.dtype() == Dtype::f64)

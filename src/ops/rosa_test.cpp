@@ -33,7 +33,7 @@ Var rows_of(Context& c, const Doubles& values, int64_t begin, int64_t rows, int6
   return x;
 }
 
-// For every place, by comparing backwards from it.
+// For every position, by comparing backward from it.
 Doubles by_definition(const Doubles& q, const Doubles& k, const Doubles& v, size_t rows, size_t cols) {
   Doubles y(rows * cols, -1);
   for (size_t c = 0; c < cols; ++c)
@@ -115,7 +115,7 @@ TEST(Rosa, RefusesMoreRowsThanItsHistoryHas) {
   }
 }
 
-// The differences by q, k and v are 0 as well: no sign changes when a value moves a little.
+// The differences with respect to q, k and v are 0 as well: small changes do not change any sign.
 TEST(RosaQkv, GradientsAreThoseAlmostEverywhere) {
   for (int64_t rows : {1, 15, 49}) {
     const Sequences sequences = ragged(rows);

@@ -1,4 +1,4 @@
-// A matrix for every row.
+// A separate matrix for each row.
 //   y_j = sum_i x_i M_ij, M of the row:  dx_i = sum_j dy_j M_ij,  dM_ij = x_i dy_j
 #include "ops/ops.h"
 

@@ -1,9 +1,10 @@
-// The parts of RWKV-7's time mixing around its recurrence, head by head (arXiv 2503.14456, section 4.1).
+// The parts of RWKV-7's time mixing before and after the recurrence, for each head (arXiv 2503.14456, section
+// 4.1).
 //
 // Keys:  z = k k_k, kk = z / |z|;  key = k (1 + (a - 1) k_a), remove = -kk, replace = kk a
 //   dkk = dreplace a - dremove;  dz = (dkk - kk (kk . dkk)) / |z|
-//   dk = dz k_k + dkey (1 + (a - 1) k_a),  dk_k = dz k,  da = dreplace kk + dkey k k_a,  dk_a = dkey k (a -
-//   1)
+//   dk = dz k_k + dkey (1 + (a - 1) k_a),  dk_k = dz k,  da = dreplace kk + dkey k k_a,
+//   dk_a = dkey k (a - 1)
 //
 // Output:  out = (n weight + bias + s v) g,  n = group norm of y,  s = sum over the head of r k r_k
 //   h = dout g,  dy = rstd (h weight - mean(h weight) - n mean(h weight n)),  ds = sum h v
@@ -22,7 +23,7 @@ kernels::Heads heads_of(const char* op, int64_t heads, const Var& x) {
   return {x.rows(), heads, x.cols() / heads};
 }
 
-// body(first column of the head, its offset): calls for every head of every row.
+// Calls body(first column of the head, its offset) for every head of every row.
 template <typename Body>
 void for_heads(const kernels::Heads& shape, Body body) {
   const int64_t cols = shape.heads * shape.head_size;

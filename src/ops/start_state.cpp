@@ -1,4 +1,4 @@
-// A state before the first token that is learned: sequences that have read nothing yet begin with it.
+// A learned initial state for sequences that have not read any token yet.
 //   next_s = weight^T if position(s) = 0, else state_s;  dweight = sum of dnext_s^T, dstate_s = dnext_s
 #include "ops/accumulate.h"
 #include "ops/ops.h"

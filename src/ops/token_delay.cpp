@@ -1,4 +1,4 @@
-// Token shift without the mixing: every channel sees a row that is its own number of tokens above.
+// Token shift without the mixing: every channel reads the row that is its own number of tokens back.
 //   y[t, i] = x[t - d_i, i], from the state [S, D, C] (the last D rows, oldest first) where t < d_i
 //   dx[t, i] = dy[t + d_i, i], dstate likewise
 #include <algorithm>
@@ -9,20 +9,20 @@
 namespace aviary {
 namespace {
 
-// Channels side by side that look equally far.
+// Adjacent channels with the same distance.
 struct Part {
   int64_t channel, count, distance;
 };
 
 struct Call {
   Var x, state, y, next_state;
-  Places before, after;  // where the parts of the states lie
+  Places before, after;  // addresses of the parts of the states
   const Sequences* sequences;
   std::span<const Part> parts;
 };
 
 // Calls body(first element of y, of x or -1, of the state or -1, count) for every part of every row of a
-// sequence; with `last`, for those of the next state instead of y. Elements of states count from the
+// sequence; with `last`, for the rows of the next state instead of y. Elements of states count from the
 // sequence's own.
 template <typename Body>
 void for_parts(const Call& call, int64_t s, bool last, Body body) {

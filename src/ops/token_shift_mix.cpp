@@ -1,6 +1,7 @@
-// Token shift: every row is mixed with the row above it in its sequence; all mixtures of a layer at once.
-//   out_o[t] = x[t] + (x[t-1] - x[t]) m_o[t]         m_o[t] = mix_o + more_o[t] for `previous`, 1 - that for
-//   `current`; more, where given, makes the mixture depend on the token (RWKV-6)
+// Token shift: every row is mixed with the previous row of its sequence; all mixtures of a layer at once.
+//   out_o[t] = x[t] + (x[t-1] - x[t]) m_o[t]
+//   m_o[t] = mix_o + more_o[t] for `previous`, 1 - that for `current`;
+//   more, if given, makes the mixture depend on the token (RWKV-6)
 //   dx[t] = sum_o dout_o[t] (1 - m_o[t]) + dout_o[t+1] m_o[t+1],  dm_o[t] = dout_o[t] (x[t-1] - x[t])
 #include <algorithm>
 #include <numeric>
@@ -12,10 +13,10 @@ namespace {
 
 using kernels::max_shift_outputs;
 
-// Everything the two passes share; trivially destructible, so that the tape can keep it.
+// Shared by the forward and the backward pass; trivially destructible, so that the tape can keep it.
 struct Shift {
   Var x, state, next_state;
-  Places before, after;  // where the parts of the states lie; after: none where nobody wants the next state
+  Places before, after;  // addresses of the parts of the states; after: none if the next state is not needed
   Var out[max_shift_outputs], more[max_shift_outputs];
   Weight* mix[max_shift_outputs];
   kernels::TokenShift shape;
@@ -121,7 +122,7 @@ void token_shift_mix(Context& c, const Var& x, Var& state, TokenShift shift, std
   require(mix.size() <= max_shift_outputs, "token_shift_mix: {} outputs, at most {} are possible", mix.size(),
           max_shift_outputs);
   require_shape("token_shift_mix", "x", x.shape(), {rows, cols});
-  // Delayed, every row is a sequence of its own, whose state is what was delayed.
+  // With a delay, every row is treated as a separate sequence, whose state is the delayed row.
   const bool delayed = !shift.distances.empty();
   const Var above = delayed ? token_delay(c, x, state, shift.distances) : state;
   const int64_t sequences = delayed ? rows : c.sequences.count();

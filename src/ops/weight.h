@@ -1,10 +1,10 @@
-// A parameter as the operators see it, in three parts:
-//   storage    its numbers: float32 or float64 that may change, or what a file stores, in the file's type;
-//   products   its matrices as matrix products read them, packed for this CPU;
+// A parameter as used by operators, in three parts:
+//   storage    its numbers: float32 or float64 that can change, or stored numbers of a file, in its type;
+//   products   its packed matrices, in the layout that products on this CPU read;
 //   gradient   while it is trained.
-// An adapter (a low-rank matrix that is added to this one) will be a fourth part, owned by the weight;
-// linear() and its kin (ops/linear.cpp) and head_loss() (ops/head_loss.cpp), the only operators that multiply
-// with weights, are where its part is added to y and to dx.
+// An adapter (a low-rank matrix added to this one) will be a fourth part, owned by the weight. Its
+// contribution to y and dx will be added in the only operators that multiply with weights: linear() and its
+// variants (ops/linear.cpp) and head_loss() (ops/head_loss.cpp).
 #pragma once
 
 #include <functional>
@@ -19,31 +19,31 @@
 
 namespace aviary {
 
-// How a matrix is laid out: `out_in` as torch.nn.Linear does (y = x W^T), `in_out` as those of low-rank
-// projections are (y = x W).
+// The layout of a matrix: `out_in` as in torch.nn.Linear (y = x W^T), `in_out` as in low-rank projections (y
+// = x W).
 enum class Layout : uint8_t { out_in, in_out };
 
-// The numbers of a weight as a file stores them.
+// The numbers of a weight as stored in a file.
 struct StoredNumbers {
-  Dtype type = Dtype::f32;                      // of numbers/encoding.h's weight_types
+  Dtype type = Dtype::f32;                      // one of weight_types (numbers/encoding.h)
   std::span<const std::byte> bytes;             // may be unaligned
-  std::shared_ptr<const void> owner = nullptr;  // of the bytes
-  bool transposed = false;                      // a matrix whose two axes are exchanged
+  std::shared_ptr<const void> owner = nullptr;  // owner of the bytes
+  bool transposed = false;                      // a matrix with its two axes swapped
 };
 
-// Called with stored bytes that have been packed for products and are hardly needed again.
+// Called with stored bytes that have been packed and will hardly be needed again.
 using Released = std::function<void(std::span<const std::byte>)>;
 
-// Not for two threads at once, except: once pack() was called, or for a weight that is not multiplied, all
-// functions that operators call only read, and any number of threads may run a model.
+// Not thread-safe, with one exception: after pack(), or for a weight that is not used in products, all
+// functions called by operators only read, so any number of threads may run a model.
 class Weight {
  public:
   Weight() = default;
-  // Numbers are zero.
+  // All numbers are zero.
   Weight(std::string name, Shape shape, Dtype dtype) : Weight(std::move(name), shape, dtype, {}) {
     value_ = OwnedTensor(shape_, dtype_);
   }
-  // One that has no numbers yet: allocate(), adopt(), store() or adopt_packed() gives it some.
+  // A weight without numbers yet: allocate(), adopt(), store() or adopt_packed() provides them.
   static Weight without_numbers(std::string name, Shape shape, Dtype dtype) {
     return {std::move(name), shape, dtype, {}};
   }
@@ -54,56 +54,59 @@ class Weight {
 
   // ---- Storage
 
-  // Zeros, unless it has numbers.
+  // Allocates zeros, unless it already has numbers.
   void allocate();
-  // The f32 numbers of the buffer, in the order of the shape.
+  // Takes over the f32 numbers of the buffer, in the order of the shape.
   void adopt(Buffer numbers);
-  // Numbers in a file's type, which do not change. For f32 weights. Throws Error when there are not so many,
-  // or a stack is transposed.
+  // Sets stored numbers, which do not change. Only for f32 weights. Throws Error if their number is wrong, or
+  // a stack is transposed.
   void store(StoredNumbers numbers);
   bool is_stored() const { return stored_.owner != nullptr; }
-  // Empty for a stored weight and for one of which only the packed matrices are left.
+  // Empty for a stored weight, and for one of which only the packed matrices are left.
   const Tensor& value() const { return value_.view(); }
-  // Stored numbers become float32 values.
+  // Decodes stored numbers to float32 values.
   void decode_values();
-  // Row `row` of a stored table, decoded. Not of a transposed one.
+  // Decodes row `row` of a stored table. Not for a transposed one.
   void decode_row(int64_t row, float* values) const;
-  // The type of the numbers, and how many bytes they take: as stored, or as values.
+  // The type and size in bytes of the numbers, stored or as values.
   Dtype stored_type() const { return is_stored() ? stored_.type : dtype_; }
   int64_t bytes() const { return is_stored() ? std::ssize(stored_.bytes) : shape_.count() * size_of(dtype_); }
   bool has_numbers() const { return is_stored() || packed_ || !value_.empty(); }
-  // To be called after the value has changed: the packed matrices are made anew when next needed.
+  // To be called after the value has changed: matrices are repacked when next needed.
   void changed() { forward_stale_ = backward_stale_ = true; }
 
   // ---- Gradient
 
-  // Empty unless the weight is being trained; operators add to it.
+  // Empty unless the weight is trained; operators add to it.
   const Tensor& gradient() const { return gradient_; }
   bool trainable() const { return !gradient_.empty(); }
-  // Whether it can be trained: its numbers may change.
+  // Whether it can be trained, that is, its numbers can change.
   bool changeable() const { return !is_stored() && !packed_; }
-  // Allocates a zero gradient, or gives it back. Throws Error for a weight that is not changeable.
+  // Allocates a zero gradient, or frees it. Throws Error for a weight that cannot change.
   void set_trainable(bool trainable);
-  // Trains the weight with a gradient in the caller's memory, zeros in its shape, until set_trainable(false).
+  // Makes the weight trainable with a gradient in the caller's memory, which must be zeros in its shape,
+  // until set_trainable(false).
   void set_gradient(const Tensor& gradient);
 
   // ---- Products
 
-  // Packs the matrix B of y = x B, or each of a stack (a weight of rank 3), for products whose float32
-  // numbers are rounded to `precision`; afterwards the numbers change no more and those that were not stored
-  // are gone. A matrix [out, in] that is stored as f16, bf16 or in blocks, not transposed, keeps its type. Of
-  // a float64 weight nothing is packed. Nothing is done again, or over adopt_packed() of the same kind.
+  // Packs the matrix B of y = x B, or each matrix of a stack (a weight of rank 3), for products that round
+  // float32 numbers to `precision`. Afterwards the numbers no longer change, and those that are not stored
+  // are freed. A matrix [out, in] stored as f16, bf16 or in a block format, not transposed, keeps its type.
+  // float64 weights are not packed. Does nothing if already packed, by pack() or adopt_packed(), in the same
+  // way.
   void pack(Layout layout, kernels::Precision precision, const Released& released = {});
-  // Whether matrices are of the number, sizes and type that pack() makes.
+  // Whether the matrices have the number, sizes and type that pack() gives.
   bool can_adopt(Layout layout, kernels::Precision precision,
                  std::span<const kernels::PackedMatrix> matrices) const;
-  // Instead of pack(): what another process packed, after can_adopt().
+  // Replaces pack(): takes over matrices packed by another process. Call can_adopt() first.
   void adopt_packed(std::vector<kernels::PackedMatrix> matrices);
-  // What has been packed: nothing yet, or the matrices of the stack.
+  // The packed matrices: none yet, or those of the stack.
   std::span<const kernels::PackedMatrix> packed() const { return forward_; }
 
-  // The matrix B, `index` of a stack. Packed here, again after changed(), when it was not by pack(). Throws
-  // Error when pack() was called for other products, and for a stored weight that was never packed.
+  // The matrix B, or matrix `index` of a stack. If pack() was not called, packs it now, and again after
+  // changed(). Throws Error if pack() was called for another precision, and for a stored weight that was
+  // never packed.
   const kernels::PackedMatrix& forward(Layout layout, kernels::Precision precision, int64_t index = 0) {
     if (!packed_)
       repack(forward_, forward_stale_, layout == Layout::in_out, precision);
@@ -111,7 +114,7 @@ class Weight {
       refuse(layout, precision);
     return forward_[static_cast<size_t>(index)];
   }
-  // dx [M, K] = dy [M, N] B^T, or dx += dy B^T when `accumulate`; rows are so far apart.
+  // dx [M, K] = dy [M, N] B^T, or dx += dy B^T when `accumulate`; with the given row strides.
   void multiply_back(Layout layout, kernels::Precision precision, int64_t index, const float* dy,
                      int64_t rows, int64_t dy_stride, float* dx, int64_t dx_stride, bool accumulate);
 
@@ -120,15 +123,15 @@ class Weight {
   Weight(std::string name, Shape shape, Dtype dtype, NoNumbers)
       : name_(std::move(name)), shape_(shape), dtype_(dtype) {}
 
-  // All numbers as float32, in the order of the shape.
+  // All numbers decoded to float32, in the order of the shape.
   OwnedTensor decoded() const;
   size_t matrices() const { return shape_.rank() == 3 ? static_cast<size_t>(shape_[0]) : 1; }
-  // Whether the rows of the stored matrix are the columns of B, which are packed as they are.
+  // Whether the rows of the stored matrix are the columns of B, which can be packed directly.
   bool packs_stored_rows(Layout layout) const {
     return is_stored() && shape_.rank() == 2 &&
            layout == (stored_.transposed ? Layout::in_out : Layout::out_in);
   }
-  // The type in which pack() packs.
+  // The type of the matrices packed by pack().
   Dtype packed_type(Layout layout, kernels::Precision precision) const {
     return packs_stored_rows(layout) && !stored_.transposed && stored_.type != Dtype::f32
                ? stored_.type
@@ -141,7 +144,7 @@ class Weight {
   }
   void require_changeable() const;
   [[noreturn]] void refuse(Layout layout, kernels::Precision precision) const;
-  // Packs W, or its transpose, so that (k, n) is what is needed, from float32 values.
+  // Packs W or its transpose, as B [K, N], from float32 values.
   void pack_values(const Tensor& values, std::vector<kernels::PackedMatrix>& matrices, bool rows_are_k,
                    kernels::Precision precision) const;
   void repack(std::vector<kernels::PackedMatrix>& matrices, bool& stale, bool rows_are_k,
@@ -154,12 +157,12 @@ class Weight {
   OwnedTensor value_;
   StoredNumbers stored_;
 
-  OwnedTensor own_gradient_;  // empty when the gradient is the caller's
+  OwnedTensor own_gradient_;  // empty if the gradient is in the caller's memory
   Tensor gradient_;
 
-  std::vector<kernels::PackedMatrix> forward_, backward_;  // one per matrix of the stack
+  std::vector<kernels::PackedMatrix> forward_, backward_;  // one per matrix of a stack
   bool forward_stale_ = true, backward_stale_ = true;
-  bool packed_ = false;  // for good, by pack() or adopt_packed()
+  bool packed_ = false;  // permanently, by pack() or adopt_packed()
 };
 
 }  // namespace aviary

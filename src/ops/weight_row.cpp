@@ -1,4 +1,4 @@
-// Weights that an operator takes as a row [1, C], like an activation that is the same for all tokens.
+// Weights used by an operator as a row [1, C], like an activation shared by all tokens.
 //   row_c = weight_h or e^{weight_h}, h the head that c belongs to;  dweight_h = sum of drow_c (times row_c)
 #include <cmath>
 #include <cstring>
@@ -11,7 +11,7 @@ namespace aviary {
 
 namespace {
 
-// Every number so many times.
+// Repeats every number.
 Tensor repeated(Context& c, const Tensor& numbers, int64_t times) {
   const int64_t size = size_of(numbers.dtype());
   const Tensor all = c.arena.tensor({numbers.count() * times}, numbers.dtype());

@@ -34,7 +34,7 @@ struct Pair {
   Weight stored, values;
 };
 
-// The gradient of x [rows, cols] of what `apply` makes of it.
+// The gradient with respect to x [rows, cols] of the result of `apply`.
 Doubles gradient_of_x(int64_t cols, kernels::Precision precision,
                       const std::function<Var(Context&, const Var&)>& apply) {
   Arena arena;

@@ -1,4 +1,4 @@
-// The average of RWKV-1 (RWKV-LM, RWKV-v1/src/model.py): weights of time multiply the numerator only.
+// The weighted average of RWKV-1 (RWKV-LM, RWKV-v1/src/model.py): time weights multiply only the numerator.
 //   y_t = sum_{u <= t} W(t, u) e_u v_u / D_t,  D_t = sum_{u <= t} e_u,  e = exp(clamp(k, -60, 30)),
 //   W(t, u) = w[L - 1 - (t - u)] alpha_u beta_t
 //   dv_u = sum_t W e_u dy_t / D_t,  dk_u = sum_t e_u (W v_u - y_t) dy_t / D_t where k is not clamped,
@@ -16,14 +16,14 @@ constexpr double lowest = -60, highest = 30;
 
 struct Call {
   Var k, v, y;
-  Places keys, values;  // where the histories lie
+  Places keys, values;  // addresses of the histories
   TimeWeights time;
   kernels::Wkv1 shape;
 };
 
 double exponential(double k) { return std::exp(std::clamp(k, lowest, highest)); }
 
-// Where w, alpha and beta of head h hold what belongs to positions t and u.
+// Offsets in w, alpha and beta, for head h and positions t and u.
 struct TimeAt {
   int64_t w, alpha, beta;
   TimeAt(int64_t L, int64_t h, int64_t t, int64_t u)

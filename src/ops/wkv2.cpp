@@ -1,5 +1,5 @@
-// The recurrence of RWKV-2 and 3 (RWKV-LM, RWKV-v2-RNN and RWKV-v3, TimeX): the average of RWKV-4, before its
-// sums were scaled against overflow. d = exp(-exp(time_decay)), f = exp(time_first), K = e^min(k, 60).
+// The recurrence of RWKV-2 and 3 (RWKV-LM, RWKV-v2-RNN and RWKV-v3, TimeX): the weighted average of RWKV-4,
+// but without scaling against overflow. d = exp(-exp(time_decay)), f = exp(time_first), K = e^min(k, 60).
 //   y = n / z,  n = A + f K v,  z = B + f K + epsilon,  A' = d A + K v,  B' = d B + K
 // Backward: with dn = dy / z and dz = -dn y
 //   dK = f (v dn + dz) + v gA' + gB',  dk = K dK where k <= 60,  dv = K (f dn + gA')
@@ -17,7 +17,7 @@ namespace {
 struct Call {
   Var k, v, y;
   Var state[2], next_state[2];
-  Places before[2], after[2];  // where the parts of the states lie
+  Places before[2], after[2];  // addresses of the parts of the states
   Weight* time_decay;
   Weight* time_first;
   Tensor decay, first;  // [C], d and f
@@ -26,7 +26,7 @@ struct Call {
   kernels::Wkv2 shape;
 };
 
-// body(sequence, channel): calls for every pair.
+// Calls body(sequence, channel) for every pair.
 template <typename Body>
 void for_channels(const kernels::Wkv2& shape, Body body) {
   for (int64_t s = 0; s < shape.sequences; ++s)
@@ -83,7 +83,7 @@ void reference_backward(const Call& call, const double* dy, const double* const 
   });
 }
 
-// weight's gradient += slope(weight) dvalue, for a vector that is used as value(weight).
+// Adds slope(weight) dvalue to the gradient of a vector that is used as value(weight).
 template <typename Slope>
 void add_through(const Tensor& dvalue, Weight& weight, Slope slope) {
   std::vector<double> total = to_host(weight.gradient()), w = to_host(weight.value());

@@ -1,11 +1,11 @@
-// The recurrence of RWKV-4 (arXiv 2305.13048, equation 16 and appendix D), w = -exp(time_decay), u =
-// time_first.
+// The recurrence of RWKV-4 (arXiv 2305.13048, equation 16 and appendix D),
+// w = -exp(time_decay), u = time_first.
 //   y = (e^{p-q} A + e^{u+k-q} v) / (e^{p-q} B + e^{u+k-q}),  q = max(p, u + k)
 //   p' = max(p + w, k),  A' = e^{p+w-p'} A + e^{k-p'} v,  B' = e^{p+w-p'} B + e^{k-p'}
 // Backward: gA, gB are the gradients of A, B at constant p; with dn = dy / den and dd = -dn y
-//   dk = e^{u+k-q} (v dn + dd) + e^{k-p'} (v gA' + gB'),  dv = e^{u+k-q} dn + e^{k-p'} gA',  du = e^{u+k-q}
-//   (v dn + dd) dw = e^{p+w-p'} (A gA' + B gB'),  gA = e^{p+w-p'} gA' + e^{p-q} dn,  gB = e^{p+w-p'} gB' +
-//   e^{p-q} dd
+//   dk = e^{u+k-q} (v dn + dd) + e^{k-p'} (v gA' + gB'),  dv = e^{u+k-q} dn + e^{k-p'} gA',
+//   du = e^{u+k-q} (v dn + dd),  dw = e^{p+w-p'} (A gA' + B gB'),
+//   gA = e^{p+w-p'} gA' + e^{p-q} dn,  gB = e^{p+w-p'} gB' + e^{p-q} dd
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -19,14 +19,14 @@ namespace {
 struct Call {
   Var k, v, y;
   Var state[3], next_state[3];
-  Places before[3], after[3];  // where the parts of the states lie
+  Places before[3], after[3];  // addresses of the parts of the states
   Weight* time_decay;
   Weight* time_first;
   Tensor decay, history;
   kernels::Wkv4 shape;
 };
 
-// What one row of one channel computes on the way, in both directions.
+// Intermediate values of one row of one channel, for both directions.
 struct Step {
   double e1, e2, f1, f2, numerator, denominator, next_p;
   Step(double w, double u, double k, double v, double a, double b, double p) {
@@ -41,7 +41,7 @@ struct Step {
   }
 };
 
-// body(sequence, channel): calls for every pair.
+// Calls body(sequence, channel) for every pair.
 template <typename Body>
 void for_channels(const kernels::Wkv4& shape, Body body) {
   for (int64_t s = 0; s < shape.sequences; ++s)
@@ -127,7 +127,7 @@ void backward(Tape& tape, const Call& call) {
   std::vector<double> total = to_host(call.time_decay->gradient()), part = to_host(dw),
                       w = to_host(call.decay);
   for (size_t i = 0; i < total.size(); ++i)
-    total[i] += part[i] * w[i];  // w = -exp(time_decay) is its own derivative
+    total[i] += part[i] * w[i];  // w = -exp(time_decay) equals its own derivative
   from_host(total, call.time_decay->gradient());
   tape.release(dw);
 }

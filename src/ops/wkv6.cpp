@@ -1,5 +1,5 @@
 // The recurrence of RWKV-5 and 6 (Eagle and Finch, arXiv 2404.05892, equations 6 and 19): the state S [key j,
-// value i] of a head fades key by key, and u weighs the token itself.
+// value i] of a head decays at a separate rate for each key, and u is the weight of the current token.
 //   y_i = sum_j r_j (S_ji + u_j k_j v_i);  S'_ji = d_j S_ji + k_j v_i;  d = exp(-exp(w))
 // Backward, with G the gradient of S' and a = v . dy:
 //   dr_j = sum_i S_ji dy_i + u_j k_j a,  dk_j = sum_i G_ji v_i + r_j u_j a,  du_j = r_j k_j a,
@@ -17,7 +17,7 @@ namespace {
 struct Call {
   Wkv6Arguments in;
   Var state, y, next_state;
-  Places before, after;  // where the parts of the states lie
+  Places before, after;  // addresses of the parts of the states
   Tensor checkpoints;
   kernels::Wkv6 shape;
 };
@@ -50,7 +50,7 @@ void reference_step(const Row& row, int64_t n, double* S, double* y) {
   }
 }
 
-// body(sequence, head): calls for every pair.
+// Calls body(sequence, head) for every pair.
 template <typename Body>
 void for_heads(const kernels::Wkv6& shape, Body body) {
   for (int64_t s = 0; s < shape.sequences; ++s)

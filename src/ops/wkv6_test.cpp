@@ -7,7 +7,7 @@ namespace {
 const int64_t chunk = kernels::wkv_chunk;
 const int64_t lengths[] = {1, chunk - 1, chunk, 3 * chunk + 1};
 
-// The decay as a row per token, or as one weight for all of them.
+// The decay as a row per token, or as one weight for all tokens.
 OperatorCase wkv6_case(const Sequences& sequences, int64_t head_size, int64_t heads, bool per_token) {
   const int64_t N = sequences.rows(), C = heads * head_size;
   const Shape rows{N, C};
@@ -37,7 +37,7 @@ TEST(Wkv6, AgreesWithItsReferenceForOddHeadSizes) {
   for (int64_t head_size : {24, 40, 80}) check_operator(wkv6_case(ragged(5), head_size, 1, true));
 }
 
-// Decays and bonuses of one number per head, as RWKV-5.0 has them.
+// Decays and bonuses with one number per head, as in RWKV-5.0.
 TEST(Wkv6, TakesOneNumberPerHead) {
   check_operator({.sequences = ragged(5),
                   .inputs = {{9, 24}, {9, 24}, {9, 24}, {3, 3, 8, 8}},

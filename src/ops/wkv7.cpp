@@ -1,7 +1,7 @@
 // The recurrence of RWKV-7 (arXiv 2503.14456, section 4.1; the state is stored [key j, value i] like that of
 // RWKV-5).
-//   sa_i = sum_j S_ji a_j;  S'_ji = S_ji d_j + sa_i b_j + v_i k_j;  y_i = sum_j S'_ji r_j;  d = exp(-e^-1/2
-//   sigmoid(w))
+//   sa_i = sum_j S_ji a_j;  S'_ji = S_ji d_j + sa_i b_j + v_i k_j;  y_i = sum_j S'_ji r_j;
+//   d = exp(-e^-1/2 sigmoid(w))
 // Backward, with G the gradient of S' (from y and from the next row) and H_i = sum_j G_ji b_j that of sa:
 //   dr_j = sum_i S'_ji dy_i,  dv_i = sum_j G_ji k_j,  dk_j = sum_i G_ji v_i,  db_j = sum_i G_ji sa_i,
 //   dd_j = sum_i G_ji S_ji,  da_j = sum_i H_i S_ji,  dS_ji = G_ji d_j + H_i a_j
@@ -19,7 +19,7 @@ const double decay_scale = -std::exp(-0.5);
 struct Call {
   Wkv7Arguments in;
   Var state, y, next_state;
-  Places before, after;  // where the parts of the states lie
+  Places before, after;  // addresses of the parts of the states
   Tensor checkpoints;
   kernels::Wkv7 shape;
 };
@@ -43,7 +43,7 @@ void reference_step(const Wkv7Arguments& in, int64_t at, int64_t n, double* S, d
   }
 }
 
-// body(sequence, head): calls for every pair.
+// Calls body(sequence, head) for every pair.
 template <typename Body>
 void for_heads(const kernels::Wkv7& shape, Body body) {
   for (int64_t s = 0; s < shape.sequences; ++s)
