@@ -1,4 +1,4 @@
-// aviary inspect --versions: the family as a table.
+// aviary inspect --versions: the versions as a table.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// "66 C" with C the width; what is no multiple of it as it is.
+// "66 C" with C the width; other numbers unchanged.
 std::string in_widths(int64_t numbers, int64_t width) {
   return numbers % width == 0 ? fmt::format("{} C", numbers / width) : with_commas(numbers);
 }
@@ -25,12 +25,11 @@ std::string text_of(const StateSize& size, int64_t width) {
   return size.fixed == 0 ? history : in_widths(size.fixed, width) + " + " + history;
 }
 
-// "2 C + 2 C per token; beside the layers 257 per token; at most ctx_len tokens"
+// "2 C + 2 C per token; outside the layers 257 per token; at most ctx_len tokens"
 std::string state_of(const FamilyMember& member, const FamilySizes& sizes) {
   std::string text = text_of(member.layer, sizes.width);
   const std::string beside = text_of(member.beside, sizes.width);
-  if (member.beside.fixed + member.beside.per_token > 0)
-    text += "; beside the layers " + beside;
+  if (member.beside.fixed + member.beside.per_token > 0) text += "; outside the layers " + beside;
   if (member.context_limit > 0) text += "; at most ctx_len tokens";
   return text;
 }
@@ -86,7 +85,7 @@ void print_markdown(const std::vector<FamilyMember>& members, const FamilySizes&
   auto cell = [](std::string_view text) {
     std::string out;
     for (char c : text) {
-      if (c == '|') out += '\\';  // else it would end the cell
+      if (c == '|') out += '\\';  // it would end the cell
       out += c;
     }
     return out;

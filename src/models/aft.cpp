@@ -1,6 +1,6 @@
-// The attention free transformer, AFT-full: Zhai et al. 2021, arXiv 2105.14103. Every channel averages its
-// past with weights e^(k_u + w[t, u]), w learned for every pair of positions. There is no original language
-// model of it; this one stands in the skeleton of RWKV-1's attention models.
+// The attention free transformer, AFT-full: Zhai et al. 2021, arXiv 2105.14103. Every channel is a weighted
+// average over the past with weights e^(k_u + w[t, u]), where w is learned for every pair of positions. There
+// is no original language model; this one uses the skeleton of RWKV-1's attention models.
 #include "models/rwkv1_skeleton.h"
 
 namespace aviary {

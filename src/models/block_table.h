@@ -1,5 +1,5 @@
-// The table of one block of RWKV-2, 3 or 4: their trainers start parameters by the same rules. RWKV-5 and 6
-// add theirs (models/eagle.h).
+// The parameter table of one block of RWKV-2, 3 or 4, whose trainers initialize parameters by the same rules.
+// RWKV-5 and 6 add their own (models/eagle.h).
 #pragma once
 
 #include <cmath>
@@ -8,7 +8,7 @@
 
 namespace aviary {
 
-// sqrt(rows / cols) for a tall matrix: what an orthogonal one is scaled by.
+// sqrt(rows / cols) for a tall matrix: the gain of its orthogonal initialization.
 inline double tall_gain(int64_t rows, int64_t cols) {
   return rows > cols ? std::sqrt(static_cast<double>(rows) / static_cast<double>(cols)) : 1;
 }
@@ -18,11 +18,11 @@ inline constexpr ModelOption pre_ffn{.name = "pre_ffn",
                                      .help = "Block 0 has a second channel mix instead of time mixing"};
 inline constexpr ModelOption small_init_emb{
     .name = "small_init_emb",
-    .help = "The embedding starts tiny, for the layer norm behind it to scale",
+    .help = "The embedding has a small initialization and is scaled by the layer norm after it",
     .in_tensors = false};
 }  // namespace option
 
-// What stands around the blocks of RWKV-2 to 4, as their trainers start it.
+// The layers around the blocks of RWKV-2 to 4, initialized as in their trainers.
 inline ModelFrame plain_frame(const ModelConfig& config) {
   const int64_t C = config.n_embd, V = config.vocab_size, D = config.number(option::head_qk);
   Initializer start = init::uniform(1e-4);
@@ -45,7 +45,7 @@ class BlockTable {
   double depth() const { return depth_; }  // 0 in the first layer, 1 in the last
   double rest() const { return rest_; }    // 1 in the first layer, 1 / n_layer in the last
 
-  // A vector whose element i starts at value(i).
+  // A vector whose element i is initialized to value(i).
   Weight& vector(const std::string& name, Shape shape, std::function<double(int64_t)> value,
                  double rate = 1) {
     return parameter(name, Use::vector, shape, init::each(std::move(value)), rate);
@@ -54,14 +54,14 @@ class BlockTable {
                     bool decay = false) {
     return model_.parameters().add({prefix_ + name, use, shape, std::move(start), decay, rate});
   }
-  // A mixture of token shift, [1, 1, C]: (i / C)^power + offset.
+  // A token shift mixture, [1, 1, C]: (i / C)^power + offset.
   Weight& mix(const std::string& name, double power, double offset = 0) {
     const auto width = static_cast<double>(config().n_embd);
     return vector(name, {1, 1, config().n_embd},
                   [=](int64_t i) { return std::pow(static_cast<double>(i) / width, power) + offset; });
   }
-  // Some matrices start at 0, the others orthogonal with a gain for tall ones. The original trainer of
-  // RWKV-4, as it was run, started all of them orthogonal with gain 1.
+  // Some matrices are initialized to 0, the others to orthogonal ones with a gain for tall ones. The original
+  // trainer of RWKV-4, as actually run, initialized all of them orthogonal with gain 1.
   Weight& matrix(const std::string& name, int64_t rows, int64_t cols, bool starts_at_zero = false) {
     const bool plain = config().recipe == "v4-original";
     const Initializer start = plain            ? init::orthogonal(1)
@@ -70,7 +70,7 @@ class BlockTable {
     return parameter(name + ".weight", Use::out_in, {rows, cols}, start);
   }
   Norm norm(const std::string& name) { return model_.add_norm(prefix_ + name); }
-  // time_decay of RWKV-3 and 4: slow to fast over the channels, more unequal in deeper layers.
+  // time_decay of RWKV-3 and 4: slow to fast over the channels, with a larger spread in deeper layers.
   Weight& time_decay(Shape shape, double rate = 1) {
     const double last = static_cast<double>(std::max<int64_t>(shape[0] - 1, 1)), power = 0.7 + 1.3 * depth_;
     return vector(
@@ -97,7 +97,7 @@ class BlockTable {
     };
   }
 
-  // Parts of the state, by index.
+  // Indices of parts of the state.
   size_t shift_state(const std::string& name) { return model_.add_shift_state(prefix_ + name); }
   size_t recurrence(const std::string& name, Shape shape, double initial = 0) {
     return model_.add_state({prefix_ + name, StateKind::recurrence, shape, initial});

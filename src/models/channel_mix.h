@@ -1,4 +1,4 @@
-// Channel mixing of RWKV-2 to 6: sigmoid(W_r x_r) times W_v relu(W_k x_k)^2. Only the names and the first
+// Channel mixing of RWKV-2 to 6: sigmoid(W_r x_r) times W_v relu(W_k x_k)^2. Only the names and initial
 // values of its parameters differ between the versions.
 #pragma once
 
@@ -10,11 +10,11 @@ struct ChannelMix {
   Weight &mix_k, &mix_r;             // [1, 1, C]
   Weight &key, &receptance, &value;  // [F, C], [C, C], [C, F]
   size_t x_state;
-  Branch branch = Branch::ffn;  // of the block, in which it stands
+  Branch branch = Branch::ffn;  // of the block that it belongs to
 };
 
-// x [N, C] is the normed input of the layer. more: what is added to mix_k and mix_r row by row, where a
-// version has that.
+// x [N, C] is the normalized input of the layer. more: added to mix_k and mix_r for each row, for versions
+// that have it.
 inline Var channel_mix(Context& c, ChannelMix& p, TokenShift shift, const Var& x, const Var& residual,
                        std::span<Var> state, std::span<const Var> more = {}) {
   auto [xk, xr] = token_shift_mix<2>(c, x, state[p.x_state], shift, {&p.mix_k, &p.mix_r}, more);

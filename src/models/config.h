@@ -1,4 +1,4 @@
-// The sizes and options that make a model of a version.
+// The version, sizes and options that define a model.
 #pragma once
 
 #include <cstdint>
@@ -12,40 +12,40 @@
 
 namespace aviary {
 
-// The value of an option: a number or a text.
+// The value of an option: a number or a string.
 using OptionValue = std::variant<int64_t, std::string>;
 
 enum class OptionKind : uint8_t {
   on_off,  // 1, or 0 for off
-  width,   // of matrices that the option adds; 0: off
+  width,   // width of the matrices that the option adds; 0: off
   block,   // the index of a block
   text,    // empty: off
 };
 
-// An option that a version has besides its sizes. The file of the version declares it and reads it.
+// An option of a version, in addition to its sizes. The file of the version declares and reads it.
 struct ModelOption {
   const char* name;  // in files: "head_qk"; on the command line --head-qk
   const char* help;
   OptionKind kind = OptionKind::on_off;
-  int64_t sample = 1;             // a value to try it at
-  const char* sample_text = "";   // the same for a text
-  int64_t most = 65536;           // the largest number
-  const ModelOption* needs = {};  // an option without which this one means nothing
-  bool in_tensors = true;         // names and shapes of the tensors of a model show it
+  int64_t sample = 1;             // a sample value for tests
+  const char* sample_text = "";   // the same for a string
+  int64_t most = 65536;           // the largest allowed number
+  const ModelOption* needs = {};  // an option that this one requires
+  bool in_tensors = true;         // can be recognized from the names and shapes of the tensors
 };
 
 // "head_qk" -> "--head-qk"
 std::string flag_of(const ModelOption& option);
 
-// Values of options by name. An option that is off is not among them.
+// Values of options by name, without those that are off.
 class Options {
  public:
   Options() = default;
   Options(std::initializer_list<std::pair<const std::string, OptionValue>> values);
 
-  // 0 where it is off, or a text.
+  // 0 if it is off or a string.
   int64_t number(std::string_view name) const;
-  // Empty where it is off, or a number.
+  // Empty if it is off or a number.
   const std::string& text(std::string_view name) const;
   void set(std::string_view name, OptionValue value);
 
@@ -62,18 +62,19 @@ std::string describe(const OptionValue& value);
 
 struct ModelConfig {
   std::string version;  // a registered name: "rwkv4", "rwkv7"
-  // Where a version has several: initialization and learning rates, and spellings. Empty: the default one.
+  // For versions that have several: the recipe (initialization and learning rates) and the variant. Empty:
+  // the default.
   std::string recipe{}, variant{};
   int64_t n_layer = 0;
   int64_t n_embd = 0;
   int64_t vocab_size = 0;
-  int64_t head_size = 0;  // versions with heads
+  int64_t head_size = 0;  // for versions with heads
   int64_t dim_att = 0;    // width inside time mixing; 0: n_embd
   int64_t dim_ffn = 0;    // 0: the version's own rule
-  int64_t ctx_len = 0;    // length it was trained at; 0: unknown. A limit only where the version says so
+  int64_t ctx_len = 0;    // sequence length in training; 0: unknown. A limit only for some versions
   // Ranks of low-rank matrices; 0: the version's own rule.
   int64_t rank_decay = 0, rank_a = 0, rank_v = 0, rank_gate = 0, rank_mix = 0;
-  Options options{};  // of those that the version declares
+  Options options{};  // only options that the version declares
 
   int64_t number(const ModelOption& option) const { return options.number(option.name); }
   bool has(const ModelOption& option) const { return number(option) != 0 || !text(option).empty(); }
@@ -90,7 +91,7 @@ struct ConfigNumber {
 };
 std::span<const ConfigNumber> config_numbers();
 
-// The distance of each of `channels` that a token_shift names: "2", or "4,2,1" for as many equal parts of the
+// The distance of each of `channels` channels given by a token_shift: "2", or "4,2,1" for equal parts of the
 // channels. Throws Error.
 std::vector<int32_t> shift_distances(const std::string& token_shift, int64_t channels);
 

@@ -32,7 +32,7 @@ TEST(Options, EveryVersionSaysWhatItHas) {
       if (option->needs) {
         EXPECT_EQ(version->find_option(option->needs->name), option->needs);
       }
-      // Files and flags know an option by its name alone.
+      // Files and flags refer to an option by its name only.
       for (const ModelOption* other : model_options()) {
         if (std::string(other->name) != option->name) continue;
         EXPECT_EQ(other->kind, option->kind);

@@ -1,4 +1,4 @@
-// What a token costs, as generation spends it.
+// The cost of generating a token.
 #pragma once
 
 #include <string>
@@ -8,11 +8,11 @@
 namespace aviary {
 
 struct TokenCost {
-  int64_t multiplications = 0;    // in products, whatever the length of the text
-  int64_t of_head = 0;            // of them those of the output matrix, which a prompt needs but once
-  int64_t weight_bytes = 0;       // of all weights but the tables of embeddings, as they are read
-  int64_t per_earlier_token = 0;  // and for each token before it that is looked at
-  int64_t state_bytes = 0;        // float32, of a text of no tokens
+  int64_t multiplications = 0;    // in products, independent of the length of the text
+  int64_t of_head = 0;            // those of the output matrix, which a prompt needs only once
+  int64_t weight_bytes = 0;       // read: all weights except embedding tables
+  int64_t per_earlier_token = 0;  // multiplications for each earlier token that is looked at
+  int64_t state_bytes = 0;        // in float32, before the first token
   int64_t state_growth = 0;       // bytes that each token adds
   int64_t context_limit = 0;      // 0: none
 };

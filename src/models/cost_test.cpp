@@ -34,7 +34,7 @@ TEST(TokenCost, GrowsWithWhatIsLookedBackAt) {
 
 TEST(TokenCost, CountsStacksOfMatricesAndNoVectors) {
   // Per block: r, k, v, gate, output; the channel mix (its keys 96 wide); the low-rank projections of the
-  // decay and of five mixtures, the second half of which is a stack [5, 32, 32]. Not the bonus [4, 8].
+  // decay and of five mixtures, whose second matrices are a stack [5, 32, 32]. Not the bonus [4, 8].
   const int64_t block = (5 + 1) * 32 * 32 + 2 * 96 * 32 + 2 * 64 * 32 + 2 * 5 * 32 * 32;
   EXPECT_EQ(cost_of({.version = "rwkv6"}).multiplications, 2 * block + 100 * 32);
 }

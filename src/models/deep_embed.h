@@ -1,12 +1,12 @@
-// DeepEmbed: what channel mixing does with its input depends on what is looked up for the token, a matrix in
-// rwkv7a and rwkv7b (RWKV-LM, RWKV-v7/rwkv_v7a_demo.py), a row in rwkv8.
+// DeepEmbed: channel mixing depends on a table entry looked up for the token, a matrix in rwkv7a and rwkv7b
+// (RWKV-LM, RWKV-v7/rwkv_v7a_demo.py), a row in rwkv8.
 #pragma once
 
 #include "models/rwkv7.h"
 
 namespace aviary {
 
-// A row for every token: one of a table, plus what a matrix makes of the token's embedding.
+// A row for every token: a table row plus a linear map of the token's embedding.
 struct TokenRows {
   Weight& table;           // [V, width]
   Weight& from_embedding;  // [width, C]
@@ -15,7 +15,8 @@ struct TokenRows {
 inline Var token_rows(Context& c, TokenRows& p, std::span<const int32_t> tokens, const Var& x) {
   return linear(c, x, p.from_embedding, Layout::out_in, embedding(c, p.table, tokens));
 }
-// The parameters `name`.weight, every row of which starts as `row`, and `name`_x.weight, which starts at 0.
+// The parameters `name`.weight, each row of which is initialized to `row`, and `name`_x.weight, initialized
+// to 0.
 TokenRows add_token_rows(ParameterTable& parameters, const std::string& name, const ModelConfig& config,
                          int64_t width, std::function<double(int64_t)> row);
 
@@ -28,7 +29,7 @@ struct DeepEmbed {
 // Starts as factors of 1.
 DeepEmbed add_deep_embed(ParameterTable& parameters, const std::string& name, const ModelConfig& config);
 
-// A model whose channel mixing has a matrix of the token.
+// A model whose channel mixing uses a matrix looked up for the token.
 class DeepEmbedLayers : public Rwkv7Layers {
  protected:
   DeepEmbedLayers(const ModelConfig& config, Dtype dtype) : Rwkv7Layers(config, dtype), emb_(add_kept()) {}
@@ -40,15 +41,15 @@ class DeepEmbedLayers : public Rwkv7Layers {
   // The embedding of the tokens, [N, C], through ln0.
   const Var& emb(const Stream& s) const { return s.kept[emb_]; }
 
-  // s.x + channel mixing of x [N, C], whose keys are multiplied by x s1 E s2 + s0, E [R, R] the matrix of the
-  // token.
+  // s.x + channel mixing of x [N, C], with keys multiplied by x s1 E s2 + s0, where E [R, R] is the matrix of
+  // the token.
   Var channel_mix(Context& c, Rwkv7ChannelMix& p, DeepEmbed& deep, const Var& x, Stream& s);
 
  private:
   size_t emb_;  // of Stream::kept
 };
 
-// A model whose channel mixing is multiplied by a row of the token.
+// A model whose channel mixing is multiplied by a row looked up for the token.
 class DeepRowLayers : public Rwkv7Layers {
  protected:
   using Rwkv7Layers::Rwkv7Layers;

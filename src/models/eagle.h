@@ -1,5 +1,5 @@
-// What RWKV-5, 6 and their relatives have in common besides their recurrence (ops/wkv6.cpp): sizes, the
-// values that the original trainers start vectors with, the training recipe.
+// Shared by RWKV-5, RWKV-6 and their variants, in addition to the recurrence (ops/wkv6.cpp): sizes, initial
+// values of vectors in the original trainers, training recipe.
 #pragma once
 
 #include "base/error.h"
@@ -8,7 +8,8 @@
 
 namespace aviary {
 
-// Of the group norm after the recurrence. The trainers of RWKV-5 divide by 8 first and use 1e-5: the same.
+// Epsilon of the group norm after the recurrence. The trainers of RWKV-5 divide by 8 first and use 1e-5,
+// which is equivalent.
 constexpr double eagle_epsilon = 64e-5;
 
 inline ModelConfig complete_eagle(ModelConfig config) {
@@ -24,7 +25,7 @@ inline ModelConfig complete_eagle(ModelConfig config) {
   return config;
 }
 
-// The sizes that are told by the same tensors in all of them, if these are there.
+// The sizes that follow from the same tensors in all of them, if these exist.
 inline std::optional<ModelConfig> recognize_eagle(const ShapeMap& shapes) {
   const Shape* emb = find_shape(shapes, "emb.weight");
   if (!emb) emb = find_shape(shapes, "head.weight");
@@ -44,27 +45,28 @@ inline TrainingRecipe eagle_recipe() {
   return {.learning_rate = 6e-4, .epsilon = 1e-18, .weight_decay = 1e-3};
 }
 
-// What stands around the blocks: the embedding starts within `bound` of 0; decay: of it and the output
-// matrix.
+// The layers around the blocks: the embedding is initialized within `bound` of 0; decay: whether it and the
+// output matrix have weight decay.
 inline ModelFrame eagle_frame(const ModelConfig& config, double bound = 1e-4, bool decay = true) {
   const double gain = 0.5 * tall_gain(config.vocab_size, config.n_embd);
   return {.embedding = {"emb", init::uniform(bound), decay}, .head = {"head", init::orthogonal(gain), decay}};
 }
 
-// The table of one block. The previews of RWKV-5 were trained like RWKV-4.
+// The parameter table of one block. The previews of RWKV-5 were trained like RWKV-4.
 class EagleTable : public BlockTable {
  public:
   using BlockTable::BlockTable;
 
   bool preview() const { return config().version == "rwkv5.0" || config().version == "rwkv5.1"; }
 
-  // Orthogonal times gain, or 0; weight decay applies. In previews, what is not 0 has the gain of RWKV-4.
+  // Initialized orthogonal times gain, or 0; with weight decay. In previews, nonzero ones have the gain of
+  // RWKV-4.
   Weight& matrix(const std::string& name, int64_t rows, int64_t cols, double gain) {
     if (preview()) return BlockTable::matrix(name, rows, cols, gain == 0);
     return parameter(name + ".weight", Use::out_in, {rows, cols},
                      gain == 0 ? init::constant(0) : init::orthogonal(gain), 1, true);
   }
-  // Decays, from slow to fast over the channels or heads, more unequal in deeper layers.
+  // Decays, from slow to fast over the channels or heads, with a larger spread in deeper layers.
   Weight& time_decay(Shape shape) {
     const int64_t count = shape.count();
     return vector(
@@ -91,7 +93,7 @@ class EagleTable : public BlockTable {
     const int64_t n = config().head_size;
     return recurrence("att.wkv", {config().dim_att / n, n, n});
   }
-  // Channel mixing around the two mixtures of token shift.
+  // Channel mixing with the given two token shift mixtures.
   ChannelMix channel_mix(Weight& mix_k, Weight& mix_r) {
     const int64_t C = config().n_embd, F = config().dim_ffn;
     return {

@@ -1,7 +1,7 @@
 // The strongest of the attention models that RWKV-1 was compared with (RWKV-LM, RWKV-v1/src/model.py,
-// model_type MHA_pro): rotary attention with token shift, whose weights fade with RWKV-1's curves after the
-// softmax and are mixed among the heads (talking heads: Shazeer et al. 2020, arXiv 2003.02436); RWKV-1's
-// channel mixing.
+// model_type MHA_pro): rotary attention with token shift; after the softmax, the weights are multiplied by
+// the decay curves of RWKV-1 and mixed across heads (talking heads: Shazeer et al. 2020, arXiv 2003.02436);
+// RWKV-1's channel mixing.
 #include <cmath>
 
 #include "models/rotary_frequencies.h"
@@ -85,8 +85,7 @@ AVIARY_MODEL(mha_pro){
     .year = 2021,
     .recurrence = "rotary attention, weights times w(t - u) a_u b_t and mixed among heads, token shift",
     .source = "RWKV-LM RWKV-v1; arXiv 2003.02436",
-    .news =
-        "attention with what RWKV-1 has: token shift, weights of time, its channel mixing; and mixed heads",
+    .news = "attention with features of RWKV-1 (token shift, time weights, channel mixing) and mixed heads",
     .recipes = {"v1"},
     .buffers = {".attn.mask"},
     .options = {&option::head_qk, &option::head_qk_max, &option::token_shift, &option::small_init_emb_ln0},

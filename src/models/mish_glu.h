@@ -1,4 +1,4 @@
-// MishGLU, which RWKV-4 can have in place of channel mixing: W_v (W_a x_a * mish(W_b x_b)). RWKV-LM,
+// MishGLU, an optional replacement for channel mixing in RWKV-4: W_v (W_a x_a * mish(W_b x_b)). RWKV-LM,
 // RWKV-v4neo; gated linear units are from Shazeer 2020, arXiv 2002.05202, mish from Misra 2019, arXiv
 // 1908.08681.
 #pragma once

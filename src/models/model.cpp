@@ -1,4 +1,4 @@
-// The frame around the blocks of every version, the loop over them, and the memory of a step.
+// The layers around the blocks of every version, the loop over the blocks, and the memory of a step.
 #include "models/model.h"
 
 #include <algorithm>
@@ -9,8 +9,8 @@
 namespace aviary {
 namespace {
 
-// Where the stream is kept between blocks. What is there already when the blocks begin stays where it is, but
-// for x, which every block changes.
+// Allocates memory for the stream between blocks. Values that exist before the first block keep their memory,
+// except x, which every block changes.
 Stream::Places places_of(Context& c, const Stream& s, size_t kept) {
   auto rows = [&] { return c.arena.tensor(s.x.shape(), s.x.dtype()); };
   Stream::Places places{.x = rows()};
@@ -18,9 +18,9 @@ Stream::Places places_of(Context& c, const Stream& s, size_t kept) {
   return places;
 }
 
-// The first block that has to be recorded: below it, nothing leads to a parameter that is trained. 0 also
-// when something before the blocks is trained, `layers` when only what stands behind them is. The table of
-// parameters is in the order of the computation.
+// The first block that must be recorded: no earlier block leads to a trained parameter. 0 also if a parameter
+// before the blocks is trained; `layers` if only parameters after the blocks are. The parameter table is in
+// the order of the computation.
 int64_t first_recorded_block(const ParameterTable& parameters, int64_t layers) {
   bool behind = false;
   for (const Parameter& parameter : parameters) {

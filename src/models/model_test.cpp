@@ -1,4 +1,4 @@
-// The blocks of a model one by one.
+// Runs the blocks of a model separately.
 #include "models/model.h"
 
 #include <algorithm>
@@ -22,7 +22,7 @@ class Blocks : public testing::TestWithParam<std::string> {
     c.reuse = !taped;
     return c;
   }
-  // The state before the first token, of the two sequences.
+  // The state of the two sequences before the first token.
   std::vector<Var> start() {
     std::vector<State> states(2, State(model_->state_specs(), Dtype::f32));
     for (State& state : states) state.reserve(16);

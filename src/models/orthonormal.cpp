@@ -1,4 +1,4 @@
-// The only file that includes Eigen, which takes long to compile.
+// The only file that includes Eigen, which is slow to compile.
 #include "models/orthonormal.h"
 
 #include <Eigen/QR>

@@ -7,8 +7,8 @@
 namespace aviary {
 
 // The QR decomposition of a [rows, cols] matrix, rows >= cols, stored by columns: `a` becomes Q. R's diagonal
-// is positive, which makes Q uniform over all matrices with orthonormal columns when the entries of `a` are
-// normal.
+// is positive, which makes Q uniformly distributed over all matrices with orthonormal columns if the entries
+// of `a` are normally distributed.
 void orthonormalize(std::vector<double>& a, int64_t rows, int64_t cols);
 
 }  // namespace aviary

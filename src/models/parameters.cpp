@@ -111,7 +111,7 @@ void ParameterTable::pack(kernels::Precision precision, const std::function<void
   for (Parameter& parameter : parameters_) {
     if (before && parameter.weight.has_numbers()) before(parameter);
     const std::optional<Layout> layout = layout_of(parameter.spec.use);
-    // Nothing asks for what a file may lack.
+    // Optional parameters are not used.
     if (layout && !parameter.spec.optional) parameter.weight.pack(*layout, precision, released);
   }
   packed_for_ = precision;

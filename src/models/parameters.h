@@ -1,5 +1,5 @@
-// The one table of a model's parameters: names, shapes, initialization, optimizer groups. Allocation,
-// loading, saving, training and inspection all go through it.
+// The parameter table of a model: names, shapes, initialization, optimizer groups. Allocation, loading,
+// saving, training and inspection all use it.
 #pragma once
 
 #include <deque>
@@ -13,29 +13,30 @@
 
 namespace aviary {
 
-// Fills a weight for the start of training.
+// Initializes a weight for training.
 using Initializer = std::function<void(Random&, const Tensor&)>;
 
 namespace init {
 Initializer constant(double value);
 Initializer uniform(double bound);  // in [-bound, bound)
 Initializer normal(double deviation);
-// Rows or columns orthonormal, times gain (Saxe, McClelland, Ganguli 2013, arXiv 1312.6120).
+// Orthonormal rows or columns, times gain (Saxe, McClelland, Ganguli 2013, arXiv 1312.6120).
 Initializer orthogonal(double gain);
 // value(i) for element i of a vector.
 Initializer each(std::function<double(int64_t)> value);
 }  // namespace init
 
-// What operators do with the numbers of a parameter.
+// How operators use a parameter.
 enum class Use : uint8_t {
-  vector,  // read number by number, whatever the axes
+  vector,  // used elementwise, regardless of its axes
   table,   // [V, ...]: the row of a token is looked up
   out_in,  // the matrix of products y = x W^T, as torch.nn.Linear stores it
   in_out,  // the matrix of products y = x W, as low-rank projections are stored
-  stack,   // [B, K, M]: matrices of products y = x W, each for its own columns of x
+  stack,   // [B, K, M]: matrices of products y = x W, each for separate columns of x
 };
 
-// How the matrix, or each matrix of the stack, is laid out; nothing for what is not multiplied.
+// The layout of the matrix, or of each matrix of the stack; nothing for parameters that are not used in
+// products.
 std::optional<Layout> layout_of(Use use);
 
 struct ParameterSpec {
@@ -45,7 +46,7 @@ struct ParameterSpec {
   Initializer initialize;
   bool decay = false;  // weight decay applies
   double learning_rate_scale = 1;
-  bool optional = false;  // a file may lack it
+  bool optional = false;  // may be missing in a file
   bool constant = false;  // stored, but never trained
 };
 
@@ -58,7 +59,7 @@ class ParameterTable {
  public:
   explicit ParameterTable(Dtype dtype) : dtype_(dtype) {}
 
-  // Without numbers yet. The returned weight stays where it is for the life of the table.
+  // Without numbers yet. The address of the returned weight is valid as long as the table.
   Weight& add(ParameterSpec spec);
   Parameter* find(std::string_view name);
 
@@ -66,23 +67,23 @@ class ParameterTable {
   auto end() { return parameters_.end(); }
   auto begin() const { return parameters_.begin(); }
   auto end() const { return parameters_.end(); }
-  int64_t count() const;  // of numbers, all parameters together
+  int64_t count() const;  // total number of elements
   Dtype dtype() const { return dtype_; }
 
-  // Values for the start of training: parameter i draws from its own stream of `seed`.
+  // Initializes all parameters for training: parameter i uses its own random stream of `seed`.
   void initialize(uint64_t seed);
-  void set_trainable(bool trainable);  // of those whose numbers may change
-  // Every parameter that was made without numbers gets zeros.
+  void set_trainable(bool trainable);  // of parameters whose numbers can change
+  // Sets every parameter without numbers to zeros.
   void allocate();
-  // Packs all that is multiplied for products whose float32 numbers are rounded to `precision`. From then on
-  // the numbers change no more, and threads may run the model at once, each with a Runner of its own.
-  // before: called with each parameter that has numbers, before it is packed; released: with stored bytes
-  // that are hardly needed again. Throws Error when it was called for another precision.
+  // Packs all matrices for products that round float32 numbers to `precision`. Afterwards the numbers no
+  // longer change, and several threads may run the model at the same time, each with its own Runner. before:
+  // called with each parameter that has numbers, before it is packed; released: called with stored bytes that
+  // will hardly be needed again. Throws Error if already packed for another precision.
   void pack(kernels::Precision precision, const std::function<void(const Parameter&)>& before = {},
             const Released& released = {});
-  // What pack() was called for; nothing when it was not.
+  // The precision for which pack() was called; nothing if it was not.
   std::optional<kernels::Precision> packed_for() const { return packed_for_; }
-  // To be called after values have been written from outside.
+  // To be called after values have been modified from outside.
   void changed();
 
  private:

@@ -1,4 +1,4 @@
-// The table of parameters and that of the state say how a model is used.
+// The parameter table and the state table agree with how a model uses them.
 #include "models/parameters.h"
 
 #include "models/run.h"
@@ -9,7 +9,7 @@ namespace {
 
 class Tables : public testing::TestWithParam<std::string> {
  protected:
-  // Where the sizes of a version allow it, no matrix is square.
+  // If the sizes of a version allow it, no matrix is square.
   std::unique_ptr<Model> model() const {
     ModelConfig config{
         .version = GetParam(), .n_layer = 3, .n_embd = 32, .vocab_size = 30, .dim_att = 64, .ctx_len = 16};
@@ -31,7 +31,7 @@ TEST_P(Tables, ExactlyTheProductsOfTheTableAreMultipliedAndAsItSays) {
       EXPECT_TRUE(packed.empty()) << "it is multiplied";
       continue;
     }
-    if (spec.optional) continue;  // a file may lack it, since nothing asks for it
+    if (spec.optional) continue;  // may be missing in a file, since it is not used
     ASSERT_EQ(spec.shape.rank(), spec.use == Use::stack ? 3 : 2);
     ASSERT_EQ(std::ssize(packed), spec.use == Use::stack ? spec.shape[0] : 1) << "it is not multiplied";
     const int last = spec.shape.rank() - 1;

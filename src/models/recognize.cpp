@@ -10,7 +10,7 @@
 namespace aviary {
 namespace {
 
-// The names without "blocks.<i>.", each with its shape in the first block that has it.
+// The names without "blocks.<i>.", each with its shape in the first block that contains it.
 class Names {
  public:
   explicit Names(const ShapeMap& shapes) {
@@ -21,7 +21,7 @@ class Names {
     return found == shapes_.end() ? nullptr : &found->second;
   }
   bool has(std::string_view name) const { return find(name) != nullptr; }
-  // Axis `axis` of the first of these tensors that is there; 0 when none is.
+  // The size of axis `axis` of the first of these tensors that exists; 0 if none does.
   int64_t size(std::initializer_list<std::string_view> names, int axis) const {
     for (std::string_view name : names)
       if (const Shape* shape = find(name); shape && shape->rank() > axis) return (*shape)[axis];
@@ -37,15 +37,15 @@ class Names {
   std::unordered_map<std::string_view, Shape> shapes_;
 };
 
-// The experiments with ROSA count their layers from 1.
+// The experiments with ROSA number their layers from 1.
 int64_t count_layers(const ShapeMap& shapes) {
   return std::max(count_blocks(shapes), count_blocks(shapes, "rwkv") - 1);
 }
 
-// For the name of a tensor of layer `from` ("blocks.1.att.w0", "rwkv2.w0", "ln2a.bias"), the same one of
-// layer `to`; empty for other names.
+// For the name of a tensor of layer `from` ("blocks.1.att.w0", "rwkv2.w0", "ln2a.bias"), that of the same
+// tensor of layer `to`; empty for other names.
 std::string in_layer(std::string_view name, int64_t from, int64_t to) {
-  constexpr std::pair<std::string_view, int64_t> kinds[] = {// and the number of the first layer
+  constexpr std::pair<std::string_view, int64_t> kinds[] = {// followed by the number of the first layer
                                                             {"blocks.", 0},
                                                             {"rwkv", 1},
                                                             {"rosa", 1},
@@ -61,8 +61,8 @@ std::string in_layer(std::string_view name, int64_t from, int64_t to) {
   return {};
 }
 
-// The config of a model that has the tensors of one of `config`, with `layers` layers, by name: small, with
-// layers up to the first after which all have the same names.
+// The config of a small model with the same tensor names as a model of `config` with `layers` layers; it has
+// layers only up to the first one after which all have the same names.
 ModelConfig smallest(ModelConfig config, int64_t layers) {
   config.n_layer = 2;
   for (const ModelOption* option : model_version(config.version).options) {
@@ -98,18 +98,18 @@ ModelConfig sizes_of(const ShapeMap& shapes, const Names& names, std::span<const
 struct Needs {
   size_t needed = 0;
   std::vector<std::string> missing;
-  size_t unlike = 0;                  // tensors that are there with more or fewer axes
-  size_t strange = 0;                 // tensors that are there and that it has no place for
+  size_t unlike = 0;                  // existing tensors with another number of axes
+  size_t strange = 0;                 // existing tensors that are not part of it
   std::vector<std::string> by_token;  // its embedding and its output matrix, [vocabulary, width]
 };
-// The tensors that a model of this config, of a registered version, needs and that are not there.
+// The missing tensors of a model of this config, of a registered version.
 Needs needs_of(ModelConfig config, const ShapeMap& shapes) {
   std::unordered_map<std::string_view, int> there;  // number of axes
   for (const auto& [name, shape] : shapes) there.emplace(name, shape.rank());
   const int64_t layers = std::min(count_layers(shapes), static_cast<int64_t>(shapes.size()));
   config = smallest(std::move(config), layers);
   const auto model = create_model(config);
-  const int64_t last = config.n_layer - 1;  // all further layers have its names
+  const int64_t last = config.n_layer - 1;  // all later layers have the same names
   Needs needs;
   size_t placed = 0;
   auto look_for = [&](std::string name, const ParameterSpec& spec) {
@@ -137,8 +137,8 @@ Needs needs_of(ModelConfig config, const ShapeMap& shapes) {
   return needs;
 }
 
-// The registered version whose tensors differ the least from those that are there, if most are there; of two
-// with the same names, the one with the axes that are there.
+// The registered version whose tensors differ least from the given ones, if most of them exist; of two with
+// the same names, the one with the same numbers of axes.
 std::optional<Recognition> nearest(const ShapeMap& shapes, const Names& names) {
   std::optional<Recognition> best;
   std::pair<size_t, size_t> least;

@@ -1,5 +1,5 @@
-// What a checkpoint is, told by the names and shapes of its tensors alone: also of versions and relatives
-// that this program does not run, and of models from which tensors are missing.
+// Recognizes a checkpoint from the names and shapes of its tensors: also versions and variants that are not
+// supported, and models with missing tensors.
 #pragma once
 
 #include "models/registry.h"
@@ -7,17 +7,17 @@
 namespace aviary {
 
 struct Recognition {
-  std::string name;                  // "rwkv7", or of a version that is not registered "rwkv6-x060a"
+  std::string name;                  // "rwkv7", or for a version that is not registered "rwkv6-x060a"
   std::string title;                 // "RWKV-6 Finch"
-  ModelConfig config;                // what is known of the sizes; 0: unknown
-  std::vector<std::string> missing;  // tensors that the version needs and that are not there
+  ModelConfig config;                // the known sizes; 0: unknown
+  std::vector<std::string> missing;  // tensors that are missing for this version
   bool runnable = false;             // the version is registered and nothing is missing
 };
 
-// The config of a model of this version, when the tensors are those of one.
+// The config of a model of this version, if the tensors are those of one.
 std::optional<ModelConfig> recognize_as(const ModelVersion& version, const ShapeMap& shapes);
 
-// Nothing when it is no model that is known here.
+// Nothing if it is not a known model.
 std::optional<Recognition> recognize(const ShapeMap& shapes);
 
 // The config of the version that these tensors are of. Throws Error, beginning with `where`, when there is

@@ -25,7 +25,7 @@ std::string refusal(const ShapeMap& shapes) {
   return "recognized";
 }
 
-// What the tensors of a version are taken for.
+// The version recognized from the tensors of a version.
 const ModelVersion& claimant_of(const ModelVersion& version) {
   return version.twin ? model_version(version.twin) : version;
 }

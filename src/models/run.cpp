@@ -10,7 +10,7 @@
 namespace aviary {
 namespace {
 
-// Token ids kept as numbers.
+// Token ids stored as floating-point numbers.
 void set_id(const Tensor& tensor, int64_t at, int32_t id) {
   if (tensor.dtype() == Dtype::f64)
     tensor.as<double>()[at] = id;
@@ -177,11 +177,11 @@ void Runner::read_beyond(std::span<const int32_t> tokens, State& state, Wanted a
   }
   std::vector<int32_t> window(static_cast<size_t>(limit));
   for (int64_t i = 0; i < limit; ++i) window[static_cast<size_t>(i)] = id_at(state[model_.window()], i);
-  const int64_t last = limit - 1;  // the row of the window that is the new token's
+  const int64_t last = limit - 1;  // the row of the new token in the window
   for (int64_t t = inside; t < count; ++t) {
     std::rotate(window.begin(), window.begin() + 1, window.end());
     window.back() = tokens[static_cast<size_t>(t)];
-    if (!are_wanted(t) && t + 1 < count) continue;  // the state is that of the last window alone
+    if (!are_wanted(t) && t + 1 < count) continue;  // the state is that of the last window only
     state.reset();
     const Tensor logits = logits_within(window, Sequences::uniform(1, limit), state,
                                         {&last, are_wanted(t) ? size_t{1} : size_t{0}});

@@ -8,24 +8,22 @@
 
 namespace aviary {
 
-// How the float32 weights of a model are multiplied when nobody asks for a precision: in bf16 where this CPU
-// multiplies it and most numbers of its matrices and tables are stored in bf16 or fewer bits anyway, else in
-// f32.
+// The default precision for products with the float32 weights of a model: bf16 if this CPU has bf16 products
+// and most numbers of its matrices and tables are stored in at most 16 bits, otherwise f32.
 kernels::Precision usual_precision(const Model& model);
 
-// A model and the memory to run it; not for two threads at once. Threads share a model whose weights are
-// packed (ParameterTable::pack), each with its own Runner and states; weights of any other model are packed
-// at the first run, and again when they have changed. A model that can look at no more than context_limit()
-// tokens reads the last so many again for every further token, as its original does.
+// A model and the memory to run it; must not be used by two threads at once. Threads may share a model whose
+// weights are packed (ParameterTable::pack), each with its own Runner and states; weights of other models are
+// packed at the first run, and again after changes. A model with a context limit reads the last
+// context_limit() tokens again for every new token beyond it, like its original.
 class Runner {
  public:
-  // Products with float32 weights are rounded to this precision. Throws Error when the weights are packed for
-  // another.
+  // The precision of products with float32 weights. Throws Error if the weights are packed for another one.
   Runner(Model& model, kernels::Precision precision);
-  // As the weights are packed; in f32 when they are not.
+  // With the precision for which the weights are packed; f32 if they are not.
   explicit Runner(Model& model)
       : Runner(model, model.parameters().packed_for().value_or(kernels::Precision::f32)) {}
-  Runner(const Runner&) = delete;  // the tape knows its arena
+  Runner(const Runner&) = delete;  // the tape refers to the arena
   Runner& operator=(const Runner&) = delete;
 
   Model& model() { return model_; }
@@ -35,18 +33,18 @@ class Runner {
   // Whether the state is of this model or one of the same version and sizes.
   bool takes(const State& state) const { return !state.empty() && layout_->matches(state.layout()); }
 
-  // Reads `tokens` [N], those of the sequences one below the other; `states`, one for each sequence, become
-  // the states after them, where they lie. Returns the logits [wanted.size(), V] of the rows `wanted` of the
-  // N, valid until the next call; where none are wanted, an empty tensor, and the output matrix is not read.
-  // Throws Error for a row that the step does not have.
+  // Reads `tokens` [N], the tokens of one sequence after another; `states`, one for each sequence, are
+  // updated in place to those after them. Returns the logits [wanted.size(), V] of the rows `wanted`, valid
+  // until the next call; if no rows are wanted, an empty tensor, and the output matrix is not read. Throws
+  // Error for a row that the step does not have.
   Tensor logits(std::span<const int32_t> tokens, const Sequences& sequences, StateSpan states,
                 std::span<const int64_t> wanted);
-  // Those of every row [N, V], and of the last row of each sequence [S, V].
+  // The logits of every row [N, V], and of the last row of each sequence [S, V].
   Tensor all_logits(std::span<const int32_t> tokens, const Sequences& sequences, StateSpan states);
   Tensor last_logits(std::span<const int32_t> tokens, const Sequences& sequences, StateSpan states);
 
-  // The mean cross entropy of targets [N] (< 0 counts for nothing); `losses` [N] receives each row's, where
-  // given.
+  // The mean cross entropy of targets [N] (rows with a target < 0 are ignored); `losses` [N], if given,
+  // receives the loss of each row.
   double loss(std::span<const int32_t> tokens, std::span<const int32_t> targets, const Sequences& sequences,
               StateSpan states, std::span<double> losses = {});
 
@@ -57,24 +55,24 @@ class Runner {
     Random* random = nullptr;  // needed with dropout
     // Whether first_state_gradient() is asked for afterwards.
     bool first_state = false;
-    // What else depends on the states after the step: the gradient of that by each part, [S, ...]; an empty
+    // Additional gradients of the states after the step: for each part, the gradient [S, ...]; an empty
     // tensor for a part, or no tensors at all, mean 0.
     std::span<const Tensor> last_state{};
   };
-  // The same, and adds the gradients to the trainable weights.
+  // The same, and adds the gradients of the trainable weights.
   double loss_and_gradients(std::span<const int32_t> tokens, std::span<const int32_t> targets,
                             const Sequences& sequences, StateSpan states, const Training& training);
-  // Of the last loss_and_gradients() with `first_state`: the gradient [S, ...] by a part of the states before
-  // the step, valid until the next call. Empty where nothing depends on the part.
+  // After loss_and_gradients() with `first_state`: the gradient [S, ...] with respect to a part of the states
+  // before the step, valid until the next call. Empty if nothing depends on the part.
   Tensor first_state_gradient(size_t part) const { return first_[part].gradient->tensor; }
 
  private:
   Output forward(Context& c, std::span<const int32_t> tokens, StateSpan states, bool first_state = false);
   // The states become those after the step.
   void advance(Context& c, std::span<const int32_t> tokens, StateSpan states);
-  // Part `part` of the states, where they lie.
+  // Part `part` of the states, in place.
   Var state_var(StateSpan states, size_t part);
-  // Whether the model can look at all that is read then.
+  // Whether the step stays within the context limit.
   bool fits(const Sequences& sequences, StateSpan states) const;
   Tensor logits_within(std::span<const int32_t> tokens, const Sequences& sequences, StateSpan states,
                        std::span<const int64_t> wanted);

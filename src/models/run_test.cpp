@@ -1,4 +1,4 @@
-// A step without a tape uses its memory again; it computes what a step with one does.
+// A step without a tape reuses memory; its result is the same as with a tape.
 #include "models/run.h"
 
 #include <cmath>
@@ -89,7 +89,7 @@ INSTANTIATE_TEST_SUITE_P(Versions, FrozenBlocks, testing::ValuesIn(version_names
 
 class WantedRows : public testing::TestWithParam<std::string> {};
 
-// Where a version can look at 12 tokens only, the sequence of 20 reaches beyond.
+// For versions limited to 12 tokens, the sequence of 20 exceeds the limit.
 TEST_P(WantedRows, AreThoseOfAllRows) {
   const std::unique_ptr<Model> model =
       noisy_model({.version = GetParam(), .n_layer = 2, .n_embd = 32, .vocab_size = 30, .ctx_len = 12});
@@ -158,7 +158,8 @@ class StateGradients : public testing::TestWithParam<std::string> {
   std::vector<int32_t> tokens_, targets_;
 };
 
-// What the second half says of the state between is where the backward pass of the first half begins.
+// The backward pass of the first half starts from the gradient of the second half with respect to the state
+// between them.
 TEST_P(StateGradients, JoinTwoStepsToOne) {
   model_->parameters().set_trainable(true);
   Runner runner(*model_);
@@ -194,7 +195,7 @@ TEST_P(StateGradients, JoinTwoStepsToOne) {
 
 INSTANTIATE_TEST_SUITE_P(Versions, StateGradients, testing::ValuesIn(version_names()), test_name);
 
-// Two states of other lengths, in memory of their own, and a step that reads both.
+// Two states with different lengths, each in its own memory, and a step that reads both.
 TEST(State, AreReadAndWrittenWhereTheyLie) {
   for (const std::string& version : version_names()) {
     const auto model =
@@ -270,7 +271,7 @@ class PackedModel : public testing::TestWithParam<std::string> {
   }
 };
 
-// No lock: the sanitizer of threads sees whether one writes what the other reads.
+// No lock: ThreadSanitizer detects if one thread writes what the other reads.
 TEST_P(PackedModel, RunsInSeveralThreadsAtOnceWithTheBitsOfOne) {
   const std::unique_ptr<Model> model =
       noisy_model({.version = GetParam(), .n_layer = 3, .n_embd = 64, .vocab_size = 30, .ctx_len = 32});

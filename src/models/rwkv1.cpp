@@ -1,6 +1,6 @@
-// RWKV-1 (August 2021; RWKV-LM, RWKV-v1/src/model.py, model_type RWKV), the first of the family: AFT's
-// average over the past whose weights are, per head, a learned curve over the distance, times a factor of
-// either position.
+// RWKV-1 (August 2021; RWKV-LM, RWKV-v1/src/model.py, model_type RWKV), the first RWKV: the weighted average
+// of AFT, in which the weights are, per head, a learned curve over the distance times one factor for each of
+// the two positions.
 #include <cmath>
 
 #include "models/rwkv1_skeleton.h"
@@ -35,7 +35,7 @@ class Rwkv1 final : public Rwkv1Skeleton {
 
   Rwkv1TimeMix add_time_mix(const std::string& attn) {
     const int64_t C = config_.n_embd, A = config_.dim_att, L = config_.ctx_len, H = A / config_.head_size;
-    // e^(-speed * distance): from 1 / L to 1 per token, and one head that forgets nothing.
+    // e^(-speed * distance): speeds from 1 / L to 1 per token, and one head without decay.
     auto curve = [=](int64_t i) {
       const double h = static_cast<double>(i / L), last = static_cast<double>(H - 1);
       const double speed = h < last ? std::pow(static_cast<double>(L), -(h + 1) / last) : 0;

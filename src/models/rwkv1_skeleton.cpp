@@ -31,7 +31,7 @@ Var Rwkv1Skeleton::mix_channels(Context& c, Mlp& p, Var x, const Var& residual, 
   return residual_gate(c, Branch::ffn, residual, linear(c, x, *p.receptance), linear(c, k, p.weight));
 }
 
-// ---- The table of parameters, with the initialization of the original trainer.
+// ---- The parameter table, with the initialization of the original trainer.
 
 void Rwkv1Skeleton::build(const std::function<void(const std::string&)>& add_attention) {
   const int64_t C = config_.n_embd, V = config_.vocab_size, L = config_.ctx_len;
@@ -110,7 +110,7 @@ std::optional<ModelConfig> recognize_rwkv1(const ShapeMap& shapes, const char* v
                      .dim_att = find_size(shapes, "blocks.0.attn.key.weight", 0),
                      .dim_ffn = find_size(shapes, "blocks.0.mlp.key.weight", 0),
                      .ctx_len = find_size(shapes, "time_out", 1)};
-  // Of each, one of its two tensors tells that both should be there.
+  // For each, one of its two tensors shows that both should exist.
   auto has = [&](const std::string& name) {
     return find_shape(shapes, name + ".weight") || find_shape(shapes, name + ".bias");
   };

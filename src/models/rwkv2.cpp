@@ -1,6 +1,6 @@
-// RWKV-2: RWKV-LM, RWKV-v2-RNN/src/model.py, the first version that is a recurrent network. Time mixing is an
-// average whose weights decay by e^-w per token. One mixture serves the whole layer, and the residual runs
-// through the layer norms.
+// RWKV-2: RWKV-LM, RWKV-v2-RNN/src/model.py, the first version that is a recurrent network. Time mixing is a
+// weighted average whose weights decay by e^-w per token. All projections of a layer share one mixture, and
+// the residual stream passes through the layer norms.
 #include "models/block_table.h"
 
 namespace aviary {
@@ -18,7 +18,7 @@ struct Rwkv2TimeMix {
 struct Rwkv2Block {
   Norm ln1, ln2;
   std::optional<Rwkv2TimeMix> att;
-  std::optional<ChannelMix> ffn_pre;  // in place of att, in the first block of a model with pre_ffn
+  std::optional<ChannelMix> ffn_pre;  // instead of att, in the first block of a model with pre_ffn
   std::optional<ChannelMix> ffn;
 };
 
@@ -45,16 +45,16 @@ class Rwkv2 final : public Model {
   std::vector<Rwkv2Block> blocks_;
 };
 
-// ---- The table of parameters, with the initialization of the original trainer.
+// ---- The parameter table, with the initialization of the original trainer.
 
-// The first half of the channels is that of the token before.
+// The first half of the channels is taken from the previous token.
 Weight& add_mix(BlockTable& table, const std::string& name) {
   const int64_t C = table.config().n_embd;
   return table.vector(name, {1, 1, C}, [C](int64_t i) { return i < C / 2 ? 0.0 : 1.0; });
 }
 
-// exp(time_decay) = fastest * ratio^(7 i / (C - 1)). Both change along the layers from the second one on, and
-// the trainer sets three layers by hand.
+// exp(time_decay) = fastest * ratio^(7 i / (C - 1)). Both change with the layer from the second one on; the
+// original trainer sets three layers by hand.
 Weight& add_decay(BlockTable& table, int64_t layer) {
   const int64_t C = table.config().n_embd, L = table.config().n_layer;
   const double along = static_cast<double>(layer - 1) / static_cast<double>(std::max<int64_t>(L - 2, 1));
@@ -143,7 +143,7 @@ AVIARY_MODEL(rwkv2){
     .year = 2022,
     .recurrence = "A = e^-w A + e^k v, B = e^-w B + e^k, y = A / (B + epsilon), per channel",
     .source = "RWKV-LM RWKV-v2-RNN",
-    .news = "weights that fade by a constant factor: the model is a recurrent network",
+    .news = "weights that decay by a constant factor: the model is a recurrent network",
     .recipes = {"v2"},
     .options = {&option::head_qk, &option::head_qk_max, &option::token_shift, &option::pre_ffn,
                 &option::small_init_emb},

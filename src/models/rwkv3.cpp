@@ -1,5 +1,5 @@
-// RWKV-3: RWKV-LM, RWKV-v3/src/model.py. Time mixing is the average of RWKV-2, whose keys are cut at 60; new
-// are the layer norms in front of every layer and a mixture of their own for k, v and r.
+// RWKV-3: RWKV-LM, RWKV-v3/src/model.py. Time mixing is the weighted average of RWKV-2, with keys clamped to
+// at most 60; new are a layer norm before every layer and separate mixtures for k, v and r.
 #include "models/block_table.h"
 
 namespace aviary {
@@ -17,7 +17,7 @@ struct Rwkv3TimeMix {
 struct Rwkv3Block {
   Norm ln1, ln2;
   std::optional<Rwkv3TimeMix> att;
-  std::optional<ChannelMix> ffn_pre;  // in place of att, in the first block of a model with pre_ffn
+  std::optional<ChannelMix> ffn_pre;  // instead of att, in the first block of a model with pre_ffn
   std::optional<ChannelMix> ffn;
 };
 
@@ -44,7 +44,7 @@ class Rwkv3 final : public Model {
   std::vector<Rwkv3Block> blocks_;
 };
 
-// ---- The table of parameters, with the initialization of the original trainer.
+// ---- The parameter table, with the initialization of the original trainer.
 
 Rwkv3TimeMix add_time_mix(BlockTable& table) {
   const int64_t C = table.config().n_embd;
@@ -110,7 +110,7 @@ AVIARY_MODEL(rwkv3){
     .year = 2022,
     .recurrence = "A = e^-w A + e^k v, B = e^-w B + e^k, y = A / (B + epsilon), per channel",
     .source = "RWKV-LM RWKV-v3",
-    .news = "r, k and v have their own token shifts; a layer norm behind the embedding",
+    .news = "r, k and v have their own token shifts; a layer norm after the embedding",
     .recipes = {"v3"},
     .options = {&option::head_qk, &option::head_qk_max, &option::token_shift, &option::pre_ffn,
                 &option::small_init_emb},

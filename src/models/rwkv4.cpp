@@ -19,9 +19,9 @@ struct Rwkv4TimeMix {
 struct Rwkv4Block {
   Norm ln1, ln2;
   std::optional<Rwkv4TimeMix> att;
-  std::optional<ChannelMix> ffn_pre;  // in place of att, in the first block of a model with pre_ffn
+  std::optional<ChannelMix> ffn_pre;  // instead of att, in the first block of a model with pre_ffn
   std::optional<ChannelMix> ffn;
-  std::optional<MishGlu> mish_glu;  // in place of ffn
+  std::optional<MishGlu> mish_glu;  // instead of ffn
   std::optional<TinyAttention> tiny_attention;
 };
 
@@ -60,7 +60,7 @@ class Rwkv4 final : public Model {
   std::vector<Rwkv4Block> blocks_;
 };
 
-// ---- The table of parameters, with the initialization of the original trainers.
+// ---- The parameter table, with the initialization of the original trainers.
 
 constexpr double neo_learning_rate = 6e-4;  // also the bound of its embedding
 
@@ -134,7 +134,7 @@ std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
   const Shape* decay = find_shape(shapes, att + "time_decay");
   const bool of_channels = decay && decay->rank() == 1 && find_shape(shapes, att + "time_mix_k");
   const bool of_heads = find_shape(shapes, att + "ln_x.weight") || find_shape(shapes, att + "ln_x.bias");
-  if (!of_channels || of_heads) return {};  // RWKV-5 decays by heads and has ln_x
+  if (!of_channels || of_heads) return {};  // RWKV-5 has decays per head and ln_x
   const bool mish_glu = find_shape(shapes, "blocks.0.ffn.aa.weight") != nullptr;
   ModelConfig config{
       .version = "rwkv4",

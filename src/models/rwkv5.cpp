@@ -1,7 +1,7 @@
 // RWKV-5 "Eagle": Peng et al. 2024, arXiv 2404.05892, and the two previews that led to it. Time mixing keeps
-// a matrix per head, which fades at a learned rate: one per head in 5.0, 5.1 adds a gate, 5.2 has a rate per
-// channel. Originals: RWKV-LM, RWKV-v4neo/src/model.py (5.0 is RWKV_MY_TESTING=r, 5.1 r3, each with or
-// without r2) and RWKV-v5/src/model.py (5.2 is x052).
+// a matrix per head, which decays at a learned rate: 5.0 has one rate per head, 5.1 adds a gate, 5.2 has a
+// rate per channel. Originals: RWKV-LM, RWKV-v4neo/src/model.py (5.0 is RWKV_MY_TESTING=r, 5.1 r3, each with
+// or without r2) and RWKV-v5/src/model.py (5.2 is x052).
 #include "models/eagle.h"
 
 namespace aviary {
@@ -9,9 +9,9 @@ namespace {
 
 struct Rwkv5TimeMix {
   Weight& time_decay;  // [H, n]; previews: [H]
-  Weight& bonus;       // as the decay: time_faaaa, or time_first, whose exponential counts
+  Weight& bonus;       // as the decay: time_faaaa, or time_first, whose exponential is used
   bool bonus_is_exponent;
-  std::array<Weight*, 4> time_mix;   // of k, v, r, and, where there is a gate, g: [1, 1, C]
+  std::array<Weight*, 4> time_mix;   // of k, v, r and, if there is a gate, g: [1, 1, C]
   Weight &receptance, &key, &value;  // [A, C]
   Weight &output, *gate;             // [C, A], [A, C]
   Norm ln_x;                         // A channels
@@ -55,11 +55,11 @@ class Rwkv5 final : public Model {
   std::vector<Rwkv5Block> blocks_;
 };
 
-// ---- The table of parameters, with the initialization of the original trainers.
+// ---- The parameter table, with the initialization of the original trainers.
 
 constexpr double preview_learning_rate = 6e-4;  // also the bound of the embedding
 
-// Of the previews: whether the weight of the current token is the exponential of a parameter, time_first.
+// For the previews: whether the weight of the current token is the exponential of a parameter, time_first.
 bool has_time_first(const ModelConfig& config) {
   if (config.version == "rwkv5.0") return config.variant != "r2";
   return config.version == "rwkv5.1" && config.variant == "r3";
@@ -117,7 +117,7 @@ ModelConfig complete(ModelConfig config) {
   return complete_eagle(std::move(config));
 }
 
-// The config of a model of the family, whichever of the three it is.
+// The config of a model of any of the three versions.
 std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
   std::optional<ModelConfig> config = recognize_eagle(shapes);
   const Shape* decay = find_in_blocks(shapes, "att.time_decay");
@@ -164,7 +164,7 @@ AVIARY_MODEL(rwkv5_1){
     .year = 2023,
     .recurrence = "as 5.0; the output is gated",
     .source = "RWKV-LM RWKV-v4neo (RWKV_MY_TESTING=r2r3, r3)",
-    .news = "a gate behind the group norm",
+    .news = "a gate after the group norm",
     .recipes = {"v4neo"},
     .variants = {"r3"},
     .options = {&option::head_qk, &option::head_qk_max, &option::token_shift},

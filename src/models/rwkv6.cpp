@@ -1,6 +1,6 @@
 // RWKV-6 "Finch": Peng et al. 2024, arXiv 2404.05892, as trained by RWKV-LM (RWKV-v5/src/model.py, x060). The
-// decay of the state and what token shift mixes depend on the token. Two variants of the same trainer: x060a,
-// with a low-rank gate, and x060b, without a gate.
+// decay of the state and the token shift mixtures depend on the token. Two variants of the same trainer:
+// x060a, with a low-rank gate, and x060b, without a gate.
 #include "models/eagle.h"
 
 namespace aviary {
@@ -53,7 +53,7 @@ class Rwkv6 final : public Model {
   std::vector<Rwkv6Block> blocks_;
 };
 
-// x + (above - x) (maa + what a low-rank projection makes of a first such mixture), all [N, C].
+// x + (previous - x) (maa + low_rank(m)), where m is a first such mixture with maa_x; all [N, C].
 std::array<Var, 5> Rwkv6::token_shift(Context& c, Rwkv6TimeMix& p, const Var& x, Var& state) {
   Var before = keep(c, state);
   auto [xx] = token_shift_mix<1>(c, x, before, shift(MixOf::previous), {&p.time_maa_x});
@@ -93,7 +93,7 @@ Var Rwkv6::norm_and_gate(Context& c, Rwkv6TimeMix& p, const Var& y, const Var& x
   return group_norm(c, heads_, norm, eagle_epsilon);
 }
 
-// ---- The table of parameters, with the initialization of the original trainer.
+// ---- The parameter table, with the initialization of the original trainer.
 
 Member member_of(const ModelConfig& config) {
   return config.version == "rwkv6-x060b"   ? Member::x060b
@@ -101,7 +101,7 @@ Member member_of(const ModelConfig& config) {
                                            : Member::x060;
 }
 
-// A mixture of token shift: 1 - (i / C)^power - offset.
+// A token shift mixture: 1 - (i / C)^power - offset.
 Weight& add_maa(EagleTable& table, const std::string& name, double power, double offset = 0) {
   const auto width = static_cast<double>(table.config().n_embd);
   return table.vector(name, {1, 1, table.config().n_embd}, [=](int64_t i) {
@@ -180,7 +180,7 @@ ModelConfig complete(ModelConfig config) {
   return complete_eagle(std::move(config));
 }
 
-// The config of a model of the family, whichever of the three it is.
+// The config of a model of any of the three versions.
 std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
   std::optional<ModelConfig> config = recognize_eagle(shapes);
   auto find = [&](const char* name, int rank) {
@@ -231,7 +231,7 @@ AVIARY_MODEL(rwkv6_x060a){
     .year = 2024,
     .recurrence = "as RWKV-6; the gate is low-rank",
     .source = "RWKV-LM RWKV-v5 (x060a)",
-    .news = "the gate is a low-rank map through tanh",
+    .news = "the gate is a low-rank projection with tanh",
     .recipes = {"v6"},
     .options = {&option::trainable_state, &option::head_qk, &option::head_qk_max, &option::token_shift},
     .recognize = [](const ShapeMap& shapes) { return recognize_as("rwkv6-x060a", shapes); },

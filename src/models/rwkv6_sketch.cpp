@@ -1,13 +1,14 @@
-// The first sketch of RWKV-6, from the README of RWKV-LM ("Dynamic Mix"): RWKV-5.2, where what token shift
-// mixes depends on the token, by a low-rank projection per mixture, in time mixing and in channel mixing:
+// The first sketch of RWKV-6, from the README of RWKV-LM ("Dynamic Mix"): RWKV-5.2 with token shift mixtures
+// that depend on the token, through one low-rank projection per mixture, in time mixing and in channel
+// mixing:
 //   time_mix_k(x) = time_mix_k + (x w1) w2
-// What became RWKV-6 is another thing: rwkv6.cpp. With w1 = 0 this is RWKV-5.2.
+// The final RWKV-6 is different: rwkv6.cpp. With w1 = 0 this is RWKV-5.2.
 #include "models/eagle.h"
 
 namespace aviary {
 namespace {
 
-// One mixture of token shift.
+// One token shift mixture.
 struct Mixture {
   Weight& time_mix;  // [1, 1, C]
   Weight &w1, &w2;   // [C, R], [R, C]
@@ -54,7 +55,7 @@ class Rwkv6Sketch final : public Model {
     s.x = channel_mix(c, p.ffn.mix, shift(MixOf::current), normed, s.x, s.state, more);
   }
 
-  // What a token adds to time_mix: [N, C].
+  // The part of a mixture that depends on the token: [N, C].
   static Var of_token(Context& c, const Var& x, Mixture& p) { return low_rank(c, x, {p.w1, p.w2}); }
 
   Var time_mix(Context& c, SketchTimeMix& p, const Var& x, const Var& residual, std::span<Var> state) {
@@ -75,7 +76,7 @@ class Rwkv6Sketch final : public Model {
   std::vector<SketchBlock> blocks_;
 };
 
-// ---- The table of parameters: RWKV-5.2's, and for the low-rank projections what the sketch says.
+// ---- The parameter table: that of RWKV-5.2, and the low-rank projections of the sketch.
 
 Mixture add_mixture(EagleTable& table, const std::string& name, double power, double offset = 0) {
   const int64_t C = table.config().n_embd, R = table.config().rank_mix;
@@ -136,9 +137,9 @@ AVIARY_MODEL(rwkv6_sketch){
     .name = "rwkv6-sketch",
     .title = "RWKV-6, the first sketch",
     .year = 2023,
-    .recurrence = "as RWKV-5.2; token shift mixes as each token says",
+    .recurrence = "as RWKV-5.2; token shift mixtures that depend on the token",
     .source = "README of RWKV-LM",
-    .news = "a low-rank map of the token for every token shift",
+    .news = "a low-rank projection of the token for every token shift",
     .recipes = {"v5"},
     .options = {&option::head_qk, &option::head_qk_max, &option::token_shift},
     .no_golden = "there are formulas, but no code",

@@ -6,7 +6,7 @@
 namespace aviary {
 namespace {
 
-// Numbers that depend on the name of a parameter alone.
+// Numbers that depend only on the name of a parameter.
 void fill(Model& model) {
   for (Parameter& parameter : model.parameters()) {
     Random random(std::hash<std::string>()(parameter.spec.name));
@@ -18,8 +18,8 @@ void fill(Model& model) {
   model.parameters().changed();
 }
 
-// There is no code of the sketch that could be asked for numbers, but what it says of its mixtures makes it
-// RWKV-5.2 when w1 is 0.
+// There is no code of the sketch to compute reference data, but by its definition it equals RWKV-5.2 if w1 is
+// 0.
 TEST(Rwkv6Sketch, WithoutItsLowRankMapsIsRwkv52BitForBit) {
   for (Dtype dtype : {Dtype::f32, Dtype::f64}) {
     std::vector<std::vector<double>> logits, states;
@@ -52,7 +52,7 @@ TEST(Rwkv6Sketch, WithoutItsLowRankMapsIsRwkv52BitForBit) {
   }
 }
 
-// A token that is mixed otherwise than the one before it: w1 and w2 reach every mixture.
+// w1 and w2 have an effect on every mixture.
 TEST(Rwkv6Sketch, EveryLowRankMapMatters) {
   auto model = create_model({.version = "rwkv6-sketch", .n_layer = 1, .n_embd = 32, .vocab_size = 11});
   model->parameters().initialize(1);

@@ -1,5 +1,5 @@
 // RWKV-7 "Goose": Peng et al. 2025, arXiv 2503.14456, as trained by RWKV-LM (RWKV-v7/train_temp/src/model.py,
-// x070). Time mixing is a generalized delta rule: the state forgets along kk at the rate a and learns v at
+// x070). Time mixing is a generalized delta rule: the state forgets along kk at the rate a and stores v for
 // the key k.
 #include "models/rwkv7.h"
 
@@ -33,7 +33,7 @@ Var Rwkv7Layers::time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& 
   auto [xr, xw, xk, xv, xa, xg] = token_shift_mix<6>(c, x, s.state[p.x_state], shift(MixOf::previous),
                                                      {&p.x_r, &p.x_w, &p.x_k, &p.x_v, &p.x_a, &p.x_g});
   auto [r, k, v] = linear_each<3>(c, {xr, xk, xv}, {&p.receptance, &p.key, &p.value});
-  // wkv7 makes a decay of w; a is the in-context learning rate.
+  // wkv7 computes the decay from w; a is the in-context learning rate.
   auto [w, a, g] = low_rank_each<3>(c, {xw, xa, xg},
                                     {LowRank{p.w1, p.w2, Activation::tanh, &p.w0, Activation::none},
                                      LowRank{p.a1, p.a2, Activation::none, &p.a0, Activation::sigmoid},
@@ -55,7 +55,7 @@ Var Rwkv7Layers::channel_keys(Context& c, Rwkv7ChannelMix& p, const Var& x, Stre
   return activate(c, Activation::relu_squared, linear(c, xk, p.key));
 }
 
-// ---- The table of parameters, with the initialization of the original trainer.
+// ---- The parameter table, with the initialization of the original trainer.
 
 ModelFrame Rwkv7Layers::frame() const {
   const double V = static_cast<double>(config_.vocab_size), C = static_cast<double>(config_.n_embd);
@@ -95,8 +95,7 @@ Rwkv7TimeMix Rwkv7Layers::add_time_mix(const std::string& place, int64_t layer) 
   };
   auto matrix = [&](const std::string& name, Use use, int64_t rows, int64_t cols, Initializer start,
                     bool decay) -> Weight& {
-    const bool unused =
-        layer == 0 && name[0] == 'v' && name.size() == 2;  // layer 0 has no v_first to mix with
+    const bool unused = layer == 0 && name[0] == 'v' && name.size() == 2;  // layer 0 has no v_first to mix in
     return parameters_.add({att + name, use, {rows, cols}, std::move(start), decay, 1, unused});
   };
   auto square = [&](const std::string& name, Initializer start) -> Weight& {
@@ -169,8 +168,8 @@ Rwkv7ChannelMix Rwkv7Layers::add_channel_mix(const std::string& place, int64_t l
 
 namespace {
 
-// max(32, factor * sqrt(C) rounded to a multiple of 32, halves to even), as the original trainer chooses
-// ranks.
+// The ranks chosen by the original trainer: max(32, factor * sqrt(C) rounded to a multiple of 32, halves to
+// even).
 int64_t rank_rule(double factor, int64_t n_embd) {
   const double steps = std::nearbyint(factor * std::sqrt(static_cast<double>(n_embd)) / 32);
   return std::max<int64_t>(32, static_cast<int64_t>(steps) * 32);
@@ -223,7 +222,7 @@ TrainingRecipe train_like_rwkv7(const std::string&) {
 
 namespace {
 
-// Its relatives have all of its tensors, and some more in every block.
+// Its variants have all of its tensors, and additional ones in every block.
 std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
   for (const char* more : {"ffn.s_emb.weight", "ffn.enn.weight", "qkv.qq.weight"})
     if (find_in_blocks(shapes, more)) return {};

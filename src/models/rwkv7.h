@@ -1,5 +1,4 @@
-// What RWKV-7 is made of, for the members of the family that share it: rwkv7a, rwkv7b, rwkv8. Defined in
-// rwkv7.cpp.
+// The parts of RWKV-7, for the versions that share them: rwkv7a, rwkv7b, rwkv8. Defined in rwkv7.cpp.
 #pragma once
 
 #include "models/registry.h"
@@ -28,21 +27,21 @@ struct Rwkv7Block {
   Rwkv7ChannelMix ffn;
 };
 
-// A model with RWKV-7's layers.
+// A model with the layers of RWKV-7.
 class Rwkv7Layers : public Model {
  protected:
   Rwkv7Layers(const ModelConfig& config, Dtype dtype)
       : Model(config, dtype), heads_(config.n_embd / config.head_size), v_first_(add_kept()) {}
 
-  // residual + time mixing of x [N, C]. The first layer leaves its value in the stream; it is mixed into
-  // those of the others.
+  // residual + time mixing of x [N, C]. The first layer stores its values in the stream; the other layers mix
+  // them into theirs.
   Var time_mix(Context& c, Rwkv7TimeMix& p, const Var& x, const Var& residual, Stream& s);
-  // relu(W_k x')^2 [N, F], x' shifted: channel mixing up to its second matrix.
+  // relu(W_k x')^2 [N, F], where x' is the shifted x: channel mixing before its second matrix.
   Var channel_keys(Context& c, Rwkv7ChannelMix& p, const Var& x, Stream& s);
 
-  // What stands around the blocks, starting as the original trainer starts it.
+  // The layers around the blocks, initialized as in the original trainer.
   ModelFrame frame() const;
-  // Entries of the parameter table, beginning with `name`, and of the state.
+  // Entries of the parameter table, with names beginning with `name`, and of the state.
   Rwkv7TimeMix add_time_mix(const std::string& name, int64_t layer);
   Rwkv7ChannelMix add_channel_mix(const std::string& name, int64_t layer);
   Rwkv7Block add_block(int64_t layer);
@@ -52,19 +51,19 @@ class Rwkv7Layers : public Model {
   size_t v_first_;  // of Stream::kept
 };
 
-// Fills in RWKV-7's sizes; throws Error for a head size that cannot be.
+// Fills in RWKV-7's sizes; throws Error for an invalid head size.
 ModelConfig complete_rwkv7(ModelConfig config);
 
-// How a checkpoint names the tensors that tell its sizes.
+// The names, in a checkpoint, of the tensors from which its sizes follow.
 struct Rwkv7Names {
   std::string embedding = "emb.weight", first_time_mix = "blocks.0.att.", second_time_mix = "blocks.1.att.",
               channel_mix = "blocks.0.ffn.";
 };
-// The config of a checkpoint of `version`, which has RWKV-7's layers; nothing when it has none.
+// The config of a checkpoint of `version`, which has RWKV-7's layers; nothing if it has none.
 std::optional<ModelConfig> recognize_rwkv7(const char* version, const ShapeMap& shapes,
                                            const Rwkv7Names& names = {});
 
-// How RWKV-7 is trained.
+// The training recipe of RWKV-7.
 TrainingRecipe train_like_rwkv7(const std::string& recipe);
 
 }  // namespace aviary

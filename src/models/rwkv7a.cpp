@@ -1,6 +1,6 @@
 // RWKV-7a: RWKV-7 with DeepEmbed in its channel mixing (RWKV-LM, RWKV-v7/rwkv_v7a_demo.py; the checkpoints
-// rwkv7a-g1). No trainer of it was published: the start values of what it adds are ours, and leave RWKV-7 as
-// it is.
+// rwkv7a-g1). No trainer of it was published: the initial values of the added parameters are ours; with them
+// the model equals RWKV-7.
 #include "models/deep_embed.h"
 
 namespace aviary {
@@ -41,7 +41,7 @@ AVIARY_MODEL(rwkv7a){
     .name = "rwkv7a",
     .title = "RWKV-7a",
     .year = 2025,
-    .recurrence = "RWKV-7's; FFN keys times a matrix of the token",
+    .recurrence = "RWKV-7's; FFN keys times a matrix looked up for the token",
     .source = "RWKV-LM RWKV-v7/rwkv_v7a_demo.py",
     .news = "DeepEmbed: channel mixing looks up a matrix for the token",
     .recipes = {"v7"},

@@ -1,13 +1,13 @@
-// RWKV-7b: RWKV-7a with DeepEmbed attention beside time mixing (RWKV-LM, RWKV-v7/rwkv_v7b_demo.py; the
-// checkpoints rwkv7b-g1). No trainer of it was published: the start values of what it adds are ours, and
-// leave RWKV-7 as it is.
+// RWKV-7b: RWKV-7a with DeepEmbed attention in parallel to time mixing (RWKV-LM, RWKV-v7/rwkv_v7b_demo.py;
+// the checkpoints rwkv7b-g1). No trainer of it was published: the initial values of the added parameters are
+// ours; with them the model equals RWKV-7.
 #include "models/deep_embed.h"
 
 namespace aviary {
 namespace {
 
 constexpr int64_t key_size = 256;  // D
-constexpr int64_t rank = 32;       // of the matrices that make keys and values
+constexpr int64_t rank = 32;       // of the matrices that compute keys and values
 constexpr double score_cap = 64;   // scores are 64 tanh(q k / 1024)
 constexpr double score_scale = score_cap / 1024;
 
@@ -47,7 +47,7 @@ class Rwkv7b final : public DeepEmbedLayers {
     s.x = channel_mix(c, p.ffn, p.deep, layer_norm(c, s.x, p.ln2), s);
   }
 
-  // Of the input of the block, which is not normed: [N, C].
+  // For the input of the block, which is not normalized: [N, C].
   Var attention(Context& c, DeepEmbedAttention& p, Stream& s) {
     auto shifted = [&](const Var& y, size_t part, Weight& mix) {
       return token_shift_mix<1>(c, y, s.state[part], MixOf::previous, {&mix})[0];
@@ -93,7 +93,7 @@ DeepEmbedAttention Rwkv7b::add_attention(const std::string& name) {
           .x_v = shift(".x_v", C),
           .lnq = add_norm(name + ".lnq", 1, D),
           .lnk = add_norm(name + ".lnk", 1, D),
-          .lnv = add_norm(name + ".lnv", 0),  // the layer starts by adding nothing
+          .lnv = add_norm(name + ".lnv", 0),  // initially the layer adds nothing
           .q_state = add_state({name + ".q", StateKind::shift, {D}}),
           .k_state = add_state({name + ".k", StateKind::shift, {D}}),
           .v_state = add_state({name + ".v", StateKind::shift, {C}}),
@@ -114,7 +114,7 @@ AVIARY_MODEL(rwkv7b){
     .year = 2025,
     .recurrence = "RWKV-7a's, and attention with capped scores",
     .source = "RWKV-LM RWKV-v7/rwkv_v7b_demo.py",
-    .news = "DeepEmbed attention beside time mixing",
+    .news = "DeepEmbed attention in parallel to time mixing",
     .recipes = {"v7"},
     .no_golden = "no trainer of it was published; its outputs are in the full reference data",
     .recognize = recognize,

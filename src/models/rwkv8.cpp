@@ -1,6 +1,6 @@
-// RWKV-8 "Heron", release candidate rc00: RWKV-7 whose channel mixing is scaled by a row that is looked up
-// for the token (RWKV-LM, RWKV-v7/rwkv_v8_rc00_demo.py; the checkpoints rwkv-8-pile). No trainer of it was
-// published: the rows start at 1, which leaves RWKV-7 as it is.
+// RWKV-8 "Heron", release candidate rc00: RWKV-7 with channel mixing scaled by a table row looked up for the
+// token (RWKV-LM, RWKV-v7/rwkv_v8_rc00_demo.py; the checkpoints rwkv-8-pile). No trainer of it was published:
+// the rows are initialized to 1; with them the model equals RWKV-7.
 #include "models/deep_embed.h"
 
 namespace aviary {
@@ -41,9 +41,9 @@ AVIARY_MODEL(rwkv8){
     .name = "rwkv8",
     .title = "RWKV-8 Heron",
     .year = 2025,
-    .recurrence = "RWKV-7's; FFN output times a row of the token",
+    .recurrence = "RWKV-7's; FFN output times a row looked up for the token",
     .source = "RWKV-LM RWKV-v7/rwkv_v8_rc00_demo.py",
-    .news = "DeepEmbed as a row: channel mixing is scaled by what is looked up for the token",
+    .news = "DeepEmbed as a row: channel mixing is scaled by a row looked up for the token",
     .recipes = {"v7"},
     .no_golden = "no trainer of it was published; its outputs are in the full reference data",
     .recognize = recognize,

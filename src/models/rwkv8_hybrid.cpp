@@ -1,8 +1,8 @@
-// RWKV-8 "Heron", release candidate rc00 hybrid: RWKV-8 with attention beside time mixing, whose keys and
-// values are scaled by rows of the token (RWKV-LM, RWKV-v7/rwkv_v8_rc00_hybrid_demo.py; the checkpoints
-// rwkv-8-pile). The embedding is used as it is stored, ln0 is not: it is merged into the embedding already.
-// No trainer of it was published: the start values of what it adds to RWKV-7 are ours, and leave that as it
-// is.
+// RWKV-8 "Heron", release candidate rc00 hybrid: RWKV-8 with attention in parallel to time mixing; its keys
+// and values are scaled by table rows looked up for the token (RWKV-LM, RWKV-v7/rwkv_v8_rc00_hybrid_demo.py;
+// the checkpoints rwkv-8-pile). The embedding is used as stored; ln0 is not used, because it is already
+// merged into the embedding. No trainer of it was published: the initial values of the parameters added to
+// RWKV-7 are ours; with them the model equals RWKV-7.
 #include <cmath>
 
 #include "models/deep_embed.h"
@@ -11,7 +11,7 @@ namespace aviary {
 namespace {
 
 constexpr int64_t key_size = 256;  // D
-constexpr int64_t rank = 32;       // R, of the matrices that make keys and values
+constexpr int64_t rank = 32;       // R, of the matrices that compute keys and values
 constexpr double score_cap = 32;   // scores are 32 tanh(q k / 512)
 constexpr double score_scale = score_cap / 512;
 
@@ -36,7 +36,7 @@ class Rwkv8Hybrid final : public DeepRowLayers {
  public:
   Rwkv8Hybrid(const ModelConfig& config, Dtype dtype) : DeepRowLayers(config, dtype) {
     ModelFrame around = frame();
-    around.embedding = {"emb", init::uniform(std::sqrt(3.0))};  // variance 1, as if normed
+    around.embedding = {"emb", init::uniform(std::sqrt(3.0))};  // variance 1, as if normalized
     around.first_norm.clear();
     build(around, [this](int64_t layer) {
       const std::string block = fmt::format("blocks.{}.", layer);
@@ -55,7 +55,7 @@ class Rwkv8Hybrid final : public DeepRowLayers {
     s.x = channel_mix(c, p.ffn, p.enn, layer_norm(c, s.x, p.ln2), s);
   }
 
-  // Of the input of the block, which is not normed: [N, C].
+  // For the input of the block, which is not normalized: [N, C].
   Var attention(Context& c, HybridAttention& p, Stream& s) {
     Var q = layer_norm(c, linear(c, s.x, p.qq), p.lnq);                              // [N, D]
     Var k = linear(c, linear(c, s.x, p.kk), p.kkup);                                 // [N, D]
@@ -98,7 +98,7 @@ HybridAttention Rwkv8Hybrid::add_attention(const std::string& name) {
           .emm = add_rows(name + ".emm", C),
           .lnq = add_norm(name + ".lnq", 1, D),
           .lnk = add_norm(name + ".lnk", 1, D),
-          .lnv = add_norm(name + ".lnv", 0),  // the layer starts by adding nothing
+          .lnv = add_norm(name + ".lnv", 0),  // initially the layer adds nothing
           .keys = history(".keys", D),
           .values = history(".values", C)};
 }
@@ -116,7 +116,8 @@ AVIARY_MODEL(rwkv8_hybrid){
     .year = 2025,
     .recurrence = "RWKV-8's, and attention with capped scores",
     .source = "RWKV-LM RWKV-v7/rwkv_v8_rc00_hybrid_demo.py",
-    .news = "attention beside time mixing, its keys and values scaled by rows of the token",
+    .news =
+        "attention in parallel to time mixing, its keys and values scaled by rows looked up for the token",
     .recipes = {"v7"},
     .no_golden = "no trainer of it was published; its outputs are in the full reference data",
     .recognize = recognize,

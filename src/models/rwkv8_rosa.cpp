@@ -1,8 +1,8 @@
-// RWKV-8 with ROSA, the rapid online suffix automaton, as in the experiments on digits (RWKV-LM, RWKV-v8/
-// 251024_rosaQKV_run.py and 251105_reverse_run.py, whose names the tensors have): beside RWKV-7's time mixing
-// stands a layer that copies, for every channel, the bit that followed the last time the same suffix
-// occurred. No trainer of it was published. No gradient passes through the bits, so what makes them stays as
-// it starts.
+// RWKV-8 with ROSA, the rapid online suffix automaton, as in the experiments on digits (RWKV-LM, RWKV-v8,
+// 251024_rosaQKV_run.py and 251105_reverse_run.py, whose tensor names are used): in parallel to RWKV-7's time
+// mixing, a layer copies, for every channel, the bit that followed the last occurrence of the current suffix.
+// No trainer of it was published. Gradients do not pass through the bits, so the weights that compute them
+// keep their initial values.
 #include <cmath>
 
 #include "models/rwkv7.h"
@@ -102,7 +102,7 @@ std::optional<ModelConfig> recognize(const ShapeMap& shapes) {
                                                        .first_time_mix = "rwkv1.",
                                                        .second_time_mix = "rwkv2.",
                                                        .channel_mix = "ffn1."});
-  if (config) config->n_layer = count_blocks(shapes, "rwkv") - 1;  // they count from 1
+  if (config) config->n_layer = count_blocks(shapes, "rwkv") - 1;  // layers are numbered from 1
   return config;
 }
 

@@ -1,5 +1,5 @@
-// Self-attention that RWKV-4 can have beside its time mixing: one thin head that sees every token read, and
-// mixtures of its own. RWKV-LM, RWKV-v4neo.
+// Optional self-attention in parallel to the time mixing of RWKV-4: one small head that sees every token
+// read, with its own mixtures. RWKV-LM, RWKV-v4neo.
 #pragma once
 
 #include "models/block_table.h"
@@ -7,7 +7,8 @@
 namespace aviary {
 
 namespace option {
-inline constexpr ModelOption self_attention{.name = "self_attention", .help = "Attention beside time mixing"};
+inline constexpr ModelOption self_attention{.name = "self_attention",
+                                            .help = "Attention in parallel to time mixing"};
 }  // namespace option
 
 struct SelfAttention {

@@ -1,4 +1,4 @@
-// What a recurrent model remembers: a value that can be copied, kept and compared.
+// The state of a recurrent model: a value that can be copied, stored and compared.
 #pragma once
 
 #include <cstdint>
@@ -11,13 +11,13 @@
 
 namespace aviary {
 
-// What a part of the state holds.
+// The kind of a part of the state.
 enum class StateKind : uint8_t {
-  recurrence,  // what a recurrence has summed up
-  shift,       // the last rows before the step, for token shift
-  history,     // a row for every token read, for attention: of `capacity` rows the first `position` are
-               // filled, the others are 0
-  window,      // the last tokens themselves, of a model that can look at no more than so many
+  recurrence,  // the sums of a recurrence
+  shift,       // the last rows before the step, for token shifts
+  history,     // one row per token read, for attention: the first `position` of `capacity` rows are used, the
+               // others are 0
+  window,      // the last tokens themselves, for a model with a context limit
 };
 
 // One part of the state of one sequence.
@@ -25,13 +25,13 @@ struct StateSpec {
   std::string name;  // "blocks.0.att.wkv"
   StateKind kind;
   Shape shape;         // of a history: of a row
-  double initial = 0;  // every number, before the first token
+  double initial = 0;  // the value of every number before the first token
 
   bool is_history() const { return kind == StateKind::history; }
 };
 
-// Where the parts of a state lie in its memory. All states of a Runner share one, which outlives it with
-// them.
+// The layout of the parts of a state in its memory. All states of a Runner share one, which may outlive the
+// Runner.
 class StateLayout {
  public:
   StateLayout(std::vector<StateSpec> specs, Dtype dtype);
@@ -39,7 +39,7 @@ class StateLayout {
   const std::vector<StateSpec>& specs() const { return specs_; }
   Dtype dtype() const { return dtype_; }
   bool has_histories() const { return bytes_per_row_ > 0; }
-  // Of a state whose histories have room for `capacity` rows.
+  // Size of a state whose histories have room for `capacity` rows.
   int64_t bytes(int64_t capacity) const { return fixed_bytes_ + capacity * bytes_per_row_; }
   int64_t offset(size_t part, int64_t capacity) const {
     return specs_[part].is_history() ? fixed_bytes_ + capacity * offsets_[part] : offsets_[part];
@@ -51,7 +51,7 @@ class StateLayout {
  private:
   std::vector<StateSpec> specs_;
   Dtype dtype_;
-  std::vector<int64_t> offsets_;  // of a history: per row of capacity, behind all parts of fixed size
+  std::vector<int64_t> offsets_;  // for a history: per row of capacity, after all parts of fixed size
   int64_t fixed_bytes_ = 0, bytes_per_row_ = 0;
 };
 
@@ -70,7 +70,7 @@ class State {
   State(State&&) = default;
   State& operator=(State&&) = default;
 
-  // Back to before the first token, in the same memory.
+  // Resets to the state before the first token, in the same memory.
   void reset();
 
   bool empty() const { return !layout_; }
@@ -78,9 +78,9 @@ class State {
   // Tokens that the sequence has read.
   int64_t position() const { return position_; }
   void set_position(int64_t position) { position_ = position; }
-  // Rows of every history; 0 when there is none.
+  // Rows of every history; 0 if there is none.
   int64_t capacity() const { return capacity_; }
-  // Makes room for `rows` tokens, if there are histories. The capacity depends on the largest number alone.
+  // Makes room for `rows` tokens, if there are histories. The capacity depends only on the largest number.
   void reserve(int64_t rows);
 
   size_t size() const { return layout_ ? layout_->specs().size() : 0; }
@@ -88,7 +88,7 @@ class State {
     return {static_cast<char*>(memory_.data()) + layout_->offset(part, capacity_),
             layout_->shape(part, capacity_), layout_->dtype()};
   }
-  // Of the numbers of all parts.
+  // Bytes of the numbers of all parts.
   int64_t bytes() const;
 
  private:
@@ -97,8 +97,7 @@ class State {
   int64_t capacity_ = 0, position_ = 0;
 };
 
-// The states of a step's sequences, in their order: a view of one state, of several, or of some that lie
-// anywhere.
+// The states of the sequences of a step, in order: a view of one state, of an array, or of arbitrary states.
 class StateSpan {
  public:
   StateSpan(State& one) : first_(&one), count_(1) {}
@@ -119,8 +118,8 @@ class StateSpan {
 // Part `part` of all states, one after another, as a copy [S, ...]; histories have the same capacity.
 OwnedTensor stacked(std::span<const State> states, size_t part);
 
-// The largest absolute difference between two states of the same model: NaN when any difference is, infinite
-// when they have read different numbers of tokens.
+// The largest absolute difference between two states of the same model: NaN if any difference is NaN,
+// infinite if they have read different numbers of tokens.
 double largest_difference(const State& a, const State& b);
 
 }  // namespace aviary

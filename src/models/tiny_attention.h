@@ -1,5 +1,5 @@
-// The tiny attention of aMLP (Liu et al. 2021, arXiv 2105.08050), which RWKV-4a has behind one block: thin
-// queries and keys, no softmax, and values made of the embedding. RWKV-LM, RWKV-v4neo.
+// The tiny attention of aMLP (Liu et al. 2021, arXiv 2105.08050), which RWKV-4a has after one block: small
+// queries and keys, no softmax, and values computed from the embedding. RWKV-LM, RWKV-v4neo.
 #pragma once
 
 #include "models/block_table.h"
@@ -12,7 +12,7 @@ inline constexpr ModelOption tiny_att_dim{.name = "tiny_att_dim",
                                           .kind = OptionKind::width,
                                           .sample = 8};
 inline constexpr ModelOption tiny_att_layer{.name = "tiny_att_layer",
-                                            .help = "The block after which tiny attention stands",
+                                            .help = "The block after which tiny attention is placed",
                                             .kind = OptionKind::block,
                                             .needs = &tiny_att_dim};
 }  // namespace option
