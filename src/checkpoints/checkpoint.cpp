@@ -61,7 +61,7 @@ std::string to_string(const std::vector<int64_t>& shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
-// Equal but for axes of size 1: some tools drop them.
+// Equal except for axes of size 1, which some tools drop.
 bool same_shape(const std::vector<int64_t>& stored, const Shape& wanted) {
   std::vector<int64_t> a, b;
   for (int64_t size : stored)
@@ -78,7 +78,7 @@ void require_finite(const TensorEntry& entry, const std::string& where) {
   const Block block = block_of(entry.dtype);
   std::vector<float> values(static_cast<size_t>(block.elements));
   decode(entry.dtype, data + broken / block.elements * block.bytes, values);
-  if (entry.is_transposed()) {  // its place among the numbers as they are used
+  if (entry.is_transposed()) {  // its position in the order in which the numbers are used
     const int64_t rows = entry.shape[0], cols = entry.shape[1];
     broken = broken % rows * cols + broken / rows;
   }
@@ -86,7 +86,7 @@ void require_finite(const TensorEntry& entry, const std::string& where) {
        where, entry.name, values[0], broken);
 }
 
-// The numbers become the values of the weight, which may change.
+// Makes the numbers the values of the weight, which can then be changed.
 void load_parameter(const TensorEntry& entry, const std::string& where, Parameter& parameter,
                     bool allow_broken) {
   parameter.weight.allocate();
@@ -168,7 +168,7 @@ ModelConfig config_of(const TensorFile& file, const std::string& where) {
 
 namespace {
 
-// Every parameter is there with its shape, and nothing else is.
+// Checks that every parameter exists with its shape, and no other tensors.
 void check_tensors(const TensorFile& file, const std::string& where, Model& model) {
   const ModelVersion& version = model_version(model.config().version);
   const char* title = version.title;
@@ -186,10 +186,10 @@ void check_tensors(const TensorFile& file, const std::string& where, Model& mode
             title);
 }
 
-// prepare_model() for a config that is known.
+// prepare_model() for a known config.
 std::unique_ptr<Model> model_of(const TensorFile& file, const std::string& where, const ModelConfig& config,
                                 Dtype dtype) {
-  // A file can ask for no more memory than its own tensors have numbers.
+  // A file cannot cause more memory to be allocated than its own tensors have numbers.
   int64_t numbers = 0;
   for (const TensorEntry& tensor : file.tensors()) numbers += count_of(tensor);
   const int64_t width = std::max<int64_t>(config.n_embd, 1);
@@ -219,7 +219,7 @@ void load_parameters(const TensorFile& file, const std::string& where, Model& mo
   for (Parameter& parameter : model.parameters())
     if (const TensorEntry* entry = file.find(parameter.spec.name))
       load_parameter(*entry, where, parameter, allow_broken);
-  model.parameters().allocate();  // what the file lacks and may lack
+  model.parameters().allocate();  // optional and missing in the file
   model.parameters().changed();
 }
 
@@ -238,8 +238,8 @@ namespace {
 
 bool can_be_stored(Dtype type) { return std::ranges::find(weight_types, type) != std::end(weight_types); }
 
-// Gives the parameters the numbers of the file: matrices and tables stay where they are stored, or take the
-// memory that was made when the file was opened; vectors are decoded.
+// Sets the parameters from the file: matrices and tables are used in place in the mapped file, or take over
+// memory allocated when the file was opened; vectors are decoded.
 void take_numbers(const std::shared_ptr<TensorFile>& file, const std::string& where, Model& model) {
   for (Parameter& parameter : model.parameters()) {
     const TensorEntry* entry = file->find(parameter.spec.name);
@@ -251,7 +251,7 @@ void take_numbers(const std::shared_ptr<TensorFile>& file, const std::string& wh
     }
     if (file->made(*entry) && entry->dtype == Dtype::f32) {
       require_finite(*entry, where);
-      weight.adopt(file->take(*entry));  // gone when it is packed
+      weight.adopt(file->take(*entry));  // freed after packing
       continue;
     }
     weight.store({entry->dtype, entry->stored(), file, entry->is_transposed()});
@@ -264,10 +264,10 @@ void write_cache(const std::filesystem::path& path, const PackedKey& key, const 
                  const PackedCache& cache) {
   try {
     write_packed(packed_path(path), key, model, cache.progress);
-    namespace fs = std::filesystem;  // who may not read the model may not read its weights either
+    namespace fs = std::filesystem;  // readable by the same users as the model
     std::error_code ignored;
     fs::permissions(packed_path(path), fs::status(path).permissions() & fs::perms{0666}, ignored);
-  } catch (const Error& error) {  // the model is ready all the same
+  } catch (const Error& error) {  // the model can be used nevertheless
     if (cache.not_written) cache.not_written(error.what());
   }
 }
@@ -287,7 +287,7 @@ Checkpoint open_checkpoint(const std::filesystem::path& path, std::optional<kern
   checkpoint.metadata = file->metadata();
   Model& model = *checkpoint.model;
   PackedKey key;
-  if (cache) key = packed_key(*file);  // before anything is taken from the file
+  if (cache) key = packed_key(*file);  // before anything is used from the file
   take_numbers(file, where, model);
   key.precision = precision.value_or(usual_precision(model));
   const bool mapped = cache && map_packed(packed_path(path), key, model);

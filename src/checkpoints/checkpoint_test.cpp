@@ -11,7 +11,7 @@
 namespace aviary {
 namespace {
 
-// What each golden folder is, and its sizes: layers, width, vocabulary, feed-forward, head size.
+// The version in each golden folder, and its sizes: layers, width, vocabulary, feed-forward, head size.
 struct Folder {
   const char *folder, *name;
   std::vector<int64_t> sizes;

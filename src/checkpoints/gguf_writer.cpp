@@ -21,12 +21,12 @@ namespace {
 
 using gguf::ValueType;
 
-// A tensor as it will stand in the file.
+// A tensor as it will be in the file.
 struct Piece {
   std::string name;
   std::vector<int64_t> shape;
   Dtype type = Dtype::f32;
-  // Made when it is written; `scratch` lives until then.
+  // Computed when it is written; `scratch` must exist until then.
   std::function<StoredTensor(TensorTable& scratch)> make;
 };
 
@@ -79,7 +79,7 @@ class KeyWriter {
   uint64_t count_ = 0;
 };
 
-// The tensors under the names of llama.cpp, in the order of its tables.
+// The tensors with the names of llama.cpp, in the order of its tables.
 class LlamaLayout {
  public:
   LlamaLayout(const LlamaArchitecture& architecture, std::span<const StoredTensor> tensors,
@@ -102,7 +102,7 @@ class LlamaLayout {
   std::vector<Piece>& pieces() { return pieces_; }
   int64_t layers() const { return layers_; }
 
-  // A size of a tensor's shape; 0 when there is no such tensor or axis. Negative axes count from the end.
+  // The size of an axis of a tensor; 0 if there is no such tensor or axis. Negative axes count from the end.
   int64_t size(const std::string& name, int axis) const {
     auto found = by_name_.find(name);
     if (found == by_name_.end()) return 0;
@@ -144,7 +144,7 @@ class LlamaLayout {
       require(rank >= 2, "{}: tensor {} has the shape [{}], expected a matrix", where_,
               in_quotes(tensor.source.name), fmt::join(piece.shape, ", "));
       std::swap(piece.shape[rank - 1], piece.shape[rank - 2]);
-      // Small enough that llama.cpp itself does not store them in blocks.
+      // Small enough that llama.cpp itself does not quantize them.
       if (is_quantized(piece.type)) piece.type = Dtype::f16;
     } else if (name.form != LlamaForm::same) {
       piece.shape = {count_of(tensor.source)};
@@ -190,7 +190,7 @@ class LlamaLayout {
 void add_llama_keys(KeyWriter& keys, const LlamaArchitecture& architecture, const LlamaLayout& layout) {
   const std::string prefix = std::string(architecture.name) + ".";
   auto number = [&](const char* key, int64_t value) { keys.number(prefix + key, value); };
-  number("context_length", 1 << 20);  // a finite state has no longest text
+  number("context_length", 1 << 20);  // a finite state has no maximum length
   number("embedding_length", layout.size("emb.weight", 1));
   number("block_count", layout.layers());
   keys.number(prefix + "attention.layer_norm_epsilon", 1e-5f);
@@ -206,13 +206,12 @@ void add_llama_keys(KeyWriter& keys, const LlamaArchitecture& architecture, cons
     number("wkv.head_size", layout.size("blocks.0.att.time_faaaa", 1));
     number("time_mix_extra_dim", layout.size("blocks.0.att.time_maa_w2", -2));
     number("time_decay_extra_dim", layout.size("blocks.0.att.time_decay_w1", 1));
-    // The matrices are stored as they are: to divide them costs the small numbers of half precision their
-    // digits.
+    // The matrices are stored without scaling: division would cost small numbers precision in half precision.
     number("rescale_every_n_layers", 0);
   }
 }
 
-// The value of general.file_type: the type of most numbers.
+// The value of general.file_type: the most common type.
 int64_t file_type(std::span<const Piece> pieces) {
   constexpr std::pair<Dtype, int64_t> values[] = {{Dtype::f32, 0},   {Dtype::f16, 1},   {Dtype::q4_0, 2},
                                                   {Dtype::q4_1, 3},  {Dtype::q8_0, 7},  {Dtype::q5_0, 8},
@@ -230,7 +229,7 @@ int64_t file_type(std::span<const Piece> pieces) {
   return 0;
 }
 
-// Keys that mean to llama.cpp what this file says itself, or hold what is not text.
+// Keys with a meaning in llama.cpp that are written elsewhere here, or that do not contain text.
 bool is_kept(std::string_view key) {
   constexpr std::string_view texts[] = {"general.author",      "general.version", "general.organization",
                                         "general.description", "general.license", "general.url"};
@@ -243,10 +242,10 @@ bool is_kept(std::string_view key) {
   return true;
 }
 
-// Of the World vocabulary as it was published, with 65529 tokens: the models that have it know how to chat.
+// For the published World vocabulary with 65529 tokens, whose models are trained for chat.
 constexpr uint64_t published_world_hash = 0x492f306f5f9150fc;
 
-// In a chat an empty line ends the turn.
+// In a chat, an empty line ends a message.
 void add_chat_keys(KeyWriter& keys, const std::string& chat_template, std::span<const gguf::Token> tokens) {
   keys.text("tokenizer.chat_template", chat_template);
   for (size_t id = 0; id < tokens.size(); ++id)
@@ -261,7 +260,7 @@ void add_vocabulary_keys(KeyWriter& keys, int64_t vocab_size, const Tokenizer* t
     keys.text("aviary.tokenizer_hash", fmt::format("{:016x}", tokenizer->hash()));
     if (!known) keys.text("aviary.vocabulary", tokenizer->serialize());
   }
-  // llama.cpp ends itself when it finds no token for a text, even while it loads a model.
+  // llama.cpp aborts if it finds no token for a text, even while loading a model.
   const std::vector<gguf::Token> tokens = gguf::tokens_of(known ? tokenizer : nullptr, vocab_size);
   keys.text("tokenizer.ggml.model", "rwkv");
   keys.tokens(tokens);

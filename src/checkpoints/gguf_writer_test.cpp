@@ -20,7 +20,7 @@ TensorFile original(const std::string& folder) {
   return read_tensor_file(golden(folder + "/model.safetensors"));
 }
 
-// A golden model of width 16 made so wide that its rows are whole blocks of every type, with random numbers.
+// A golden model of width 16, widened so that its rows are whole blocks of every type, with random numbers.
 class WideModel {
  public:
   explicit WideModel(const std::string& folder) : file_(original(folder)) {
@@ -54,7 +54,7 @@ class WideModel {
   std::vector<std::vector<float>> numbers_;
 };
 
-// The tensors of RWKV-7 that llama.cpp's files fill with others.
+// The placeholder tensors of RWKV-7 in llama.cpp's files.
 bool is_filler(const std::string& name) {
   return name == "blocks.0.att.v0" || name == "blocks.0.att.v1" || name == "blocks.0.att.v2";
 }
@@ -109,7 +109,7 @@ TEST(GgufWriter, TheModelAndItsTokenizerComeBack) {
   }
 }
 
-// Fused, reordered and transposed for llama.cpp, and back: what is computed stays the same.
+// Fused, reordered and transposed for llama.cpp, and back: the result of the model is the same.
 TEST(GgufWriter, AnRwkv6ThatComesBackPredictsTheSame) {
   TestFolder folder;
   auto logits = [](Model& model) {
@@ -123,7 +123,7 @@ TEST(GgufWriter, AnRwkv6ThatComesBackPredictsTheSame) {
   const Checkpoint after = load_checkpoint(folder / "a.gguf");
   EXPECT_EQ(after.model->config(), before.model->config());
   EXPECT_EQ(logits(*after.model), logits(*before.model));
-  // Opened to be run, its low-rank pairs stay transposed.
+  // When opened for inference, its low-rank matrices stay transposed.
   EXPECT_EQ(logits(*open_checkpoint(folder / "a.gguf").model), logits(*before.model));
 }
 
@@ -149,7 +149,7 @@ struct TinyModel {
   ModelConfig config = config_of(file, "v4");
   std::vector<float> zeros;
 
-  // The golden model with a vocabulary of another size.
+  // The golden model with another vocabulary size.
   std::vector<StoredTensor> with_vocabulary(int64_t size) {
     config.vocab_size = size;
     zeros.assign(static_cast<size_t>(size * config.n_embd), 0.f);
@@ -246,7 +246,7 @@ TEST(GgufWriter, UndoesTheRescalingOfRwkv6ExactlyInEveryType) {
   for (Dtype type : weight_types) {
     write_gguf(folder / "a.gguf", config_of(file, "v6"), model.stored_as(type));
     const std::string plain = read_file(folder / "a.gguf", 1 << 24);
-    // The same file, said to be divided by 2 after each layer.
+    // The same file, marked as divided by 2 after each layer.
     const std::string key = gguf_text("rwkv6.rescale_every_n_layers") + le(4u);
     std::string rescaled = plain;
     rescaled[plain.find(key) + key.size()] = 1;
@@ -308,7 +308,7 @@ TEST(GgufWriter, SaysWhatLlamaCppWouldMiss) {
       "would be stored as bool, which GGUF does not have");
 }
 
-// ---- What a stranger could do to such a file
+// ---- Malicious files
 
 std::string small_file() {
   TestFolder folder;
@@ -329,7 +329,7 @@ std::string small_file() {
   return read_file(folder / "b", 1 << 20);
 }
 
-// Refuses or reads; anything else is a crash.
+// Reads the file or throws Error; anything else is a crash.
 bool is_read(const std::string& text) {
   const std::vector<std::byte> bytes = exact_copy(text);
   try {
@@ -344,7 +344,7 @@ bool is_read(const std::string& text) {
   }
 }
 
-// Where the descriptions of the tensors end.
+// The end of the tensor descriptions.
 size_t head_of(const std::string& file) { return file.rfind("blk.0.time_mix_lerp_fused.weight") + 80; }
 
 TEST(GgufWriter, HugeNumbersAnywhereInTheHeadAreReadOrRefused) {

@@ -10,8 +10,8 @@
 namespace aviary {
 namespace {
 
-constexpr int64_t piece = 1 << 16;         // numbers looked at together; whole blocks of every type
-constexpr double far_in_deviations = 200;  // trained models have numbers up to about 100 deviations out
+constexpr int64_t piece = 1 << 16;         // numbers processed together; whole blocks of every type
+constexpr double far_in_deviations = 200;  // trained models have outliers of up to about 100 deviations
 
 }  // namespace
 
@@ -21,7 +21,7 @@ double TensorStatistics::reach() const {
 
 TensorStatistics statistics_of(const TensorEntry& tensor) {
   TensorStatistics result;
-  double squares = 0;  // of the distances to the mean so far (Welford 1962, piece by piece as Chan 1979)
+  double squares = 0;  // of the distances to the mean so far (Welford 1962, in pieces: Chan 1979)
   std::vector<double> numbers;
   const int64_t count = count_of(tensor);
   for (int64_t begin = 0; begin < count; begin += piece) {
@@ -74,8 +74,8 @@ Health health_of(const TensorFile& file, const std::vector<TensorStatistics>& st
       health.problems.push_back(fmt::format("{} is {} everywhere: untrained", tensor.name, numbers.smallest));
     } else if (is_matrix(tensor) && numbers.reach() > far_in_deviations) {
       health.notes.push_back(
-          fmt::format("{} reaches {:.0f} standard deviations from its mean: a type of few "
-                      "bits will lose much of it",
+          fmt::format("{} reaches {:.0f} standard deviations from its mean: a quantized "
+                      "type will lose much of its precision",
                       tensor.name, numbers.reach()));
     }
   }

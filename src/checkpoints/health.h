@@ -1,4 +1,4 @@
-// Is a file of tensors sound? What its numbers tell without running the model.
+// Checks the numbers in a file of tensors without running the model.
 #pragma once
 
 #include <cmath>
@@ -15,22 +15,22 @@ struct TensorStatistics {
   double smallest = INFINITY, largest = -INFINITY, mean = 0, deviation = 0;
 
   bool constant() const { return count > 0 && smallest == largest; }
-  // How far the farthest number lies from the mean, in deviations; about 5 for normal numbers.
+  // The largest distance of a number from the mean, in deviations; about 5 for normally distributed numbers.
   double reach() const;
 };
 
-// Memory stays bounded whatever the tensor's size.
+// Uses bounded memory for tensors of any size.
 TensorStatistics statistics_of(const TensorEntry& tensor);
 // The same for every tensor of a file, on all cores.
 std::vector<TensorStatistics> statistics_of(const TensorFile& file);
 
 struct Health {
   std::vector<std::string> problems;  // the model is broken or not trained; a sentence each
-  std::vector<std::string> notes;     // what to know, for example before quantizing
+  std::vector<std::string> notes;     // useful information, for example before quantizing
 };
 
-// NaN and infinities, constant matrices, numbers far from all others. `statistics` as statistics_of(file)
-// gives them.
+// Reports NaN and infinities, constant matrices, and outliers. `statistics`: the result of
+// statistics_of(file).
 Health health_of(const TensorFile& file, const std::vector<TensorStatistics>& statistics);
 
 }  // namespace aviary

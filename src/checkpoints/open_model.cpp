@@ -18,7 +18,7 @@ fs::path model_file_at(const fs::path& path) {
     const bool ours = parse_stored_tensors(file.bytes(), model.string()).metadata.contains("aviary.config");
     return ours ? model : path;
   } catch (const Error&) {
-    return model;  // damaged: the caller reports it when it opens the file
+    return model;  // damaged: reported when the file is opened
   }
 }
 

@@ -11,11 +11,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A folder, and a model of 23 tokens without a tokenizer to put into it.
+// A folder, and a model with a vocabulary of 23 and without a tokenizer to put into it.
 class OpenModel : public testing::Test {
  protected:
   void put(const std::string& name, const std::string& text) { write_file_atomically(folder_ / name, text); }
-  // Two files with an index, as Hugging Face cuts large models.
+  // Two shards with an index, as used by Hugging Face for large models.
   void put_in_parts() {
     const TensorFile file = read_tensor_file(model_);
     const std::span<const TensorEntry> all = file.tensors();

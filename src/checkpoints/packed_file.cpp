@@ -85,7 +85,7 @@ uint64_t hash_of_layout() {
   return hash.value();
 }
 
-// A matrix as the metadata tell of it; throws when it is none.
+// A matrix as described in the metadata; throws if the description is invalid.
 kernels::PackedMatrix adopted(const Json& matrix, const TensorEntry& tensor,
                               std::shared_ptr<const void> owner) {
   const Json &k = matrix.at("k"), &n = matrix.at("n");
@@ -95,9 +95,9 @@ kernels::PackedMatrix adopted(const Json& matrix, const TensorEntry& tensor,
   return result;
 }
 
-using Stacks = std::map<std::string, std::vector<kernels::PackedMatrix>>;  // by the weights' names
+using Stacks = std::map<std::string, std::vector<kernels::PackedMatrix>>;  // by the names of the weights
 
-// The file's matrices. Throws when they are not what write_packed() writes of this model with this key.
+// The matrices in the file. Throws if they are not those that write_packed() writes for this model and key.
 Stacks read_packed(const std::filesystem::path& path, const PackedKey& key, Model& model) {
   std::vector<MappedFile> files;
   files.emplace_back(path);
@@ -146,7 +146,7 @@ bool map_packed(const std::filesystem::path& packed, const PackedKey& key, Model
     Stacks stacks = read_packed(packed, key, model);
     for (auto& [name, stack] : stacks) model.parameters().find(name)->weight.adopt_packed(std::move(stack));
     return true;
-  } catch (const Error&) {  // whatever it says, the file is made anew
+  } catch (const Error&) {  // in any case the file is rewritten
     return false;
   } catch (const Json::exception&) {
     return false;

@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The logits of a few tokens, read as one step and as another of one token.
+// The logits of a few tokens, read in one step and then one more token.
 std::vector<double> logits(Model& model) {
   Runner runner(model);
   State state = runner.new_state();
@@ -47,11 +47,11 @@ class PackedFile : public testing::Test {
   std::string path() const { return folder_ / "model.safetensors"; }
   fs::path packed() const { return packed_path(path()); }
 
-  // The logits of the model as it is opened with the packed file, and whether that was written on the way.
+  // The logits of the model opened with the packed file, and whether the file was written.
   struct Opened {
     std::vector<double> logits;
     bool written;
-    std::string reason;  // why it was not
+    std::string reason;  // why not
   };
   Opened open(kernels::Precision precision = kernels::Precision::f32) const {
     Opened opened{{}, false, ""};
@@ -149,7 +149,7 @@ TEST_F(PackedFile, IsMadeAnewWhenItIsDamaged) {
   expect_made_anew();
 }
 
-// What stands in its header is a stranger's, too.
+// Its header is untrusted input, too.
 class StrangePackedFile : public PackedFile, public testing::WithParamInterface<std::string> {};
 
 TEST_P(StrangePackedFile, IsMadeAnewWhenItsMatricesAreNotThoseOfTheModel) {
@@ -177,7 +177,7 @@ TEST_P(StrangePackedFile, IsMadeAnewWhenItsMatricesAreNotThoseOfTheModel) {
   with([](Json& matrices) { matrices = nullptr; });
 }
 
-// Matrices of the right sizes, but the wrong way round: the weights are packed from the model instead.
+// Matrices of the right sizes, but transposed: the weights are packed from the model instead.
 TEST_P(StrangePackedFile, WithTransposedMatricesChangesNoBit) {
   save(GetParam());
   open();

@@ -24,8 +24,7 @@ std::optional<int64_t> layer_of(std::string_view name) {
   return layer;
 }
 
-// The places of the recurrences whose state is a matrix per head, layer by layer; empty when the model has
-// none.
+// The indices of the recurrences with a matrix per head, in the order of layers; empty if the model has none.
 std::vector<size_t> matrix_parts(const Model& model) {
   std::vector<size_t> parts;
   for (size_t i = 0; i < model.state_specs().size(); ++i)
@@ -94,8 +93,8 @@ State load_state(const TensorFile& file, const std::string& where, const Model& 
     const size_t layer = static_cast<size_t>(*layer_of(tensor.name));
     from_host(heads_transposed(stored, static_cast<size_t>(wanted.head_size)), state[parts[layer]]);
   }
-  // A start that the model itself has learned is for sequences that have read nothing yet; this one has a
-  // past.
+  // The initial state learned by the model is only for sequences at position 0, so the position is not 0
+  // here.
   if (model.learns_first_state()) state.set_position(1);
   return state;
 }

@@ -1,6 +1,6 @@
-// State files: what a model was tuned to remember before the first token, one tensor
-// blocks.<i>.att.time_state [heads, head size, head size] per layer (state tuning of RWKV-LM and RWKV-PEFT).
-// The axes are head, value, key; the state of our models is [key, value], so each head is transposed.
+// State files: an initial state from state tuning, one tensor blocks.<i>.att.time_state [heads, head size,
+// head size] per layer (state tuning of RWKV-LM and RWKV-PEFT). The axes are head, value, key; the state of
+// our models is [key, value], so each head is transposed.
 #pragma once
 
 #include <filesystem>
@@ -16,15 +16,15 @@ struct StateSizes {
   int64_t layers = 0, heads = 0, head_size = 0;
 };
 
-// Nothing when the file is not a state file: it has other tensors too, or none, or of other shapes.
+// Nothing if the file is not a state file: it has no tensors, or others, or other shapes.
 std::optional<StateSizes> recognize_state(const TensorFile& file);
 // "a tuned state for 24 layers of 32 heads of 64"
 std::string describe(const StateSizes& sizes);
 
-// The state of one sequence of `model` before its first token. The shifted inputs begin at zero. Throws Error
-// when the file is no state file, is for a model of other sizes or without such a state, or holds NaN or
-// infinity. A state does not say which model or version it was tuned for: of two of the same sizes, the wrong
-// one loads, and does not help.
+// The state of one sequence of `model` before its first token. Token shifts start at zero. Throws Error if
+// the file is not a state file, is for a model of other sizes or without such a state, or contains NaN or
+// infinity. A state file does not identify its model or version: one for another model of the same sizes can
+// be loaded, but is useless.
 State load_state(const std::filesystem::path& path, const Model& model);
 State load_state(const TensorFile& file, const std::string& where, const Model& model);
 

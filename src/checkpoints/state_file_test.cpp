@@ -26,7 +26,7 @@ class StateFile : public testing::Test {
     for (auto& layer : numbers_)
       for (int64_t i = 0; i < per_layer; ++i) layer.push_back(0.25 * std::round(8 * random.normal()));
   }
-  // The numbers as a state file has them; `transpose` is how web-rwkv has them.
+  // The numbers in the layout of a state file; with `transpose`, in that of web-rwkv.
   std::vector<TensorEntry> tensors(Dtype type = Dtype::f32, bool transpose = false) {
     std::vector<TensorEntry> entries;
     for (size_t layer = 0; layer < layers; ++layer) {
@@ -97,7 +97,7 @@ TEST_F(StateFile, HasTheEffectOfTheStateSetDirectly) {
 TEST_F(StateFile, OfSafetensorsAndOfWebRwkvIsTheSame) {
   write_safetensors(folder_ / "a.safetensors", unchanged(tensors()));
   EXPECT_EQ(largest_difference(load_state(folder_ / "a.safetensors", *model_), expected()), 0);
-  // web-rwkv's converter exchanges the axes, and its files say no more than that.
+  // web-rwkv's converter swaps the axes, and its files have no other information.
   write_safetensors(folder_ / "b.st", unchanged(tensors(Dtype::f16, true)), {{"format", "pt"}});
   EXPECT_EQ(read_tensor_file(folder_ / "b.st").dialect(), "web-rwkv");
   EXPECT_EQ(largest_difference(load_state(folder_ / "b.st", *model_), expected()), 0);
@@ -149,7 +149,7 @@ TEST_F(StateFile, ThatIsNoneIsRefused) {
     entries[1].name = name;
     expect_refused(entries, "not a state file");
   }
-  entries[1].name = "blocks.01.att.time_state";  // the same layer, spelled in another way
+  entries[1].name = "blocks.01.att.time_state";  // the same layer with another spelling
   entries[0].name = "blocks.1.att.time_state";
   expect_refused(entries, "not a state file");
   entries = good;

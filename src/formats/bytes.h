@@ -1,5 +1,4 @@
-// Bounds-checked reading of bytes that a stranger wrote. Shared by all file formats; little-endian
-// throughout.
+// Bounds-checked reading of untrusted bytes, used by all file formats; little-endian throughout.
 #pragma once
 
 #include <bit>
@@ -25,18 +24,17 @@ inline std::string_view as_text(Bytes bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-// True, with the product in `product`, when a * b fits; a and b are not negative.
+// Stores a * b in `product` and returns true if it does not overflow; a and b must not be negative.
 inline bool multiply(int64_t a, int64_t b, int64_t& product) {
   return !__builtin_mul_overflow(a, b, &product);
 }
 
-// Reads one value after the other. Going past the end is an Error that begins with `where`, the name of the
-// file.
+// Reads values in sequence. Reading past the end throws Error, beginning with `where`, the name of the file.
 class ByteReader {
  public:
   ByteReader(Bytes bytes, std::string_view where) : bytes_(bytes), where_(where) {}
 
-  // size is a count that came from the file: any value is allowed.
+  // `size` may be any value, since it comes from the file.
   Bytes take(uint64_t size) {
     if (size > left())
       fail("{}: {} bytes are expected at byte {}, but only {} are left; the file is damaged or cut short",
@@ -52,7 +50,7 @@ class ByteReader {
     std::memcpy(&value, take(sizeof(T)).data(), sizeof(T));
     return value;
   }
-  // Up to the next '\n', which is taken but not returned.
+  // The bytes before the next '\n', which is consumed but not returned.
   std::string_view line();
 
   size_t position() const { return position_; }

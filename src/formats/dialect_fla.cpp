@@ -1,6 +1,6 @@
-// RWKV-7 as flash-linear-attention names it (fla/layers/rwkv7.py, utils/convert_from_rwkv7.py): a low-rank
-// pair is two linear layers, so its matrices are transposed, and the bias of the second is w0, a0 or v0. In
-// early files the six mixtures of the token shift were one tensor x_x.
+// RWKV-7 in flash-linear-attention (fla/layers/rwkv7.py, utils/convert_from_rwkv7.py): a low-rank projection
+// is two linear layers, so its matrices are transposed, and the bias of the second is w0, a0 or v0. In early
+// files the six mixtures of the token shift are one tensor x_x.
 #include <algorithm>
 #include <utility>
 

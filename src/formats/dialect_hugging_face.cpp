@@ -1,5 +1,5 @@
-// RWKV-4 as transformers names it (models/rwkv/convert_rwkv_checkpoint_to_hf.py), and RWKV-5 and 6 as their
-// folders on the hub do, with the same rules. The numbers are the original ones.
+// RWKV-4 in transformers (models/rwkv/convert_rwkv_checkpoint_to_hf.py), and RWKV-5 and 6 in the folders on
+// the hub, which follow the same rules. The numbers are unchanged.
 #include <algorithm>
 
 #include "formats/dialects.h"

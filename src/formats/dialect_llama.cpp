@@ -1,4 +1,5 @@
-// GGUF files of llama.cpp: RWKV-6 and RWKV-7 under its names, shapes and orders (formats/llama_names.h).
+// GGUF files of llama.cpp: RWKV-6 and RWKV-7 with its names, shapes and orders of axes
+// (formats/llama_names.h).
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -19,7 +20,7 @@ const std::string& value(const TensorTable& table, const std::string& key) {
   return found == table.metadata.end() ? none : found->second;
 }
 
-// The number under `key`, 0 when there is none.
+// The number stored under `key`, 0 if there is none.
 int64_t number(const TensorTable& table, const std::string& key, const std::string& where) {
   const std::string& text = value(table, key);
   if (text.empty()) return 0;
@@ -30,7 +31,7 @@ int64_t number(const TensorTable& table, const std::string& key, const std::stri
   return number;
 }
 
-// f16 numbers with which all others of a block are multiplied, by their place in it.
+// Offsets, within a block, of the f16 scales by which all its numbers are multiplied.
 std::vector<size_t> places_of_scales(Dtype type) {
   switch (type) {
     case Dtype::f16:
@@ -50,8 +51,8 @@ std::vector<size_t> places_of_scales(Dtype type) {
   }
 }
 
-// Times 2^power, without another rounding: block formats through their scales, others that are not f16 as
-// f32.
+// Multiplies by 2^power without further rounding: block formats by changing their scales, other types except
+// f16 as f32.
 TensorEntry times_power_of_two(TensorTable& table, const TensorEntry& tensor, int power) {
   const std::vector<size_t> places = places_of_scales(tensor.dtype);
   TensorEntry result = tensor;
@@ -104,10 +105,10 @@ class Translation {
         if (is_llama_filler(architecture_, layer, name)) return;
         return add(undo_rescaling(tensor, name, layer), name, block + std::string(name.original));
       }
-    result_.push_back(tensor);  // nobody's: the model will name it
+    result_.push_back(tensor);  // unknown name, kept: loading the model will report it
   }
 
-  // What follows "blk.<layer>."; empty for other names.
+  // The part after "blk.<layer>."; empty for other names.
   static std::string_view inside_block(std::string_view name, int64_t& layer) {
     constexpr std::string_view prefix = "blk.";
     if (!name.starts_with(prefix)) return {};
@@ -138,7 +139,7 @@ class Translation {
     }
   }
 
-  // Files for half precision hold the matrices that write into the residual stream divided by 2^(layer / n).
+  // In files for half precision, the matrices that write to the residual stream are divided by 2^(layer / n).
   TensorEntry undo_rescaling(const TensorEntry& tensor, const LlamaTensor& name, int64_t layer) {
     const bool divided = name.original == "att.output.weight" || name.original == "ffn.value.weight";
     const int64_t power = rescale_every_ > 0 && divided ? layer / rescale_every_ : 0;

@@ -1,12 +1,12 @@
-// What rwkv.cpp's python/convert_pytorch_to_ggml.py did to the tensors, undone:
+// Undoes the changes that rwkv.cpp's python/convert_pytorch_to_ggml.py makes to tensors:
 //   all     axes of size 1 of the `time_` tensors were dropped;
 //   v4      time_decay is -exp(w);
 //   v5      time_decay is exp(-exp(w)), [H, N, 1] or [H, 1, 1]; time_first is exp(u), [H, 1, 1];
 //           time_faaaa is [H, N, 1];
-//   v6      time_faaaa as in v5; the low-rank matrices are transposed; newer files have time_decay as [H, N,
-//   1]; v7      the low-rank matrices are transposed; the six x_ of time mixing are one tensor [6, 1, C], in
-//   the
-//           order r, w, k, v, a, g.
+//   v6      time_faaaa as in v5; the low-rank matrices are transposed;
+//           in newer files time_decay is [H, N, 1];
+//   v7      the low-rank matrices are transposed;
+//           the six x_ of time mixing are one tensor [6, 1, C], in the order r, w, k, v, a, g.
 #include <fmt/ranges.h>
 
 #include <cmath>
@@ -23,16 +23,16 @@ bool has(const TensorTable& table, std::string_view name) {
   return false;
 }
 
-// As the converter tells them apart.
+// Recognizes the version in the same way as the converter.
 int version_of(const TensorTable& table) {
   if (has(table, "blocks.0.att.k_k")) return 7;
   if (has(table, "blocks.0.att.time_maa_x")) return 6;
   return has(table, "blocks.0.att.ln_x.weight") ? 5 : 4;
 }
 
-// u from y = exp(u); where y was rounded to 0, the largest u for which that happens.
+// u from y = exp(u); if y was rounded to 0, the largest u for which that happens.
 double log_of(double y) { return std::log(y == 0 ? 0x1p-150 : y); }
-// w from y = exp(-exp(w)); where y was rounded to 1, the largest w for which that happens.
+// w from y = exp(-exp(w)); if y was rounded to 1, the largest w for which that happens.
 double log_log_of(double y) { return log_of(-log_of(y == 1 ? 1 - 0x1p-26 : y)); }
 
 template <typename Function>
@@ -42,7 +42,7 @@ TensorEntry changed(TensorTable& table, const TensorEntry& tensor, Function func
   return made_tensor(table, tensor.name, tensor.shape, numbers);
 }
 
-// A tensor of n numbers of the original shape.
+// A tensor with n numbers in the original shape.
 TensorEntry reshaped(TensorEntry tensor, std::vector<int64_t> shape, const std::string& where) {
   return renamed(tensor, tensor.name, std::move(shape), where);
 }

@@ -13,7 +13,7 @@ namespace {
 
 const TestBinTensor emb{"emb.weight", {1, 2}, floats({1, 2})};
 
-// ---- The converter, written down once more: what it makes of a checkpoint.
+// ---- The converter, reimplemented: its changes to a checkpoint.
 
 using Numbers = std::vector<double>;
 
@@ -82,7 +82,7 @@ TEST_P(RwkvCppDialect, UndoesWhatTheConverterDid) {
     EXPECT_EQ(tensor.shape, original->shape) << tensor.name;
     const Numbers expected = to_doubles(*original), got = to_doubles(tensor);
     for (size_t i = 0; i < expected.size(); ++i) {
-      // exp(-exp(w)) close to 1 keeps few digits of w.
+      // exp(-exp(w)) close to 1 preserves few digits of w.
       const bool decay = tensor.name.ends_with("time_decay") || tensor.name.ends_with("time_first");
       const double error = decay ? 1e-6 + 0x1p-24 / std::exp(expected[i]) : 0;
       ASSERT_NEAR(got[i], expected[i], error) << tensor.name << " " << i;
@@ -94,7 +94,7 @@ INSTANTIATE_TEST_SUITE_P(Versions, RwkvCppDialect,
                          testing::Values(std::pair{"rwkv-v4", 4}, std::pair{"rwkv-v5.0", 5},
                                          std::pair{"rwkv-v5.2", 5}, std::pair{"rwkv-v6", 6}));
 
-// Its own test because the six x_ become one.
+// A separate test because the six x_ become one tensor.
 TEST(RwkvCppNames, SplitsAndTransposesTheTensorsOfVersion7) {
   const TensorFile file = read_tensor_file(golden("rwkv-v7/model.safetensors"));
   std::vector<TestBinTensor> tensors;
@@ -151,9 +151,9 @@ TEST(RwkvCppNames, RefusesTensorsThatCannotBeTranslated) {
                  "two tensors become 'blocks.0.att.x_a'");
 }
 
-// ---- Files that rwkv.cpp made.
+// ---- Files written by rwkv.cpp.
 
-// Nothing when the file is not there.
+// Nothing if the file does not exist.
 std::filesystem::path tiny(const std::string& model, const std::string& type) {
   return shared_file("models/rwkv.cpp/tiny-rwkv-" + model + "-" + type + ".bin");
 }
@@ -165,8 +165,8 @@ std::vector<float> expected_logits(const std::string& model) {
   std::memcpy(logits.data(), bytes.data(), bytes.size());
   return logits;
 }
-// The trainer of RWKV-5 divides by 8 in front of its group norm, rwkv.cpp does not, and both use 1e-5 there.
-// A receptance 8 times as large turns our norm, the trainer's, into that of rwkv.cpp.
+// The trainer of RWKV-5 divides by 8 before its group norm, rwkv.cpp does not, and both use 1e-5 there.
+// Multiplying receptance by 8 makes our norm (that of the trainer) equal to that of rwkv.cpp.
 void norm_like_rwkv_cpp(Model& model) {
   if (model.config().version != "rwkv5.2") return;
   for (Parameter& parameter : model.parameters()) {
@@ -196,8 +196,9 @@ double step_at(Dtype type, const Numbers& exact, size_t i) {
   return (*most - *least) / 31;  // q5_1
 }
 
-// What a type does to the logits follows from the sizes of its steps: rounding a number is an error between
-// -1/2 and 1/2 of a step. `exact` with such errors, drawn at random, wherever `rounded` has another type.
+// The effect of a type on the logits follows from its step size: rounding a number causes an error between
+// -1/2 and 1/2 step. Adds such errors, drawn at random, to the tensors of `exact` that have another type in
+// `rounded`.
 std::unique_ptr<Model> with_random_errors(const std::filesystem::path& exact, const TensorFile& rounded,
                                           uint64_t seed) {
   std::unique_ptr<Model> model = load_checkpoint(exact).model;
@@ -217,7 +218,7 @@ std::unique_ptr<Model> with_random_errors(const std::filesystem::path& exact, co
 
 struct Tolerance {
   const char *model, *type;
-  double logits;  // the largest difference that 8 draws of random errors make
+  double logits;  // the largest difference caused by 8 draws of random errors
 };
 const Tolerance tolerances[] = {
     // and the difference of the file itself
@@ -227,8 +228,7 @@ const Tolerance tolerances[] = {
     {"5v2-730K", "FP16", 0.0053},   // 0.0025
     {"5v2-730K", "Q5_0", 1.48},     // 0.51
     {"5v2-730K", "Q5_1", 1.49},     // 0.37
-    {"7v0-834K", "FP16", 0.00062},  // 0.0000013: the weights were bfloat16, most of which float16 holds
-                                    // exactly
+    {"7v0-834K", "FP16", 0.00062},  // 0.0000013: most bfloat16 weights are exact in float16
     {"7v0-834K", "Q5_0", 0.012},    // 0.0037
     {"7v0-834K", "Q5_1", 0.011},    // 0.0042
 };
@@ -263,8 +263,8 @@ TEST_F(RwkvCppFiles, OfSmallerTypesGiveThemWithinTheErrorOfTheType) {
   }
 }
 
-// In steps: half of one by rounding; a whole one at the end of Q5_0, which has -16 but not 16; and what the
-// scale and the offset of a block lose as float16.
+// In steps: a half from rounding; a whole one at the end of the range of Q5_0, which has -16 but not 16; and
+// the rounding of the scale and the offset of a block to float16.
 double largest_error(Dtype type) {
   if (type == Dtype::f16) return 0.5;
   return type == Dtype::q5_0 ? 1 + 16 * 0x1p-11 : 0.5 + 2 * 31 * 0x1p-11;

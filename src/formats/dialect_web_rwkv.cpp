@@ -1,6 +1,6 @@
 // The .st files of web-rwkv and ai00 (assets/scripts/convert_safetensors.py of web-rwkv): time_faaaa is
 // called time_first, time_maa is called time_mix, and the last two axes of the low-rank matrices are
-// exchanged. RWKV-4 has neither, so its files are like any others; RWKV-7 has only the transposition.
+// exchanged. RWKV-4 has neither, so its files need no translation; RWKV-7 has only the transposition.
 #include <algorithm>
 
 #include "formats/dialects.h"
@@ -19,14 +19,15 @@ const TensorEntry* find(const TensorTable& table, std::string_view name) {
 
 bool is_version6(const TensorTable& table) { return find(table, "blocks.0.att.time_mix_x") != nullptr; }
 
-// In RWKV-5.2 the bonus has a number per channel, [heads, head size], and is called time_faaaa.
+// In RWKV-5.2 the bonus has one number per channel, [heads, head size], and is called time_faaaa.
 bool is_version5(const TensorTable& table) {
   const TensorEntry* first = find(table, "blocks.0.att.time_first");
   const TensorEntry* norm = find(table, "blocks.0.att.ln_x.weight");
   return first && norm && first->shape.size() == 2 && first->shape[1] > 1;
 }
 
-// Where the first matrix of a pair has the width as its columns. A square one, of a tiny model, says nothing.
+// Recognized by a first low-rank matrix whose number of columns is the width. A square one, in a tiny model,
+// is ambiguous.
 bool is_version7(const TensorTable& table) {
   const TensorEntry* emb = find(table, "emb.weight");
   if (!emb || emb->shape.size() != 2) return false;
@@ -55,7 +56,7 @@ bool recognize(const TensorTable& table) {
 
 TensorTable translate(TensorTable table, const std::string& where) {
   const bool version6 = is_version6(table), version5 = !version6 && is_version5(table);
-  if (is_state(table)) table.metadata.clear();  // else the next reader of a copy would translate it again
+  if (is_state(table)) table.metadata.clear();  // a copy must not be translated again
   for (size_t i = 0; i < table.tensors.size(); ++i) {
     TensorEntry tensor = table.tensors[i];
     if (version6) tensor.name = replaced(tensor.name, maa);

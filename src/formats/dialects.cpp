@@ -14,7 +14,7 @@
 namespace aviary {
 namespace {
 
-// One line for each dialect, a file of its own.
+// One line per dialect; each has its own file.
 const std::vector<const Dialect*>& dialects() {
   static const std::vector<const Dialect*> all = {&llama_dialect, &rwkv_cpp_dialect, &fla_dialect,
                                                   &hugging_face_dialect, &web_rwkv_dialect};
@@ -22,7 +22,7 @@ const std::vector<const Dialect*>& dialects() {
 }
 
 // `to` [cols, rows] becomes the transpose of `from` [rows, cols], in squares whose sides are a cache line:
-// rows often lie a power of two apart, so that few lines of them stay in the cache.
+// rows are often a power of two apart, so that few of their cache lines stay in the cache.
 template <typename Number>
 void transpose(const std::byte* from, size_t rows, size_t cols, std::byte* to) {
   constexpr size_t side = 64 / sizeof(Number), size = sizeof(Number);

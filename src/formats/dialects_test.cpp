@@ -12,7 +12,7 @@
 namespace aviary {
 namespace {
 
-// A tensor on its way into a dialect.
+// A tensor to be written in a dialect.
 struct Moved {
   std::string name;
   std::vector<int64_t> shape;
@@ -43,7 +43,7 @@ Mover each(const std::function<void(Moved&)>& move) {
   };
 }
 
-// Writes the golden model in a dialect, reads it again and compares every tensor with the original.
+// Writes the golden model in a dialect, reads it back and compares every tensor with the original.
 void expect_translated(const std::string& folder, const std::string& dialect, const Mover& move,
                        const std::vector<std::string>& left_out = {}) {
   SCOPED_TRACE(folder + " as " + dialect);

@@ -38,7 +38,7 @@ std::optional<Layout> layout_of(const fs::path& folder) {
   return {};
 }
 
-// Files in the folder whose endings are those of models, as a question; empty when there are none.
+// Suggests files in the folder with the extensions of models ("did you mean ...?"); empty if there are none.
 std::string did_you_mean(const fs::path& folder) {
   std::set<std::string> files;
   std::error_code ignored;
@@ -71,8 +71,8 @@ Json read_json(const fs::path& path) {
   return json;
 }
 
-// The file that each tensor is in. Files lie in the folder: a name that leads out of it is refused, whatever
-// is there.
+// The file of each tensor. Files must be inside the folder: a name that leads outside is an error, whether it
+// exists or not.
 using WeightMap = std::map<std::string, std::string>;
 
 WeightMap read_index(const fs::path& path) {
@@ -133,7 +133,7 @@ void require_number(const Json& config, const char* key, double expected, const 
           key, in_quotes(value->dump()), expected);
 }
 
-// Names and shapes do not tell these.
+// Settings that cannot be recognized from names and shapes.
 void obey_config(const fs::path& path, TensorTable& table) {
   if (!fs::exists(path)) return;
   const Json config = read_json(path);
@@ -163,7 +163,7 @@ void obey_config(const fs::path& path, TensorTable& table) {
   if (table.dialect == hugging_face_dialect.name) require_number(config, "layer_norm_epsilon", 1e-5, where);
 }
 
-// Nothing when the file holds no tokenizer that is known here.
+// Nothing if the file does not contain a supported tokenizer.
 TokenizerPtr try_tokenizer(const fs::path& path) {
   try {
     const MappedFile file(path);
@@ -174,7 +174,8 @@ TokenizerPtr try_tokenizer(const fs::path& path) {
   }
 }
 
-// The vocabulary of the World models has a name of its own; other .txt files may be one, or a text.
+// The vocabulary of the World models has a fixed name; any other .txt file may be a vocabulary or just a
+// text.
 TokenizerPtr tokenizer_beside(const fs::path& folder) {
   const fs::path official = folder / "rwkv_vocab_v20230424.txt";
   if (fs::exists(official)) {

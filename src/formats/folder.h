@@ -1,5 +1,5 @@
-// Folders as Hugging Face lays them out: model.safetensors or pytorch_model.bin, or several of them with an
-// index in JSON beside them; config.json; a vocabulary.
+// Folders in the layout of Hugging Face: model.safetensors or pytorch_model.bin, or several shards of these
+// with a JSON index; config.json; a vocabulary.
 #pragma once
 
 #include <filesystem>
@@ -12,14 +12,14 @@ namespace aviary {
 
 struct FolderTensors {
   std::vector<MappedFile> files;
-  TensorTable table;  // of all files together
+  TensorTable table;  // merged from all files
 };
 
-// All tensors of such a folder, with the original names. Files that an index names must lie inside the folder
-// and hold exactly the tensors that it says. What config.json says beyond names and shapes is obeyed (shared
-// embeddings) or, when it is not what the original models have, refused. A World vocabulary or a
-// tokenizer.json beside the model becomes its tokenizer (aviary.tokenizer and aviary.vocabulary in the
-// metadata). Throws Error when there is no model in the folder, or when it is damaged.
+// All tensors of such a folder, with the original names. Files named by an index must be inside the folder
+// and contain exactly the listed tensors. Settings in config.json that names and shapes do not show are
+// applied (shared embeddings) or, if they differ from those of the original models, are an error. A World
+// vocabulary or a tokenizer.json in the folder becomes the tokenizer of the model (aviary.tokenizer and
+// aviary.vocabulary in the metadata). Throws Error if there is no model in the folder, or if it is damaged.
 FolderTensors read_folder(const std::filesystem::path& folder, Transposed of_transposed);
 
 }  // namespace aviary

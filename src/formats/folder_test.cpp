@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 class Folder : public testing::Test {
  protected:
   void write(const std::string& name, const std::string& text) { std::ofstream(folder_ / name) << text; }
-  // Tensors [begin, end) of the golden RWKV-4; the names of all that were written are for the index.
+  // Writes tensors [begin, end) of the golden RWKV-4; returns their names for the index.
   void write_part(const std::string& name, size_t begin, size_t end) {
     std::vector<TensorEntry> part(original_.tensors().begin() + static_cast<int64_t>(begin),
                                   original_.tensors().begin() + static_cast<int64_t>(end));
@@ -200,7 +200,7 @@ TEST_F(Folder, AFlashLinearAttentionOfOtherHeadsOrActivationIsRefused) {
   EXPECT_EQ(read_tensor_file(folder_.path()).dialect(), "fla");
 }
 
-// Every byte, which a vocabulary must have.
+// All single bytes, which a vocabulary must contain.
 std::string small_vocabulary() {
   std::string text;
   for (int i = 0; i < 256; ++i) text += std::to_string(i + 1) + fmt::format(" b'\\x{:02x}' 1\n", i);

@@ -19,7 +19,7 @@ bool looks_like_text(std::string_view text) {
   });
 }
 
-// What a file of none of the formats seems to be.
+// A guess at what a file in none of the formats is.
 std::string_view guess(std::string_view text) {
   if (text.starts_with("lmgg") || text.starts_with("tjgg"))
     return "a ggml file of an old llama.cpp, a format that is not read";

@@ -1,4 +1,4 @@
-// The file formats that are read. To add one: a file that defines its FileFormat, and its name in the list of
+// The supported file formats. To add one: a file that defines its FileFormat, and its name in the list in
 // format.cpp.
 #pragma once
 
@@ -11,20 +11,21 @@
 namespace aviary {
 
 struct FileFormat {
-  std::string_view name;                                       // TensorTable::format of what it reads: "gguf"
-  std::string_view files;                                      // what users call such files: ".gguf"
-  bool (*probe)(Bytes bytes);                                  // do they begin as a file of this format does?
+  std::string_view name;   // TensorTable::format of its tables: "gguf"
+  std::string_view files;  // the name for users: ".gguf"
+  // Whether the bytes begin like a file of this format.
+  bool (*probe)(Bytes bytes);
   TensorTable (*read)(Bytes bytes, const std::string& where);  // throws Error, beginning with `where`
 };
 
-// Each defined beside its reader.
+// Each is defined with its reader.
 extern const FileFormat gguf_format, pth_format, rwkv_cpp_format, safetensors_format;
 
-// Null when the bytes are of none of the formats.
+// Null if the bytes are in none of the formats.
 const FileFormat* file_format_of(Bytes bytes);
 
-// The tensors with the names that the file has. Throws Error when the bytes are of none of the formats, with
-// a guess what they are, or damaged.
+// The tensors with the names used in the file. Throws Error if the bytes are damaged or in none of the
+// formats, with a guess what they are.
 TensorTable parse_stored_tensors(Bytes bytes, const std::string& where);
 
 }  // namespace aviary

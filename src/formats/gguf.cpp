@@ -27,7 +27,7 @@ class GgufReader {
   TensorTable read() {
     read_version();
     const uint64_t tensors = reader_.read<uint64_t>(), values = reader_.read<uint64_t>();
-    // Even the smallest of each needs so many bytes.
+    // The smallest possible size in bytes of each.
     require_room(values, 13, "keys");
     for (uint64_t i = 0; i < values; ++i) read_key();
     read_vocabulary();
@@ -121,7 +121,7 @@ class GgufReader {
     return sizes[static_cast<size_t>(type)];
   }
 
-  // Keeps the tokens of a vocabulary and their types, goes past everything else.
+  // Keeps the tokens of a vocabulary and their types, and skips everything else.
   void read_array(std::string_view key, int depth) {
     require(depth <= deepest_array, "{}: the value of {} is an array in an array more than {} deep", where_,
             in_quotes(key), deepest_array);
@@ -244,7 +244,7 @@ class GgufReader {
   std::unordered_set<std::string_view> keys_;
   std::vector<std::string_view> tokens_;
   Bytes token_types_;
-  std::vector<uint64_t> offsets_;  // of the tensors, in the data
+  std::vector<uint64_t> offsets_;  // of the tensors, relative to the data
 };
 
 }  // namespace

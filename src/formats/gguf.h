@@ -12,10 +12,10 @@ namespace aviary {
 
 bool looks_like_gguf(Bytes bytes);
 
-// Version 2 or 3, little-endian. Strict: keys and names are unique, the data of every tensor is aligned, lies
-// inside the file and overlaps no other. Scalars and strings become metadata under their own keys, numbers as
-// text; of the arrays only the vocabulary is kept: that of a "rwkv" tokenizer becomes aviary.tokenizer and
-// aviary.vocabulary. Throws Error otherwise, and for tensors of a type that is not supported.
+// Reads version 2 or 3, little-endian. Strict: keys and names must be unique; the data of every tensor must
+// be aligned, inside the file and not overlapping. Scalars and strings become metadata under their own keys,
+// numbers as text. Of the arrays only the vocabulary is kept: that of a "rwkv" tokenizer becomes
+// aviary.tokenizer and aviary.vocabulary. Throws Error for violations and for tensors of an unsupported type.
 TensorTable parse_gguf(Bytes bytes, const std::string& where);
 
 }  // namespace aviary

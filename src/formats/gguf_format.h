@@ -1,4 +1,4 @@
-// What the reader and the writer of GGUF files share: the types of values and of tensors by their numbers.
+// Shared by the reader and the writer of GGUF files: the numbers of the types of values and tensors.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@ namespace aviary::gguf {
 constexpr std::string_view magic = "GGUF";
 constexpr uint32_t newest_version = 3;
 constexpr uint64_t default_alignment = 32;
-// ggml's own bound.
+// The limit of ggml.
 constexpr uint32_t max_rank = 4;
 
 enum class ValueType : uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64 };
@@ -39,13 +39,13 @@ constexpr TensorType tensor_types[] = {
     {35, "TQ2_0", {}, false},  {39, "MXFP4", {}, false},   {40, "NVFP4", {}, false},
 };
 
-// Null when ggml has no such number.
+// Null if ggml has no such type number.
 constexpr const TensorType* find_tensor_type(uint32_t id) {
   for (const TensorType& type : tensor_types)
     if (type.id == id) return &type;
   return nullptr;
 }
-// Null when ggml has no such type.
+// Null if ggml has no such type.
 constexpr const TensorType* find_tensor_type(Dtype dtype) {
   for (const TensorType& type : tensor_types)
     if (type.readable && type.dtype == dtype) return &type;

@@ -180,7 +180,7 @@ std::vector<std::string> vocabulary_keys(const Tokens& tokens) {
 }
 
 TEST(Gguf, TheTokensOfAByteModelAreABytesTokenizer) {
-  Tokens tokens = end_of_text_and_bytes(1);  // byte 0 is the end of text, as llama.cpp's converter has it
+  Tokens tokens = end_of_text_and_bytes(1);  // byte 0 is the end of text, as in llama.cpp's converter
   EXPECT_EQ(metadata_of(vocabulary_keys(tokens))["aviary.tokenizer"], "bytes");
   EXPECT_EQ(metadata_of(vocabulary_keys(tokens)).count("aviary.vocabulary"), 0u);
   tokens.emplace_back("[PAD256]", 5);
@@ -225,7 +225,7 @@ TEST(Gguf, RefusesTokensThatCannotBeRead) {
   expect_refused(gguf_of(keys, {}, ""), "has 257 tokens, but types for 1");
 }
 
-// ---- A file that llama.cpp's rules made
+// ---- A file made by the rules of llama.cpp
 
 TEST(Gguf, TheTinyModelGivesItsGoldenLogits) {
   const char* shared = std::getenv("AVIARY_SHARED");

@@ -29,7 +29,7 @@ std::string escaped(std::string_view bytes) {
   return text;
 }
 
-// Reads one escape, whose backslash was taken; a backslash before any other character means this character.
+// Reads one escape after its backslash; a backslash before any other character stands for that character.
 char take_escape(std::string_view& rest, std::string_view text, std::string_view where) {
   auto demand = [&](bool condition) {
     if (condition) return;
@@ -85,7 +85,7 @@ std::vector<Token> tokens_of(const Tokenizer* tokenizer, int64_t vocab_size) {
 }
 
 Vocabulary vocabulary_of(std::span<const std::string_view> tokens, Bytes types, std::string_view where) {
-  // llama.cpp's own converter makes id 0 the end of text even of a vocabulary of bytes.
+  // llama.cpp's converter makes id 0 the end of text even for a vocabulary of bytes.
   auto is_text = [&](size_t id) {
     if (types.empty()) return id != 0;
     int32_t type = 0;

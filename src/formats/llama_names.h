@@ -1,5 +1,5 @@
-// How llama.cpp names and shapes the tensors of RWKV-6 and RWKV-7 in GGUF files, beside the original
-// checkpoints. One table for reading and for writing.
+// The names and shapes of the tensors of RWKV-6 and RWKV-7 in llama.cpp's GGUF files, and those in the
+// original checkpoints. One table, used for reading and writing.
 #pragma once
 
 #include <span>
@@ -12,21 +12,21 @@ enum class LlamaForm {
   same,
   channels,   // [1, 1, C] of the original is [C]
   heads,      // [H, n] is [C]
-  transposed  // the last two axes are exchanged
+  transposed  // the last two axes are swapped
 };
 
 struct LlamaTensor {
   std::string_view original, llama;  // without "blocks.<i>." and "blk.<i>."
   LlamaForm form = LlamaForm::same;
-  bool always_f32 = false;  // llama.cpp computes with it as f32
+  bool always_f32 = false;  // llama.cpp requires f32
 };
 
 struct LlamaArchitecture {
-  std::string_view name;  // of the architecture there and of the version here
+  std::string_view name;  // of the architecture in llama.cpp and of the version in Aviary
   std::span<const LlamaTensor> block;
   // The rows of blk.<i>.time_mix_lerp_fused.weight [rows, 1, 1, C], each [1, 1, C] of the original.
   std::span<const std::string_view> fused;
-  // Older files have them one by one instead.
+  // Older files have them as separate tensors.
   std::span<const LlamaTensor> unfused;
 };
 
@@ -34,10 +34,10 @@ inline constexpr std::string_view llama_fused = "time_mix_lerp_fused.weight";
 
 // Null for other names.
 const LlamaArchitecture* find_llama_architecture(std::string_view name);
-// Outside of the blocks, with whole names.
+// Outside the blocks, with full names.
 std::span<const LlamaTensor> llama_outer_tensors();
-// Layer 0 of RWKV-7 has no first value to mix with: true for the tensors that are fillers there. llama.cpp
-// asks for them all the same, with the shapes of a0, a1 and a2.
+// True for tensors that layer 0 of RWKV-7 does not have, because there is no earlier value to mix with.
+// llama.cpp requires them nevertheless, with the shapes of a0, a1 and a2, so placeholders are written.
 bool is_llama_filler(const LlamaArchitecture& architecture, int64_t layer, const LlamaTensor& tensor);
 
 }  // namespace aviary

@@ -90,7 +90,7 @@ class Unpickler {
             protocol);
   }
 
-  // The stack. Nothing below the last mark can be reached.
+  // The stack. Nothing below the last mark is accessible.
   void push(Index index) { stack_.push_back(index); }
   void push(PickleValue value) {
     if (pickle_.values.size() >= max_values)
@@ -123,7 +123,7 @@ class Unpickler {
     return value;
   }
 
-  // The memo. Python numbers its entries one after the other, so no number reaches the size of the pickle.
+  // The memo. Python numbers its entries consecutively, so no number reaches the size of the pickle.
   void put(uint64_t number) {
     constexpr Index empty = ~Index{0};
     if (number >= reader_.position()) fail_here("the number of a remembered value is too large");
@@ -142,7 +142,7 @@ class Unpickler {
     for (size_t i = size; i-- > 0;) tuple.items[i] = pop();
     push(std::move(tuple));
   }
-  // "module name" as it stands in the list of allowed ones, so that the text need not be stored here.
+  // "module name" from the list of allowed ones, so that the text need not be stored here.
   void push_global(std::string_view module, std::string_view name) {
     for (std::string_view known : allowed_)
       if (known.size() == module.size() + 1 + name.size() && known.starts_with(module) &&
@@ -199,12 +199,12 @@ class Unpickler {
     if (negative && digits.size() < 8) value |= ~uint64_t{0} << (8 * digits.size());
     push_integer(Kind::integer, static_cast<int64_t>(value));
   }
-  void read_float() {  // the one big-endian number of the format
+  void read_float() {  // the only big-endian number of the format
     uint64_t bits = __builtin_bswap64(reader_.read<uint64_t>());
     push({.kind = Kind::real, .real = std::bit_cast<double>(bits)});
   }
 
-  // The opcodes that put one value on the stack. False for all others.
+  // Handles the opcodes that push one value. False for all others.
   bool push_value(Opcode next) {
     switch (next) {
       case Opcode::none:
@@ -298,7 +298,7 @@ class Unpickler {
   ByteReader reader_;
   std::span<const std::string_view> allowed_;
   std::string_view where_;
-  size_t start_ = 0;  // of the opcode that is being read
+  size_t start_ = 0;  // of the current opcode
   Pickle pickle_;
   std::vector<Index> stack_;
   std::vector<size_t> marks_;

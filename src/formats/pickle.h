@@ -1,6 +1,6 @@
 // The part of Python's pickle format (protocols 2 to 5) that a file of tensors needs, read as plain data.
-// Nothing is ever imported, called or built: a call in the pickle becomes a value of kind `call` that the
-// reader of the file format may recognize, and a name that is not in the given list is refused.
+// Nothing is ever imported, called or built: a call in the pickle becomes a value of kind `call`, which the
+// reader of the file format may recognize, and a name that is not in the given list is an error.
 #pragma once
 
 #include <cstdint>
@@ -34,21 +34,22 @@ struct PickleValue {
   // text: its bytes, in the pickle; global: "module name", from the list of allowed ones.
   std::string_view text{};
   // tuple, list: the items; dict: key, value, key, value ...; call: function, arguments (a tuple);
-  // persistent: its identity. Values may be shared and may contain themselves.
+  // persistent: its id. Values may be shared and may contain themselves.
   std::vector<Index> items{};
 };
 
 struct Pickle {
   std::vector<PickleValue> values;
   PickleValue::Index root = 0;
-  size_t size = 0;  // bytes read, the STOP included
+  size_t size = 0;  // bytes read, including STOP
 
   const PickleValue& operator[](PickleValue::Index index) const { return values[index]; }
 };
 
-// Reads one pickle from the beginning of `bytes`. `allowed` are the globals that it may name, as "module
+// Reads one pickle from the beginning of `bytes`. `allowed` are the globals that it may use, as "module
 // name". `collections OrderedDict` called without arguments becomes a dict; what BUILD would set on it
-// (`_metadata`) is dropped. Time and memory grow with the bytes read; at most 64 MiB and a million values.
+// (`_metadata`) is ignored. Time and memory are proportional to the bytes read; at most 64 MiB and a million
+// values.
 Pickle read_pickle(Bytes bytes, std::span<const std::string_view> allowed, std::string_view where);
 
 }  // namespace aviary

@@ -31,7 +31,7 @@ constexpr StorageType storage_types[] = {
     {"torch ShortStorage", Dtype::i16}, {"torch IntStorage", Dtype::i32},
     {"torch LongStorage", Dtype::i64},  {"torch BoolStorage", Dtype::boolean}};
 
-// The only names that a pickle may hold.
+// The only globals that a pickle may use.
 constexpr auto allowed_globals = [] {
   std::array<std::string_view, 3 + std::size(storage_types)> names{"collections OrderedDict", rebuild_tensor,
                                                                    rebuild_parameter};
@@ -93,7 +93,7 @@ class PthReader {
  public:
   PthReader(const Pickle& pickle, const std::string& where) : pickle_(pickle), where_(where) {}
 
-  // All storages that the pickle mentions, still without their bytes.
+  // All storages used by the pickle, without their bytes yet.
   Storages declared_storages() const {
     Storages storages;
     for (const PickleValue& value : pickle_.values) {
@@ -106,8 +106,7 @@ class PthReader {
     return storages;
   }
 
-  // `file_size` bounds what the tensors may have together: views of one storage could otherwise ask for
-  // anything.
+  // `file_size` limits the total size of the tensors: views of one storage could otherwise have any size.
   TensorTable read(const Storages& storages, size_t file_size) const {
     size_t budget = max_expansion * file_size;
     TensorTable table{.format = "pth", .dialect = {}, .tensors = {}, .metadata = {}, .buffers = {}};
@@ -138,7 +137,7 @@ class PthReader {
          problem);
   }
 
-  // ("storage", type, key, location, count), in the older form with the view as a sixth.
+  // ("storage", type, key, location, count); in legacy files with the view as a sixth item.
   std::pair<std::string_view, Storage> declared_storage(const PickleValue& persistent) const {
     constexpr std::string_view problem =
         "{}: a storage is not described as torch.save does; the file is damaged";
@@ -248,7 +247,7 @@ TensorTable parse_zip(Bytes bytes, const std::string& where) {
   const ZipEntry* main = nullptr;
   for (const ZipEntry& entry : directory) {
     entries.emplace(entry.name, &entry);
-    // In whatever folder torch was told to save: "archive/data.pkl".
+    // "archive/data.pkl", with any folder name.
     if (!entry.name.ends_with(pickle_name) ||
         (entry.name != pickle_name && !entry.name.ends_with("/data.pkl")))
       continue;
@@ -278,8 +277,8 @@ TensorTable parse_zip(Bytes bytes, const std::string& where) {
   return reader.read(storages, bytes.size());
 }
 
-// Five pickles (magic number, protocol, system, object, keys of the storages), then for each key the number
-// of elements and the elements.
+// Legacy: five pickles (magic number, protocol, system, object, keys of the storages), then for each key the
+// number of elements and the elements.
 TensorTable parse_legacy(Bytes bytes, const std::string& where) {
   ByteReader stream(bytes, where);
   stream.take(legacy_magic.size());

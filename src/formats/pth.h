@@ -1,5 +1,5 @@
-// Files of torch.save: a pickle of a dict of tensors and the storages beside it, in a zip archive (torch
-// >= 1.6) or in one stream (before). Format: torch/serialization.py, torch/_utils.py and
+// Files of torch.save: a pickle of a dict of tensors, and their storages, in a zip archive (torch >= 1.6) or
+// in one stream (legacy). Format: torch/serialization.py, torch/_utils.py and
 // caffe2/serialize/inline_container.h.
 #pragma once
 
@@ -12,17 +12,17 @@
 
 namespace aviary {
 
-// True when the bytes begin as a zip archive or with the magic number of the older form.
+// True if the bytes begin like a zip archive or with the magic number of the legacy format.
 bool looks_like_pth(Bytes bytes);
 
-// Reads a dict of tensors and parameters (a state_dict); values of other kinds beside them are left out.
-// Nothing of the pickle is ever executed: names other than those of tensors are refused. Tensors that are not
-// contiguous are copied. Together the tensors have at most four times the bytes of the file. Throws Error
-// when the file holds anything else or is damaged.
+// Reads a dict of tensors and parameters (a state_dict); values of other kinds in it are ignored. Nothing in
+// the pickle is ever executed: globals other than those of tensors are an error. Tensors that are not
+// contiguous are copied. All tensors together may have at most four times the bytes of the file. Throws Error
+// if the file contains anything else or is damaged.
 TensorTable parse_pth(Bytes bytes, const std::string& where);
 
-// Writes a state_dict that torch.load opens, in the zip form. Metadata has no place in it. Throws Error when
-// two tensors have the same name or a type is one that torch does not have.
+// Writes a state_dict that torch.load can read, in the zip format, which cannot store metadata. Throws Error
+// if two tensors have the same name or torch does not have a type.
 void write_pth(const std::filesystem::path& path, std::span<const StoredTensor> tensors,
                const WriteProgress& progress = {});
 

@@ -16,7 +16,8 @@ void expect_same_tensor(const TensorEntry& tensor, const TensorEntry& expected) 
   EXPECT_EQ(as_text(tensor.data), as_text(expected.data)) << tensor.name;
 }
 
-// Every tensor of the .pth file equals the one of the same name, after `prefix`, in the other file.
+// Every tensor of the .pth file equals the tensor with the same name, prefixed by `prefix`, in the other
+// file.
 void expect_same_tensors(const std::string& pth, const std::string& safetensors, size_t count,
                          const std::string& prefix = "") {
   TensorFile file = read_tensor_file(golden(pth)), expected = read_tensor_file(golden(safetensors));

@@ -19,9 +19,9 @@ constexpr uint32_t max_dimensions = 3;
 struct StoredType {
   uint32_t number;
   std::string_view name;
-  std::optional<Dtype> dtype;  // none: not read
+  std::optional<Dtype> dtype;  // none: not supported
 };
-// The numbers are those of rwkv.cpp; ggml has others.
+// The type numbers of rwkv.cpp differ from those of ggml.
 constexpr StoredType types[] = {
     {0, "FP32", Dtype::f32},  {1, "FP16", Dtype::f16},   {2, "Q4_0", Dtype::q4_0},  {3, "Q4_1", Dtype::q4_1},
     {4, "Q4_1_O", {}},        {5, "Q4_2", {}},           {6, "Q4_3", {}},           {7, "Q5_0", Dtype::q5_0},
@@ -97,7 +97,7 @@ int64_t block_of_name(std::string_view name) {
   return index;
 }
 
-// The header's sizes are the only sign that whole tensors are missing at the end.
+// Only the sizes in the header show that tensors are missing at the end.
 void check_sizes(const Header& header, const std::vector<TensorEntry>& tensors, const std::string& where) {
   int64_t blocks = 0;
   const TensorEntry* emb = nullptr;

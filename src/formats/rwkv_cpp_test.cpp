@@ -78,7 +78,7 @@ TEST(RwkvCpp, RefusesWhatCannotBe) {
   expect_refused(width, "the header says 2 tokens and width 4, but emb.weight has the shape [2, 3]");
 }
 
-// ---- Hostile files.
+// ---- Malicious files.
 
 // The golden RWKV-6 as a .bin file.
 std::string sample() {

@@ -30,7 +30,7 @@ struct HeaderEntry {
   int64_t end = 0;
 };
 
-// Takes the header as a stream of events, so that nothing but the expected structure is ever built:
+// Reads the header as a stream of events, so that only the expected structure is ever built:
 //   { "__metadata__": { key: text ... },
 //     name: { "dtype": text, "shape": [ sizes ], "data_offsets": [ begin, end ] } ... }
 class HeaderReader : public nlohmann::json_sax<Json> {
@@ -119,7 +119,7 @@ class HeaderReader : public nlohmann::json_sax<Json> {
   }
 
  private:
-  // What has just been read, or what value comes next.
+  // What was read last, or which value is expected next.
   enum class Place {
     start,
     header,
@@ -183,12 +183,12 @@ class HeaderReader : public nlohmann::json_sax<Json> {
 
   std::string_view where_;
   Place place_ = Place::start;
-  std::string key_;  // of the metadata value that comes next
+  std::string key_;  // key of the next metadata value
   std::unordered_set<std::string> names_;
   bool has_dtype_ = false, has_shape_ = false, has_offsets_ = false;
 };
 
-// Gives the entries their data; they are in the order of the data.
+// Sets the data of the entries, which are in the order of the data.
 void place_data(std::vector<HeaderEntry>& entries, Bytes data, const std::string& where) {
   int64_t end = 0;
   for (HeaderEntry& entry : entries) {
@@ -243,7 +243,7 @@ std::string make_header(const std::filesystem::path& path, std::span<const Store
     begin = end;
   }
   header = fmt::format("{{{}}}", header);
-  constexpr size_t line = 64, length = 8;  // the header stands behind its length
+  constexpr size_t line = 64, length = 8;  // the header follows its length
   header.resize((length + header.size() + line - 1) / line * line - length, ' ');
   require(static_cast<int64_t>(header.size()) <= max_header_bytes,
           "{}: the safetensors header would have {} bytes, the format allows {}", path.string(),
@@ -254,7 +254,7 @@ std::string make_header(const std::filesystem::path& path, std::span<const Store
 }  // namespace
 
 bool looks_like_safetensors(Bytes bytes) {
-  // The eighth byte is the highest one of the header's length: a letter there means that the file is a text.
+  // The eighth byte is the highest byte of the header length: a letter there means that the file is a text.
   return bytes.size() > 8 && bytes[8] == std::byte{'{'} &&
          (bytes[7] < std::byte{0x20} || bytes[7] > std::byte{0x7e});
 }

@@ -13,7 +13,7 @@ TensorFile::TensorFile(std::vector<MappedFile> files, TensorTable table)
     : files_(std::move(files)), table_(std::move(table)) {
   index_.reserve(table_.tensors.size());
   for (size_t i = 0; i < table_.tensors.size(); ++i) index_.emplace(table_.tensors[i].name, i);
-  if (!table_.buffers.empty())  // what they were made from has been read
+  if (!table_.buffers.empty())  // the pages that they were made from are no longer needed
     for (const MappedFile& file : files_) file.drop(file.bytes());
 }
 

@@ -17,12 +17,12 @@
 namespace aviary {
 namespace {
 
-// One small file of each form.
+// One small file of each format.
 const std::string samples[] = {"pth-formats/expected.safetensors", "pth-formats/zip.pth",
                                "pth-formats/legacy.pth", "pth-formats/state_dict_metadata.pth",
                                "pth-formats/zip_with_strings.pth"};
 
-// Every byte that a table names must be readable; the sum keeps the compiler from skipping the reads.
+// Every byte that a table refers to must be readable; the sum keeps the compiler from removing the reads.
 double touch(const TensorTable& table) {
   double sum = 0;
   for (const TensorEntry& tensor : table.tensors)
@@ -30,7 +30,7 @@ double touch(const TensorTable& table) {
   return sum;
 }
 
-// Refuses or reads; anything else is a crash.
+// Reads the file or throws Error; anything else is a crash.
 bool is_read(const std::string& text) {
   std::vector<std::byte> bytes = exact_copy(text);
   try {
@@ -147,7 +147,7 @@ TEST(TensorFile, ConvertsEveryDtypeToNumbers) {
   check(Dtype::f32, "", {});
 }
 
-// The tensors of a model, the large ones as another type, by each of the writers.
+// Writes the tensors of a model, the large ones as another type, with each of the writers.
 using Writer = std::function<void(const std::filesystem::path&, const WriteProgress&)>;
 std::map<std::string, Writer> writers(const TensorFile& file) {
   std::vector<StoredTensor> tensors = unchanged(file.tensors());

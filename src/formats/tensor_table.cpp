@@ -16,7 +16,7 @@ int64_t expected_bytes(const TensorEntry& tensor, std::string_view where) {
   const int64_t row = tensor.shape.empty() ? 1 : tensor.shape.back();
   require(row % block.elements == 0, "{}: tensor {} has rows of {} numbers, expected a multiple of {} for {}",
           where, in_quotes(tensor.name), row, block.elements, name_of(tensor.dtype));
-  // Without the zeros, so that no product of some of the sizes can overflow either.
+  // Skips zeros, so that no partial product of the sizes can overflow.
   int64_t bytes = block.bytes;
   bool empty = false;
   for (size_t i = 0; i < tensor.shape.size(); ++i) {

@@ -1,4 +1,4 @@
-// Tensors by name, as they lie in memory or in a file: what every format is read into and written from.
+// Tensors by name, in memory or in a file: the common representation of all formats.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@
 
 namespace aviary {
 
-// More dimensions than any model has; it bounds the memory that a file can ask for.
+// More dimensions than any model has; limits the memory that a file can cause to be allocated.
 constexpr size_t max_tensor_rank = 8;
 
 struct TensorEntry {
@@ -25,44 +25,43 @@ struct TensorEntry {
   // The elements, row-major, contiguous, little-endian. Not necessarily aligned: read them with memcpy or
   // with the functions below.
   std::span<const std::byte> data;
-  // Where they lie with the two axes exchanged; `data` is empty then (Transposed::in_place).
+  // The elements with the two axes swapped; `data` is empty then (Transposed::in_place).
   std::span<const std::byte> transposed = {};
 
   bool is_transposed() const { return !transposed.empty(); }
-  // As they lie.
+  // The bytes as stored.
   std::span<const std::byte> stored() const { return is_transposed() ? transposed : data; }
 };
 
-// What becomes of a matrix that a file stores transposed: a copy, or an entry that tells where it lies.
+// How to treat a matrix that a file stores transposed: copy it, or refer to it in place.
 enum class Transposed : uint8_t { copied, in_place };
 
-// What the bytes of a file say. `data` of the tensors points into those bytes or into `buffers`.
+// The content of a file. `data` of the tensors points into the bytes of the file or into `buffers`.
 struct TensorTable {
-  std::string format;  // "safetensors", "pth", ...
-  std::string
-      dialect;  // whose names the file has (formats/dialects.h); empty: those of the original trainers
+  std::string format;   // "safetensors", "pth", ...
+  std::string dialect;  // the dialect of the names (formats/dialects.h); empty: that of the original trainers
   std::vector<TensorEntry> tensors;
   std::map<std::string, std::string> metadata;
-  std::vector<Buffer> buffers;  // tensors that do not lie in the file as they are used
+  std::vector<Buffer> buffers;  // data of tensors that cannot be used in place in the file
   Transposed of_transposed = Transposed::copied;
 
-  // Of one more such tensor, zeroed. Throws Error when there is not enough memory.
+  // Memory for one more such tensor, zeroed. Throws Error if there is not enough memory.
   std::span<std::byte> new_buffer(size_t bytes) {
     return buffers.emplace_back(static_cast<int64_t>(bytes)).span();
   }
 };
 
-// Bytes that the dtype and the shape of `tensor` ask for; `data` is not looked at. Throws Error when a size
-// is negative, the product is beyond 2^63, there are more than max_tensor_rank dimensions, or a row is not
-// made of whole blocks.
+// Number of bytes given by the dtype and shape of `tensor`; `data` is ignored. Throws Error if a size is
+// negative, the product exceeds 2^63, there are more than max_tensor_rank dimensions, or a row does not
+// consist of whole blocks.
 int64_t expected_bytes(const TensorEntry& tensor, std::string_view where);
 
 int64_t count_of(const TensorEntry& tensor);
-// A weight matrix by name and shape: what products read, and what may be quantized.
+// Whether this is a weight matrix, by name and shape: used in products, and may be quantized.
 bool is_matrix(const TensorEntry& tensor);
-// The elements as numbers, none of a transposed one; a boolean becomes 0 or 1.
+// The elements as numbers, none for a transposed tensor; a boolean becomes 0 or 1.
 std::vector<double> to_doubles(const TensorEntry& tensor);
-// `out` has as many elements as the tensor; throws Error otherwise.
+// Throws Error unless `out` has as many elements as the tensor.
 void to_floats(const TensorEntry& tensor, std::span<float> out);
 
 // A tensor to be written: the numbers of `source`, stored as `type`.
@@ -74,15 +73,14 @@ struct StoredTensor {
 };
 std::vector<StoredTensor> unchanged(std::span<const TensorEntry> tensors);
 
-// Calls `write` with the bytes of the tensor, piece by piece: memory stays bounded whatever the tensor's
-// size.
+// Calls `write` with the bytes of the tensor, piece by piece, in bounded memory.
 void write_stored(const StoredTensor& tensor, const std::function<void(std::span<const std::byte>)>& write);
 
-// What a writer calls after each piece: how many bytes of tensors are written, and how many it will be in
-// all. What it throws ends the writer, and the file at the path stays as it was.
+// Called by a writer after each piece, with the number of bytes of tensors written and the total number. If
+// it throws, writing ends, and the file at the path remains unchanged.
 using WriteProgress = std::function<void(int64_t written, int64_t total)>;
 
-// Counts the pieces for a writer.
+// Counts the written bytes for a writer.
 class WriteCounter {
  public:
   WriteCounter(const WriteProgress& progress, int64_t total) : progress_(progress), total_(total) {}

@@ -22,7 +22,7 @@ struct Directory {
   uint64_t offset;
 };
 
-// Bytes [offset, offset + size) of the archive; offset and size may be anything.
+// Bytes [offset, offset + size) of the archive; offset and size may have any value.
 Bytes part(Bytes archive, uint64_t offset, uint64_t size, const char* what, std::string_view where) {
   if (offset > archive.size() || size > archive.size() - offset)
     fail("{}: the zip archive says that its {} is at byte {}, {} bytes long, but the file has {} bytes",
@@ -30,7 +30,7 @@ Bytes part(Bytes archive, uint64_t offset, uint64_t size, const char* what, std:
   return archive.subspan(static_cast<size_t>(offset), static_cast<size_t>(size));
 }
 
-// The end record is the last thing in the file but for a comment, whose length it states.
+// The end record is at the end of the file, followed only by a comment whose length it states.
 std::optional<size_t> find_end_record(Bytes archive) {
   if (archive.size() < end_size) return std::nullopt;
   size_t last = archive.size() - end_size;
@@ -72,7 +72,7 @@ Directory find_directory(Bytes archive, std::string_view where) {
   return directory;
 }
 
-// Sizes and offset that do not fit 32 bits are 0xffffffff in the entry and stand in the extra field of
+// Sizes and offsets that do not fit into 32 bits are 0xffffffff in the entry and stored in the extra field of
 // type 1.
 void read_zip64_extra(ZipEntry& entry, Bytes extra, std::string_view where) {
   constexpr uint64_t elsewhere = 0xffffffff;

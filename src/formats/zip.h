@@ -1,5 +1,5 @@
-// The directory of a zip archive (PKWARE APPNOTE 6.3, with zip64), as torch.save writes it: entries are
-// stored, not compressed, so that their bytes can be used where they lie.
+// The directory of a zip archive (PKWARE APPNOTE 6.3, with zip64) of torch.save: entries are stored, not
+// compressed, so that their bytes can be used in place.
 #pragma once
 
 #include <cstdint>
@@ -19,11 +19,10 @@ struct ZipEntry {
   uint64_t header_offset = 0;
 };
 
-// All entries in the order of the directory; throws Error when the archive is damaged. No two have the same
-// name.
+// All entries in the order of the directory, with unique names; throws Error if the archive is damaged.
 std::vector<ZipEntry> read_zip_directory(Bytes archive, std::string_view where);
 
-// The bytes of a stored entry; throws Error when it is compressed, encrypted, or not inside the archive.
+// The bytes of a stored entry; throws Error if it is compressed, encrypted, or not inside the archive.
 Bytes zip_entry_bytes(Bytes archive, const ZipEntry& entry, std::string_view where);
 
 }  // namespace aviary

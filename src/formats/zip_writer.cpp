@@ -10,7 +10,7 @@ namespace {
 constexpr uint64_t alignment = 64;
 constexpr size_t local_header_size = 30, padding_header_size = 4, local_zip64_size = 20;
 
-// Little-endian numbers, one after the other.
+// A sequence of little-endian numbers.
 class Record {
  public:
   template <typename T>
@@ -31,9 +31,9 @@ class Record {
 
 constexpr uint32_t in_zip64 = std::numeric_limits<uint32_t>::max();
 constexpr uint16_t version = 45;             // the first with zip64
-constexpr uint16_t first_of_january = 0x21;  // of 1980, the format's first day
+constexpr uint16_t first_of_january = 0x21;  // January 1, 1980, the first date of the format
 
-// What a local header and the directory have in common: from the version to the name's size.
+// The fields shared by local headers and the directory: from the version to the size of the name.
 void add_common(Record& record, uint32_t crc, const std::string& name) {
   record.add(version).add(uint16_t{0}).add(uint16_t{0}).add(uint16_t{0}).add(first_of_january).add(crc);
   record.add(in_zip64).add(in_zip64).add(static_cast<uint16_t>(name.size()));

@@ -1,4 +1,4 @@
-// Writing a zip archive whose entries are stored, as torch.load wants it.
+// Writes a zip archive of stored (uncompressed) entries, as torch.load requires.
 #pragma once
 
 #include <filesystem>
@@ -11,18 +11,18 @@
 
 namespace aviary {
 
-// Sizes and offsets are written as 64 bits throughout, so that a small archive and one of many gigabytes take
-// the same road. The data of every entry begins at a multiple of 64 bytes. Same entries, same bytes.
+// Sizes and offsets are always written with 64 bits, so that small and very large archives use the same code.
+// The data of every entry begins at a multiple of 64 bytes. The same entries give the same bytes.
 class ZipWriter {
  public:
   explicit ZipWriter(const std::filesystem::path& path) : file_(path) {}
 
-  // Begins an entry of `size` bytes with the CRC-32 `crc`; exactly so many bytes are written next.
+  // Begins an entry of `size` bytes with the CRC-32 `crc`; exactly that many bytes must be written next.
   void begin(std::string name, uint64_t size, uint32_t crc);
   void write(Bytes bytes);
-  // Both in one, for what lies in memory.
+  // Both in one call, for data in memory.
   void add(std::string name, std::string_view data);
-  // Writes the directory and puts the archive in its place.
+  // Writes the directory and moves the finished archive to its path.
   void commit();
 
  private:
