@@ -21,8 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr double planning_seconds = 1, planning_steps = 20;  // of each member, at most
-constexpr double training_share = 0.85;                      // of the minutes; the rest measures
+constexpr double planning_seconds = 1, planning_steps = 20;  // at most, for each member
+constexpr double training_share = 0.85;                      // of the minutes; the rest is for measurements
 constexpr int64_t fewest_steps = 10, validations = 10;
 
 class Comparison {
@@ -47,18 +47,18 @@ class Comparison {
 
   TrainConfig config_of(const Member& member) const { return member_config(options_, member, ledger_.steps); }
 
-  // Some steps of every member that is new, and the number of steps of all.
+  // Measures the speed of every new member with some steps, and chooses the number of steps.
   void plan();
   MemberPlan measure_plan(const Member& member) const;
   double seconds_for(const Member& member, int64_t steps) const {
     return static_cast<double>(steps * options_.shared.tokens_per_step()) /
            ledger_.plans.at(member.name).tokens_per_second / training_share;
   }
-  // By the speeds that were measured before the training.
+  // Estimated from the speeds measured before training.
   double seconds_left() const;
   void announce() const;
   void tell(const Member& member) const;
-  // All that is still missing of member i.
+  // Everything that has not been done yet for member i.
   void train(size_t i);
   void train_to_the_end(const Member& member, const std::string& label);
   MemberResult result_of(const Member& member) const;
@@ -76,7 +76,7 @@ MemberPlan Comparison::measure_plan(const Member& member) const {
   using Clock = std::chrono::steady_clock;
   platform::reset_peak_memory();
   Trainer trainer(config_of(member), tokenizer_, data_);
-  trainer.step();  // allocates
+  trainer.step();  // allocates memory
   const auto begin = Clock::now();
   double seconds = 0;
   int64_t steps = 0;
@@ -146,7 +146,7 @@ void Comparison::train_to_the_end(const Member& member, const std::string& label
             path.string());
     write_run_config(path, trainer.config());
   }
-  if (trainer.finished()) return trainer.save(path);  // the last one may have been cut off
+  if (trainer.finished()) return trainer.save(path);  // the last save may have been interrupted
   const SessionOptions session{.folder = path,
                                .sample_prompt = "",
                                .label = label,
@@ -156,7 +156,7 @@ void Comparison::train_to_the_end(const Member& member, const std::string& label
                                .out = options_.out};
   try {
     run_session(trainer, session);
-  } catch (const Error& error) {  // the others can still be compared
+  } catch (const Error& error) {  // the others are still compared
     fmt::print(options_.out, "{}: {}\n", member.name, error.what());
     failures_[member.name] = error.what();
   }

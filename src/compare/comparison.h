@@ -1,4 +1,5 @@
-// Trains members of the family one after the other on the same batches, and writes a page about them.
+// Trains several versions ("members"), one after another, on the same batches, and writes a report about
+// them.
 #pragma once
 
 #include <cstdio>
@@ -14,10 +15,11 @@ namespace aviary {
 
 struct ComparisonOptions {
   std::vector<Member> members;
-  // Text, sizes, batches and schedule of all. With minutes > 0 the steps are chosen so that all members
-  // together take about so long. Betas, epsilon, clipping and whether matrices decay are each version's own.
+  // Text, sizes, batches and schedule of all members. With minutes > 0 the number of steps is chosen so that
+  // all members together take about that long. Betas, epsilon, clipping and whether matrices have weight
+  // decay are those of each version.
   TrainConfig shared;
-  bool own_recipes = false;   // learning rates, too
+  bool own_recipes = false;   // learning rates are those of each version, too
   bool warmup_given = false;  // else it is at most a fifth of the steps
   std::filesystem::path folder;
   std::FILE* out = stdout;
@@ -25,22 +27,21 @@ struct ComparisonOptions {
 
 enum class ComparisonEnd : uint8_t { finished, some_failed, interrupted };
 
-// The settings of a member's run; `steps` 0: as many as options.shared says. Throws Error when they cannot
-// be.
+// The settings of a member's run; `steps` 0: as in options.shared. Throws Error if they are invalid.
 TrainConfig member_config(const ComparisonOptions& options, const Member& member, int64_t steps);
 
-// What the folder remembers of the comparison that is to go on in it, or the beginning of a new one; writes
-// nothing. Throws Error when the folder has a comparison with other settings, or files of something else.
+// The ledger of the comparison to be continued in the folder, or that of a new one; writes nothing. Throws
+// Error if the folder has a comparison with other settings, or unrelated files.
 Ledger open_comparison(const std::filesystem::path& folder, const std::string& asked);
 
-// Throws Error when there is too little text to train on or to measure with.
+// Throws Error if there is too little text for training or measuring.
 void check_corpus(const Corpus& data, const TrainConfig& shared);
 
-// The folder holds
-//   compare.json               what was asked for, and the steps of every member
-//   <member>/                  its run folder, and what was measured of it (measures.json)
-//   compare.html, *.csv, *.svg the page and its numbers, written anew after every member
-// Called again after Ctrl-C, a kill or with more members, it does only what is not done yet.
+// The folder contains
+//   compare.json               the requested settings, and the number of steps
+//   <member>/                  its run folder, with its measurements (measures.json)
+//   compare.html, *.csv, *.svg the report and its numbers, rewritten after every member
+// Called again, after Ctrl-C or a kill or with more members, it does only what has not been done yet.
 ComparisonEnd run_comparison(const ComparisonOptions& options, Ledger ledger, const TokenizerPtr& tokenizer,
                              const Corpus& data);
 

@@ -11,11 +11,11 @@
 namespace aviary {
 namespace {
 
-constexpr int64_t training_points = 60;  // a curve is the mean over so many parts of the run
-constexpr double position_step = 1.25;   // from one bin of positions to the next
+constexpr int64_t training_points = 60;  // a curve has the means over this many parts of the run
+constexpr double position_step = 1.25;   // ratio of one bin of positions to the previous one
 constexpr PlotOptions large{.width = 1000, .height = 520}, small{.width = 620, .height = 440};
 
-// Readable on white and on black.
+// Colors that are readable on white and on black.
 const std::map<std::string, std::string>& version_colors() {
   static const std::map<std::string, std::string> colors = {
       {"mha_rotary", "#7c8594"}, {"mha_rotary_shift", "#22a04b"},
@@ -38,7 +38,7 @@ std::vector<Series> curves_of(const ComparisonResult& result) {
   for (size_t i = 0; i < result.members.size(); ++i) {
     const MemberResult& member = result.members[i];
     curves.push_back({.name = member.member.name, .color = colors[i]});
-    // The second of a version is told from the first by its dashes.
+    // The second member of the same version is drawn with dashes.
     curves.back().dashed = !versions.insert(member.version().name).second;
   }
   return curves;
@@ -53,8 +53,8 @@ TimeUnit unit_of(double seconds) {
   return seconds < 3 * 3600 ? TimeUnit{"minutes", 60} : TimeUnit{"hours", 3600};
 }
 
-// The training loss as means over parts of the run, at the tokens or, for a unit above 0, the time in the
-// middle of each part.
+// The training loss as means over parts of the run. x is the number of tokens in the middle of each part or,
+// if unit > 0, the time.
 void add_training_loss(const MemberResult& member, int64_t steps, double unit, Series& curve) {
   const int64_t part = std::max<int64_t>(1, steps / training_points);
   double loss = 0, place = 0, seconds = 0;
@@ -79,7 +79,7 @@ void add_training_loss(const MemberResult& member, int64_t steps, double unit, S
   }
 }
 
-// The first part of the run is above the picture: what matters happens below.
+// The first part of the run is cut off at the top, so that the later differences are visible.
 double most_worth_seeing(const std::vector<Series>& curves) {
   double most = 0;
   for (const Series& curve : curves)
@@ -143,7 +143,7 @@ std::string position_figure(const ComparisonResult& result) {
     for (int64_t begin = 0, end; begin < length; begin = end) {
       end = std::clamp<int64_t>(static_cast<int64_t>(static_cast<double>(begin + 1) * position_step),
                                 begin + 1, length);
-      // A bin does not lie on both sides of the trained length.
+      // No bin contains positions on both sides of the trained length.
       if (begin < result.shared.context && end > result.shared.context) end = result.shared.context;
       curves[i].x.push_back(std::sqrt(static_cast<double>((begin + 1) * end)));
       curves[i].y.push_back(loss.mean(begin, end));

@@ -53,7 +53,7 @@ std::string asked_by_this_program(const std::string& asked, const std::string& w
   const Json own_recipes = json["own_recipes"];
   json.erase("own_recipes");
   TrainConfig shared = train_config_from_json(json.dump(), where);
-  shared.schedule.most_steps = 0;         // format 1 wrote a number where there was none
+  shared.schedule.most_steps = 0;         // format 1 wrote a number although there was none
   shared.model.ctx_len = shared.context;  // and the planned context where another one was given
   return asked_of(shared, own_recipes);
 }

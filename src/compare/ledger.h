@@ -1,5 +1,5 @@
-// What the folder of a comparison remembers: what was asked for, the steps chosen, and how fast each member
-// is.
+// The record of a comparison in its folder: requested settings, the chosen number of steps, and the speed of
+// each member.
 #pragma once
 
 #include <filesystem>
@@ -11,30 +11,29 @@
 
 namespace aviary {
 
-// Measured by a few steps before the training begins.
+// Measured with a few steps before training starts.
 struct MemberPlan {
   int64_t parameters = 0;
-  int64_t training_bytes = 0;  // the most memory of the process during the steps; 0: unknown
+  int64_t training_bytes = 0;  // peak memory of the process during these steps; 0: unknown
   double tokens_per_second = 0;
 };
 
 struct Ledger {
-  std::string asked;  // JSON: the settings of all members, as they were given
+  std::string asked;  // JSON: the settings of all members, as given
   int64_t steps = 0;  // of every member; 0: not chosen yet
   std::map<std::string, MemberPlan> plans;
 };
 
-// compare.json of the folder, or nothing when there is none. Throws Error when it is damaged.
+// compare.json of the folder, or nothing if there is none. Throws Error if it is damaged.
 std::optional<Ledger> read_ledger(const std::filesystem::path& folder);
 void write_ledger(const std::filesystem::path& folder, const Ledger& ledger);
 
-// Ledger::asked for settings.
+// The value of Ledger::asked for these settings.
 std::string asked_of(const TrainConfig& shared, bool own_recipes);
-// What an older program wrote as Ledger::asked, as this one would have. Throws Error for what it does not
-// understand.
+// Converts Ledger::asked of an older program to the present form. Throws Error if that is not possible.
 std::string asked_by_this_program(const std::string& asked, const std::string& where);
-// The first setting in which two JSON objects differ, as "width is 64 there and 128 here"; empty when they
-// are the same. The place of the text does not count, its content does.
+// The first setting in which two JSON objects differ, such as "width is 64 there and 128 here"; empty if they
+// are equal. The path of the text is ignored, its content is compared.
 std::string difference(const std::string& there, const std::string& here);
 
 }  // namespace aviary

@@ -33,7 +33,7 @@ TEST(Ledger, NamesTheSettingThatDiffers) {
   EXPECT_EQ(difference(R"({"a": 1})", R"({"a": 1, "b": 2})"), "b is null there and 2 here");
   EXPECT_EQ(difference(R"({"a": 1, "b": 2})", R"({"a": 1})"), "b is 2 there and null here");
   EXPECT_EQ(difference(R"({"a": {"b": 1}})", R"({"a": {"b": 2}})"), "b is 1 there and 2 here");
-  EXPECT_EQ(difference(R"({"text": "/here"})", R"({"text": "/there"})"), "");  // its hash counts
+  EXPECT_EQ(difference(R"({"text": "/here"})", R"({"text": "/there"})"), "");  // its hash is compared
 }
 
 // Aviary 0.1 had no formats, wrote 1000 steps where the minutes counted, and the usual context in the model.

@@ -14,11 +14,11 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* measures_file = "measures.json";
 constexpr int64_t largest_file = 64 << 20;
-constexpr int64_t contexts_read = 4;  // loss by position is looked at so many contexts far
+constexpr int64_t contexts_read = 4;  // loss by position is measured up to this many contexts
 constexpr int64_t timed_tokens = 64;
 constexpr int64_t position_tokens = 200'000;  // in all windows together
 
-// Every member reads the same windows; one with a limit reads only their beginnings.
+// Every member reads the same windows; a member with a context limit reads only their beginnings.
 PositionLoss measure_positions(Runner& runner, const TrainConfig& config, std::span<const int32_t> text,
                                const std::function<bool()>& go_on) {
   const int64_t limit = runner.model().context_limit();
@@ -42,7 +42,7 @@ std::optional<Measures> measure_member(const std::filesystem::path& run, const T
     measures.windows = loss.windows;
     measures.loss_by_position = std::move(loss.nats);
   }
-  Runner runner(*checkpoint.model);  // as `aviary generate` runs float32 weights
+  Runner runner(*checkpoint.model);  // the precision in which `aviary generate` runs float32 weights
   const int64_t limit = checkpoint.model->context_limit();
   const int64_t timed = limit > 0 ? std::clamp<int64_t>(limit / 4, 1, timed_tokens) : timed_tokens;
   for (int64_t context : timed_contexts) {

@@ -1,4 +1,4 @@
-// What is measured of a member once it is trained.
+// Measurements of a trained member.
 #pragma once
 
 #include <filesystem>
@@ -16,17 +16,17 @@ namespace aviary {
 constexpr int64_t timed_contexts[] = {1024, 8192};
 
 struct Measures {
-  int64_t windows = 0;                   // that the next line is the mean of
+  int64_t windows = 0;                   // number of windows that the next field is the mean over
   std::vector<double> loss_by_position;  // on the validation text, nats per token
   std::vector<GenerationTime>
-      generation;  // one for each of timed_contexts; a limited model: within its limit
+      generation;  // one for each of timed_contexts; for a model with a context limit, within the limit
 };
 
-// Of the trained model in the folder of a run. Nothing when `go_on`, asked now and then, says no.
+// Measures the trained model in a run folder. Returns nothing if `go_on`, called regularly, returns false.
 std::optional<Measures> measure_member(const std::filesystem::path& run, const TrainConfig& config,
                                        const Corpus& data, const std::function<bool()>& go_on);
 
-// measures.json in the folder of a run; nothing where it is missing or damaged.
+// measures.json in a run folder; nothing if it is missing or damaged.
 std::optional<Measures> read_measures(const std::filesystem::path& run);
 void write_measures(const std::filesystem::path& run, const Measures& measures);
 

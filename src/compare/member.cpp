@@ -24,7 +24,7 @@ bool is_shared(std::string_view name) {
   return name == "n_layer" || name == "n_embd" || name == "vocab_size" || name == "ctx_len";
 }
 
-// What may stand in front of "=" for this version.
+// The names allowed before "=" for this version.
 std::vector<std::string> settings_of(const ModelVersion& version) {
   std::vector<std::string> names{"recipe"};
   if (!version.variants.empty()) names.emplace_back("variant");
@@ -65,7 +65,7 @@ Member parse_member(const std::string& text) {
       member.model.variant = value;
     } else if (const ModelOption* option = version.find_option(name)) {
       if (option->kind == OptionKind::text) {
-        std::replace(value.begin(), value.end(), '-', ',');  // members stand between commas
+        std::replace(value.begin(), value.end(), '-', ',');  // members are separated by commas
         member.model.set(*option, value);
       } else {
         member.model.set(*option, number_of(text, value, name));

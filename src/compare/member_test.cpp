@@ -40,7 +40,7 @@ TEST(Member, WhatCannotBeIsRefusedWithASentence) {
       {"rwkv4+head_qk=many", "expected a number"},
       {"rwkv4+head_qk=-3", "expected a number"},
       {"rwkv4+head_qk=3x", "expected a number"},
-      {"rwkv4+n_embd=64", "nothing that rwkv4 takes"},  // all have the same
+      {"rwkv4+n_embd=64", "nothing that rwkv4 takes"},  // shared by all
       {"rwkv7+tiny_att_dim=8", "nothing that rwkv7 takes"},
       {"../rwkv4", "character"},
       {"rwkv4 ,rwkv7", "character"},

@@ -1,4 +1,4 @@
-// The page of a comparison.
+// The report of a comparison.
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -53,7 +53,7 @@ std::string html(std::string_view text) {
   return out;
 }
 
-// One column of the table of members: a number, how it reads, and whether less or more of it is better.
+// One column of the table of members: a number, its text, and whether smaller or larger is better.
 struct Column {
   const char *title, *unit;
   enum class Better : uint8_t { less, more, neither } better;
@@ -150,7 +150,7 @@ class Page {
     add_equal_time(ranked);
   }
 
-  // Who is ahead when the fastest is through.
+  // The ranking at the time when the fastest member is finished.
   void add_equal_time(const std::vector<const MemberResult*>& ranked) {
     const MemberResult& fastest = **std::min_element(
         ranked.begin(), ranked.end(),

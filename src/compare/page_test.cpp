@@ -1,4 +1,4 @@
-// The page and the tables of a comparison whose numbers are made up.
+// The report and the tables of a comparison with made-up numbers.
 #include <gtest/gtest.h>
 
 #include <algorithm>

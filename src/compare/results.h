@@ -1,4 +1,4 @@
-// All that a comparison knows of its members, finished or not, and the page and tables made of it.
+// The results of all members of a comparison, finished or not, and the report and tables made from them.
 #pragma once
 
 #include <filesystem>
@@ -20,8 +20,8 @@ struct MemberResult {
   MemberPlan plan;
   TokenCost cost;
   std::vector<StepReport> log;
-  std::optional<Measures> measures;  // when it is finished
-  std::string failure = {};          // why it could not be trained to the end
+  std::optional<Measures> measures;  // if it is finished
+  std::string failure = {};          // why training failed
 
   const ModelVersion& version() const { return model_version(config.model.version); }
   int64_t tokens() const;                     // trained on
@@ -29,7 +29,7 @@ struct MemberResult {
   double tokens_per_second() const;           // from the median of the steps
   double training_loss() const;               // nats per token, mean of the last twentieth of the steps
   double validation_bits_per_byte() const;    // the last one measured; NaN without one
-  int64_t state_bytes(int64_t tokens) const;  // of one sequence that has read so many
+  int64_t state_bytes(int64_t tokens) const;  // of one sequence that has read this many tokens
 };
 
 struct ComparisonResult {
@@ -41,7 +41,7 @@ struct ComparisonResult {
   std::vector<MemberResult> members;
 };
 
-// A self-contained HTML page, in light and dark colors, without scripts.
+// A self-contained HTML page with light and dark themes, without scripts.
 std::string page_of(const ComparisonResult& result);
 // The same numbers for other programs: members.csv, loss.csv, validation.csv, positions.csv by name.
 std::vector<std::pair<std::string, std::string>> tables_of(const ComparisonResult& result);
@@ -52,8 +52,8 @@ std::string tokens_figure(const ComparisonResult& result);
 std::string time_figure(const ComparisonResult& result);
 std::string validation_figure(const ComparisonResult& result);
 std::string position_figure(const ComparisonResult& result);
-// The color of each member in all figures: those of the figure in the README of RWKV-LM, which shows MHA
-// gray, MHA with token shift green, MHA_pro blue and RWKV red, and others for the rest.
+// The color of each member in all figures: as in the figure in the README of RWKV-LM (MHA gray, MHA with
+// token shift green, MHA_pro blue, RWKV red), and other colors for the rest.
 std::vector<std::string> colors_of(const std::vector<MemberResult>& members);
 
 }  // namespace aviary

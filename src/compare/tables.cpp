@@ -1,4 +1,4 @@
-// The numbers of a comparison as CSV files. Names of members hold neither commas nor quotes.
+// The numbers of a comparison as CSV files. Names of members contain neither commas nor quotes.
 #include <cmath>
 #include <iterator>
 

@@ -22,8 +22,8 @@ BatchSampler::BatchSampler(int64_t tokens, int64_t context, int64_t batch, uint6
 }
 
 // A random permutation of [0, windows_) that is computed, not stored: a Feistel network of four rounds
-// permutes the numbers of 2 * half_bits_ bits, and a result outside of the range is permuted again until it
-// is inside.
+// permutes the numbers of 2 * half_bits_ bits, and a result outside the range is permuted again until it is
+// inside.
 int64_t BatchSampler::permuted(int64_t index, uint64_t key) const {
   const uint64_t mask = (uint64_t{1} << half_bits_) - 1;
   uint64_t value = static_cast<uint64_t>(index);

@@ -1,4 +1,4 @@
-// Which parts of a corpus a training step looks at.
+// Chooses the parts of a corpus that a training step reads.
 #pragma once
 
 #include <cstdint>
@@ -6,19 +6,20 @@
 
 namespace aviary {
 
-// The order of training: an epoch cuts the tokens into windows that do not overlap, each with a random phase,
-// and visits them in a random order. Everything follows from (seed, step) alone, so that a run resumes with
-// its step number.
+// The order of training: each epoch divides the tokens into windows that do not overlap, starting at a random
+// offset (the phase), and visits them in random order. Everything is a function of (seed, step), so that a
+// run can be resumed from its step number.
 //
 // A window has `context` tokens and needs one more, the last target. An epoch has floor((tokens - 1) /
-// context) windows, one less when that leaves too little room for the phase; so in each epoch every token is
-// an input once, but for those before the first window and behind the last one, at most 1.5 * context in all.
+// context) windows, one less if that leaves too little room for the phase. So in each epoch every token is an
+// input once, except those before the first and after the last window, at most 1.5 * context in all.
 class BatchSampler {
  public:
   // Throws Error unless tokens > context >= 1 and batch >= 1.
   BatchSampler(int64_t tokens, int64_t context, int64_t batch, uint64_t seed);
 
-  // Where each of the `batch` windows of a step begins: inputs [start, start + context), targets one later.
+  // The start of each of the `batch` windows of a step: inputs are [start, start + context), targets one
+  // later.
   std::vector<int64_t> starts(int64_t step) const;
 
   int64_t windows_per_epoch() const { return windows_; }

@@ -45,7 +45,7 @@ TEST(BatchSampler, AnEpochVisitsEveryWindowOnceInRandomOrder) {
       for (size_t i = 1; i < starts.size(); ++i) ASSERT_EQ(starts[i], starts[i - 1] + context);
       phases.insert(starts[0]);
     }
-    EXPECT_GT(phases.size(), tokens == 33 ? 0u : 1u) << tokens;  // 33 tokens are two windows and no room
+    EXPECT_GT(phases.size(), tokens == 33 ? 0u : 1u) << tokens;  // 33 tokens: exactly two windows
   }
 }
 

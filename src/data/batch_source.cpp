@@ -15,7 +15,7 @@ Batch uniform_batch(int64_t sequences, int64_t length, bool fresh) {
           .fresh = std::vector<bool>(static_cast<size_t>(sequences), fresh)};
 }
 
-// Sequence s reads the text from `start` on, around its end.
+// Sequence s reads the text from `start` on and wraps around at its end.
 void read_text(std::span<const int32_t> text, int64_t start, int64_t s, Batch& batch) {
   const int64_t size = std::ssize(text);
   for (int64_t row = batch.sequences.begin(s), at = start; row < batch.sequences.end(s); ++row, ++at) {

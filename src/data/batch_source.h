@@ -1,4 +1,4 @@
-// Where the tokens of a training pass come from.
+// Sources of the batches of training passes.
 #pragma once
 
 #include <cstdint>
@@ -11,20 +11,20 @@
 
 namespace aviary {
 
-// What one pass of training reads: sequences that may differ in length, one below the other.
+// The input of one training pass: sequences, possibly of different lengths, one after another.
 struct Batch {
   std::vector<int32_t> tokens;   // [N]
   std::vector<int32_t> targets;  // [N], the token that should follow; < 0: not trained on
   Sequences sequences;           // of the N rows
-  // [S]: whether sequence s begins with a fresh state; otherwise it goes on with the state that sequence s of
-  // the pass before ended with.
+  // [S]: whether sequence s starts with a fresh state; otherwise it continues with the last state of sequence
+  // s of the previous pass.
   std::vector<bool> fresh;
 
-  // Targets that are trained on.
+  // Number of targets that are trained on.
   int64_t counted() const;
 };
 
-// Everything follows from the number of the pass, so that a run goes on with the number of its step.
+// A batch depends only on the number of the pass, so that a run can resume from its step number.
 class BatchSource {
  public:
   virtual ~BatchSource() = default;
@@ -46,8 +46,8 @@ class WindowSource : public BatchSource {
   Batch batch_;
 };
 
-// Each of the batch's sequences walks through its own part of the text, carrying its state; at the end of the
-// text it goes on at the beginning. Throws Error unless the text has more than `context` tokens.
+// Each sequence of the batch reads its own part of the text with carried state; at the end of the text it
+// continues at the beginning. Throws Error unless the text has more than `context` tokens.
 class CarriedSource : public BatchSource {
  public:
   CarriedSource(std::span<const int32_t> text, int64_t context, int64_t batch);

@@ -10,7 +10,7 @@ namespace aviary {
 namespace {
 
 struct Counts {
-  int64_t nul = -1;  // where the first one is
+  int64_t nul = -1;  // position of the first one
   int64_t control = 0, blank = 0, windows_line_ends = 0;
 };
 
@@ -23,7 +23,7 @@ Counts count_bytes(std::string_view text) {
     if (blank)
       ++counts.blank;
     else if (byte != 0x1b)
-      ++counts.control;  // escape: logs of terminals are text
+      ++counts.control;  // escape: terminal logs are text
     if (byte == 0 && counts.nul < 0) counts.nul = static_cast<int64_t>(i);
     if (byte == '\n' && i > 0 && text[i - 1] == '\r') ++counts.windows_line_ends;
   }
@@ -108,7 +108,7 @@ SplitText split_text(std::string_view text, int64_t validation_bytes) {
   for (std::string_view mark : {"\n\n", "\n", " "}) {
     found = window.find(mark);
     if (found == std::string_view::npos) continue;
-    // A word begins with its space; a paragraph or a line ends with its mark.
+    // A word begins with its space; a paragraph or a line ends with its line breaks.
     cut += found + (mark == " " ? 0 : mark.size());
     break;
   }

@@ -1,4 +1,4 @@
-// A text file as training data: looked at, split, turned into tokens.
+// A text file as training data: checked, split, converted to tokens.
 #pragma once
 
 #include <cstdint>
@@ -12,16 +12,16 @@
 
 namespace aviary {
 
-// What a text is found to be before anybody trains on it.
+// The result of checking a text before training on it.
 struct TextReport {
-  std::string_view text;                // without a byte order mark, else as it came
-  int64_t invalid_bytes = 0;            // that are no UTF-8
+  std::string_view text;                // without a byte order mark, otherwise unchanged
+  int64_t invalid_bytes = 0;            // that are not valid UTF-8
   int64_t windows_line_ends = 0;        // \r\n; they are kept
-  std::vector<std::string> notes = {};  // one sentence for each oddity that a user may want to know of
+  std::vector<std::string> notes = {};  // one sentence for each irregularity that the user should know about
 };
 
-// Looks at the bytes of `name`. Throws Error, saying what to do, for what is no text to train on: nothing or
-// only spaces, NUL bytes, more than a tenth of control characters or of bytes that are no UTF-8, UTF-16 and
+// Checks the bytes of the file `name`. Throws Error, saying what to do, if the text cannot be trained on:
+// empty or only white space, NUL bytes, more than a tenth control characters or invalid UTF-8, UTF-16 or
 // UTF-32.
 TextReport check_text(std::string_view bytes, const std::string& name);
 
@@ -41,13 +41,13 @@ struct SplitText {
   std::string_view train, validation;
 };
 
-// Cuts off the end of a text for validation: `validation_bytes` (0: nothing), or, when negative, a tenth of
-// the text but not more than 200,000 bytes. The cut moves forward by at most half of the validation text to
-// the next paragraph ("\n\n"), or else line, or else word, or else character, so that training never sees a
-// part of it. Throws Error when that leaves nothing to train on.
+// Splits off the end of a text for validation: `validation_bytes` (0: nothing) or, if negative, a tenth of
+// the text but at most 200,000 bytes. The split is moved forward, by at most half of the validation text, to
+// the next paragraph ("\n\n"), or else line, word or character, so that no unit is divided between training
+// and validation. Throws Error if nothing is left to train on.
 SplitText split_text(std::string_view text, int64_t validation_bytes = -1);
 
-// A text as tokens, ready to train on.
+// A text as tokens, ready for training.
 struct Corpus {
   std::vector<int32_t> train, validation;
   int64_t train_bytes = 0, validation_bytes = 0;

@@ -15,10 +15,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Of config.json. 1, without a number: Aviary 0.1, which wrote a number of steps even when it was not known
-// yet.
+// The format of config.json. 1 (without a format number): Aviary 0.1, which wrote a number of steps even if
+// it was not known yet.
 constexpr int64_t format = 2;
-constexpr int64_t endless = 1'000'000'000;  // the steps of format 1 when only the minutes counted
+constexpr int64_t endless =
+    1'000'000'000;  // the number of steps that format 1 wrote if only the minutes were given
 
 void write(Json& json, const bool& value) { json = value; }
 void write(Json& json, const int64_t& value) { json = value; }
@@ -40,7 +41,7 @@ void read(const Json& json, std::optional<int64_t>& value) { value = json.get<in
 void read(const Json& json, ScheduleKind& value) { value = schedule_kind(json.get<std::string>()); }
 void read(const Json& json, kernels::Precision& value) { value = precision_of(json.get<std::string>()); }
 
-// Format 1 said by `minutes` that the steps were not known, and wrote the most that they could be.
+// In format 1, `minutes` means that the number of steps was not known, and the maximum was written instead.
 void read_steps_of_format_1(TrainConfig& config) {
   if (config.minutes <= 0) return;
   config.schedule.most_steps = config.schedule.steps.value_or(endless) % endless;
@@ -135,8 +136,8 @@ void check(const TrainConfig& config) {
               (config.schedule.start > 0 && config.schedule.end > 0),
           "--schedule exponential needs learning rates above 0, got {} and {}", config.schedule.start,
           config.schedule.end);
-  // Activations of a step, parameters, their gradients and moments, counted low: what cannot fit is refused
-  // before anything is allocated.
+  // A lower bound of the memory for activations of a step, parameters, gradients and moments, so that
+  // settings that cannot fit are rejected before anything is allocated.
   const double C = static_cast<double>(config.model.n_embd),
                layers = static_cast<double>(config.model.n_layer);
   const double rows = static_cast<double>(config.context) * static_cast<double>(config.batch);

@@ -53,7 +53,7 @@ TEST(TrainConfig, EverySettingIsInTheFile) {
     EXPECT_EQ(json.contains(setting.name), !setting.of_model) << setting.name;
 }
 
-// As Aviary 0.1 wrote it, when there were fewer settings.
+// As written by Aviary 0.1, which had fewer settings.
 TEST(TrainConfig, ASettingThatIsNotThereHasItsDefault) {
   Json json = Json::parse(to_json(some_config()));
   for (const char* name : {"format", "dropout", "warmup_from", "most_steps"}) json.erase(name);

@@ -1,5 +1,5 @@
-// Every registered version learns: trained for a moment on real text, it predicts text that it has not seen
-// better than the frequencies of the letters do, and writes with those letters.
+// Every registered version learns: after a short training on real text, it predicts unseen text better than
+// letter frequencies do, and generates text with those letters.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -15,7 +15,7 @@
 namespace aviary {
 namespace {
 
-// The pages of this repository.
+// The documents of this repository.
 std::string real_text() {
   std::string text;
   for (const char* page : {"LICENSE", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/formats.md",
@@ -26,7 +26,7 @@ std::string real_text() {
 
 using Counts = std::array<double, 256>;
 
-// Nats per byte of a reader who knows how often each byte occurs, and nothing else.
+// Nats per byte of a predictor that knows only the frequency of each byte.
 double unigram_entropy(std::span<const int32_t> bytes) {
   Counts counts{};
   for (int32_t byte : bytes) ++counts[static_cast<size_t>(byte)];
@@ -61,7 +61,8 @@ TEST_P(LearningLong, PredictsBetterThanTheFrequenciesOfLettersAndWrites) {
   EXPECT_GT(before, entropy);
   EXPECT_LT(after, 0.95 * entropy) << "nats per byte of the validation text; before " << before;
 
-  // Written text consists of the letters that it learned; all bytes alike would be so in four of ten cases.
+  // Generated text consists of the letters of the training text; with uniformly random bytes this would be so
+  // in four of ten cases.
   Generation text = generate(trainer.runner(), *tokenizer, "The ", {.tokens = 100, .sampling = {.seed = 1}});
   EXPECT_EQ(text.tokens, 100);
   Counts known{};

@@ -15,9 +15,9 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* log_file = "log.jsonl";
-constexpr double fade = 0.98;  // of the smoothed training loss
+constexpr double fade = 0.98;  // points of the smoothed training loss
 
-// NaN and infinity have no JSON; such numbers are left out.
+// NaN and infinity cannot be written in JSON; such numbers are omitted.
 std::string line_of(const StepReport& report, int64_t tokens) {
   nlohmann::ordered_json json{{"step", report.step}, {"tokens", tokens}};
   auto put = [&](const char* name, double value) {
@@ -31,13 +31,14 @@ std::string line_of(const StepReport& report, int64_t tokens) {
   return json.dump() + "\n";
 }
 
-// Calls visit(report, line) for every whole line.
+// Calls visit(report, line) for every complete line.
 template <typename Visit>
 void visit_log(const std::filesystem::path& path, int64_t steps_done, Visit visit) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
     const Json json = try_parse_json(line).value_or(Json());
-    if (!json.is_object() || !json.value("step", Json()).is_number_integer()) continue;  // cut off by a kill
+    // Incomplete after a kill.
+    if (!json.is_object() || !json.value("step", Json()).is_number_integer()) continue;
     const int64_t step = json["step"];
     if (step > steps_done) continue;
     auto number = [&](const char* name, double otherwise) {

@@ -1,4 +1,4 @@
-// log.jsonl of a run: one JSON object per line, and the curve drawn from it.
+// log.jsonl of a run, with one JSON object per line, and the loss curve.
 #pragma once
 
 #include <filesystem>
@@ -8,13 +8,12 @@
 
 namespace aviary {
 
-// The steps in the log of a run, up to `steps_done`; none where there is no log.
+// The steps in the log of a run, up to `steps_done`; none if there is no log.
 std::vector<StepReport> read_log(const std::filesystem::path& folder, int64_t steps_done = INT64_MAX);
 
 class RunLog {
  public:
-  // Reads the log of the folder, if any, and forgets what lies behind `steps_done`: those steps will be done
-  // again.
+  // Reads the log of the folder, if any, and drops the steps after `steps_done`, which will be repeated.
   RunLog(const std::filesystem::path& folder, int64_t steps_done);
 
   // Appends one line to the file.

@@ -10,7 +10,7 @@
 namespace aviary {
 namespace {
 
-constexpr int64_t alignment = 64;  // bytes, of every gradient in the buffer
+constexpr int64_t alignment = 64;  // alignment in bytes of every gradient in the buffer
 
 int64_t aligned_count(const Weight& weight) {
   const int64_t numbers = alignment / size_of(weight.dtype());
@@ -61,7 +61,7 @@ Optimizer::~Optimizer() {
 }
 
 double Optimizer::step(double learning_rate) {
-  // Summed by parameter, so that the norm does not depend on how they lie.
+  // Summed per parameter, so that the norm does not depend on their positions.
   double squares = 0;
   for (const Trained& trained : trained_) squares += sum_of_squares(trained.parameter->weight.gradient());
   const double norm = std::sqrt(squares);

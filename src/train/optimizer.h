@@ -1,4 +1,4 @@
-// Updates the parameters of a model from their gathered gradients, group by group.
+// Updates the parameters of a model from their accumulated gradients, group by group.
 #pragma once
 
 #include <vector>
@@ -10,21 +10,21 @@ namespace aviary {
 
 class Optimizer {
  public:
-  // Makes the parameters of the groups trainable, and no others of the model; their gradients are views of
-  // one buffer of this Optimizer, which ends their training when it goes. clip: the largest norm of the
-  // gradient; 0: no clipping. Throws Error for a parameter that is in two groups.
+  // Makes the parameters of the groups trainable, and all others of the model not; their gradients are views
+  // of one buffer of this Optimizer, whose destructor makes them untrainable again. clip: the largest norm of
+  // the gradient; 0: no clipping. Throws Error for a parameter that is in two groups.
   Optimizer(Model& model, std::vector<ParameterGroup> groups, double clip);
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
   ~Optimizer();
 
-  // One update from the gathered gradients, which become zero. A parameter moves at learning_rate times the
-  // scales of its group and its own. Returns the norm of the gradient before clipping. Without a finite norm
-  // nothing changes but the gradients.
+  // One update from the accumulated gradients, which are then zeroed. The rate of a parameter is
+  // learning_rate times the scale of its group and its own scale. Returns the norm of the gradient before
+  // clipping. If the norm is not finite, only the gradients change.
   double step(double learning_rate);
 
-  // The gradients of all trained parameters in the order of the model's table, one behind the other [count];
-  // a few zeros between them keep each aligned.
+  // The gradients of all trained parameters [count], in the order of the model's parameter table, with zeros
+  // between them for alignment.
   Tensor gradients() const { return gradients_.view(); }
 
   int64_t steps() const { return steps_; }
@@ -38,18 +38,18 @@ class Optimizer {
   std::vector<Moment> moments() const;
 
  private:
-  // A parameter that is trained, and what its rule keeps of it.
+  // A trained parameter and its moments.
   struct Trained {
     Parameter* parameter;
     const ParameterGroup* group;
     std::vector<std::string> names;
     std::vector<OwnedTensor> memory;
-    std::vector<Tensor> moments;  // of memory
+    std::vector<Tensor> moments;  // in memory
   };
 
   std::vector<ParameterGroup> groups_;
   double clip_;
-  std::vector<Trained> trained_;  // in the order of the table
+  std::vector<Trained> trained_;  // in the order of the parameter table
   OwnedTensor gradients_;
   int64_t steps_ = 0;
 };

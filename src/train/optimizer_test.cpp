@@ -19,7 +19,7 @@ std::unique_ptr<Model> small_model() {
   return model;
 }
 
-// Adds the gradients of some tokens.
+// Accumulates the gradients for some tokens.
 double gather(Model& model) {
   const std::vector<int32_t> tokens = {1, 2, 3, 4, 5, 6}, targets = {2, 3, 4, 5, 6, 7};
   Runner runner(model);
@@ -36,8 +36,8 @@ std::vector<double> values_of(const Model& model) {
   return values;
 }
 
-// Moves every number by its rate against the sign of an average of the gradients: another rule, with one
-// moment.
+// Another rule, with one moment: moves every number by the rate against the sign of an average of the
+// gradients.
 class SignRule : public UpdateRule {
  public:
   std::vector<MomentSpec> moments(const ParameterSpec& parameter) const override {

@@ -15,8 +15,8 @@ struct Size {
   int64_t vocabulary, layers, width, context, batch;
 };
 
-// Measured on novels and on parts of them: more layers or words than these do not pay within some minutes on
-// a desk.
+// Measured on novels and on parts of them: more layers or tokens than these bring no advantage within a few
+// minutes on a desktop computer.
 constexpr Size sizes[] = {
     {30'000, 256, 3, 64, 64, 8},
     {300'000, 512, 4, 128, 64, 16},
@@ -24,14 +24,15 @@ constexpr Size sizes[] = {
     {int64_t{1} << 60, 2048, 6, 192, 128, 16},
 };
 
-// Of matrices, where the recipe of the version has any: small models on small texts bear more than the
-// originals'.
+// Weight decay of matrices, if the recipe of the version has any: small models on small texts benefit from
+// more than the originals have.
 constexpr double weight_decay = 0.1;
-// Of the learning rate, from the end of the warm-up to the last step: of the planned one, and of a given one.
+// Ratio of the learning rate of the last step to that at the end of the warm-up: for a planned and for a
+// given learning rate.
 constexpr double decline = 30, decline_of_given = 20;
 constexpr int64_t usual_warmup = 50;
 
-constexpr int64_t fewest_tokens = 32;  // of a text that is worth a run
+constexpr int64_t fewest_tokens = 32;  // of the shortest text that is worth training on
 constexpr int64_t fewest_steps = 100, most_steps = 1'000'000;
 constexpr double usual_minutes = 10;  // at most
 constexpr int64_t smallest_vocabulary = 256;
@@ -44,7 +45,7 @@ const Size& size_for(int64_t bytes) {
   return *std::find_if(std::begin(sizes), std::end(sizes), [&](const Size& s) { return bytes <= s.bytes; });
 }
 
-// Sizes for the text, and the recipe of the version for a model of this width.
+// The sizes for the text, and the recipe of the version for a model of this width.
 TrainConfig usual_settings(const Asked& asked, const Facts& facts) {
   const Size& size = size_for(asked.quickstart ? quickstart_bytes : facts.text.bytes);
   TrainConfig config;
@@ -86,7 +87,7 @@ void take_given(const Asked& asked, TrainConfig& config) {
   }
 }
 
-// Settings that were given and that nothing would come of.
+// Rejects given settings that would have no effect.
 void refuse_what_would_be_ignored(const Asked& asked, const TrainConfig& config) {
   require(!asked.has("vocabulary") || config.model.vocab_size >= smallest_vocabulary,
           "--vocabulary is {}, expected {} to 65536", config.model.vocab_size, smallest_vocabulary);
@@ -100,7 +101,8 @@ void refuse_what_would_be_ignored(const Asked& asked, const TrainConfig& config)
           config.schedule.steps.value_or(0));
 }
 
-// Steps that pass over the tokens as often as pays: small texts many times, large ones a few.
+// The number of steps for a useful number of passes over the tokens: many for small texts, few for large
+// ones.
 int64_t steps_for(int64_t tokens, const TrainConfig& config) {
   const double passes =
       std::clamp(3.0 * std::pow(1e6 / static_cast<double>(std::max<int64_t>(tokens, 1)), 0.2), 1.0, 8.0);
@@ -146,7 +148,7 @@ TrainConfig resolve(const Asked& asked, const Facts& facts) {
 
 void apply_recipe(TrainConfig& config) {
   const TrainingRecipe rules = model_version(config.model.version).training(config.model.recipe);
-  // The recipes were made for models of a hundred million parameters; small ones learn faster at higher
+  // The recipes were designed for models of a hundred million parameters; small ones learn faster with higher
   // rates.
   const double faster =
       std::clamp(std::sqrt(768.0 / static_cast<double>(config.model.n_embd)) * 2.5, 1.0, 6.0);

@@ -1,4 +1,4 @@
-// From what was asked for to the settings of a run, so that `aviary train book.txt` needs no flags.
+// Completes the requested settings to those of a run, so that `aviary train book.txt` needs no flags.
 #pragma once
 
 #include <optional>
@@ -9,23 +9,23 @@
 
 namespace aviary {
 
-// What a user asked for: values of settings (train/settings.h), and the names of those that were given.
+// The request of a user: values of settings (train/settings.h), and the names of those that were given.
 struct Asked {
   TrainConfig values;
   std::set<std::string, std::less<>> given = {};
-  bool quickstart =
-      false;  // the settings of ./quickstart (five novels, a fixed number of steps) where nothing is given
+  bool quickstart = false;  // use the settings of ./quickstart (five novels, a fixed number of steps) for all
+                            // that are not given
 
   bool has(std::string_view setting) const { return given.contains(setting); }
 };
 
-// What the plan of a run depends on besides.
+// The other facts on which the plan of a run depends.
 struct Facts {
   struct Text {
     std::string path, hash;
     int64_t bytes = 0;
   };
-  // Known once it has been read, or learned from the text.
+  // Known once the vocabulary has been read, or learned from the text.
   struct Vocabulary {
     std::string kind;  // Tokenizer::kind()
     int64_t size = 0;
@@ -37,14 +37,14 @@ struct Facts {
   kernels::Precision fastest_precision = kernels::fastest_precision();  // of this machine
 };
 
-// The settings of a run: what was given, and the rest by the size of the text and the version's recipe. A
-// setting that was given is obeyed or refused. Without the vocabulary the plan is preliminary: the size of
-// the vocabulary is the one to learn, and the steps may not be known. Whether a model of the version can have
-// the sizes is for complete() to say (models/model.h). Throws Error that names the flag.
+// The settings of a run: those given by the user; the others follow from the size of the text and the recipe
+// of the version. A given setting is either used or rejected. Without the vocabulary the plan is preliminary:
+// the size of the vocabulary is the one to be learned, and the number of steps may be unknown. complete()
+// (models/registry.h) checks whether a model of the version can have the sizes. Throws Error naming the flag.
 TrainConfig resolve(const Asked& asked, const Facts& facts);
 
-// Sets what the recipe of config.model says: betas, epsilon, clipping, whether matrices decay, and learning
-// rates for its width.
+// Applies the recipe of config.model: betas, epsilon, clipping, whether matrices have weight decay, and
+// learning rates for its width.
 void apply_recipe(TrainConfig& config);
 
 }  // namespace aviary

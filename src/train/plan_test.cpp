@@ -14,7 +14,7 @@ Facts facts_of(int64_t bytes, std::optional<int64_t> tokens = {}) {
   return facts;
 }
 
-// As if a flag had been given: "steps", [](TrainConfig& c) { c.schedule.steps = 3; }
+// Simulates a flag: "steps", [](TrainConfig& c) { c.schedule.steps = 3; }
 template <typename Set>
 Asked& give(Asked& asked, const char* name, Set set) {
   EXPECT_NE(find_setting(name), nullptr) << name;
@@ -43,7 +43,7 @@ TEST(Plan, SizesFollowFromTheText) {
   EXPECT_EQ(large.model.n_embd, 192);
   EXPECT_EQ(large.model.vocab_size, 2048);
   EXPECT_EQ(large.model.version, "rwkv7");
-  EXPECT_FALSE(large.schedule.steps);  // not before the text is tokens
+  EXPECT_FALSE(large.schedule.steps);  // not before the text is tokenized
   EXPECT_EQ(large.schedule.most_steps, 0);
 }
 
@@ -128,7 +128,7 @@ TEST(Plan, AFlagIsObeyedOrRefused) {
   Asked vocabulary = steps(3);
   give(vocabulary, "vocabulary", [](TrainConfig& c) { c.model.vocab_size = 500; });
   Facts facts = facts_of(20'000, 9'000);
-  EXPECT_EQ(refusal(vocabulary, facts), "");  // a text may have fewer tokens than were to be learned
+  EXPECT_EQ(refusal(vocabulary, facts), "");  // a text may have fewer tokens than requested
   facts.vocabulary->chosen = true;
   EXPECT_NE(refusal(vocabulary, facts).find("--vocabulary is 500"), std::string::npos);
 }

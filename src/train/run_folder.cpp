@@ -35,7 +35,7 @@ bool can_begin(const fs::path& folder) {
   try {
     read_run_config(folder);
     return true;
-  } catch (const Error&) {  // a config.json of something else
+  } catch (const Error&) {  // a config.json of another program
     return false;
   }
 }

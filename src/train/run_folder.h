@@ -1,4 +1,4 @@
-// The folder of a run on disk: who may write into it, and when a new run may begin there.
+// The run folder on disk: locking, and when a new run may start in it.
 #pragma once
 
 #include <filesystem>
@@ -9,14 +9,13 @@
 
 namespace aviary {
 
-// Holds a folder for this process, so that no other one trains in it. The system lets go of it when the
-// process ends, however it ends.
+// Locks a folder for this process, so that no other process trains in it. The system releases the lock when
+// the process ends in any way.
 class RunFolder {
  public:
-  // Nothing when another process holds the folder. Temporary files that killed processes left in it are
-  // removed.
+  // Nothing if another process holds the folder. Temporary files of killed processes are removed.
   static std::optional<RunFolder> try_hold(const std::filesystem::path& path);
-  // Throws Error when another process holds the folder.
+  // Throws Error if another process holds the folder.
   static RunFolder hold(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
@@ -28,8 +27,8 @@ class RunFolder {
   platform::File lock_;
 };
 
-// May a new run begin in this folder without writing over anything? In one without files of a run, or with a
-// run that was stopped before its first checkpoint.
+// Whether a new run can start in this folder without overwriting anything: it has no files of a run, or those
+// of a run that was stopped before its first checkpoint.
 bool can_begin(const std::filesystem::path& folder);
 
 }  // namespace aviary

@@ -20,7 +20,8 @@ std::vector<std::string> temporary_files(const fs::path& folder) {
   return names;
 }
 
-// As when `aviary convert --out run/model.gguf` writes into the folder of a run that is resumed meanwhile.
+// For example, `aviary convert --out run/model.gguf` writes into the folder of a run that is resumed
+// meanwhile.
 TEST(RunFolder, AFileThatIsBeingWrittenIsLeftAlone) {
   const TestFolder folder;
   AtomicFile file(folder / "model.gguf");

@@ -8,22 +8,21 @@
 namespace aviary {
 
 enum class ScheduleKind : uint8_t { constant, linear, cosine, exponential };
-// Throws Error for another name.
+// Throws Error for an unknown name.
 ScheduleKind schedule_kind(const std::string& name);
 std::string name_of(ScheduleKind kind);
 
 struct Schedule {
   ScheduleKind kind = ScheduleKind::cosine;
   double start = 6e-4, end = 6e-5;
-  // Of the run; nothing as long as it is not known, when a run is to last for some time
-  // (TrainConfig::minutes).
+  // Number of steps of the run; nothing while it is unknown, in runs limited by time (TrainConfig::minutes).
   std::optional<int64_t> steps = {};
-  int64_t most_steps = 0;  // while the steps are not known: there will be no more than these; 0: any number
+  int64_t most_steps = 0;  // upper limit while `steps` is unknown; 0: none
   int64_t warmup = 10;
-  double warmup_from = 0.01;  // share of the rate at step 0; it rises linearly until `warmup`
+  double warmup_from = 0.01;  // fraction of the rate at step 0; rises linearly until `warmup`
 
-  // The rate of a step >= 0; after `steps` it stays at the end. While they are not known it is that of a run
-  // of most_steps, or of one without an end.
+  // The rate of a step >= 0; after `steps` it stays at its final value. While `steps` is unknown, the rate is
+  // that of a run of most_steps, or of an endless one.
   double rate(int64_t step) const;
 };
 

@@ -16,7 +16,7 @@ nlohmann::json original() {
   return nlohmann::json::parse(read_file(path, 1 << 24));
 }
 
-// shift: RWKV-4neo counts the decay from one step ahead.
+// shift: RWKV-4neo starts the decay one step earlier.
 void expect_rates(const char* name, const Schedule& schedule, int64_t shift) {
   const auto file = original();
   for (const auto& step : file[name]["steps"]) {

@@ -16,7 +16,7 @@ namespace {
 
 constexpr int64_t broken_steps_allowed = 10;
 constexpr int64_t sample_tokens = 40;
-constexpr int64_t validations = 20, samples = 5;  // in a run, unless the config says how often
+constexpr int64_t validations = 20, samples = 5;  // per run, unless the config gives an interval
 
 class Session {
  public:
@@ -62,15 +62,15 @@ class Session {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
   }
   bool every(int64_t steps) const { return steps > 0 && trainer_.steps_done() % steps == 0; }
-  // The same where a negative number stands for `times` in the whole run.
+  // The same, with a negative number meaning `times` in the whole run.
   bool every(int64_t steps, int64_t times) const {
     const TrainConfig& config = trainer_.config();
     if (steps >= 0) return every(steps);
     return config.schedule.steps && every(std::max<int64_t>(1, *config.schedule.steps / times));
   }
 
-  // The number of steps for --minutes, from the speed of the first ones; until then the rate does not depend
-  // on it.
+  // Computes the number of steps for --minutes from the speed of the first ones; until then the rate does not
+  // depend on it.
   void choose_steps() {
     const Schedule& schedule = trainer_.config().schedule;
     if (schedule.steps) return;
@@ -86,7 +86,7 @@ class Session {
   void show(const StepReport& report) {
     const TrainConfig& config = trainer_.config();
     const int64_t per_step = config.tokens_per_step();
-    const int64_t total = config.schedule.steps.value_or(0) * per_step;  // 0: not known yet
+    const int64_t total = config.schedule.steps.value_or(0) * per_step;  // 0: not yet known
     if (!progress_ || total != total_) {
       total_ = total;
       progress_.reset();

@@ -1,6 +1,6 @@
-// The settings of a training run, one line of one table each: the name in config.json, the flag of `aviary
-// train` and `aviary compare`, the bounds, the heading and the text of --help. To add a setting, add a member
-// to TrainConfig and a line to the table.
+// The settings of a training run, one line of a table each: name in config.json, flag of `aviary train` and
+// `aviary compare`, bounds, heading and text of --help. To add a setting, add a member to TrainConfig and a
+// line to the table.
 #pragma once
 
 #include <span>
@@ -12,14 +12,14 @@
 
 namespace aviary {
 
-// Which commands have a flag for a setting: none (it is found out, not asked for), `aviary train` alone, or
-// `aviary compare` too.
+// The commands with a flag for a setting: none (its value is determined, not given), only `aviary train`, or
+// also `aviary compare`.
 enum class SettingFlag : uint8_t { none, train, all };
 
-// Headings of --help. Those of `first` come before all others.
+// Headings of --help. Those in `first` come before all others.
 enum class SettingGroup : uint8_t { first, model, batches, learning, output };
 
-// The member of a config that a setting is.
+// The member of the config for a setting.
 using SettingMember =
     std::variant<bool& (*)(TrainConfig&), int64_t& (*)(TrainConfig&), uint64_t& (*)(TrainConfig&),
                  double& (*)(TrainConfig&), std::string& (*)(TrainConfig&),
@@ -31,10 +31,10 @@ struct Setting {
   SettingMember member;
   SettingFlag flag;
   SettingGroup group;
-  double low, high;                 // of numbers, both included
-  const char* help;                 // one line, with the default where that is not a fixed number
+  double low, high;                 // for numbers, inclusive
+  const char* help;                 // one line, including the default if that is not a fixed number
   bool of_model = false;            // a field of config.model, which is stored as a whole
-  const char* flag_name = nullptr;  // where it is not the name with dashes
+  const char* flag_name = nullptr;  // if it is not the name with dashes
 
   // "--learning-rate"; "--no-l2wrap" for a switch that is on by default.
   std::string flag_text() const;
@@ -55,7 +55,7 @@ struct Setting {
 std::span<const Setting> settings();
 // Null for an unknown name.
 const Setting* find_setting(std::string_view name);
-// Throws Error when a number of `config` is outside of its bounds, naming the flag.
+// Throws Error if a number of `config` is outside its bounds, naming the flag.
 void check_bounds(const Setting& setting, const TrainConfig& config);
 
 }  // namespace aviary

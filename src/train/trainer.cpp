@@ -34,7 +34,7 @@ TensorEntry entry_of(const std::string& name, const Tensor& tensor) {
   return entry;
 }
 
-// Of all data in the order of the file, so that a damaged checkpoint is noticed wherever the damage is.
+// A hash of all data in the order of the file, so that damage anywhere in a checkpoint is detected.
 std::string fingerprint_of(std::span<const TensorEntry> entries) {
   XXH3_state_t state;
   XXH3_64bits_reset(&state);
@@ -115,7 +115,7 @@ void Trainer::prepare_states(const Batch& batch) {
     if (batch.fresh[s]) states_[s].reset();
 }
 
-// The gradient of a step is that of the mean over all its targets that count, whatever pass they are in.
+// The gradient of a step is that of the mean over all its counted targets, in whichever pass they are.
 double Trainer::gather_gradients() {
   const int64_t passes = config_.accumulate, first = step_ * passes;
   int64_t counted = 0;
@@ -125,7 +125,7 @@ double Trainer::gather_gradients() {
   for (int64_t pass = 0; pass < passes; ++pass) {
     const Batch& batch = source_->batch(first + pass);
     prepare_states(batch);
-    if (passes > 1 && counted > 0 && batch.counted() == 0) {  // its text is read all the same
+    if (passes > 1 && counted > 0 && batch.counted() == 0) {  // its tokens are read nevertheless
       runner_.logits(batch.tokens, batch.sequences, states_, {});
       continue;
     }

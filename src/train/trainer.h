@@ -20,37 +20,37 @@ namespace aviary {
 // One line of the log.
 struct StepReport {
   int64_t step = 0;  // steps done
-  double loss = 0;   // nats per token, before the step's update
+  double loss = 0;   // nats per token, before the update
   double learning_rate = 0, gradient_norm = 0;
   double seconds = 0;                    // of this step
-  double validation_bits_per_byte = -1;  // when measured after this step
+  double validation_bits_per_byte = -1;  // if measured after this step
 };
 
-// The state of a run between two steps. The folder holds
+// The state of a run between two steps. The folder contains
 //   config.json              the settings
-//   checkpoint.safetensors   weights, moments, carried state, position: all that --resume needs
-//   model.safetensors        the weights alone, for everything else
+//   checkpoint.safetensors   weights, moments, carried state, position: everything for --resume
+//   model.safetensors        only the weights, for all other uses
 //   log.jsonl, loss.svg      one line per step; the loss curve
-// Every file is replaced as a whole, so that a run can be killed at any moment.
+// Every file is replaced atomically, so that a run can be killed at any moment.
 class Trainer {
  public:
-  // A new run; initializes the weights from the seed. `source`: where the batches come from; null: from
-  // `data`, as the config says.
+  // A new run; initializes the weights from the seed. `source`: the source of batches; null: from `data`,
+  // according to the config.
   Trainer(TrainConfig config, TokenizerPtr tokenizer, Corpus data,
           std::unique_ptr<BatchSource> source = nullptr);
-  // Goes on with the checkpoint of `folder`; `data` must be made from the same text.
+  // Resumes from the checkpoint of `folder`; `data` must be made from the same text.
   void load(const std::filesystem::path& folder);
   // Writes checkpoint.safetensors and model.safetensors.
   void save(const std::filesystem::path& folder) const;
 
   StepReport step();
-  // Bits per byte on the validation text (its first `tokens`; 0: all), from a fresh state: the text as a
-  // whole, or, where `window` is above 0, in windows of so many tokens. A model whose state grows with the
-  // text knows only contexts as long as the trained ones: by default those are its windows.
+  // Bits per byte on the validation text (its first `tokens`; 0: all), with a fresh state: the text as a
+  // whole or, if `window` is above 0, in windows of that many tokens. A model whose state grows with the text
+  // is only trained for contexts of the trained length, which is its default window.
   double validate(int64_t tokens = 0, int64_t window = 0);
 
   int64_t steps_done() const { return step_; }
-  // The length of the run from now on, but not less than what is done.
+  // Changes the number of steps of the run, not below those already done.
   void set_steps(int64_t steps) { config_.schedule.steps = std::max(steps, step_); }
   bool finished() const { return config_.schedule.steps && step_ >= *config_.schedule.steps; }
   const TrainConfig& config() const { return config_; }
@@ -59,13 +59,13 @@ class Trainer {
   const Model& model() const { return *model_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   const Corpus& data() const { return data_; }
-  // Steps in a row whose gradient was not finite, and which changed nothing.
+  // Number of consecutive steps whose gradient was not finite and which therefore changed nothing.
   int64_t broken_steps() const { return broken_steps_; }
 
  private:
-  // Gradients of the passes of the next step; returns its loss.
+  // Accumulates the gradients of the passes of the next step; returns its loss.
   double gather_gradients();
-  // Gives the sequences that begin anew a fresh state.
+  // Resets the state of the sequences that start fresh.
   void prepare_states(const Batch& batch);
 
   TrainConfig config_;
@@ -80,10 +80,10 @@ class Trainer {
   std::unique_ptr<BatchSource> source_;
 };
 
-// The config of a run's folder. Throws Error when the folder is not one.
+// The config in a run folder. Throws Error if the folder is not one.
 TrainConfig read_run_config(const std::filesystem::path& folder);
 void write_run_config(const std::filesystem::path& folder, const TrainConfig& config);
-// The tokenizer of a run that has a checkpoint.
+// The tokenizer of a run with a checkpoint.
 TokenizerPtr read_run_tokenizer(const std::filesystem::path& folder);
 
 }  // namespace aviary

@@ -7,7 +7,7 @@
 namespace aviary {
 namespace {
 
-// The same batches again and again.
+// Repeats the same batches.
 class FixedSource : public BatchSource {
  public:
   explicit FixedSource(std::vector<Batch> batches) : batches_(std::move(batches)) {}
@@ -85,14 +85,14 @@ TEST(Trainer, APassWithoutTargetsCountsForNothing) {
 }
 
 TEST(Trainer, ASequenceThatIsNotFreshGoesOnWithItsState) {
-  // Two windows of one text: the second one carried is not the second one alone.
+  // Two windows of one text: with carried state, the second gives another result than on its own.
   Batch first = batch_of({6}, "......", 10), second = batch_of({6}, "xxxxxx", 16), carried = second;
   carried.fresh = {false};
   Trainer with = trainer_with(2, {first, carried}), without = trainer_with(2, {first, second});
-  with.step();  // a new model does not look at its state
+  with.step();  // a new model does not use its state
   without.step();
   EXPECT_NE(with.step().loss, without.step().loss);
-  // The states of two sequences are not those of one.
+  // The states of two sequences do not fit one sequence.
   Batch two = batch_of({3, 3}, "xxxxxx", 16);
   two.fresh = {false, false};
   Trainer wrong = trainer_with(1, {second, two});

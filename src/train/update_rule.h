@@ -1,4 +1,4 @@
-// How a parameter moves along its gradient, and the groups of parameters that move alike.
+// The rule that updates a parameter from its gradient, and groups of parameters with the same rule.
 #pragma once
 
 #include <memory>
@@ -12,7 +12,7 @@ namespace aviary {
 
 class UpdateRule;
 
-// Parameters that are updated by the same rule with the same settings.
+// Parameters updated by the same rule with the same settings.
 struct ParameterGroup {
   std::shared_ptr<const UpdateRule> rule;
   double learning_rate_scale = 1;
@@ -20,27 +20,26 @@ struct ParameterGroup {
   std::vector<Parameter*> parameters = {};
 };
 
-// A step of the optimizer as one parameter sees it.
+// One optimizer step for one parameter.
 struct UpdateStep {
   int64_t number = 1;         // 1 for the first one
-  double learning_rate = 0;   // with the scales of the group and of the parameter
-  double gradient_scale = 1;  // from clipping; the gradient counts times this
+  double learning_rate = 0;   // including the scales of the group and of the parameter
+  double gradient_scale = 1;  // factor for the gradient, from clipping
 };
 
-// What a rule keeps of a parameter from step to step; it starts at zero. In a checkpoint it is
+// A value that a rule keeps for a parameter between steps, initially zero. Its name in a checkpoint is
 // "<name>.<parameter>".
 struct MomentSpec {
   std::string name;
   Shape shape;
 };
 
-// AdamW and its like. A rule has settings but no memory: that is in the moments.
+// AdamW and similar rules. A rule has settings but no state; the state is in the moments.
 class UpdateRule {
  public:
   virtual ~UpdateRule() = default;
   virtual std::vector<MomentSpec> moments(const ParameterSpec& parameter) const = 0;
-  // Changes `value`, and `moments` in the order of moments(); all are of the model's type. Leaves `gradient`
-  // at zero.
+  // Updates `value` and `moments` (in the order of moments()), all of the model's type, and zeros `gradient`.
   virtual void update(const UpdateStep& step, const ParameterGroup& group, const Tensor& value,
                       const Tensor& gradient, std::span<const Tensor> moments) const = 0;
 };
@@ -59,10 +58,10 @@ class AdamW : public UpdateRule {
 
 struct AdamWOptions {
   double beta1 = 0.9, beta2 = 0.99, epsilon = 1e-8;
-  double weight_decay = 0;             // for parameters whose spec says so
-  std::vector<std::string> only = {};  // names of the parameters that are trained; empty: all of them
+  double weight_decay = 0;             // for parameters with ParameterSpec::decay
+  std::vector<std::string> only = {};  // names of the trained parameters; empty: all
 };
-// All parameters that can be trained, in two groups: with and without weight decay.
+// All trainable parameters, in two groups: with and without weight decay.
 std::vector<ParameterGroup> adamw_groups(ParameterTable& parameters, const AdamWOptions& options);
 
 }  // namespace aviary
