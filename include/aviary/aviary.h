@@ -8,16 +8,16 @@
  *   if (aviary_eval(model, state, tokens, count, logits) != 0) ...
  *
  * Errors. A function that returns a pointer returns NULL, one that returns an int something other than 0, and
- * one that counts a negative number; aviary_last_error() then says in a sentence why. Nothing throws, and
- * nothing is changed by a call that fails; but where memory runs out within a call, its states are lost and
- * may only be freed.
+ * one that counts a negative number; aviary_last_error() then explains why in a sentence. No function
+ * throws, and a call that fails changes nothing; only if memory runs out during a call, its states become
+ * invalid and may only be freed.
  *
- * Ownership. What a function whose name ends in _new, _clone or _load returns belongs to the caller, who
- * gives it to the _free function of its kind, once; NULL may be freed. All other pointers are the caller's
- * buffers, used during the call alone. A state may outlive its model.
+ * Ownership. Objects returned by functions whose names end in _new, _clone or _load belong to the caller, who
+ * passes each once to the matching _free function; NULL may be freed. All other pointers are buffers of the
+ * caller, used only during the call. A state may outlive its model.
  *
  * Threads. Different threads may use the same model at once: calls do not wait for each other. One
- * state is not for two threads at once. */
+ * state must not be used by two threads at once. */
 #ifndef AVIARY_AVIARY_H
 #define AVIARY_AVIARY_H
 
@@ -32,14 +32,15 @@ extern "C" {
 typedef struct aviary_model aviary_model;
 typedef struct aviary_state aviary_state;
 
-/* The sentence of the last error on this thread; "" when there was none. Valid until the next call of this
+/* The message of the last error on this thread; "" if there was none. Valid until the next call of this
  * thread. */
 AVIARY_API const char* aviary_last_error(void);
 
-/* How many threads compute; at first the number of cores. 1 to 1024. Not while another thread computes. */
+/* Sets the number of threads, 1 to 1024; the default is the number of cores. Not while another thread
+ * computes. */
 AVIARY_API int aviary_set_threads(int count);
 
-/* How to load; NULL stands for zeros everywhere. */
+/* How to load; NULL means all fields are zero. */
 typedef struct aviary_load_options {
   int bf16; /* not 0: products with float32 weights in bfloat16, where that is faster; 0: only in a model
              most of whose weights have no more bits */
@@ -60,34 +61,34 @@ AVIARY_API int64_t aviary_vocab_size(const aviary_model* model);
 AVIARY_API int64_t aviary_layers(const aviary_model* model);
 AVIARY_API int64_t aviary_width(const aviary_model* model);
 
-/* The state before the first token; a copy of a state. */
+/* The state before the first token; a copy of a state; freeing a state. */
 AVIARY_API aviary_state* aviary_state_new(const aviary_model* model);
 AVIARY_API aviary_state* aviary_state_clone(const aviary_state* state);
 AVIARY_API void aviary_state_free(aviary_state* state);
 
-/* A state as bytes, to keep it: writes them to `bytes` when `size` is enough, and returns how many they are.
- * NULL and 0 only ask. */
+/* Serializes a state: writes its bytes to `bytes` if `size` is large enough, and returns their number.
+ * With NULL and 0 only returns the number. */
 AVIARY_API int64_t aviary_state_save(const aviary_state* state, void* bytes, size_t size);
-/* The state that was saved; of a model of the same version and sizes. */
+/* Reads a saved state of a model of the same version and sizes. */
 AVIARY_API aviary_state* aviary_state_load(const aviary_model* model, const void* bytes, size_t size);
 
-/* Reads `count` >= 1 tokens, which follow those that `state` has seen. logits [vocab_size], or NULL, receives
- * those of the token after the last one. */
+/* Reads `count` >= 1 tokens, which follow those that `state` has read. logits [vocab_size], or NULL, receives
+ * the logits for the next token. */
 AVIARY_API int aviary_eval(aviary_model* model, aviary_state* state, const int32_t* tokens, size_t count,
                            float* logits);
 /* The same, with the logits of every token: [count, vocab_size]. */
 AVIARY_API int aviary_eval_all(aviary_model* model, aviary_state* state, const int32_t* tokens, size_t count,
                                float* logits);
-/* One token for each of `count` >= 1 different states, together: faster than one after the other, and the
+/* Reads one token for each of `count` >= 1 different states in one step: faster than separate calls, with the
  * same numbers. tokens [count], logits [count, vocab_size] or NULL. */
 AVIARY_API int aviary_eval_batch(aviary_model* model, aviary_state* const* states, const int32_t* tokens,
                                  size_t count, float* logits);
 
-/* The tokens of `size` bytes of text: writes at most `capacity` of them, and returns how many there are. */
+/* Encodes `size` bytes of text: writes at most `capacity` tokens, and returns the total number. */
 AVIARY_API int64_t aviary_encode(const aviary_model* model, const char* text, size_t size, int32_t* tokens,
                                  size_t capacity);
-/* The text of tokens, without a 0 behind it: writes at most `capacity` bytes, and returns how many there are.
- * It may end inside a UTF-8 character. */
+/* Decodes tokens, without a terminating 0: writes at most `capacity` bytes, and returns the total number.
+ * The text may end inside a UTF-8 character. */
 AVIARY_API int64_t aviary_decode(const aviary_model* model, const int32_t* tokens, size_t count, char* text,
                                  size_t capacity);
 

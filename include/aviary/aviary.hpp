@@ -25,26 +25,28 @@
 
 namespace aviary {
 
-// The generation of this interface; it also keeps these names apart from those inside the library.
+// The version of this interface; it also separates these names from those inside the library.
 inline namespace v0 {
 
-// What the factors of matrix products are rounded to. Sums, states and everything else are float32 always.
+// The type to which the factors of matrix products are rounded. Sums, states and everything else are always
+// float32.
 enum class Precision : uint8_t {
-  automatic,  // bf16 where the CPU multiplies it and most weights of the file have no more bits, else f32
+  automatic,  // bf16 if the CPU has bf16 products and most weights of the file have at most 16 bits,
+              // otherwise f32
   f32,
-  bf16,     // runs everywhere, and is faster where the CPU has bf16 dot products
-  fastest,  // bf16 where that is faster, else f32
+  bf16,     // works on every CPU, and is faster if the CPU has bf16 dot products
+  fastest,  // bf16 if that is faster, otherwise f32
 };
 
 struct LoadOptions {
   Precision precision = Precision::automatic;  // of products with float32 weights
   // For models without a tokenizer: "bytes", or the path of a World vocabulary, a tokenizer.json (byte-level
-  // BPE), a vocab.json of characters, or another model that has one. Empty: the one in the model's file or
-  // beside it in its folder; without one, bytes when the vocabulary has 256 tokens, else none.
+  // BPE), a vocab.json of characters, or another model that has one. Empty: the tokenizer in the model file
+  // or in its folder; without one, bytes if the vocabulary has 256 tokens, otherwise none.
   std::string tokenizer = {};
-  // The weights as this CPU multiplies them are mapped from a file beside the model file, FILE.packed, which
-  // is written the first time and when it is of another model, CPU or precision. Where it cannot be written
-  // the model is loaded all the same.
+  // Maps the packed weights for this CPU from FILE.packed, next to the model file. It is written the first
+  // time, and again if it belongs to another model, CPU or precision. If it cannot be written, the model is
+  // loaded nevertheless.
   bool cache = false;
 };
 
@@ -53,44 +55,45 @@ struct ModelInfo {
   int64_t layers = 0;
   int64_t width = 0;         // n_embd
   int64_t vocab_size = 0;    // V: the logits of one token
-  int64_t context = 0;       // tokens of a sequence in training; 0: unknown. Not a limit
-  int64_t parameters = 0;    // numbers in all
+  int64_t context = 0;       // sequence length in training; 0: unknown. Not a limit
+  int64_t parameters = 0;    // total number
   Precision precision = {};  // f32 or bf16
 };
 
-// The defaults are those of the RWKV pip package, except that nothing is penalized.
+// The defaults are those of the RWKV pip package, but without penalties.
 struct SamplingOptions {
   double temperature = 1;        // 0: always the most probable token
   int64_t top_k = 0;             // only the k most probable tokens; 0: all
-  double top_p = 0.85;           // only the most probable tokens whose sum reaches p, in (0, 1]
+  double top_p = 0.85;           // only the most probable tokens whose total probability reaches p, in (0, 1]
   double top_a = 0;              // only tokens with p >= top_a * (largest p)^2; 0: all
-  double top_p_x = 0;            // beside top_p, every token with at least this probability; 0: none
-  double presence_penalty = 0;   // subtracted from the logit of a token that was written before
-  double frequency_penalty = 0;  // the same for each time it was written
-  double penalty_decay = 0.996;  // how the count of the frequency penalty fades with each token
+  double top_p_x = 0;            // in addition to top_p, every token with at least this probability; 0: none
+  double presence_penalty = 0;   // subtracted from the logit of a token that was generated before
+  double frequency_penalty = 0;  // the same for each time it was generated
+  double penalty_decay = 0.996;  // factor by which the counts of the frequency penalty decay with each token
   uint64_t seed = 0;             // same seed, same text
 };
 
 struct GenerateOptions {
   int64_t tokens = 200;  // at most
   SamplingOptions sampling = {};
-  std::vector<std::string> stop = {};  // the text ends before the first of these; none may be empty
+  std::vector<std::string> stop = {};  // generation stops before the first of these; none may be empty
 };
 
 struct Generation {
   enum class End : uint8_t { length, stop, end_of_text, interrupted };
 
-  std::string text;  // all that was shown, without the prompt
+  std::string text;  // all generated text, without the prompt
   int64_t prompt_tokens = 0, tokens = 0;
-  double prompt_seconds = 0, seconds = 0;  // reading the prompt, writing the text
+  double prompt_seconds = 0, seconds = 0;  // for reading the prompt, for generating
   End end = End::length;
 };
 
-// What a model remembers of the tokens it has read: a value of its own that may be copied, kept, and outlive
-// the model. Different threads may use different states; one state is not for two threads at once.
+// What a model remembers of the tokens it has read: an independent value that can be copied and stored and
+// may outlive the model. Different threads may use different states; one state must not be used by two
+// threads at once.
 class AVIARY_API State {
  public:
-  // Of no model; Model::new_state() makes the others.
+  // An empty state of no model; Model::new_state() makes others.
   State();
   State(const State& other);
   State& operator=(const State& other);
@@ -99,10 +102,10 @@ class AVIARY_API State {
   ~State();
 
   bool empty() const;
-  // The largest absolute difference of two numbers at the same place; NaN when either state holds one. Throws
+  // The largest absolute difference between corresponding numbers; NaN if either state contains one. Throws
   // Error unless both are states of models of the same version and sizes.
   double max_difference(const State& other) const;
-  // To keep it in a file; Model::state_from_bytes() reads it. Throws Error when empty.
+  // For storing it in a file; Model::state_from_bytes() reads it. Throws Error if empty.
   std::vector<std::byte> to_bytes() const;
 
  private:
@@ -112,15 +115,15 @@ class AVIARY_API State {
   std::unique_ptr<Implementation> implementation_;
 };
 
-// A model, which changes no more, and the memory to run it. Threads may share one; their calls do not wait
-// for each other. A Model that was moved from can only be assigned to or destroyed.
+// An immutable model and the memory to run it. Threads may share one; their calls do not wait for each other.
+// A moved-from Model can only be assigned to or destroyed.
 class AVIARY_API Model {
  public:
-  // `path` is a file (.safetensors, .pth, .gguf, or .bin of rwkv.cpp), a folder of Hugging Face (one file or
-  // several with their index, a tokenizer beside them), or the folder of a training run. Format and version
-  // are recognized by content. The file stays open while the model lives and must not be changed in place;
-  // replacing it by another is fine. Throws Error when it cannot be read, is damaged, holds NaN or infinity,
-  // or is of an unknown version, and when the tokenizer cannot be read or has more tokens than the model.
+  // `path` is a file (.safetensors, .pth, .gguf, or .bin of rwkv.cpp), a folder of Hugging Face (a single
+  // file or shards with their index, and a tokenizer), or a run folder. Format and version are recognized by
+  // content. The file stays open as long as the model exists and must not be modified in place; it may be
+  // replaced by another file. Throws Error if it cannot be read, is damaged, contains NaN or infinity, or is
+  // of an unknown version, and if the tokenizer cannot be read or has more tokens than the model.
   static Model load(const std::filesystem::path& path, const LoadOptions& options = {});
 
   Model(Model&&) noexcept;
@@ -132,34 +135,34 @@ class AVIARY_API Model {
 
   // The state before the first token.
   State new_state() const;
-  // The state whose to_bytes() these are. Throws Error when they are not one of a model of this version and
-  // sizes.
+  // The state from the result of its to_bytes(). Throws Error if it is not a state of a model of this version
+  // and sizes.
   State state_from_bytes(std::span<const std::byte> bytes) const;
 
-  // Reads the tokens, which follow those that `state` has seen, and returns the logits [V] of the token after
-  // the last one; `state` becomes the state after it. Long inputs are read in pieces, so memory does not grow
-  // with them. However a text is cut into calls, the logits differ by rounding only. Throws Error, with
-  // `state` as it was, when there are no tokens, one is not in [0, V), or the state is not of a model of this
-  // version and sizes.
+  // Reads the tokens, which follow those that `state` has read, and returns the logits [V] for the next
+  // token; `state` becomes the state after them. Long inputs are read in pieces, so memory does not grow with
+  // their length. However a text is divided into calls, the logits differ only by rounding. Throws Error,
+  // with `state` unchanged, if there are no tokens, one is not in [0, V), or the state is not of a model of
+  // this version and sizes.
   std::vector<float> forward(std::span<const int32_t> tokens, State& state);
   // The same, but returns the logits of every token, row by row: [tokens.size(), V].
   std::vector<float> forward_all(std::span<const int32_t> tokens, State& state);
-  // One token for each of these different states, all together: faster than one after the other, and the same
-  // numbers. Returns [tokens.size(), V]. Throws Error as forward() does, and for a state that is there twice.
+  // Reads one token for each of these states in one step: faster than separate calls, with the same numbers.
+  // Returns [tokens.size(), V]. Throws the errors of forward(), and Error if a state occurs twice.
   std::vector<float> forward_batch(std::span<const int32_t> tokens, std::span<State* const> states);
 
   bool has_tokenizer() const;
-  // Any bytes have tokens, and decode(encode(text)) == text, unless the vocabulary is one of characters
-  // (Error for one that it lacks) or a tokenizer.json that normalizes. Both throw Error when the model came
-  // without a tokenizer.
+  // Any bytes can be encoded, and decode(encode(text)) == text, unless the vocabulary is one of characters
+  // (Error for an unknown one) or a tokenizer.json that normalizes. Both throw Error if the model has no
+  // tokenizer.
   std::vector<int32_t> encode(std::string_view text) const;
-  // May end inside a UTF-8 character. Tokens without text (the end of text, padding) give none; a negative
-  // one throws Error.
+  // The result may end inside a UTF-8 character. Tokens without text (the end of text, padding) give none; a
+  // negative one throws Error.
   std::string decode(std::span<const int32_t> tokens) const;
 
-  // Continues `prompt` from a new state. `show` receives the text as it comes, whole UTF-8 characters only,
-  // on the calling thread; it returns false to stop, and may use the model. Throws Error when the model came
-  // without a tokenizer or an option cannot be, and whatever `show` throws.
+  // Continues `prompt` from a new state. `show` receives the text as it is generated, complete UTF-8
+  // characters only, on the calling thread; it returns false to stop, and may use the model. Throws Error if
+  // the model has no tokenizer or an option is invalid, and any exception of `show`.
   Generation generate(std::string_view prompt, const GenerateOptions& options = {},
                       const std::function<bool(std::string_view)>& show = {});
 

@@ -1,4 +1,4 @@
-// What every function of the library throws for a mistake that a caller can act on.
+// The exception that functions of the library throw for errors that a caller can correct.
 #pragma once
 
 #include <aviary/export.h>
@@ -7,8 +7,8 @@
 
 namespace aviary {
 
-// what() is one sentence: what, where, expected, got, and what to do. Thrown for everything that comes from
-// outside: files, flags, requests, sizes and tokens given by a caller.
+// what() is one sentence: what, where, expected, got, and what to do. Thrown for all external input: files,
+// flags, requests, sizes and tokens given by a caller.
 class AVIARY_API Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

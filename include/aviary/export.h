@@ -1,4 +1,4 @@
-// AVIARY_API marks what libaviary offers to other programs; everything else stays inside it.
+// AVIARY_API marks the symbols that libaviary exports; all others are hidden.
 #pragma once
 
 #define AVIARY_API __attribute__((visibility("default")))

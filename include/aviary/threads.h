@@ -1,14 +1,14 @@
-// How many threads the library computes with. They are one pool, shared by all models of the process.
+// The number of threads that the library computes with: one pool, shared by all models of the process.
 #pragma once
 
 #include <aviary/export.h>
 
 namespace aviary {
 
-// Number of workers, the calling thread included; the default is the number of cores.
+// Number of workers, including the calling thread; the default is the number of cores.
 AVIARY_API int threads();
-// Throws Error unless 1 <= count <= 1024. Not while another thread computes. Results do not depend on it, bit
-// for bit.
+// Throws Error unless 1 <= count <= 1024. Must not be called while another thread computes. Results do not
+// depend on it, bit for bit.
 AVIARY_API void set_threads(int count);
 
 }  // namespace aviary

@@ -1,4 +1,4 @@
-// The interface for C: the public Model and State behind opaque pointers.
+// The C interface: the public Model and State as opaque pointers.
 #include <aviary/aviary.h>
 
 #include <algorithm>
@@ -18,14 +18,14 @@ namespace {
 
 thread_local std::string last_error;
 
-// Runs body(); what it throws becomes the last error, and `failed` the result.
+// Runs body(); if it throws, stores the message as the last error and returns `failed`.
 template <typename Result, typename Body>
 Result guarded(Result failed, Body body) noexcept {
   try {
     last_error.clear();
     return body();
   } catch (const std::bad_alloc&) {
-    last_error.assign("out of memory");  // short enough to need none
+    last_error.assign("out of memory");  // short enough to need no allocation
   } catch (const std::exception& error) {
     try {
       last_error = error.what();

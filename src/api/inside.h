@@ -1,5 +1,5 @@
-// What the public classes are made of, under names of their own: <aviary/aviary.hpp>, included after this
-// header, has a Model and a State too.
+// Aliases of the internal classes that the public ones use: <aviary/aviary.hpp>, included after this header,
+// also has a Model and a State.
 #pragma once
 
 #include "base/files.h"

@@ -1,6 +1,6 @@
-// The public Model and State: checks of what a caller may get wrong, and calls into the rooms below.
+// The public Model and State: checks of the arguments, and calls into the rooms below.
 #include "api/inside.h"
-// Behind it, for the names:
+// After it, because of the names:
 #include <aviary/aviary.hpp>
 
 #include <algorithm>
@@ -16,7 +16,7 @@ constexpr int64_t chunk = 256;  // tokens read at a time
 constexpr int64_t largest_position = int64_t{1} << 48;
 constexpr char state_magic[] = {'A', 'V', 'S', 'T', 'A', 'T', 'E', '1'};
 
-// In front of the numbers of a state.
+// The header before the numbers of a state.
 struct StateHeader {
   char magic[8];
   uint64_t kind;
@@ -29,8 +29,8 @@ StateHeader header_of(uint64_t kind, const inside::NetworkState& values) {
   return header;
 }
 
-// All that decides what a state means: models with the same value may exchange states. Saved states hold it,
-// so it stays FNV-1a, which the xxHash library does not have.
+// A hash of everything that determines the meaning of a state: models with the same value may exchange
+// states. It is part of saved states, so it must remain FNV-1a, which the xxHash library does not provide.
 uint64_t kind_of(const inside::Network& network) {
   uint64_t hash = 0xcbf29ce484222325ULL;
   auto add = [&](const std::string& text) {
@@ -41,7 +41,7 @@ uint64_t kind_of(const inside::Network& network) {
   return hash;
 }
 
-// Nothing for that which is usual.
+// Nothing for the default.
 std::optional<kernels::Precision> chosen(Precision precision) {
   if (precision == Precision::automatic) return {};
   if (precision == Precision::fastest) return kernels::fastest_precision();
@@ -82,7 +82,7 @@ Generation::End public_end(TextEnd end) {
 // ---- State
 
 struct State::Implementation {
-  uint64_t kind = 0;  // kind_of the models it is of
+  uint64_t kind = 0;  // kind_of the models that it belongs to
   inside::NetworkState values;
 };
 
@@ -125,8 +125,8 @@ std::vector<std::byte> State::to_bytes() const {
 
 namespace {
 
-// One runner for each call that computes now. They are kept for the next calls, which find memory that is
-// large enough: as many as ever computed at once.
+// One runner for each call that is computing now. Runners are kept for later calls, which can reuse their
+// memory; their number is the largest number of calls at the same time.
 class RunnerPool {
  public:
   explicit RunnerPool(inside::Network& network) : network_(network) {}
@@ -180,7 +180,7 @@ struct Model::Implementation {
     return *tokenizer;
   }
 
-  // The numbers of `state`, after all checks that a forward pass needs.
+  // The numbers of `state`, after all checks required for a forward pass.
   inside::NetworkState& check(const char* function, std::span<const int32_t> tokens, State& state) const {
     require(!tokens.empty(), "Model::{}: no tokens to read", function);
     for (size_t i = 0; i < tokens.size(); ++i)

@@ -1,4 +1,4 @@
-// The public interface, through its header alone.
+// Tests the public interface, using only its header.
 #include <gtest/gtest.h>
 #include <aviary/aviary.hpp>
 
@@ -66,7 +66,7 @@ TEST(Api, ACacheChangesNoLogit) {
   const std::vector<int32_t> tokens = random_tokens(plain, 5);
   State state = plain.new_state();
   const std::vector<float> expected = plain.forward(tokens, state);
-  for (int time = 0; time < 2; ++time) {  // written, then read
+  for (int time = 0; time < 2; ++time) {  // generated, then read
     Model model = Model::load(path, {.cache = true});
     State its_state = model.new_state();
     EXPECT_EQ(model.forward(tokens, its_state), expected);

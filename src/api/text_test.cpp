@@ -1,9 +1,9 @@
-// Text through the public interface: a model of bytes, written by the rooms below.
+// Text through the public interface: a byte-level model, written by the rooms below.
 #include "api/inside.h"
 #include "models/registry.h"
 #include "support/test_folder.h"
 #include "text/utf8.h"
-// Behind them, for the names:
+// After them, because of the names:
 #include <aviary/aviary.h>
 #include <gtest/gtest.h>
 #include <aviary/aviary.hpp>
@@ -34,7 +34,7 @@ class ApiText : public testing::Test {
 };
 
 TEST_F(ApiText, EncodesAndDecodesAnyBytes) {
-  const Public model = Public::load(folder_.path());  // the folder of a run
+  const Public model = Public::load(folder_.path());  // a run folder
   EXPECT_TRUE(model.has_tokenizer());
   const std::string text = "a\xc3\xa4\xff\n";
   EXPECT_EQ(model.encode(text).size(), text.size());
@@ -72,7 +72,7 @@ TEST_F(ApiText, GeneratesWhatTheLoopOfTokensGives) {
   EXPECT_EQ(result.tokens, 12);
   EXPECT_EQ(result.prompt_tokens, 4);
   EXPECT_EQ(result.end, v0::Generation::End::length);
-  Utf8Stream characters;  // what is no UTF-8 is shown as it is replaced there
+  Utf8Stream characters;  // invalid UTF-8 is shown replaced
   EXPECT_EQ(result.text, characters.push(model.decode(expected)) + characters.flush());
 }
 

@@ -1,4 +1,4 @@
-// aviary bench: how fast a model runs here, and how much of the machine that uses.
+// aviary bench: the speed of a model on this machine, as a share of the limits of the machine.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -34,7 +34,7 @@ struct Flags {
   int64_t vocabulary = 65536;
   SpeedRequest request{.batches = {1, 8, 32}};
   int64_t long_run = 0;  // tokens
-  std::string plots;     // where its figures go
+  std::string plots;     // folder for its plots
   bool machine = false, json = false;
 };
 
@@ -81,10 +81,10 @@ int bench_machine(const Flags& flags) {
 struct Loaded {
   LoadedModel file;  // or
   std::unique_ptr<Model> random;
-  double seconds = 0;  // until the model was there
+  double seconds = 0;  // until the model was loaded
   double first_token_seconds = 0;
   double fill_seconds = 0;  // of filling as much fresh memory as the weights take, for comparison
-  int64_t resident = 0;     // most bytes in use until then
+  int64_t resident = 0;     // peak memory until then
 
   Model& model() const { return random ? *random : *file.model; }
 };
@@ -105,7 +105,7 @@ Loaded load(const Flags& flags) {
   return loaded;
 }
 
-// The first token, and the time that it took beside that of as much fresh memory.
+// Runs the first token, and measures its time and that of filling the same amount of fresh memory.
 void read_first_token(Loaded& loaded, Runner& runner) {
   State state = runner.new_state();
   const int32_t token = 0;
@@ -115,7 +115,7 @@ void read_first_token(Loaded& loaded, Runner& runner) {
   loaded.resident = platform::peak_memory();
   int64_t bytes = 0;
   for (const Parameter& parameter : loaded.model().parameters()) bytes += parameter.weight.bytes();
-  const int64_t most = int64_t{1} << 30;  // more tells nothing more
+  const int64_t most = int64_t{1} << 30;  // more gives no additional information
   start = std::chrono::steady_clock::now();
   const Buffer fresh(std::min(bytes, most));
   std::memset(fresh.data(), 1, static_cast<size_t>(fresh.bytes()));
@@ -130,7 +130,7 @@ std::string name_of(const Loaded& loaded) {
                      with_commas(loaded.model().parameters().count()));
 }
 
-// The types of the matrices, the one of most numbers first.
+// The types of the matrices, the most common first.
 std::string products_of(const Model& model) {
   std::map<Dtype, int64_t> numbers;
   for (const Parameter& parameter : model.parameters()) {

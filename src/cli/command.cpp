@@ -3,7 +3,7 @@
 namespace aviary::cli {
 
 std::vector<Command>& Registration::registered() {
-  static std::vector<Command> commands;  // made by the first Registration, whichever file that is in
+  static std::vector<Command> commands;  // created by the first Registration, in whichever file that is
   return commands;
 }
 

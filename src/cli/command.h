@@ -1,5 +1,5 @@
-// A command of the program is one file of this folder, which enters the command line by existing: it defines
-// a Registration.
+// Each command of the program is one file of this folder, which adds itself to the command line by defining a
+// Registration.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -8,7 +8,7 @@
 
 namespace aviary::cli {
 
-// What to run when the command was chosen; the result is the exit code.
+// The function to run for the command; the result is the exit code.
 using Action = std::function<int()>;
 
 // The groups of `aviary --help`, in this order.
@@ -24,7 +24,7 @@ struct Command {
 
 struct Registration {
   explicit Registration(const Command& command) { registered().push_back(command); }
-  // All commands, in no order.
+  // All commands, in unspecified order.
   static std::vector<Command>& registered();
 };
 

@@ -1,4 +1,4 @@
-// aviary compare: members of the family on the same text.
+// aviary compare: trains several versions on the same text.
 #include <fmt/format.h>
 
 #include "base/error.h"
@@ -32,7 +32,7 @@ std::string every_version() {
   return fmt::format("{}", fmt::join(names, ","));
 }
 
-// What all members share.
+// The settings shared by all members.
 TrainConfig configure(const Flags& flags, const TextFile& file) {
   require(!flags.own_recipes || !(flags.asked.has("learning_rate") || flags.asked.has("final_learning_rate")),
           "--own-recipes takes the learning rates of the versions, so --learning-rate and "
@@ -54,8 +54,8 @@ TrainConfig configure(const Flags& flags, const TextFile& file) {
 
 constexpr const char* vocabulary_file = "vocabulary.txt";
 
-// One tokenizer for all members; the one that the folder keeps, or a new one. Null when Ctrl-C stopped the
-// learning.
+// One tokenizer for all members: the one stored in the folder, or a new one. Null if Ctrl-C stopped learning
+// it.
 TokenizerPtr tokenizer_for(const Flags& flags, const TrainConfig& config, std::string_view text,
                            const fs::path& folder) {
   if (config.tokenizer == "bytes") return make_bytes_tokenizer();
@@ -74,14 +74,14 @@ int stopped(const fs::path& folder) {
 }
 
 int compare(const Flags& flags) {
-  platform::ignore_broken_pipes();  // as aviary train
+  platform::ignore_broken_pipes();  // as in aviary train
   ComparisonOptions options;
   options.members = parse_members(flags.versions.empty() ? every_version() : flags.versions);
   options.own_recipes = flags.own_recipes;
   options.warmup_given = flags.asked.has("warmup");
   const TextFile file(flags.text);
   options.shared = configure(flags, file);
-  for (const Member& member : options.members) member_config(options, member, 0);  // refuses what cannot be
+  for (const Member& member : options.members) member_config(options, member, 0);  // rejects invalid settings
   const fs::path usual = fs::path("runs") / ("compare-" + fs::path(flags.text).stem().string());
   options.folder = flags.out.empty() ? usual : fs::path(flags.out);
   const std::string asked = asked_of(options.shared, flags.own_recipes);

@@ -1,4 +1,4 @@
-// aviary convert: a model from one file format or number type to another.
+// aviary convert: converts a model to another file format or number type.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -25,8 +25,8 @@ namespace fs = std::filesystem;
 
 struct Flags {
   std::string in, out, type, report, tokenizer;
-  uint64_t fit = 0;   // bytes; 0: no such wish
-  double max_kl = 0;  // nats per token; 0: no such wish
+  uint64_t fit = 0;   // bytes; 0: not requested
+  double max_kl = 0;  // nats per token; 0: not requested
   bool force = false, all = false;
 
   bool quantizes() const { return !type.empty() || fit > 0 || max_kl > 0; }
@@ -50,9 +50,9 @@ Format format_of(const fs::path& path) {
        path.string());
 }
 
-// What the file is to say of itself.
+// The metadata of the file.
 struct Description {
-  std::optional<ModelConfig> config;  // nothing for a version that does not run yet
+  std::optional<ModelConfig> config;  // nothing for a version that is not supported yet
   TokenizerPtr tokenizer;
   std::map<std::string, std::string> metadata;
 };
@@ -78,14 +78,14 @@ Description describe(const Flags& flags, const TensorFile& file) {
   return description;
 }
 
-// Each tensor in the type that it has.
+// Each tensor in its present type.
 QuantizationPlan unchanged_plan(const TensorFile& file) {
   QuantizationPlan plan;
   for (const TensorEntry& tensor : file.tensors()) plan.tensors.push_back({{tensor, tensor.dtype}, {}, {}});
   return plan;
 }
 
-// The original and the planned model, on a text.
+// Compares the original and the planned model on a text.
 ModelComparison compare(const Flags& flags, const Description& description, const QuantizationPlan& plan,
                         const InterruptGuard& guard) {
   require(description.config && description.tokenizer,
@@ -134,7 +134,7 @@ void print_comparison(const ModelComparison& comparison) {
       comparison.mean_divergence, comparison.largest_divergence, 100 * comparison.same_choice);
 }
 
-// Throws Interrupted, and then nothing is written.
+// Throws Interrupted; then nothing is written.
 void write(const Flags& flags, const Description& description, const QuantizationPlan& plan,
            const InterruptGuard& guard) {
   const std::vector<StoredTensor> tensors = plan.stored();
@@ -169,7 +169,7 @@ void write(const Flags& flags, const Description& description, const Quantizatio
   }
 }
 
-// What would fail when the work is done.
+// Checks what would otherwise fail only after the work is done.
 void require_possible(const Flags& flags, std::optional<Dtype> type, const TensorFile& file) {
   const Format format = format_of(flags.out);
   if (format != Format::gguf)
@@ -182,7 +182,7 @@ void require_possible(const Flags& flags, std::optional<Dtype> type, const Tenso
   AtomicFile{flags.out};
 }
 
-// The plan of the least size or damage, as the flags wish it; as it is when they wish nothing.
+// The plan with the requested size or damage; unchanged if neither was requested.
 QuantizationPlan make_plan(const Flags& flags, const Description& description, const TensorFile& file,
                            const InterruptGuard& guard) {
   if (!flags.quantizes()) return unchanged_plan(file);
@@ -273,9 +273,9 @@ Action add_convert(CLI::App& command) {
       ->needs(report)
       ->excludes(type)
       ->excludes("--fit");
-  command.add_option("--tokenizer", flags->tokenizer,
-                     fmt::format("The tokenizer for the new file: {} (default: the model's own)",
-                                 tokenizer_kinds));
+  command.add_option(
+      "--tokenizer", flags->tokenizer,
+      fmt::format("The tokenizer for the new file: {} (default: the model's own)", tokenizer_kinds));
   command.add_flag("--all", flags->all, "Print the type and error of every tensor");
   command.add_flag("--force", flags->force, "Write the file even when the result is broken");
   return [flags] {

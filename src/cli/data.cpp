@@ -1,4 +1,4 @@
-// aviary data: texts made ready.
+// aviary data: prepares texts.
 #include <fmt/format.h>
 
 #include "base/files.h"
@@ -17,7 +17,7 @@ struct Flags {
   std::string rdb, out = "downloads/austen";
 };
 
-// Five novels to train on and the sixth, Persuasion, to be measured with.
+// Five novels to train on, and the sixth, Persuasion, for evaluation.
 int write_novels(const Flags& flags) {
   std::string train, test;
   for (const Novel& novel : read_novels(flags.rdb))

@@ -16,8 +16,8 @@ struct Flags {
   TokenizerFlags tokenizer;
 };
 
-// Writes the bytes of every id in `text`, where white space, commas and brackets stand between them. Throws
-// Error for anything else and for ids that the tokenizer does not have; `where` says where the text is from.
+// Writes the bytes of every id in `text`; ids are separated by white space, commas or brackets. Throws Error
+// for anything else and for ids that the tokenizer does not have; `where` names the source of the text.
 void write_tokens(std::string_view text, std::string_view where, const Tokenizer& tokenizer) {
   constexpr std::string_view separators = " \t\r\n,[]";
   for (;;) {

@@ -1,4 +1,4 @@
-// aviary evaluate: how well a model predicts a text.
+// aviary evaluate: measures how well a model predicts a text.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -36,7 +36,7 @@ int evaluate_text(const Flags& flags) {
     progress.update(done);
     return !guard.interrupted();
   };
-  // A model whose state grows with the text knows only contexts as long as the trained ones.
+  // A model whose state grows with the text is only trained for contexts of the trained length.
   const bool grows = token_cost(*loaded.model).state_growth > 0;
   const int64_t window = grows ? loaded.model->config().ctx_len : 0;
   const Evaluation result = window > 0 ? evaluate_windows(runner, tokens, tokenizer, window, go_on)

@@ -1,4 +1,4 @@
-// aviary generate: text from a model, streamed.
+// aviary generate: generates text with a model and prints it as it is generated.
 #include <fmt/format.h>
 
 #include <random>
@@ -23,7 +23,7 @@ struct Flags {
   std::optional<uint64_t> seed;
 };
 
-// As it can be shown: what is no UTF-8 becomes U+FFFD; the model reads the bytes as they are.
+// The prompt as shown: invalid UTF-8 becomes U+FFFD; the model reads the original bytes.
 std::string printable(std::string_view text) {
   Utf8Stream characters;
   const std::string whole = characters.push(text);
@@ -31,7 +31,7 @@ std::string printable(std::string_view text) {
 }
 
 int generate_text(const Flags& flags) {
-  const Sampler checked(flags.options.sampling);  // refuses what cannot be before anything is read or shown
+  const Sampler checked(flags.options.sampling);  // rejects invalid options before anything is read or shown
   for (const std::string& stop : flags.options.stop)
     require(is_utf8(stop) && !stop.empty(), "--stop is \"{}\", expected some text in UTF-8", printable(stop));
   LoadedModel loaded = flags.model.load();
@@ -54,7 +54,7 @@ int generate_text(const Flags& flags) {
     return true;
   });
   fmt::print("\n");
-  std::fflush(stdout);  // before the figures on stderr
+  std::fflush(stdout);  // before the statistics on stderr
   if (flags.model.quiet) return 0;
   auto rate = [](int64_t tokens, double seconds) {
     return human_rate(seconds > 0 ? static_cast<double>(tokens) / seconds : 0, "tokens");
@@ -70,7 +70,7 @@ int generate_text(const Flags& flags) {
   return guard.interrupted() ? 130 : 0;
 }
 
-// What few need.
+// Rarely needed options.
 void add_sampling(CLI::App& command, SamplerOptions& sampling) {
   auto add = [&](const char* name, auto& value, const char* help) {
     command.add_option(name, value, help)->capture_default_str()->group("Choice of the next token");
@@ -88,7 +88,8 @@ void add_sampling(CLI::App& command, SamplerOptions& sampling) {
 Action add_generate(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   SamplerOptions& sampling = flags->options.sampling;
-  sampling.presence_penalty = sampling.frequency_penalty = 0;  // made for chats; stories repeat their words
+  // The default is for chats; stories repeat their words.
+  sampling.presence_penalty = sampling.frequency_penalty = 0;
   flags->model.add_to(command);
   command.add_option("--prompt,-p", flags->prompt, "The text to continue (default: none, a new text)");
   command.add_option("--tokens,-n", flags->options.tokens, "Write at most so many tokens")

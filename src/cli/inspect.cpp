@@ -1,4 +1,4 @@
-// aviary inspect: what a model file is.
+// aviary inspect: describes a model file.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -25,14 +25,14 @@ struct Flags {
   FamilySizes sizes;
 };
 
-// The types whose memory is told.
+// The types for which memory is printed.
 constexpr Dtype told_types[] = {Dtype::f32, Dtype::bf16, Dtype::q8_0, Dtype::q4_0};
 
-// All that is known of a file.
+// Everything known about a file.
 struct Inspection {
   std::string path;
   int64_t file_bytes = 0;
-  std::string version, title, source;  // source: empty for a version that does not run yet
+  std::string version, title, source;  // source: empty for a version that is not supported yet
   ModelConfig config;
   int64_t parameters = 0;
   std::optional<TokenCost> cost;
@@ -49,7 +49,7 @@ int64_t size_on_disk(const fs::path& path) {
   return bytes;
 }
 
-// Of the weights, with every matrix in this type and the rest in f32.
+// Memory of the weights, with every matrix in this type and the others in f32.
 int64_t memory_in(Dtype type, const TensorFile& file) {
   int64_t bytes = 0;
   for (const TensorEntry& tensor : file.tensors()) {
@@ -84,7 +84,7 @@ Inspection look_at(const fs::path& path, const TensorFile& file) {
     found.source = version.source;
     found.config = model->config();
     found.cost = token_cost(*model);
-    tokenizer_of(file, where, found.config);  // refuses one that is damaged or of another model
+    tokenizer_of(file, where, found.config);  // rejects one that is damaged or of another model
   }
   for (const TensorEntry& tensor : file.tensors()) {
     found.parameters += count_of(tensor);

@@ -18,7 +18,7 @@ namespace {
 
 using namespace aviary;
 
-// One sentence for a command line that cannot be.
+// The error message for an invalid command line.
 int refuse(const CLI::App& app, const CLI::ParseError& error) {
   std::string program = "aviary", what = error.what();
   const CLI::App* command = &app;
@@ -56,7 +56,7 @@ std::vector<std::pair<CLI::App*, cli::Action>> add_commands(CLI::App& app) {
   return actions;
 }
 
-// What was printed may still be on its way to a disk that is full.
+// The output may still be buffered and fail on a full disk.
 void flush_output() {
   require(std::fflush(stdout) == 0 && !std::ferror(stdout),
           "the output cannot be written (is the disk full, or its reader gone?)");
@@ -96,7 +96,7 @@ int run(int argc, char** argv) {
   return 2;
 }
 
-// Does not throw when nobody reads stderr any more.
+// Does not throw if stderr is closed.
 void complain(const std::string& sentence) { std::fputs(("aviary: " + sentence + "\n").c_str(), stderr); }
 
 }  // namespace
@@ -110,7 +110,7 @@ int main(int argc, char** argv) {
     complain(error.what());
   } catch (const std::bad_alloc&) {
     complain("out of memory; use a smaller model, batch or context");
-  } catch (const std::system_error& error) {  // of the file system, or of an output that is closed
+  } catch (const std::system_error& error) {  // of the file system, or of a closed output
     complain(error.what());
   } catch (const std::exception& error) {
     complain(std::string("unexpected error: ") + error.what());

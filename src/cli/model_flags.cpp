@@ -1,4 +1,4 @@
-// Finding and loading the model that a command works on.
+// Finds and loads the model of a command.
 #include <fmt/format.h>
 
 #include "base/error.h"
@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* model_file = "model.safetensors";
 
-// While the cache is written.
+// Progress while the cache is written.
 struct CacheWriting {
   explicit CacheWriting(int64_t total)
       : line({.label = "write the cache", .total = total, .unit = "MB", .unit_size = 1'000'000}) {}

@@ -15,7 +15,7 @@ namespace aviary {
 namespace {
 
 constexpr int64_t largest_chunk = int64_t{64} << 20;  // the longest novel has 1 MB
-constexpr int64_t zlib_ratio = 1032;                  // zlib packs no better than this
+constexpr int64_t zlib_ratio = 1032;                  // the highest compression ratio of zlib
 
 constexpr std::array<std::array<std::string_view, 2>, 6> titles = {
     {{"senseandsensibility", "sensesensibility"},
@@ -25,7 +25,7 @@ constexpr std::array<std::array<std::string_view, 2>, 6> titles = {
      {"northangerabbey", "northangerabbey"},
      {"persuasion", "persuasion"}}};
 
-// Big-endian numbers and bytes of a file or of a part of it, never beyond the end.
+// Reads big-endian numbers and bytes of a file or a part of it, never beyond its end.
 class Reader {
  public:
   Reader(std::string_view bytes, std::string name) : rest_(bytes), name_(std::move(name)) {}
@@ -72,7 +72,8 @@ std::string next_chunk(Reader& file) {
   Inflater inflater;
   z_stream& stream = inflater.stream;
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(file.rest().data()));
-  // The file is larger than a zlib counter only if it is not the package's; then the rest is refused below.
+  // Only a file that is not the package's can exceed a zlib counter; what follows the counted part is then
+  // rejected below.
   stream.avail_in = static_cast<uInt>(std::min<int64_t>(file.size(), int64_t{1} << 30));
   stream.next_out = reinterpret_cast<Bytef*>(data.data());
   stream.avail_out = static_cast<uInt>(data.size());

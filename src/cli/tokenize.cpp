@@ -19,7 +19,7 @@ struct Flags {
   bool ids = false, json = false, count = false;
 };
 
-// The ids one behind the other.
+// The ids in sequence.
 void print_ids(std::span<const int32_t> tokens, std::string_view separator) {
   constexpr size_t piece = 4096;
   for (size_t begin = 0; begin < tokens.size(); begin += piece) {

@@ -1,4 +1,4 @@
-// Finding, checking and learning the tokenizer that a command works with.
+// Finds, checks and learns the tokenizer of a command.
 #include <fmt/format.h>
 
 #include <cerrno>

@@ -1,4 +1,4 @@
-// aviary train: from a text to a model.
+// aviary train: trains a model on a text.
 #include <fmt/format.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -32,7 +32,7 @@ struct Flags {
   std::string sample_prompt = "The ";
 };
 
-// Null when Ctrl-C stopped the learning of a vocabulary.
+// Null if Ctrl-C stopped learning a vocabulary.
 TokenizerPtr tokenizer_for(const Flags& flags, std::string_view text, int64_t size) {
   if (flags.tokenizer == "bytes" || (flags.tokenizer.empty() && size <= 256)) return make_bytes_tokenizer();
   if (!flags.tokenizer.empty()) return open_tokenizer(flags.tokenizer);
@@ -67,7 +67,7 @@ void print_plan(const Trainer& trainer, const fs::path& folder) {
   std::fflush(stdout);
 }
 
-// A folder for a new run: the named one, or runs/<name of the text>, with a number when that is taken.
+// A folder for a new run: the given one, or runs/<name of the text>, with a number if that is taken.
 RunFolder new_folder(const Flags& flags) {
   if (!flags.out.empty()) {
     const fs::path folder = flags.out;
@@ -147,7 +147,7 @@ int resume(const Flags& flags) {
 }
 
 int train(const Flags& flags) {
-  // Whoever reads the output may go away, as `| tee` does on Ctrl-C; the run must still be saved.
+  // The reader of the output may disappear, like `| tee` on Ctrl-C; the run must still be saved.
   platform::ignore_broken_pipes();
   if (!flags.resume.empty()) return resume(flags);
   require(!flags.text.empty(),
@@ -155,8 +155,9 @@ int train(const Flags& flags) {
   const TextFile file(flags.text);
   for (const std::string& note : file.report().notes) fmt::print("note: {}\n", note);
   Facts facts{.text = text_facts(flags.text, file.text())};
-  const TrainConfig preliminary = resolve(flags.asked, facts);  // refuses before anything takes time
-  complete(preliminary.model);                                  // and so does this
+  // Rejects invalid settings before time is spent.
+  const TrainConfig preliminary = resolve(flags.asked, facts);
+  complete(preliminary.model);  // and so does this
   const SplitText split = split_text(file.text(), preliminary.validation_bytes);
   const bool existed = !flags.out.empty() && fs::exists(flags.out);
   const RunFolder folder = new_folder(flags);
@@ -196,7 +197,7 @@ void add_option(CLI::App& command, const ModelOption& option, Options& values) {
         ->group(group);
 }
 
-// A run goes on with the settings that it has; a flag that asks for others is a mistake.
+// A run resumes with its own settings; a flag with a different value is an error.
 void refuse_changes(const CLI::App& command) {
   for (const CLI::Option* option : command.get_options())
     require(

@@ -1,4 +1,4 @@
-// The types of numbers as people name them.
+// The common names of number types.
 #include <algorithm>
 #include <cctype>
 
@@ -8,7 +8,7 @@
 namespace aviary::cli {
 namespace {
 
-// Of the many ways to write them: "FP16", "Q4_K_M".
+// Other spellings: "FP16", "Q4_K_M".
 std::string as_type_names(const std::string& given) {
   std::string name = given;
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });

@@ -1,4 +1,4 @@
-// aviary verify: the split law on a user's model, or comparison with reference data of the original code.
+// aviary verify: checks the split law on a model, or compares it with golden data of the original code.
 #include <fmt/format.h>
 
 #include "base/error.h"

@@ -18,7 +18,7 @@ struct Flags {
 int train_vocabulary_file(const Flags& flags) {
   const TextFile file(flags.text);
   for (const std::string& note : file.report().notes) fmt::print("note: {}\n", note);
-  AtomicFile out(flags.out);  // whether it can be written shows before the work
+  AtomicFile out(flags.out);  // checks that it can be written before the work starts
   const std::string vocabulary = learn_vocabulary(file.text(), flags.size);
   if (vocabulary.empty()) {
     fmt::print("Stopped; nothing was written.\n");

@@ -1,4 +1,4 @@
-// What a text may be: a grammar, a schema, a list of choices.
+// A restriction of the generated text: a grammar, a schema, a list of choices.
 #pragma once
 
 #include <cstdint>
@@ -6,16 +6,16 @@
 
 namespace aviary {
 
-// Follows one text token by token. It sees the raw logits, before bias, penalties and filters, so that the
-// filters (top-p and the others) judge the allowed tokens alone.
+// Follows one text token by token. It masks the raw logits, before bias, penalties and filters, so that the
+// filters (top-p and others) apply only to allowed tokens.
 class Constraint {
  public:
   virtual ~Constraint() = default;
 
-  // Sets the logit of every token that may not come next to -infinity; logits [V]. At least one must stay.
-  // The text may end where the end-of-text token is allowed.
+  // Sets the logit of every token that is not allowed next to -infinity; logits [V]. At least one must
+  // remain. The text may end where the end-of-text token is allowed.
   virtual void allow(std::span<float> logits) = 0;
-  // The text went on with this token, which allow() left in.
+  // The text continues with this token, which allow() permitted.
   virtual void accept(int32_t token) = 0;
 };
 

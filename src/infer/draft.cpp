@@ -41,7 +41,7 @@ void TextDraft::learn(int64_t guessed, int64_t right) {
 }
 
 void Lookahead::has_read(std::span<const int32_t> tokens) {
-  if (most_ == 0) return;  // no guesses are wanted
+  if (most_ == 0) return;  // without guesses
   for (const int32_t token : tokens) draft_.push(token);
 }
 
@@ -56,7 +56,7 @@ bool Lookahead::follow(int32_t token, State& state) {
   if (guesses_ > 0) draft_.learn(guesses_, guesses_ - unread);
   if (guesses_ > 0 && unread > 0) {
     state = before_;
-    step_.resize(row_ + 1);  // read once more, with what comes next
+    step_.resize(row_ + 1);  // read again, with the next tokens
   } else {
     step_.clear();
   }

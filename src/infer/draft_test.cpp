@@ -10,7 +10,7 @@ std::unique_ptr<Model> small_model(const std::string& version) {
   return noisy_model({.version = version, .n_layer = 2, .n_embd = 32, .vocab_size = 256, .ctx_len = 48});
 }
 
-// A refrain with a new word in every line.
+// A repeated line with a new word each time.
 std::vector<int32_t> song(int lines) {
   std::vector<int32_t> tokens;
   for (int line = 0; line < lines; ++line) {
@@ -88,7 +88,7 @@ TEST(Lookahead, WritesTheSameText) {
     GenerateOptions options{.tokens = 300, .draft = draft};
     options.sampling.temperature = temperature;
     options.sampling.seed = 7;
-    options.sampling.presence_penalty = options.sampling.frequency_penalty = 0;  // they forbid repetition
+    options.sampling.presence_penalty = options.sampling.frequency_penalty = 0;  // they prevent repetition
     return generate(runner, *tokenizer, "over the hills and over the hills", options);
   };
   const Generation greedy = text(0, 0), guessed = text(8, 0);

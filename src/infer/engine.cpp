@@ -9,7 +9,7 @@
 
 namespace aviary {
 
-// A request in the engine's hands.
+// A request that the engine works on.
 struct Engine::Text {
   Text(Ticket its_ticket, Request its_request, Writer its_writer, int64_t its_bytes)
       : ticket(its_ticket),
@@ -19,7 +19,7 @@ struct Engine::Text {
         bytes(its_bytes) {}
 
   bool reads() const { return read < request.tokens.size(); }
-  // A text of no tokens has ended before its prompt is read.
+  // A text with a limit of 0 tokens has ended before its prompt is read.
   bool over() const {
     const TextEnd end = writer.end();
     return end == TextEnd::canceled || end == TextEnd::failed || (writer.ended() && !reads());
@@ -34,10 +34,10 @@ struct Engine::Text {
   Writer writer;
   Lookahead lookahead;
   State state;
-  const int64_t bytes;                // of the state at the text's end
-  bool admitted = false;              // its bytes are counted
+  const int64_t bytes;                // maximum bytes of the state
+  bool admitted = false;              // counted in the memory limit
   size_t read = 0;                    // tokens of the prompt
-  int64_t wanted = 0;                 // rows of logits that the step gives it
+  int64_t wanted = 0;                 // rows of logits wanted from the step
   std::vector<Writer::Piece> pieces;  // to be shown
   std::exception_ptr error;
   Clock::time_point started, prompt_read;
@@ -76,7 +76,7 @@ int64_t Engine::state_bytes(const Request& request) const {
   if (cost_.context_limit > 0) tokens = std::min(tokens, cost_.context_limit);
   const auto capacity = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(tokens)));
   const int64_t bytes = cost_.state_bytes + (cost_.state_growth > 0 ? cost_.state_growth * capacity : 0);
-  return request.draft > 0 ? 2 * bytes : bytes;  // the one before the guesses, too
+  return request.draft > 0 ? 2 * bytes : bytes;  // including the copy from before the guesses
 }
 
 Engine::Ticket Engine::submit(Request request) {
@@ -129,7 +129,7 @@ void Engine::take_orders() {
     auto found = std::find_if(texts_.begin(), texts_.end(), is_it);
     if (found == texts_.end()) {
       const auto waiting = std::find_if(waiting_.begin(), waiting_.end(), is_it);
-      if (waiting == waiting_.end()) continue;  // it is done
+      if (waiting == waiting_.end()) continue;  // finished
       texts_.push_back(std::move(*waiting));
       waiting_.erase(waiting);
       found = texts_.end() - 1;

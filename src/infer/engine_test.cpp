@@ -24,7 +24,7 @@ std::vector<int32_t> prompt_of(size_t length, uint64_t seed) {
   return tokens;
 }
 
-// An engine on a small model, and what its requests came to.
+// An engine with a small model, and the results of its requests.
 struct Bench {
   explicit Bench(Model& model, const EngineOptions& options = {})
       : runner(model), engine(runner, *tokenizer, options) {}
@@ -58,7 +58,7 @@ Request request_of(size_t prompt, int64_t tokens, uint64_t seed) {
           .writing = {.tokens = tokens, .sampling = {.temperature = 1.2, .top_p = 1, .seed = seed}}};
 }
 
-// What the request writes when there is no other.
+// The text of the request when it is the only one.
 std::string alone(Model& model, Request request, const EngineOptions& options = {}) {
   Bench bench(model, options);
   bench.submit("alone", std::move(request));
@@ -139,7 +139,7 @@ TEST(Engine, ShortPromptsBesideALongOneFinishFirst) {
   EXPECT_EQ(bench.order.back(), "long");
 }
 
-// Two long prompts share the steps; a step reads no more than it may.
+// Two long prompts share the steps; no step exceeds the limit.
 TEST(Engine, LongPromptsTakeTurns) {
   const auto model = small_model();
   Bench bench(*model, {.chunk = 32, .prompt_rows = 32});
@@ -167,7 +167,7 @@ TEST(Engine, ACanceledRequestEndsBetweenTheChunksOfItsPrompt) {
   EXPECT_EQ(bench.ends["reading"].state.position(), 4 * 32);
   EXPECT_EQ(bench.ends["writing"].tokens, 4);
   EXPECT_EQ(bench.ends["waiting"].prompt_tokens, 0);
-  bench.engine.cancel(reading);  // is done already
+  bench.engine.cancel(reading);  // is already finished
   EXPECT_FALSE(bench.engine.step());
 }
 
@@ -271,7 +271,7 @@ TEST(Generate, CanBeStoppedWhileThePromptIsRead) {
   EXPECT_EQ(result.text, "");
 }
 
-// A cache of states lives from this: read once, go on many times.
+// The basis of a state cache: read a prompt once, continue from it many times.
 TEST(Engine, TheStateOfARequestGoesOnInAnother) {
   const auto model = small_model();
   const std::vector<int32_t> prompt = prompt_of(64, 1), rest = prompt_of(20, 2);

@@ -1,4 +1,4 @@
-// Text from a model: the prompt is read in chunks, then token after token through the state.
+// Generates text with a model: the prompt is read in chunks, then tokens are generated one by one.
 #pragma once
 
 #include <functional>
@@ -11,13 +11,13 @@
 namespace aviary {
 
 struct GenerateOptions {
-  int64_t tokens = 200;  // at most; it may stop earlier
+  int64_t tokens = 200;  // maximum number; generation may stop earlier
   SamplerOptions sampling = {};
   std::vector<std::string> stop = {};
   bool stop_at_end_of_text = true;
-  int64_t draft = 0;  // tokens guessed ahead at most, from the text so far; the text stays the same
-  const State* start = nullptr;      // before the prompt; null: that of a model that has read nothing
-  std::function<bool()> go_on = {};  // asked before every step, those of the prompt too; false stops
+  int64_t draft = 0;  // maximum number of tokens guessed ahead from the text so far; does not change the text
+  const State* start = nullptr;      // before the prompt; null: the initial state
+  std::function<bool()> go_on = {};  // called before every step, also while reading the prompt; false stops
 };
 
 struct Generation {
@@ -25,16 +25,16 @@ struct Generation {
   int64_t guessed = 0, guessed_right = 0;  // tokens
   double prompt_seconds = 0, seconds = 0;
   std::string text;
-  TextEnd end = TextEnd::none;  // canceled: `show` or `go_on` said so
+  TextEnd end = TextEnd::none;  // canceled: `show` or `go_on` returned false
 };
 
-// Reads tokens into the state in chunks of bounded memory; returns the logits after the last. Throws Error
-// when there are no tokens.
+// Reads tokens into the state in chunks, in bounded memory; returns the logits after the last. Throws Error
+// if there are no tokens.
 std::vector<float> read_tokens(Runner& runner, std::span<const int32_t> tokens, State& state,
                                int64_t chunk = 256);
 
-// Continues `prompt`; an empty one begins with the end-of-text token, or with a line break where there is
-// none. `show` receives the text piece by piece, whole UTF-8 characters only; it returns false to stop.
+// Continues `prompt`; an empty one is replaced by the end-of-text token, or by a line break if there is none.
+// `show` receives the text piece by piece, complete UTF-8 characters only; it returns false to stop.
 Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view prompt,
                     const GenerateOptions& options, const std::function<bool(std::string_view)>& show = {});
 

@@ -18,10 +18,9 @@ constexpr size_t lanes = 16;  // partial results that the compiler can keep in v
 // e^x for x <= 0 within 2 units of the last place, 0 below -87.7. Without branches, so that loops over it
 // vectorize.
 inline float exp_negative(float x) {
-  constexpr float shift =
-      0x1.8p23f;  // adding it rounds to an integer and leaves that integer in the low bits
-  // max(x, -88), where n = -127, whose power of two is the bit pattern of 0; for negative numbers it is the
-  // minimum of the bit patterns (g++ would make a branch of the comparison of floats).
+  constexpr float shift = 0x1.8p23f;  // adding it rounds to an integer, which is then in the low bits
+  // max(x, -88), where n = -127, whose power of two is the bit pattern of 0; for negative numbers this is the
+  // minimum of the bit patterns (g++ would compile the comparison of floats to a branch).
   float clamped = std::bit_cast<float>(std::min(std::bit_cast<uint32_t>(x), std::bit_cast<uint32_t>(-88.0f)));
   float shifted = clamped * 1.44269504f + shift;
   float n = shifted - shift;
@@ -79,7 +78,7 @@ std::span<float> gather(std::span<const float> weights, float threshold, std::ve
   return std::span(pool).first(count);
 }
 
-// The larger weights (the largest is 1), gathered with ever lower thresholds until `enough(span)` or down to
+// Collects the larger weights (the largest is 1) with decreasing thresholds until `enough(span)` or down to
 // `floor`.
 template <typename Enough>
 std::span<float> gather_until(std::span<const float> weights, float floor, std::vector<float>& pool,
@@ -112,7 +111,7 @@ float cutoff_of_mass(std::span<const float> weights, double mass, std::vector<fl
   return top[low];
 }
 
-// The weight of the token at place `count` (from 1) of the descending order, or `floor` when that is larger.
+// The weight of the token at position `count` (from 1) in descending order, or `floor` if that is larger.
 float cutoff_of_count(std::span<const float> weights, size_t count, float floor, std::vector<float>& pool) {
   auto top =
       gather_until(weights, floor, pool, [count](std::span<float> part) { return part.size() >= count; });
@@ -141,7 +140,7 @@ void select(std::span<const float> logits, const SamplerOptions& options, detail
   selection.weights.resize(logits.size());
   selection.pool.resize(logits.size());
   std::span<float> weights = selection.weights;
-  // Every filter keeps the tokens from some weight up, so all together do, too.
+  // Every filter keeps the tokens above some weight, and so do all filters together.
   float cutoff = std::numeric_limits<float>::min();
   if (options.temperature == 0.0) {
     cutoff = 1.0f;
@@ -159,7 +158,7 @@ void select(std::span<const float> logits, const SamplerOptions& options, detail
                         static_cast<float>(options.top_a * std::pow(1.0 / sum, options.top_a_power) * sum));
     cutoff = std::min(cutoff, 1.0f);
   }
-  size_t ties = logits.size();  // how many tokens may be kept whose weight is just the cutoff
+  size_t ties = logits.size();  // number of tokens with exactly the cutoff weight that may be kept
   if (options.top_k > 0 && static_cast<uint64_t>(options.top_k) < logits.size()) {
     auto count = static_cast<size_t>(options.top_k);
     cutoff = cutoff_of_count(weights, count, cutoff, selection.pool);
@@ -247,7 +246,7 @@ int32_t Sampler::sample(std::span<const float> logits) {
     rest -= candidate.probability;
     if (rest < 0) return candidate.token;
   }
-  // The probabilities were rounded and add up to a little less than 1.
+  // Because of rounding, the probabilities may sum to slightly less than 1.
   return kept.back().token;
 }
 

@@ -1,5 +1,5 @@
-// Choosing the next token from the logits, the way the RWKV pip package does it (rwkv/utils.py, sample_logits
-// and PIPELINE.generate), with top-a and top-p-x, which the README files of RWKV-LM propose.
+// Chooses the next token from the logits, like the RWKV pip package (rwkv/utils.py, sample_logits and
+// PIPELINE.generate), with the additional filters top-a and top-p-x proposed in the README files of RWKV-LM.
 #pragma once
 
 #include <cstdint>
@@ -18,26 +18,27 @@ struct TokenBias {
 
 // The defaults are those of the pip package's generate().
 struct SamplerOptions {
-  // Applied last, as p^(1/temperature), to the tokens the filters have kept. 0: only the most probable token
-  // (all of them when several are equal), whatever top_p, top_a and top_p_x say.
+  // Applied last, as p^(1/temperature), to the tokens kept by the filters. 0: only the most probable token
+  // (all of them if several are equal), regardless of top_p, top_a and top_p_x.
   double temperature = 1.0;
-  // Keep at most so many tokens, the most probable ones; of equal ones the smaller ids. 0: no limit.
+  // Keep at most this many tokens, the most probable ones; of equal ones those with smaller ids. 0: no limit.
   int64_t top_k = 0;
-  // In (0, 1]. Keep the most probable tokens until their sum reaches top_p, and all that equal the last of
-  // them.
+  // In (0, 1]. Keep the most probable tokens until their sum reaches top_p, and all tokens equal to the last
+  // of them.
   double top_p = 0.85;
   // Keep a token only if p >= top_a * (largest p)^top_a_power. 0: off. RWKV-LM suggests 0.2 and 2.
   double top_a = 0.0;
   double top_a_power = 2.0;
-  // Keep what top_p keeps and every token with p >= top_p_x besides. 0: off. RWKV-LM suggests 0.01.
+  // In addition to the tokens kept by top_p, keep every token with p >= top_p_x. 0: off. RWKV-LM suggests
+  // 0.01.
   double top_p_x = 0.0;
 
-  // A token that was accepted n times has presence + n * frequency subtracted from its logit; n fades by the
-  // factor penalty_decay (1: never) with every accepted token, the presence penalty does not.
+  // A token that was accepted n times has presence + n * frequency subtracted from its logit; n decays by the
+  // factor penalty_decay (1: no decay) with every accepted token, the presence penalty does not.
   double presence_penalty = 0.2;
   double frequency_penalty = 0.2;
   double penalty_decay = 0.996;
-  // Tokens that get the presence penalty only (the pip package: everything inside " \t0123456789").
+  // Tokens that get only the presence penalty (in the pip package those made of " \t0123456789").
   std::vector<int32_t> uncounted = {};
 
   std::vector<TokenBias> bias = {};
@@ -52,22 +53,22 @@ struct Candidate {
   float probability = 0;
 };
 
-// The tokens that may be drawn, by increasing id, with the probabilities of the draw (sum 1).
+// The tokens that can be drawn, by increasing id, with their probabilities (sum 1).
 //
-// Order of the pip package: softmax of the logits without temperature; top_p, top_p_x, top_a and top_k each
-// judge these probabilities, and a token must pass all of them; p^(1/temperature) of the rest, normalized.
-// Its original differs in two places where it obeys accidents of float32 or of the sorting routine: with
-// top_p = 1 it may keep the best token only (here: all), and of tokens that tie at the border of top_k it
-// keeps arbitrary ones (here: the first). The samplers of RWKV-v1 (temperature first, ties cut by position)
-// and of the RWKV-7 demo (the last token of top_p keeps only a part of its probability) are different
-// functions and not offered.
+// Order of the pip package: softmax of the logits without temperature; top_p, top_p_x, top_a and top_k are
+// each applied to these probabilities, and a token must pass all of them; then p^(1/temperature) of the
+// remaining tokens, normalized. The original differs in two cases that depend on float32 rounding or on the
+// sorting routine: with top_p = 1 it may keep only the best token (here: all), and of tokens that tie at the
+// limit of top_k it keeps arbitrary ones (here: the first). The samplers of RWKV-v1 (temperature first, ties
+// cut by position) and of the RWKV-7 demo (the last token of top_p keeps only a part of its probability) are
+// different functions and not offered.
 //
-// logits: one per token of the vocabulary; -infinity means "never", and so does a probability that is less
-// than e^-87 of the largest one (float32 ends there). The penalties, the bias and the seed of the options
-// play no part. Throws Error when the options are wrong, a logit is NaN or +infinity, or none is finite.
+// logits: one per token of the vocabulary; -infinity means "never", and so does a probability of less than
+// e^-87 of the largest one (the limit of float32). The penalties, the bias and the seed of the options are
+// not used. Throws Error if the options are invalid, a logit is NaN or +infinity, or none is finite.
 std::vector<Candidate> candidates(std::span<const float> logits, const SamplerOptions& options);
 
-// What a sampler has to remember: enough to go on bit for bit.
+// The state of a sampler, sufficient to continue bit for bit.
 struct SamplerState {
   struct Count {
     int32_t token = 0;
@@ -82,7 +83,7 @@ struct SamplerState {
 
 namespace detail {
 
-// The arrays of one selection, kept so that only the first token allocates.
+// The arrays of one selection, kept so that memory is allocated only for the first token.
 struct Selection {
   std::vector<float> weights;  // e^(logit - largest logit)
   std::vector<float> pool;     // the larger weights
@@ -91,15 +92,15 @@ struct Selection {
 
 }  // namespace detail
 
-// One per generated sequence. Not thread-safe.
+// One sampler per generated sequence. Not thread-safe.
 class Sampler {
  public:
-  // Throws Error when check() does.
+  // Throws Error if check() does.
   explicit Sampler(SamplerOptions options = {});
 
-  // Draws a token. The penalties see what was accepted so far; the drawn token is not accepted by itself, for
-  // the caller may prefer another one. Throws Error as candidates() does, or when a biased or accepted token
-  // lies outside the vocabulary.
+  // Draws a token, with penalties for the tokens accepted so far. The drawn token is not accepted
+  // automatically, since the caller may choose another one. Throws the errors of candidates(), and Error if a
+  // biased or accepted token is outside the vocabulary.
   int32_t sample(std::span<const float> logits);
 
   // The tokens the next sample() draws from: candidates() after bias and penalties. Valid until the next

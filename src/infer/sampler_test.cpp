@@ -53,7 +53,7 @@ SamplerOptions options_of(const Json& c) {
   SamplerOptions options = plain();
   options.temperature = number(c, "temperature", 1.0);
   options.top_k = static_cast<int64_t>(number(c, "top_k", 0));
-  // The originals take a top_p of 0 for "the first token reaches it", as every tiny top_p does.
+  // In the originals a top_p of 0 keeps the first token, like every tiny top_p.
   options.top_p = std::max(number(c, "top_p", 1.0), 1e-12);
   options.top_a = number(c, "top_a_ratio", 0.0);
   options.top_a_power = number(c, "top_a_pow", 2.0);
@@ -61,7 +61,7 @@ SamplerOptions options_of(const Json& c) {
   return options;
 }
 
-// Which cases the semantics of sampler.h can express. Deliberately not reproduced:
+// Whether the semantics of sampler.h cover a case. Deliberately not reproduced:
 // - pip and RWKV-v4, top_p = 1: their float32 sum may stop short of 1, and then argmax of "nothing found"
 // makes the
 //   sampler greedy by accident. Ours keeps everything.
@@ -97,8 +97,8 @@ TEST(Sampler, KeepsTheTokensAndProbabilitiesOfTheOriginals) {
     auto expected = floats(c["probs"]);
     ASSERT_EQ(kept.size(), expected.size());
     ++compared[c["sampler"]];
-    // Which of several equal tokens top_k keeps was an accident of the sorting routine: compare the values
-    // alone.
+    // Which of several equal tokens top_k keeps depends on the sorting routine of the original: compare only
+    // the probabilities.
     if (number(c, "top_k", 0) > 0 && (c["logits"] == "flat" || c["logits"] == "ties")) {
       std::sort(expected.begin(), expected.end());
       std::sort(kept.begin(), kept.end(), [](auto& a, auto& b) { return a.probability < b.probability; });
@@ -115,8 +115,8 @@ TEST(Sampler, KeepsTheTokensAndProbabilitiesOfTheOriginals) {
   EXPECT_EQ(compared, all);
 }
 
-// The pip package: presence and fading frequency; tokens made of " \t0123456789" get the presence penalty
-// only.
+// The pip package: presence and decaying frequency; tokens made of " \t0123456789" get only the presence
+// penalty.
 TEST(Sampler, PenaltiesFollowTheTracesOfThePipPackage) {
   for (const Json& trace : original()["penalties_pipeline_generate"]) {
     SamplerOptions options = plain();
@@ -163,7 +163,7 @@ TEST(Sampler, PenaltiesFollowTheTracesOfTheChatProgram) {
   }
 }
 
-// A slow sampler in double with a full sort, as the docstring says.
+// A slow sampler in double precision with a full sort, following the docstring.
 std::vector<Candidate> slow_candidates(const std::vector<float>& logits, const SamplerOptions& o) {
   double best = *std::max_element(logits.begin(), logits.end()), sum = 0;
   std::vector<double> p;
@@ -211,7 +211,7 @@ TEST(Sampler, AgreesWithAFullSortOnALargeVocabulary) {
                                       << options.top_p << " top_k " << options.top_k);
       auto got = candidates(logits, options);
       auto expected = slow_candidates(logits, options);
-      // Rounding may move the border by a token or two when thousands are nearly equal.
+      // Rounding may move the limit by a token or two if thousands are nearly equal.
       EXPECT_NEAR(static_cast<double>(got.size()), static_cast<double>(expected.size()), 2 + 2e-4 * 65536);
       std::vector<double> difference(logits.size());
       for (auto& c : got) difference[static_cast<size_t>(c.token)] += c.probability;
@@ -249,7 +249,7 @@ TEST(Sampler, TemperatureZeroTakesTheLargestLogitWhateverTheSeed) {
     options.seed = seed;
     EXPECT_EQ(Sampler(options).sample(logits), best);
   }
-  // Of equal ones each is as likely, and top_k = 1 decides for the first.
+  // Equal tokens are equally likely, and top_k = 1 chooses the first.
   std::vector<float> ties = {0.0f, 2.0f, 2.0f};
   SamplerOptions options = plain();
   options.temperature = 0;
@@ -332,7 +332,7 @@ TEST(Sampler, SaysWhatIsWrongWithTheLogits) {
             std::string::npos);
   EXPECT_THROW(candidates(std::vector<float>(40, -infinity), plain()), Error);
   EXPECT_THROW(candidates({}, plain()), Error);
-  // Logits too far apart for float32 are no reason to fail.
+  // Logits too far apart for float32 are not an error.
   EXPECT_EQ(candidates(std::vector<float>{3e38f, -3e38f}, plain()).size(), 1u);
 
   SamplerOptions options = plain();

@@ -22,7 +22,7 @@ StopMatcher::StopMatcher(std::vector<std::string> stops) {
 
 std::string StopMatcher::push(std::string_view text) {
   if (matched()) return {};
-  size_t longest = 0;  // bytes at the end of held_ that may begin a stop string
+  size_t longest = 0;  // bytes at the end of held_ that may be the beginning of a stop string
   for (char c : text) {
     held_ += c;
     longest = 0;

@@ -28,7 +28,7 @@ TEST(StopMatcher, LetsAFalseBeginningGo) {
   EXPECT_EQ(matcher.push("c"), "aac");
   EXPECT_EQ(matcher.push("a"), "");
   EXPECT_EQ(matcher.flush(), "a");
-  EXPECT_EQ(matcher.push("ab"), "ab");  // what was flushed belongs to no match any more
+  EXPECT_EQ(matcher.push("ab"), "ab");  // flushed text is no longer part of a match
   EXPECT_FALSE(matcher.matched());
 }
 
@@ -56,7 +56,7 @@ TEST(StopMatcher, HowTheTextIsCutChangesNothing) {
   for (int round = 0; round < 2000; ++round) {
     std::vector<std::string> stops = {word(6), word(6), word(6)};
     std::string text = word(40);
-    // Straight from the definition: the smallest end, of those the longest stop string.
+    // Directly from the definition: the smallest end, and of those the longest stop string.
     size_t end = text.size() + 1, begin = text.size();
     for (const std::string& stop : stops) {
       size_t at = text.find(stop);

@@ -1,4 +1,4 @@
-// One text being written: logits go in, pieces of text come out.
+// One text being generated: logits go in, pieces of text come out.
 #pragma once
 
 #include <memory>
@@ -14,42 +14,42 @@
 namespace aviary {
 
 struct WriterOptions {
-  int64_t tokens = 200;  // at most; 0: none
+  int64_t tokens = 200;  // maximum number; 0: none
   SamplerOptions sampling = {};
   std::vector<std::string> stop = {};
   bool stop_at_end_of_text = true;
 };
 
-// Why a text ended: its limit of tokens, a stop string, the end-of-text token; its reader wanted no more, or
-// an error.
+// Why a text ended: limit of tokens, stop string, end-of-text token, canceled by its reader, or an error.
 enum class TextEnd : uint8_t { none, length, stop, end_of_text, canceled, failed };
 
-// Knows no model: whoever runs one pushes the logits of each next token and feeds the model the token that
-// was chosen. The same options and the same logits give the same text. Can be moved, and is not for two
+// Independent of the model: the caller pushes the logits for each next token and feeds the chosen token to
+// the model. The same options and the same logits give the same text. Can be moved; must not be used by two
 // threads at once.
 class Writer {
  public:
-  // The tokenizer must live as long. Throws Error when an option cannot be.
+  // The tokenizer must outlive it. Throws Error for an invalid option.
   Writer(const Tokenizer& tokenizer, WriterOptions options, std::unique_ptr<Constraint> constraint = nullptr);
 
   struct Piece {
-    int32_t token = 0;  // the chosen one; the end of text, too
-    // What can be shown now: whole UTF-8 characters, no part of a stop string; may be empty.
+    int32_t token = 0;  // the chosen one, possibly the end of text
+    // The text that can be shown now: complete UTF-8 characters, no part of a stop string; may be empty.
     std::string text = {};
   };
-  // Chooses the next token by its logits [V], which the constraint masks in place. Only while !ended().
-  // Throws Error when no token can be chosen (see Sampler); the text is as before then, but must not go on.
+  // Chooses the next token from its logits [V], which the constraint masks in place. Only while !ended().
+  // Throws Error if no token can be chosen (see Sampler); the text is unchanged then, but must not be
+  // continued.
   Piece push(std::span<float> logits);
 
   bool ended() const { return end_ != TextEnd::none; }
   TextEnd end() const { return end_; }
-  // Ends the text from outside. What was held back for a character or a stop string is not shown.
+  // Ends the text from outside. Text held back for a character or a stop string is not shown.
   void finish(TextEnd end) { end_ = end; }
-  // Tokens chosen so far, without the end of text.
+  // Number of tokens chosen so far, without the end of text.
   int64_t tokens() const { return tokens_; }
 
  private:
-  // The text that was held back, for a text that ends here.
+  // The text held back, for a text that ends here.
   std::string held_back();
 
   const Tokenizer* tokenizer_;

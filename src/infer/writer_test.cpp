@@ -12,14 +12,14 @@
 namespace aviary {
 namespace {
 
-// Logits that leave no choice.
+// Logits that determine the choice.
 std::vector<float> only(int32_t token, size_t vocabulary = 256) {
   std::vector<float> logits(vocabulary, 0);
   logits[static_cast<size_t>(token)] = 100;
   return logits;
 }
 
-// The pieces of a text whose model wants these bytes.
+// The pieces of a text whose model predicts these bytes.
 std::vector<std::string> pieces(Writer& writer, std::string_view bytes) {
   std::vector<std::string> shown;
   for (const char c : bytes) {
@@ -82,7 +82,7 @@ TEST(Writer, CanBeMovedInTheMiddleOfACharacter) {
   EXPECT_EQ(second.end(), TextEnd::stop);
 }
 
-// Digits only, three of them.
+// Allows exactly three digits.
 class ThreeDigits : public Constraint {
  public:
   explicit ThreeDigits(std::string& accepted) : accepted_(accepted) {}
@@ -104,7 +104,7 @@ TEST(Writer, AConstraintDecidesWhatMayComeNext) {
   std::string text;
   for (int i = 0; i < 3; ++i) {
     std::vector<float> logits = only('x');
-    logits['7'] = 50;  // the filters judge the digits alone
+    logits['7'] = 50;  // the filters apply only to digits
     text += writer.push(logits).text;
   }
   EXPECT_EQ(text, "777");
