@@ -1,4 +1,4 @@
-// Errors that a user can act on: one sentence that says what, where, expected, got, and what to do.
+// Errors for the user: one sentence that states what, where, expected, got, and what to do.
 #pragma once
 
 #include <aviary/error.h>

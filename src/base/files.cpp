@@ -107,8 +107,8 @@ AtomicFile::AtomicFile(const fs::path& path) : path_(path) {
       fail("{}: cannot create the file: there is no folder {}", path_.string(), path_.parent_path().string());
     if (error && error != std::errc::file_exists) fail_to("create", error);
   }
-  file_.try_lock();  // until it is closed: see remove_abandoned_files
-  // Not every file system has modes: the file is then written with the default one.
+  file_.try_lock();  // until closed; see remove_abandoned_files
+  // Some file systems have no modes; the file is then written with the default one.
   if (replaces) fs::permissions(temporary_, old.permissions(), ignored);
 }
 

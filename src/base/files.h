@@ -1,4 +1,4 @@
-// Files: read-only mappings, bounded reading, and writing that never leaves half a file behind.
+// Files: read-only mappings, reading with a size limit, and atomic writing.
 #pragma once
 
 #include <cstddef>
@@ -13,25 +13,25 @@
 
 namespace aviary {
 
-// A regular file mapped read-only. The bytes stay where they are when the MappedFile is moved, and they stay
-// readable when the file is replaced or removed. A file that another program shortens in place is outside of
-// what a mapping can guard against.
+// A regular file mapped read-only. The bytes keep their address when the MappedFile is moved, and remain
+// readable when the file is replaced or removed. A mapping cannot protect against another program that
+// truncates the file in place.
 class MappedFile {
  public:
   MappedFile() = default;
-  // Throws Error when the file is missing, a folder, a device, empty, or not readable.
+  // Throws Error if the file is missing, a folder, a device, empty, or not readable.
   explicit MappedFile(const std::filesystem::path& path);
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&& other) noexcept;
   ~MappedFile();
 
   std::span<const std::byte> bytes() const { return bytes_; }
-  // When it was last written, in nanoseconds since 1970.
+  // Modification time in nanoseconds since 1970.
   int64_t modified() const { return modified_; }
-  // Gives the memory of a part of bytes() back to the system; it is read from the file again when needed.
-  // Does nothing for bytes that are not of this file.
+  // Releases the memory of a part of bytes(); it is read from the file again when needed. Does nothing for
+  // bytes that are not part of this file.
   void drop(std::span<const std::byte> part) const;
-  // Makes all bytes ready to be read, several times as fast as the first reading would.
+  // Maps all pages at once, several times as fast as on first access.
   void fetch() const;
 
  private:
@@ -39,25 +39,25 @@ class MappedFile {
   int64_t modified_ = 0;
 };
 
-// The whole content; pipes and devices are read to their end. Throws Error when it holds more than
-// `max_bytes`.
+// The whole content; pipes and devices are read to their end. Throws Error if there are more than `max_bytes`
+// bytes.
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes);
 
-// Writes a temporary file beside `path` and renames it over `path` in commit(), so that at every moment
-// `path` is either the whole old file or the whole new one. A link is followed; the mode of an existing file
-// is kept. Every failure is an Error that names the file and the system's reason.
+// Writes a temporary file in the folder of `path` and renames it to `path` in commit(), so that at any moment
+// `path` is either the complete old file or the complete new one. Symbolic links are followed; the mode of an
+// existing file is kept. Every failure is an Error that names the file and the system's reason.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& path);
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
-  // Without a commit the temporary file is removed and `path` is left as it was.
+  // Without a commit, the temporary file is removed and `path` is unchanged.
   ~AtomicFile();
 
-  // Unbuffered: one system call each, so give it large pieces.
+  // Unbuffered, one system call each: pass large pieces.
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
-  // Syncs the file, renames it, syncs the folder. Nothing can be written afterwards.
+  // Syncs the file, renames it, syncs the folder. Do not write afterwards.
   void commit();
 
  private:

@@ -6,7 +6,7 @@
 namespace aviary {
 namespace {
 
-// A signal handler can reach only statics.
+// A signal handler can access only static variables.
 std::atomic<bool> signalled = false;
 int guards = 0;
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may use lock-free atomics only");

@@ -1,4 +1,4 @@
-// The one place that parses JSON: no other file may call a parser of nlohmann::json.
+// The only place that parses JSON: no other file may call a parser of nlohmann::json.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -7,14 +7,14 @@
 
 namespace aviary {
 
-// JSON in UTF-8. Throws Error, with `where` in front, for text that is not JSON and for JSON that is nested
-// more than 16 deep: a text of nothing but "[" would take 70 times its size in memory.
+// Parses JSON in UTF-8. Throws Error, beginning with `where`, for text that is not JSON and for JSON nested
+// more than 16 levels deep: a text consisting only of "[" would need 70 times its size in memory.
 nlohmann::json parse_json(std::string_view text, std::string_view where);
 
-// The same; the members of objects keep the order in which they are written.
+// The same; the members of objects keep their order in the text.
 nlohmann::ordered_json parse_ordered_json(std::string_view text, std::string_view where);
 
-// The same without an error: nothing for what parse_json refuses.
+// The same without errors: nothing for text that parse_json rejects.
 std::optional<nlohmann::json> try_parse_json(std::string_view text);
 
 }  // namespace aviary

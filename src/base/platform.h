@@ -1,7 +1,7 @@
-// All that Aviary asks of the operating system beyond the C++ standard library. Only
-// src/base/platform_linux.cpp includes headers of the system; a port to another one is another such file.
+// Everything that Aviary needs from the operating system beyond the C++ standard library. Only
+// src/base/platform_linux.cpp includes system headers; a port to another system is another such file.
 //
-// Functions that may fail report the system's reason in `error`, which is cleared when they succeed.
+// Functions that can fail report the system's reason in `error`, which is cleared on success.
 #pragma once
 
 #include <cstddef>
@@ -19,16 +19,16 @@ enum class FileKind : uint8_t { regular, folder, other };  // other: a pipe or a
 struct FileStatus {
   FileKind kind = FileKind::other;
   int64_t size = 0;      // bytes
-  int64_t modified = 0;  // when it was last written, in nanoseconds since 1970
+  int64_t modified = 0;  // modification time in nanoseconds since 1970
 };
 
 enum class Open : uint8_t {
   read,
-  read_without_waiting,  // does not wait until another process writes into a pipe
-  create                 // to write; error is errc::file_exists when there is such a file
+  read_without_waiting,  // does not block on a pipe without a writer
+  create                 // for writing; error is errc::file_exists if the file exists
 };
 
-// An open file or folder; closed when the value is destroyed. Only for one thread at a time.
+// An open file or folder, closed by the destructor. Must not be used by two threads at once.
 class File {
  public:
   File() = default;
@@ -42,51 +42,53 @@ class File {
   // Bytes read; 0 at the end of the file.
   size_t read(std::span<std::byte> bytes, std::error_code& error);
   void write(std::span<const std::byte> bytes, std::error_code& error);
-  // Waits until what was written is on the disk.
+  // Waits until all written data is on the disk.
   void sync(std::error_code& error);
   void close(std::error_code& error);
-  // Takes the lock of this file or folder until it is closed, also by the end of the process. False when
-  // another open File has it; true where the file system knows no locks.
+  // Locks this file or folder until it is closed, at the latest by the end of the process. False if another
+  // open File has the lock; true if the file system does not support locks.
   bool try_lock();
-  // The first `size` bytes of a regular file, read-only. They stay after the file is closed, until unmap().
+  // Maps the first `size` bytes of a regular file, read-only. They remain valid after the file is closed,
+  // until unmap().
   std::span<const std::byte> map(size_t size, std::error_code& error) const;
 
  private:
   int descriptor_ = -1;
 };
 
-// What File::map or map_pages gave.
+// Unmaps the result of File::map or map_pages.
 void unmap(std::span<const std::byte> bytes);
-// Gives the memory of the whole pages in `part` of a mapped file back; it is read from the file again when
+// Releases the memory of all pages inside `part` of a mapped file; it is read from the file again when
 // needed.
 void drop_pages(std::span<const std::byte> part);
-// Reads a mapped file into memory, several times as fast as touching its pages one by one.
+// Reads a mapped file into memory, several times as fast as accessing its pages one by one.
 void fetch_pages(std::span<const std::byte> bytes);
-// Zeroed memory straight from the system, in large pages where it has them; empty when there is none.
+// Zeroed memory directly from the system, in large pages if possible; empty if there is not enough.
 std::span<std::byte> map_pages(size_t bytes);
 
-// Bytes of memory; 0 where the system does not tell.
+// Bytes of memory; 0 if unknown.
 int64_t current_memory();  // in use by this process
-int64_t peak_memory();     // the most in use at once since reset_peak_memory(), or else since the start
-// Gives unused memory back to the system and begins to measure the peak anew.
+int64_t peak_memory();     // peak since reset_peak_memory(), or since the start
+// Returns unused memory to the system and restarts the measurement of the peak.
 void reset_peak_memory();
-// What this machine has, or what the control group (cgroup v1 or v2) of this process may use, as in a
-// container. `root` is where the system's own files lie (for tests).
+// The memory of this machine, or the limit of the control group (cgroup v1 or v2) of this process, for
+// example in a container. `root` is the root of the system's files (for tests).
 int64_t total_memory(const std::filesystem::path& root = "/");
-// How much more memory can be used: the least of what the machine can give, swap included, and what is left
-// to the control groups of this process, not counting swap.
+// How much more memory can be used: the minimum of the available memory of the machine, including swap, and
+// the remaining limits of the control groups of this process, excluding swap.
 int64_t available_memory(const std::filesystem::path& root = "/");
 
 int64_t process_id();
 
-// Columns of the terminal that `out` writes to; 0 when it is no terminal, 80 when the terminal does not say.
+// Columns of the terminal that `out` writes to; 0 if it is not a terminal, 80 if unknown.
 int terminal_width(std::FILE* out);
 
-// Writing to a pipe that nobody reads from is an error from now on, not the end of the process.
+// From now on, writing to a closed pipe is an error and does not end the process.
 void ignore_broken_pipes();
 
-// While this lives, SIGINT and SIGTERM call `handler` with the number of the signal, and system calls that
-// they interrupt go on. Create and destroy it on the main thread. The handlers before come back afterwards.
+// While this object exists, SIGINT and SIGTERM call `handler` with the signal number, and interrupted system
+// calls are restarted. Create and destroy it on the main thread. The destructor restores the previous
+// handlers.
 class StopSignals {
  public:
   explicit StopSignals(void (*handler)(int));
@@ -97,8 +99,7 @@ class StopSignals {
   std::unique_ptr<Old> old_;
 };
 
-// Does the CPU, a 64-bit ARM one, have the instructions SDOT and UDOT? (On x86 the compiler knows how to
-// ask.)
+// Whether a 64-bit ARM CPU has the instructions SDOT and UDOT. (On x86 the compiler provides such checks.)
 bool arm_has_dot_products();
 
 }  // namespace aviary::platform

@@ -18,14 +18,14 @@
 namespace aviary::platform {
 namespace {
 
-// Takes the result of a system call, which is negative when it failed.
+// Handles the result of a system call, which is negative on failure.
 template <typename Result>
 Result checked(Result result, std::error_code& error) {
   error = result < 0 ? std::error_code(errno, std::generic_category()) : std::error_code();
   return result;
 }
 
-// Calls until no signal interrupts the call.
+// Repeats a call that was interrupted by a signal.
 template <typename Call>
 auto repeated(Call call, std::error_code& error) {
   auto result = call();
@@ -45,7 +45,7 @@ int flags_of(Open how) {
   return O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
 }
 
-// The calls on mappings take pointers to writable memory also for what they do not write.
+// The functions for mappings take pointers to writable memory even if they do not write.
 void* address_of(std::span<const std::byte> bytes) { return const_cast<std::byte*>(bytes.data()); }
 
 }  // namespace
@@ -114,7 +114,7 @@ void drop_pages(std::span<const std::byte> part) {
 }
 
 void fetch_pages(std::span<const std::byte> bytes) {
-#ifdef MADV_POPULATE_READ  // a kernel that does not know it says so, and reading does the work
+#ifdef MADV_POPULATE_READ  // a kernel without support returns an error; then the pages are read on access
   if (!bytes.empty()) ::madvise(address_of(bytes), bytes.size(), MADV_POPULATE_READ);
 #else
   static_cast<void>(bytes);
@@ -130,7 +130,7 @@ std::span<std::byte> map_pages(size_t bytes) {
 
 void reset_peak_memory() {
   ::malloc_trim(0);
-  std::error_code ignored;  // proc(5): sets the peak back to what is in use now
+  std::error_code ignored;  // proc(5): resets the peak to the current value
   const int descriptor = ::open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
   if (descriptor < 0) return;
   static_cast<void>(!::write(descriptor, "5", 1));

@@ -1,4 +1,4 @@
-// How much memory there is, as Linux tells it in files: proc(5) and cgroups(7).
+// The available memory, from files of Linux: proc(5) and cgroups(7).
 #include <algorithm>
 #include <fstream>
 #include <optional>
@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The number behind `name` in a file of lines "name number ..."; nothing when it is not there.
+// The number after `name` in a file of lines "name number ..."; nothing if there is none.
 std::optional<int64_t> number_in(const fs::path& file, std::string_view name) {
   std::ifstream lines(file);
   for (std::string word; lines >> word;)
@@ -25,14 +25,14 @@ int64_t bytes_in(const fs::path& file, std::string_view name) {
   return number_in(file, name).value_or(0) * 1024;
 }
 
-// A file that holds one number; nothing when it is missing or holds "max".
+// A file that contains one number; nothing if it is missing or contains "max".
 std::optional<int64_t> number_of(const fs::path& file) {
   int64_t number = 0;
   if (std::ifstream stream(file); stream >> number) return number;
   return {};
 }
 
-// A control group that bounds memory, in bytes: how much it may use and how much of that is left.
+// A control group with a memory limit, in bytes: the limit, and how much of it is left.
 struct Group {
   int64_t limit, left;
 };
@@ -42,7 +42,7 @@ std::optional<Group> limit_of(const fs::path& group, bool version_1) {
   const auto limit = number_of(group / (version_1 ? "memory.limit_in_bytes" : "memory.max"));
   const auto used = number_of(group / (version_1 ? "memory.usage_in_bytes" : "memory.current"));
   if (!limit || !used) return {};
-  // What is kept of files is given back when memory is needed.
+  // The page cache is released when memory is needed.
   const fs::path statistics = group / "memory.stat";
   const std::string prefix = version_1 ? "total_" : "";
   const int64_t files = number_in(statistics, prefix + "inactive_file").value_or(0) +
@@ -50,8 +50,8 @@ std::optional<Group> limit_of(const fs::path& group, bool version_1) {
   return Group{*limit, std::max<int64_t>(*limit - std::max<int64_t>(*used - files, 0), 1)};
 }
 
-// The groups that bound this process: its own and all above it. Seen from inside a container a group may lie
-// at the top although its name is a longer one, so folders that are missing are passed over.
+// The groups that limit this process: its own and all its parents. Inside a container, a group may be at the
+// top although its name is longer, so missing folders are skipped.
 std::vector<Group> groups_of_this_process(const fs::path& root) {
   std::vector<Group> groups;
   std::ifstream lines(root / "proc/self/cgroup");

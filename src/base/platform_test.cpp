@@ -24,7 +24,7 @@ void use(size_t bytes) {
   munmap(pages, bytes);
 }
 
-// The files in which Linux tells of memory, below a folder of its own.
+// Copies of the files in which Linux reports memory, in a temporary folder.
 class MemoryOf : public testing::Test {
  protected:
   MemoryOf() {
@@ -55,7 +55,7 @@ TEST_F(MemoryOf, AContainerIsWhatItsGroupMayUse) {
   expect(4000000, 1000000);
   write("sys/fs/cgroup/memory.stat", "anon 1\ninactive_file 200000\nactive_file 300000\n");
   expect(4000000, 1500000);
-  write("sys/fs/cgroup/memory.current", "9000000\n");  // more than it may: 0 would mean that nobody knows
+  write("sys/fs/cgroup/memory.current", "9000000\n");  // more than the limit: 0 would mean unknown
   expect(4000000, 1);
 }
 
@@ -70,7 +70,7 @@ TEST_F(MemoryOf, TheTightestGroupAboveAProcessCounts) {
 
 TEST_F(MemoryOf, AContainerOfTheFirstVersionOfGroupsIsWhatItMayUse) {
   write("proc/self/cgroup",
-        "9:name=systemd:/\n4:cpu,memory:/docker/1234\n0::/\n");  // outside this name is longer
+        "9:name=systemd:/\n4:cpu,memory:/docker/1234\n0::/\n");  // outside the container this name is longer
   write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
   write("sys/fs/cgroup/memory/memory.usage_in_bytes", "1000000\n");
   write("sys/fs/cgroup/memory/memory.stat",
@@ -119,7 +119,7 @@ TEST(File, SaysWhyItCannotBeOpened) {
   EXPECT_EQ(error, std::errc::file_exists);
 }
 
-// Sanitizers use memory of their own.
+// Sanitizers use additional memory.
 TEST(MemoryLong, ThePeakIsWhatWasInUseAtOnceSinceTheReset) {
   if (peak_memory() == 0) GTEST_SKIP() << "the system does not tell";
   use(100 * megabyte);

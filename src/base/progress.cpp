@@ -26,7 +26,7 @@ ProgressOptions with_clock(ProgressOptions options) {
   return options;
 }
 
-// On one line: control characters become spaces.
+// Makes the text a single line: control characters become spaces.
 std::string printable(std::string_view text) {
   std::string line(text);
   for (char& c : line)
@@ -118,13 +118,13 @@ void Progress::draw(double now) {
   std::string text = line(now, false);
   int width = platform::terminal_width(options_.out);
   live_ = width > 0;
-  if (live_)  // one column stays free, lest the terminal wraps the line
+  if (live_)  // one column stays free, so that the terminal does not wrap the line
     write(fmt::format("\r{}\x1b[K", cut(text, width - 1)));
   else
     write(text + '\n');
 }
 
-// In one piece; a terminal that went away is no reason to stop the work.
+// Written in one call; errors are ignored, because a closed terminal must not stop the work.
 void Progress::write(std::string_view text) const {
   static_cast<void>(std::fwrite(text.data(), 1, text.size(), options_.out));
   static_cast<void>(std::fflush(options_.out));

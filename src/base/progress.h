@@ -1,4 +1,4 @@
-// The one line that tells how far a long work is.
+// A status line for long operations.
 #pragma once
 
 #include <cstdint>
@@ -11,19 +11,19 @@
 namespace aviary {
 
 struct ProgressOptions {
-  std::string label = {};              // "train"
-  int64_t total = 0;                   // units of work in all; 0: unknown
-  int64_t start = 0;                   // units done by earlier runs: in the percentage, not in the speed
-  std::string unit = "tokens";         // of total, start and the speed; empty: no speed is shown
-  int64_t unit_size = 1;               // work in one unit as it is shown: 1,000,000 bytes in "MB"
-  bool summary = true;                 // a last line even when the work was too short for any other
-  std::FILE* out = stderr;             // not owned
+  std::string label = {};       // "train"
+  int64_t total = 0;            // total units of work; 0: unknown
+  int64_t start = 0;            // units done by earlier runs: included in the percentage, not in the speed
+  std::string unit = "tokens";  // name of the unit of total, start and speed; empty: no speed is shown
+  int64_t unit_size = 1;        // units of work per displayed unit: 1,000,000 for bytes shown as "MB"
+  bool summary = true;          // print a final line even if the work was too short for any other
+  std::FILE* out = stderr;      // not owned
   std::function<double()> clock = {};  // seconds, for tests; by default the steady clock
 };
 
-// On a terminal a live line, rewritten in place at most ten times a second:
+// On a terminal, one line that is rewritten in place at most ten times a second:
 //   train 43.2 % | loss 2.3112 | 21,300 tokens/s | 3 min 12 s, 4 min 13 s left
-// Otherwise the same as plain lines: after 10 s, later after a twentieth of the elapsed time, at the latest
+// Otherwise the same as separate lines: after 10 s, later after each twentieth of the elapsed time, at least
 // every 5 minutes, and one at the end. All functions may be called from any thread.
 class Progress {
  public:
@@ -33,12 +33,12 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // `done`: units done in all, options.start included. `fields`: a short text such as "loss 2.3112".
+  // `done`: total units done, including options.start. `fields`: a short text such as "loss 2.3112".
   void update(int64_t done, std::string_view fields = {});
   // Prints a line of text (without its '\n') above the live line.
   void print(std::string_view line);
-  // Leaves a last line, with the mean speed, on the screen (options.summary). Does nothing when called again
-  // or without any update().
+  // Prints a final line with the mean speed (options.summary). Does nothing if called again or without any
+  // update().
   void finish();
 
  private:
@@ -53,7 +53,7 @@ class Progress {
   double sampled_;  // when the speed was measured last
   int64_t done_;
   int64_t sampled_done_;
-  // The speed is recent_work / recent_time; both fade, so that the last 15 s count most.
+  // The speed is recent_work / recent_time; both decay over time, so that the last 15 s have the most weight.
   double recent_work_ = 0, recent_time_ = 0;
   std::string fields_;
   bool updated_ = false, finished_ = false, live_ = false, drew_ = false;

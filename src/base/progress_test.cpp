@@ -17,7 +17,7 @@
 namespace aviary {
 namespace {
 
-// An ordinary file that is no terminal.
+// A regular file, not a terminal.
 class PlainFile {
  public:
   ~PlainFile() { std::fclose(file_); }
@@ -50,7 +50,7 @@ class Terminal {
     if (master_ >= 0) close(master_);
   }
   std::FILE* get() { return file_; }
-  // What was written since the last call. The mark says when everything has come through the kernel.
+  // The output since the last call. A marker shows when all of it has passed through the kernel.
   std::string text() {
     const std::string mark = "\x01";
     std::fputs(mark.c_str(), file_);

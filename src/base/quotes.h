@@ -1,4 +1,4 @@
-// Names from outside in messages.
+// Untrusted names in messages.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace aviary {
 
-// A name from a file as it may stand in an error message: in quotes, at most 80 bytes, no control characters.
+// A name from a file, made safe for an error message: in quotes, at most 80 bytes, no control characters.
 std::string in_quotes(std::string_view name);
 
 }  // namespace aviary

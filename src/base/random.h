@@ -1,5 +1,5 @@
-// Random numbers whose whole state is two integers, so that a checkpoint can hold it and a run can go on bit
-// for bit.
+// Random numbers whose entire state is two integers, so that a checkpoint can contain it and a run can resume
+// bit for bit.
 #pragma once
 
 #include <cmath>
@@ -24,7 +24,8 @@ class Random {
   int64_t below(int64_t n) {
     return static_cast<int64_t>((static_cast<unsigned __int128>(next()) * static_cast<uint64_t>(n)) >> 64);
   }
-  // Standard normal (Box and Muller; one of the pair is thrown away to keep the state two integers).
+  // Standard normal (Box and Muller; one number of each pair is discarded so that the state remains two
+  // integers).
   double normal() {
     double u = 1.0 - uniform();
     return std::sqrt(-2.0 * std::log(u)) * std::cos(2.0 * std::numbers::pi * uniform());

@@ -1,6 +1,7 @@
 // The pool behind parallel_for: workers that spin for some tens of microseconds after their last part, then
-// sleep. Each worker has its own mailbox, so a call wakes only the workers it needs. The caller does the
-// parts that no worker has begun when its own is done: on a busy machine a worker may wait long for a core.
+// sleep. Each worker has its own mailbox, so a call wakes only the workers it needs. When the caller has
+// finished its own part, it does the parts that no worker has begun, because on a busy machine a worker may
+// wait long for a core.
 #include "base/threads.h"
 
 #include <algorithm>
@@ -24,7 +25,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Tells the core that it spins; its sibling and its power budget profit.
+// Hint to the core that it is spinning, which helps its sibling thread and saves power.
 inline void pause() {
 #if defined(__x86_64__) || defined(__i386__)
   _mm_pause();
@@ -36,11 +37,10 @@ int core_count() {
   return count;
 }
 
-// One thread waits until another has made a condition true: spins, then offers its core to others, then
-// sleeps.
+// One thread waits until another makes a condition true: it spins, then yields its core, then sleeps.
 class WaitingPlace {
  public:
-  // Returns when done() is true. done() reads atomics in sequentially consistent order.
+  // Returns when done() is true. done() must read atomics with sequential consistency.
   template <typename Done>
   void wait(bool spin, Done done) {
     constexpr auto spinning = std::chrono::microseconds(5), yielding = std::chrono::microseconds(60);
@@ -59,8 +59,8 @@ class WaitingPlace {
     sleeping_.store(false);
   }
 
-  // To be called after the condition became true. Sequential consistency makes either this thread see the
-  // sleeper or the sleeper see the condition.
+  // To be called after the condition became true. Because of sequential consistency, either this thread sees
+  // the sleeper or the sleeper sees the condition.
   void wake() {
     if (!sleeping_.load()) return;
     { std::lock_guard lock(mutex_); }
@@ -73,7 +73,7 @@ class WaitingPlace {
   std::condition_variable condition_;
 };
 
-// The worker whose part this thread does, and whether it is inside a part.
+// The worker whose part this thread is executing, and whether it is inside a part.
 thread_local int current_worker = 0;
 thread_local bool inside_part = false;
 
@@ -100,7 +100,7 @@ struct Job {
 
   void run(int part) const {
     InsidePart inside(part);
-    int64_t size = count / parts, larger = count % parts;  // the first `larger` parts hold one more
+    int64_t size = count / parts, larger = count % parts;  // the first `larger` parts are larger by one
     int64_t begin = part * size + std::min<int64_t>(part, larger);
     function(context, begin, begin + size + (part < larger ? 1 : 0), part);
   }
@@ -157,7 +157,7 @@ class Pool {
     mailbox.place.wake();
   }
 
-  // Whoever claims the `number`th part of a mailbox does it.
+  // Claims the `number`th part of a mailbox; whichever thread succeeds executes it.
   static bool claim(Mailbox& mailbox, uint64_t number) {
     uint64_t before = number - 1;
     return mailbox.claimed.compare_exchange_strong(before, number);
@@ -182,12 +182,12 @@ class Pool {
     }
   }
 
-  const bool spin_;  // false when the workers outnumber the cores: whoever waits gives its core away at once
+  const bool spin_;  // false if there are more workers than cores: waiting threads yield immediately
   Job job_;
   std::atomic<bool> stopping_{false};
   WaitingPlace caller_;
   alignas(128) std::atomic<int> remaining_{0};
-  std::vector<std::unique_ptr<Mailbox>> mailboxes_;  // last: its threads end before the rest goes
+  std::vector<std::unique_ptr<Mailbox>> mailboxes_;  // last: its threads must end first
 };
 
 // A lock that is given in the order in which it was asked for. With a std::mutex, a thread that computes

@@ -1,5 +1,5 @@
-// The one pool of threads. Work is split statically: what is computed together never depends on timing, even
-// where it depends on timing which thread does it.
+// The thread pool of the process. Work is divided statically: which elements are computed together never
+// depends on timing, even if timing decides which thread computes them.
 #pragma once
 
 #include <aviary/threads.h>
@@ -14,9 +14,10 @@ using RangeFunction = void (*)(void* context, int64_t begin, int64_t end, int wo
 void parallel_ranges(int64_t count, int64_t grain, RangeFunction function, void* context);
 }  // namespace detail
 
-// Calls body(begin, end) or body(begin, end, worker) on contiguous parts of [0, count), one part per worker,
-// no part smaller than `grain` unless it is the only one. Returns when all are done; the first exception
-// thrown by a part is rethrown. A parallel_for inside a parallel_for runs on the calling worker alone.
+// Calls body(begin, end) or body(begin, end, worker) on contiguous parts of [0, count), at most one part per
+// worker, no part smaller than `grain` unless it is the only one. Returns when all are done; the first
+// exception thrown by a part is rethrown. A parallel_for inside a parallel_for runs on the calling worker
+// only.
 template <typename Body>
 void parallel_for(int64_t count, int64_t grain, Body&& body) {
   using Function = std::remove_reference_t<Body>;

@@ -18,7 +18,7 @@
 namespace aviary {
 namespace {
 
-// Each test starts from a known number of workers and leaves the default behind.
+// Each test starts with a known number of workers and restores the default.
 class Threads : public testing::Test {
  protected:
   ~Threads() override { set_threads(default_); }
@@ -163,7 +163,7 @@ TEST_F(Threads, WorkersThatFellAsleepWakeUp) {
     std::atomic<int> calls{0};
     parallel_for(3, 1, [&](int64_t begin, int64_t) {
       if (begin == 2)
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));  // the caller falls asleep, too
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));  // the caller falls asleep as well
       ++calls;
     });
     EXPECT_EQ(calls, 3);

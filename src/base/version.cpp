@@ -1,4 +1,4 @@
-// The version that CMakeLists.txt names, as the library and the program report it.
+// The version from CMakeLists.txt, as reported by the library and the program.
 #include <aviary/version.h>
 
 namespace aviary {

@@ -22,7 +22,8 @@ void require_finite(double loss, int64_t tokens) {
   require(std::isfinite(loss), "evaluate: the loss is {} after {} tokens: the model is broken", loss, tokens);
 }
 
-// The windows [begins[i], ends[i]) as sequences of one pass, each from a fresh state. losses: one per row.
+// Reads the windows [begins[i], ends[i]) as sequences of one pass, each with a fresh state. losses: one per
+// row.
 void run_windows(Runner& runner, std::span<const int32_t> text, std::span<const int64_t> begins,
                  std::span<const int64_t> ends, std::vector<double>& losses) {
   Sequences sequences;

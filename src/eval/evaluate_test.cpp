@@ -27,7 +27,7 @@ class Evaluate : public testing::TestWithParam<const char*> {
     for (int i = 0; i < 300; ++i) tokens_.push_back(static_cast<int32_t>(random.below(256)));
   }
 
-  // The loss of each token of a window, one window alone.
+  // The loss of each token of a window, for one window at a time.
   std::vector<double> losses(int64_t begin, int64_t length) {
     std::vector<double> result(static_cast<size_t>(length));
     const auto text = std::span<const int32_t>(tokens_);
@@ -68,7 +68,7 @@ TEST_P(Evaluate, LossByPositionIsTheMeanOverWindows) {
     for (size_t t = 0; t < 50; ++t) expected[t] += losses(begin, 50)[t] / 4;
   for (size_t t = 0; t < 50; ++t) EXPECT_NEAR(result.nats[t], expected[t], 1e-5) << t;
   EXPECT_NEAR(result.mean(10, 20), std::accumulate(&expected[10], &expected[20], 0.0) / 10, 1e-5);
-  EXPECT_EQ(loss_by_position(runner_, tokens_, 299, 10).windows, 1);  // there is room for no more
+  EXPECT_EQ(loss_by_position(runner_, tokens_, 299, 10).windows, 1);  // more do not fit
   EXPECT_EQ(loss_by_position(runner_, tokens_, 298, 10).windows, 2);
   EXPECT_THROW(loss_by_position(runner_, tokens_, 300, 10), Error);
 }

@@ -9,7 +9,7 @@ namespace aviary {
 namespace {
 
 constexpr int64_t chunk = 256;        // of the context
-constexpr int64_t fewest_tokens = 8;  // timed, whatever they take
+constexpr int64_t fewest_tokens = 8;  // timed at least, however long they take
 constexpr double enough_seconds = 1;
 
 }  // namespace

@@ -1,4 +1,4 @@
-// What a token costs after so many tokens of context.
+// Measures the time per generated token after a context of given length.
 #pragma once
 
 #include <functional>
@@ -10,12 +10,12 @@
 namespace aviary {
 
 struct GenerationTime {
-  int64_t context = 0;  // tokens that were read before the ones that were timed
-  double seconds = 0;   // per token, the median of some; one sequence alone
+  int64_t context = 0;  // tokens read before the timed ones
+  double seconds = 0;   // per token, the median of several; a single sequence
 };
 
-// Reads `context` tokens of `text` (again from its beginning when it is shorter) and feeds at most `tokens`
-// more one by one, fewer when they take long. Nothing when `go_on`, asked now and then, says no.
+// Reads `context` tokens of `text` (repeating it if it is shorter) and then at most `tokens` more one by one,
+// fewer if they take long. Returns nothing if `go_on`, called regularly, returns false.
 std::optional<GenerationTime> time_generation(Runner& runner, std::span<const int32_t> text, int64_t context,
                                               int64_t tokens = 64, const std::function<bool()>& go_on = {});
 

@@ -20,7 +20,7 @@ Series curve(const LongRun& run, const char* name, const std::vector<double>& va
   return series;
 }
 
-// So that flat looks flat.
+// Starts the y axis so that a nearly constant curve is not magnified.
 Series zero() { return {.x = {0.0}, .y = {0.0}, .color = "transparent"}; }
 
 }  // namespace

@@ -49,13 +49,13 @@ class Measurement {
     speed.of_head = cost_.of_head;
     speed.state_bytes = cost_.state_bytes;
     State warm = runner_.new_state();
-    decode(Sequences::uniform(1, 1), warm);  // weights are packed now
+    decode(Sequences::uniform(1, 1), warm);  // packs the weights
     std::vector<double> reads;
     const size_t steps = 1 + request_.batches.size();
     double done = 0;
     auto go_on = [&] { return !progress || progress(++done / static_cast<double>(steps * rounds())); };
     if (request_.prompt > 0) {
-      prompt_rate(speed);  // memory is there now
+      prompt_rate(speed);  // allocates the memory
       speed.prompt = measure(
           request_.prompt, [&] { return prompt_rate(speed); }, go_on);
       speed.prompt.batch = 1;
@@ -90,7 +90,7 @@ class Measurement {
     return {batch, median(rates), median(shares)};
   }
 
-  // Seconds of one call, from as many as fill the time of a measurement.
+  // Mean seconds per call, over as many calls as fill the time of a measurement.
   double seconds_per(const std::function<void()>& work) {
     double spent = 0;
     int64_t times = 0;
@@ -101,7 +101,8 @@ class Measurement {
     return spent / static_cast<double>(times);
   }
 
-  // The peak is a constant of the machine: the best of all that was seen, since other programs only lower it.
+  // The peak is a constant of the machine: the best of all measurements, since other programs can only lower
+  // it.
   static void measure_again(kernels::MachinePeak& peak) {
     const kernels::MachinePeak now = kernels::measure_peak(threads());
     peak.f32_gflops = std::max(peak.f32_gflops, now.f32_gflops);

@@ -17,7 +17,7 @@
 namespace aviary {
 namespace {
 
-constexpr int columns = 1000;  // of a long series; two points each
+constexpr int columns = 1000;  // of a long series, with two points each
 constexpr size_t marker_limit = 40;
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
@@ -60,8 +60,8 @@ std::vector<std::string_view> characters_of(std::string_view text) {
   return characters;
 }
 
-// An estimate, for no font is at hand: Latin letters are a little wider than half their height, others
-// square.
+// An estimate without font metrics: Latin letters are a little wider than half their height, other characters
+// are square.
 double width_of(std::string_view character, double font_size) {
   return font_size * (character.size() < 3 ? 0.56 : 1.0);
 }
@@ -116,8 +116,8 @@ bool is_color(std::string_view color) {
 
 // --- Curves
 
-// The lowest and the highest point of every column, in the order of the points. Where x grows, columns are
-// columns of the picture, otherwise equal shares of the points.
+// The lowest and the highest point of every column, in the order of the points. If x increases, columns are
+// pixel columns, otherwise equal shares of the points.
 Curve thinned(const Curve& curve, double left, double width) {
   if (curve.size() <= 2 * columns) return curve;
   double last = left - width;
@@ -154,7 +154,7 @@ std::string path_of(const Curve& curve) {
     bool starts = i == 0 || !curve[i - 1].drawable();
     bool ends = i + 1 == curve.size() || !curve[i + 1].drawable();
     fmt::format_to(std::back_inserter(path), "{}{:.1f} {:.1f}", starts ? 'M' : 'L', curve[i].x, curve[i].y);
-    if (starts && ends) path += "h0";  // with round ends a line without length is a dot
+    if (starts && ends) path += "h0";  // with round line caps, a line of zero length is a dot
   }
   return path;
 }
@@ -164,11 +164,11 @@ std::string path_of(const Curve& curve) {
 constexpr double edge = 16, title_size = 17, legend_size = 13, label_size = 12;
 constexpr double name_distance = 12;  // from the end of a curve to its name
 constexpr double name_height = 16;
-constexpr double bold = 1.12;         // its width against that of other text
+constexpr double bold = 1.12;         // its width relative to that of normal text
 constexpr double widest_name = 0.35;  // of the picture
 constexpr const char* dashes = R"( stroke-dasharray="6 5")";
 
-// A name beside the last point of its curve.
+// A name next to the last point of its curve.
 struct NameAtEnd {
   size_t series;
   Point end;
@@ -177,7 +177,7 @@ struct NameAtEnd {
   std::string text;
 };
 
-// Moves names up and down until none lies on another, all between `top` and `bottom` where there is room.
+// Moves names up and down until none overlap, all between `top` and `bottom` if there is room.
 void spread(std::vector<NameAtEnd>& names, double top, double bottom) {
   std::sort(names.begin(), names.end(), [](const NameAtEnd& a, const NameAtEnd& b) { return a.y < b.y; });
   auto side_by_side = [](const NameAtEnd& a, const NameAtEnd& b) {
@@ -210,13 +210,13 @@ class Plot {
     fmt::format_to(std::back_inserter(body_), format, std::forward<Args>(args)...);
     body_ += '\n';
   }
-  // class="…", and the color when the series has its own.
+  // class="…", and the color if the series has its own.
   std::string look(size_t index, std::string_view kind) const;
   std::string style() const;
   void add_legend();
   void add_grid();
   void add_marks();
-  // False when no point of the series can be drawn.
+  // False if no point of the series can be drawn.
   bool add_curve(size_t index);
   void add_names_at_ends();
 
@@ -293,7 +293,7 @@ std::string Plot::style() const {
                      label_size, title_size, legend_size, light, dark);
 }
 
-// A row of names above the frame, as many rows as they need.
+// The legend above the frame, in as many rows as needed.
 void Plot::add_legend() {
   if (std::all_of(series_.begin(), series_.end(), [](const Series& s) { return s.name.empty(); })) return;
   double x = edge, y = top_ + 12;
@@ -392,14 +392,15 @@ std::string Plot::draw(std::string_view title, std::string_view x_label, std::st
   }
   top_ += 8;
   double below = x_label.empty() ? 32 : 52;
-  double height = std::max<double>(options_.height, top_ + 80 + below);  // many names make the picture higher
+  // A legend of many rows increases the height.
+  double height = std::max<double>(options_.height, top_ + 80 + below);
   bottom_ = height - below;
   add_grid();
   if (!x_label.empty())
     add(R"(<text text-anchor="middle" x="{:.1f}" y="{:.1f}">{}</text>)", (left_ + right_) / 2, bottom_ + 39,
         escaped(fit(x_label, label_size, right_ - left_)));
   add_marks();
-  const bool cut = std::isfinite(options_.most_y);  // an inner picture shows nothing above its top
+  const bool cut = std::isfinite(options_.most_y);  // a nested svg element clips the curves
   if (cut)
     add(R"(<svg y="{1:.1f}" width="{0}" height="{2:.1f}" viewBox="0 {1:.1f} {0} {2:.1f}">)", options_.width,
         top_, bottom_ - top_);

@@ -21,7 +21,7 @@ constexpr std::array units = {Unit{12, "T"}, Unit{9, "G"}, Unit{6, "M"}, Unit{3,
 struct Step {
   int digit = 1;
   int exponent = 0;
-  // Multiple number n, rounded once only.
+  // The n-th multiple, rounded only once.
   double times(double n) const {
     return exponent < 0 ? n * digit / std::pow(10.0, -exponent) : n * digit * std::pow(10.0, exponent);
   }
@@ -105,7 +105,7 @@ double Axis::position(double value) const {
 std::vector<Tick> Axis::linear_ticks(int most) const {
   Step step = step_of((high_ - low_) / most);
   double largest = std::max(std::abs(low_), std::abs(high_));
-  // A tick at the very end of the range counts although rounding may have put it outside.
+  // A tick at the end of the range is included even if rounding has moved it outside.
   double first = std::ceil(low_ / step.times(1) - 1e-6), last = std::floor(high_ / step.times(1) + 1e-6);
   std::vector<Tick> ticks;
   for (double n = first; n <= last; ++n) {

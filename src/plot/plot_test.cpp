@@ -35,7 +35,7 @@ std::vector<std::string> curves(const std::string& svg) {
   return attributes(svg.substr(svg.find("class=\"base\"")), "path", "d");
 }
 
-// What an XML parser would object to; "" when nothing.
+// The first violation of XML syntax; "" if there is none.
 std::string xml_error(const std::string& xml) {
   std::vector<std::string> open;
   for (size_t at = 0; at < xml.size();) {
@@ -77,7 +77,7 @@ TEST(Plot, DrawsEveryPointWhereItBelongs) {
   EXPECT_NEAR(std::stod(x[1]), (std::stod(x[0]) + std::stod(x[2])) / 2, 0.11);
   EXPECT_EQ(x[2], "772.0");
   EXPECT_EQ(y[0], y[2]);
-  EXPECT_LT(std::stod(y[1]), std::stod(y[0]));  // larger values stand higher
+  EXPECT_LT(std::stod(y[1]), std::stod(y[0]));  // larger values are drawn higher
   EXPECT_EQ(curves(svg)[0], "M" + x[0] + " " + y[0] + "L" + x[1] + " " + y[1] + "L" + x[2] + " " + y[2]);
 }
 
@@ -130,8 +130,8 @@ TEST(Plot, CurvesAreCutOffAboveTheHighestValueWanted) {
   const auto y = attributes(svg, "circle", "cy");
   EXPECT_LT(std::stod(y[0]), top);
   EXPECT_GT(std::stod(y[1]), top);
-  EXPECT_LT(std::stod(y[1]), top + 30);  // 3 is the top but for the margin
-  // A wish below all values is none.
+  EXPECT_LT(std::stod(y[1]), top + 30);  // 3 is the top, apart from the margin
+  // A requested maximum below all values is ignored.
   EXPECT_EQ(curves(line_plot("", "", "", series, {.most_y = 0.5})), curves(line_plot("", "", "", series)));
 }
 
@@ -151,8 +151,8 @@ TEST(Plot, GapsInterruptTheCurve) {
   std::string path = curves(line_plot("", "", "", series))[0];
   EXPECT_EQ(std::count(path.begin(), path.end(), 'M'), 3);
   EXPECT_EQ(std::count(path.begin(), path.end(), 'L'), 1);
-  EXPECT_EQ(std::count(path.begin(), path.end(), 'h'), 2);  // lonely points are dots
-  // What a logarithmic axis cannot show is a gap, too.
+  EXPECT_EQ(std::count(path.begin(), path.end(), 'h'), 2);  // isolated points are dots
+  // Values that a logarithmic axis cannot show leave gaps too.
   series = {{.x = {1, 2, 3, 4}, .y = {1, 0, -1, 2}}};
   path = curves(line_plot("", "", "", series, {.log_y = true}))[0];
   EXPECT_EQ(std::count(path.begin(), path.end(), 'M'), 2);
@@ -173,7 +173,7 @@ TEST(Plot, ALongSeriesKeepsItsExtremesInFewPoints) {
     EXPECT_LE(std::count(path.begin(), path.end(), 'L') + std::count(path.begin(), path.end(), 'M'), 2000);
     EXPECT_GE(std::count(path.begin(), path.end(), 'L'), log_x ? 500 : 1000);
     EXPECT_EQ(std::count(path.begin(), path.end(), 'M'), 2);  // the gap
-    // -50 and 50 reach the margins of 5 % at the ends of the frame, which is 16 + 8 to 450 - 32.
+    // -50 and 50 are at the margins of 5 % at the ends of the frame, which spans 16 + 8 to 450 - 32.
     double height = (450 - 32) - (16 + 8 + 26), margin = height * 0.05 / 1.1;
     EXPECT_NE(path.find(fmt::format(" {:.1f}", 450 - 32 - margin)), std::string::npos);
     EXPECT_NE(path.find(fmt::format(" {:.1f}", 50 + margin)), std::string::npos);

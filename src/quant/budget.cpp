@@ -12,9 +12,9 @@ namespace {
 constexpr Dtype candidates[] = {Dtype::q4_0, Dtype::q4_k, Dtype::q5_0, Dtype::q5_k, Dtype::q5_1,
                                 Dtype::q6_k, Dtype::q8_0, Dtype::bf16, Dtype::f16,  Dtype::f32};
 
-// Damage is a divergence: of an RWKV-7 (6 layers, 192 wide, trained on novels) in q4_0, whose rms is 0.081,
-// the embedding alone cost 0.0036 nats per token, the head 0.0033, and the matrices of all layers together
-// 0.0033.
+// Damage is a divergence of predictions: for an RWKV-7 (6 layers, width 192, trained on novels) in q4_0,
+// whose rms is 0.081, the embedding alone cost 0.0036 nats per token, the head 0.0033, and the matrices of
+// all layers together 0.0033.
 constexpr double of_embedding = 0.55, of_head = 0.50, of_layers = 0.50;
 
 // From the best quality to the smallest file.
@@ -42,7 +42,7 @@ TypeChoice::TypeChoice(const TensorFile& file, const std::function<bool(int64_t)
         const StorageError error = measure_error(stored);
         if (std::isfinite(error.rms)) now.types.push_back({stored, error, ""});
       }
-      if (now.types.empty()) {  // its numbers are not finite: why_broken() says so
+      if (now.types.empty()) {  // its numbers are not finite; why_broken() reports that
         const StoredTensor stored{tensor, Dtype::f32};
         now.types.push_back({stored, measure_error(stored), ""});
       }

@@ -1,4 +1,4 @@
-// Which type for which tensor when a size or a quality is asked for instead of a type.
+// Chooses the type of each tensor for a requested size or quality.
 #pragma once
 
 #include <functional>
@@ -8,18 +8,18 @@
 
 namespace aviary {
 
-// Every matrix of a file in every type that it may get, measured once.
+// The error of every matrix of a file in every type that it may get, measured once.
 class TypeChoice {
  public:
-  // `file` outlives it. `progress` as for plan_types().
+  // `file` must outlive it. `progress` as for plan_types().
   explicit TypeChoice(const TensorFile& file, const std::function<bool(int64_t)>& progress = {});
 
-  // A plan of at most so many bytes of tensors, without the names and the tokenizer of a file around them: of
-  // those in which no tensor could save bytes at a better price, the one of the least damage. Throws Error
-  // when even the smallest is larger.
+  // A plan with at most `bytes` bytes of tensors, not counting the names and tokenizer in the file. Among the
+  // plans in which no tensor can save bytes at less damage per byte, the one with the least damage. Throws
+  // Error if even the smallest plan is larger.
   QuantizationPlan of_size(int64_t bytes) const;
-  // The smallest plan of those tried whose `divergence`, in nats per token, is at most `largest`; it is
-  // called about ten times. Throws Error when not even the best types reach it.
+  // The smallest of the plans tried whose `divergence`, in nats per token, is at most `largest`; `divergence`
+  // is called about ten times. Throws Error if even the best types exceed it.
   QuantizationPlan of_quality(double largest,
                               const std::function<double(const QuantizationPlan&)>& divergence) const;
 
@@ -28,7 +28,7 @@ class TypeChoice {
     std::vector<PlannedTensor> types;  // from the smallest to the largest
     double weight = 0;                 // damage: weight * rms^2
   };
-  // For every tensor the type with the least damage + price * bytes.
+  // For every tensor, the type with the least damage + price * bytes.
   QuantizationPlan at_price(double price) const;
 
   std::vector<Candidates> tensors_;

@@ -1,4 +1,4 @@
-// Budgets: a file of a size, a file of a quality.
+// Plans for a given size and for a given quality.
 #include "quant/budget.h"
 
 #include <gtest/gtest.h>
@@ -37,7 +37,7 @@ class Budget : public testing::Test {
   std::optional<TypeChoice> choice_;
 };
 
-// Damage as a test may measure it.
+// A simple measure of damage for tests.
 double damage(const QuantizationPlan& plan) {
   double sum = 0;
   for (const PlannedTensor& tensor : plan.tensors) sum += tensor.error.rms * tensor.error.rms;

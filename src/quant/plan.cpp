@@ -1,4 +1,4 @@
-// The plan: which tensor is stored as what.
+// The plan: the type of each tensor.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -21,19 +21,20 @@ double bits_of(Dtype type) {
 
 bool is_half(Dtype type) { return type == Dtype::f16 || type == Dtype::bf16; }
 
-// What has to be stored well whatever is wished. Measured with an RWKV-7 of 6 layers, 192 wide, trained on
-// novels, on 4568 tokens of another one (KL divergence in nats per token): as q4_0 the embedding alone costs
-// 0.0036 and the head 0.0033, as much as all matrices of the six layers (0.0033). As q8_0 the embedding costs
-// 0.00001 (it is read by the row, so that its size costs no time); as q6_k the head costs 0.00015.
+// Tensors that need a better type than the requested one. Measured with an RWKV-7 of 6 layers, width 192,
+// trained on novels, on 4568 tokens of another novel (KL divergence in nats per token): in q4_0 the embedding
+// alone costs 0.0036 and the head 0.0033, each as much as all matrices of the six layers (0.0033). In q8_0
+// the embedding costs 0.00001 (only single rows of it are read, so its size costs no time); in q6_k the head
+// costs 0.00015.
 Dtype smallest_type(const TensorEntry& tensor) {
   if (tensor.name.ends_with("emb.weight")) return Dtype::q8_0;
   if (tensor.name == "head.weight") return Dtype::q6_k;
   return Dtype::q4_0;
 }
 
-// The types to try, one after the other: from `first` up, those that the rows are whole blocks of. Blocks of
-// 256 numbers give way to blocks of 256, those of 32 to those of 32; rows that have no place for the large
-// ones get the small ones. A tensor of 16-bit numbers needs no other 16-bit type.
+// The types to try, in order: from `first` upward, those whose blocks divide the rows. Formats with blocks of
+// 256 numbers are followed by others with 256, those with 32 by others with 32; rows that are not divisible
+// by 256 get formats with 32. A tensor of 16-bit numbers needs no other 16-bit type.
 std::vector<Dtype> better_types(Dtype first, const TensorEntry& tensor) {
   constexpr Dtype order[] = {Dtype::q4_0, Dtype::q4_k, Dtype::q4_1, Dtype::q5_0, Dtype::q5_k, Dtype::q5_1,
                              Dtype::q6_k, Dtype::q8_0, Dtype::f16,  Dtype::bf16, Dtype::f32};
@@ -63,13 +64,13 @@ std::string reason_for(const TensorEntry& tensor, Dtype wished, Dtype first, Dty
 Dtype first_type(const TensorEntry& tensor, Dtype wished) {
   const Dtype least = smallest_type(tensor);
   const bool more = bits_of(least) > bits_of(wished) && bits_of(tensor.dtype) > bits_of(least);
-  return more ? least : wished;  // bits that are lost already need no room
+  return more ? least : wished;  // precision that is already lost needs no storage
 }
 
 PlannedTensor plan_matrix(const TensorEntry& tensor, Dtype wished) {
   const Dtype first = first_type(tensor, wished);
   PlannedTensor planned;
-  double spoiled = 0;  // what the type before cost
+  double spoiled = 0;  // the error of the previous type
   for (Dtype type : better_types(first, tensor)) {
     planned.stored = {tensor, type};
     planned.error = measure_error(planned.stored);
@@ -80,7 +81,7 @@ PlannedTensor plan_matrix(const TensorEntry& tensor, Dtype wished) {
   return planned;
 }
 
-// What is summed over the numbers of a tensor.
+// Sums over the numbers of a tensor.
 struct Sums {
   double squares = 0, lost = 0, largest = 0, largest_lost = 0;
 
@@ -92,7 +93,7 @@ struct Sums {
   }
 };
 
-// In parts that do not depend on the number of threads.
+// Computed in parts that do not depend on the number of threads.
 Sums sums_of(std::span<const float> original, std::span<const float> stored) {
   std::array<Sums, 64> parts;
   const size_t size = original.size() / parts.size() + 1;
@@ -108,7 +109,7 @@ Sums sums_of(std::span<const float> original, std::span<const float> stored) {
   return sums;
 }
 
-// The type of what is no matrix.
+// The type of a tensor that is not a matrix.
 Dtype other_type(const TensorEntry& tensor) { return is_half(tensor.dtype) ? tensor.dtype : Dtype::f32; }
 
 PlannedTensor plan_other(const TensorEntry& tensor) {
@@ -153,8 +154,8 @@ StorageError measure_error(const StoredTensor& tensor) {
   return {std::sqrt(sums.lost / sums.squares), sums.largest_lost / sums.largest};
 }
 
-// Half as much again as the type costs on normal numbers; trained matrices were seen to cost up to 1.4 times
-// as much. Both 16-bit types have the limit of bf16.
+// 1.5 times the error of the type for normally distributed numbers; up to 1.4 times has been observed for
+// trained matrices. Both 16-bit types have the limit of bf16.
 double error_limit(Dtype type) {
   switch (type) {
     case Dtype::q4_0:

@@ -119,13 +119,13 @@ TEST(Quantize, EmbeddingAndHeadAreStoredBetter) {
   EXPECT_EQ(types(full, Dtype::q5_1), (std::vector<Dtype>{Dtype::q8_0, Dtype::q6_k}));
   EXPECT_EQ(types(full, Dtype::q8_0), (std::vector<Dtype>{Dtype::q8_0, Dtype::q8_0}));
   EXPECT_EQ(types(full, Dtype::f16), (std::vector<Dtype>{Dtype::f16, Dtype::f16}));
-  // What has lost its bits already gets no room for them.
+  // No storage for precision that is already lost.
   EXPECT_EQ(types(small, Dtype::q4_0), (std::vector<Dtype>{Dtype::q4_0, Dtype::q4_0}));
 }
 
 TEST(Quantize, ATensorWithOutliersGoesUpUntilItCostsLittleEnough) {
   Numbers numbers = normal_numbers(1 << 14);
-  // Two large numbers in every block leave few integers to the others.
+  // Two large numbers in every block leave few integers for the others.
   for (size_t i = 0; i < numbers.size(); i += 32) numbers[i + 3] = 9, numbers[i + 20] = -9;
   const TensorFile file = Tensors()
                               .add("even.weight", {64, 256}, normal_numbers(1 << 14))
@@ -209,7 +209,7 @@ TEST(Quantize, WhatIsNotFiniteOrAllZeroIsBroken) {
     EXPECT_EQ(why_broken(plan_types(file, wished)), "a.weight holds numbers that are not finite");
 
   const TensorFile tiny = Tensors().add("b.weight", {64, 64}, Numbers(4096, 1e-12f)).file();
-  EXPECT_EQ(why_broken(plan_types(tiny, Dtype::q4_0)), "");  // it stays in a type that can hold it
+  EXPECT_EQ(why_broken(plan_types(tiny, Dtype::q4_0)), "");  // it keeps a type that can represent it
   QuantizationPlan plan{Dtype::f16, {{{tiny.tensors()[0], Dtype::f16}, {}, ""}}};
   plan.tensors[0].error = measure_error(plan.tensors[0].stored);
   EXPECT_NE(why_broken(plan).find("b.weight loses its numbers"), std::string::npos) << why_broken(plan);

@@ -29,7 +29,7 @@ constexpr PublishedSize published[] = {{"0.1B", 12, 768},  {"169M", 12, 768},  {
                                        {"1.5B", 24, 2048}, {"1.6B", 24, 2048}, {"2.9B", 32, 2560},
                                        {"3B", 32, 2560},   {"7B", 32, 4096},   {"7.2B", 32, 4096}};
 
-// The number that `text` is; 0 for anything else.
+// The number in `text`; 0 if it is not a number.
 int64_t parse_number(std::string_view text) {
   int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -38,7 +38,7 @@ int64_t parse_number(std::string_view text) {
 
 constexpr int64_t piece = 1 << 20;  // random numbers that are repeated; whole blocks of every type
 
-// As many bytes of `type` as the largest matrix takes.
+// As many bytes of `type` as the largest matrix needs.
 class RepeatedNumbers {
  public:
   RepeatedNumbers(Dtype type, int64_t count, double deviation) : bytes_(bytes_of(type, count)) {

@@ -1,4 +1,4 @@
-// What quantization changes in the predictions, and the report.
+// The effect of quantization on the predictions, and the report.
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -73,7 +73,8 @@ ModelComparison mean_of(ModelComparison sums) {
 // Four digits are enough for a report.
 double short_number(double x) {
   const std::string text = fmt::format("{:.4g}", x);
-  std::from_chars(text.data(), text.data() + text.size(), x);  // std::stod obeys the locale of the process
+  // std::stod depends on the locale of the process.
+  std::from_chars(text.data(), text.data() + text.size(), x);
   return x;
 }
 
@@ -102,7 +103,8 @@ ModelComparison compare_quantized(Runner& original, Runner& quantized, std::span
   for (int32_t token : tokens)
     require(token >= 0 && token < width, "compare: token {} is not in the vocabulary of {}", token, width);
   const int64_t total = std::ssize(tokens) - 1;
-  const int64_t chunk = std::clamp<int64_t>((1 << 22) / width, 1, 512);  // at most 16 MB of logits each
+  // At most 16 MB of logits for each model.
+  const int64_t chunk = std::clamp<int64_t>((1 << 22) / width, 1, 512);
   ModelComparison sums;
   State original_state = original.new_state(), quantized_state = quantized.new_state();
   for (int64_t begin = 0; begin < total; begin += chunk) {

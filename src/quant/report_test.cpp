@@ -36,7 +36,7 @@ std::unique_ptr<Model> random_model() {
   return model;
 }
 
-// As if the model had been read from a file.
+// The tensors of a model, as if read from a file.
 TensorFile file_of(const Model& model) {
   TensorTable table;
   for (const Parameter& parameter : model.parameters()) {

@@ -1,4 +1,4 @@
-// Models whose matrices are stored in a small type without ever having been in a file.
+// Models whose matrices are stored in a small type without having been in a file.
 #pragma once
 
 #include <optional>
@@ -7,9 +7,9 @@
 
 namespace aviary {
 
-// Stores the matrices of a model as `type`, or as the type of quant/plan.h that goes with it, and packs
-// them for products of `precision` (default: usual_precision): smaller and faster to run, no longer to be
-// trained or saved.
+// Converts the matrices of a model to stored weights of `type`, or of the type that quant/plan.h chooses
+// instead, and packs them for products of `precision` (default: usual_precision): the model is smaller and
+// runs faster, but can no longer be trained or saved.
 void store_matrices(Model& model, Dtype type, std::optional<kernels::Precision> precision = {});
 
 }  // namespace aviary

@@ -1,4 +1,4 @@
-// Every version computes with stored weights what it computes with the numbers that they stand for.
+// Every version computes with stored weights what it computes with their decoded numbers.
 #include "quant/stored_model.h"
 
 #include <gtest/gtest.h>
@@ -23,7 +23,7 @@ std::unique_ptr<Model> small_model(const ModelVersion& version) {
   ModelConfig config{.version = version.name, .n_layer = 2, .n_embd = 256, .vocab_size = 300, .ctx_len = 64};
   std::unique_ptr<Model> model = create_model(complete(config));
   Random random(6);
-  for (Parameter& parameter : model->parameters()) {  // no matrix of zeros, as some start
+  for (Parameter& parameter : model->parameters()) {  // no zero matrices, with which some start
     const Tensor& value = parameter.weight.value();
     if (value.shape().rank() < 2 || value.rows() == 1) {
       parameter.spec.initialize(random, value);
@@ -43,7 +43,7 @@ std::vector<int32_t> some_tokens() {
   return tokens;
 }
 
-// In pieces of so many tokens.
+// The logits when the text is read in pieces of `piece` tokens.
 std::vector<double> logits(Model& model, int64_t piece = rows, int64_t copies = 1) {
   Runner runner(model, usual_precision(model));
   std::vector<State> states = runner.new_states(copies);
@@ -61,14 +61,14 @@ std::vector<double> logits(Model& model, int64_t piece = rows, int64_t copies = 
   return all;
 }
 
-// |a - b| / |b|, in the mean of squares.
+// |a - b| / |b|, root mean square.
 double difference(const std::vector<double>& a, const std::vector<double>& b) {
   double lost = 0, whole = 0;
   for (size_t i = 0; i < a.size(); ++i) lost += (a[i] - b[i]) * (a[i] - b[i]), whole += b[i] * b[i];
   return std::sqrt(lost / whole);
 }
 
-// What the logits of a type may be away from those of F32 (docs/formats.md).
+// The allowed difference of the logits of a type from those of F32 (docs/formats.md).
 double tolerance(Dtype type) {
   switch (type) {
     case Dtype::f32:
@@ -113,7 +113,7 @@ TEST_P(StoredModel, NeitherPiecesNorCompanyNorThreadsChangeABit) {
     store_matrices(*stored, type);
     const std::vector<double> whole = logits(*stored);
     EXPECT_EQ(logits(*stored, rows, 3), whole) << name_of(type) << " in company";
-    // A sum that rounds otherwise by a bit may round an activation to the next byte.
+    // A sum that differs in the last bit may round an activation to the neighboring 8-bit value.
     EXPECT_LE(difference(logits(*stored, 7), whole), is_quantized(type) ? 0.02 : 1e-4)
         << name_of(type) << " in pieces";
     const int before = threads();
@@ -123,11 +123,11 @@ TEST_P(StoredModel, NeitherPiecesNorCompanyNorThreadsChangeABit) {
   }
 }
 
-// The gradients of the vectors, which alone can be trained, go through the stored matrices.
+// The gradients of the vectors, the only trainable parameters, pass through the stored matrices.
 TEST_P(StoredModel, PassesGradientsToItsVectors) {
   if (GetParam() == "rwkv8-rosa") GTEST_SKIP() << "the signs of its numbers are its symbols";
   const std::unique_ptr<Model> stored = model(), decoded = model();
-  for (Parameter& parameter : decoded->parameters()) {  // the numbers that f16 holds
+  for (Parameter& parameter : decoded->parameters()) {  // numbers that are exact in f16
     const TensorEntry entry = describe(parameter.spec);
     if (!is_matrix(entry)) continue;
     const Tensor& value = parameter.weight.value();

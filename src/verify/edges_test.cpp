@@ -1,5 +1,5 @@
-// Every registered version at the edges of its numbers: long texts, huge and tiny weights. Nothing becomes
-// NaN, and float32 stays close to double.
+// Every registered version in extreme cases: long texts, huge and tiny weights. Nothing becomes NaN, and
+// float32 stays close to double precision.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -56,7 +56,7 @@ double largest_of(const std::vector<double>& values) {
   return largest;
 }
 
-// A drift would grow with the text; the bound holds at its end as at its begin.
+// A drift would grow with the text; the bound holds at its end as well as at its beginning.
 TEST_P(EdgesLong, AHundredThousandTokensDoNotDriftFromDoublePrecision) {
   auto exact = model(Dtype::f64), fast = model(Dtype::f32);
   if (!has_finite_state(*exact)) GTEST_SKIP() << "its state grows with the text";
@@ -71,7 +71,7 @@ TEST_P(EdgesLong, AHundredThousandTokensDoNotDriftFromDoublePrecision) {
   }
 }
 
-// Keys, decays and whatever else is a parameter, far outside of what training makes of them.
+// Keys, decays and all other parameters far outside the range that training gives.
 TEST_P(Edges, HugeWeightsGiveNoNan) {
   for (double factor : {60.0, 200.0})
     for (const char* part : {"key", "decay", "receptance", "value", "w0", "a0", "k_k"})

@@ -23,14 +23,15 @@ using Json = nlohmann::json;
 using Doubles = std::vector<double>;
 using States = std::vector<State>;
 
-// Tolerances of the two arithmetics. Reference values that were rounded to float32 carry 1e-7 themselves.
+// Tolerances for float32 and for double precision. Reference values that were rounded to float32 have an
+// error of 1e-7 themselves.
 struct Tolerances {
   double logits, loss, gradient, state;
 };
 constexpr Tolerances float_tolerances{5e-5, 1e-5, 1e-3, 1e-4};
 constexpr Tolerances double_tolerances{1e-6, 1e-6, 1e-5, 1e-5};
 
-// A gradient below is 0 in exact arithmetic.
+// A gradient smaller than this is 0 in exact arithmetic.
 constexpr double rounding = 1e-12;
 
 double largest_magnitude(const Doubles& a) {
@@ -47,10 +48,10 @@ fs::path model_file(const fs::path& folder, const std::string& stem) {
   fail("{}: there is neither {}.safetensors nor {}.pth", folder.string(), stem, stem);
 }
 
-// The config of a model in a folder of reference data.
+// The config of the model in a folder of golden data.
 ModelConfig config_in(const fs::path& folder, const TensorFile& file, const fs::path& path) {
   ModelConfig config = config_of(file, path.string());
-  // No tensor tells whether rotary attention shifts its tokens.
+  // The tensors do not show whether rotary attention has token shift.
   const fs::path about = folder / "config.json";
   if (fs::exists(about) && read_json(about).value("model_type", "") == "MHA_shift")
     config.version = "mha_rotary_shift";
@@ -63,7 +64,7 @@ std::vector<int32_t> tokens_of(const TensorEntry& entry) {
   return tokens;
 }
 
-// A batch of B sequences of T tokens; without targets where no original trainer exists.
+// A batch of B sequences of T tokens; without targets if there is no original trainer.
 struct Batch {
   std::vector<int32_t> tokens, targets;
   Sequences sequences;
@@ -76,7 +77,7 @@ Batch batch_of(const TensorFile& file, const std::string& where) {
           Sequences::uniform(idx->shape[0], idx->shape[1])};
 }
 
-// One folder in one arithmetic.
+// The comparison of one folder in one precision.
 class Checker {
  public:
   Checker(const fs::path& folder, Dtype dtype, std::vector<LawCheck>& checks)
@@ -138,8 +139,8 @@ class Checker {
     }
   }
 
-  // The worst tensor, relative to the largest element of each; where the gradient is 0 but for rounding, to
-  // that of all.
+  // The largest difference, relative to the largest element of each tensor or, if the gradient is 0 except
+  // for rounding, of all tensors.
   void check_gradients(const TensorFile& golden, const Batch& batch, const std::string& prefix,
                        const std::string& label, bool l2wrap) {
     if (batch.targets.empty()) return;
@@ -191,8 +192,8 @@ class Checker {
     }
   }
 
-  // Our part of the state for a name like "0.kv", "xx.att.0" (layer last) or "state" (all of it) of the
-  // original runners.
+  // The part of our state for a name of the original runners, such as "0.kv", "xx.att.0" (layer last) or
+  // "state" (the whole state).
   Doubles state_part(const States& states, const std::string& name) {
     if (name == "state") return stacked_state(states);
     if (name == "hk") return values_named("head.keys", states);
@@ -220,7 +221,7 @@ class Checker {
     return {};
   }
 
-  // Of a history, the rows of the tokens that were read.
+  // For a history, the rows of the tokens read so far.
   Doubles filled_rows(const States& states, size_t part) {
     Doubles filled;
     for (const State& state : states) {
@@ -243,7 +244,7 @@ class Checker {
     return stacked;
   }
 
-  // From RWKV-7 on the originals keep [value, key]; ours is [key, value] like all others.
+  // From RWKV-7 on, the originals store [value, key]; ours is [key, value] as for all other versions.
   Doubles values_of(const Tensor& tensor, bool matrix) {
     Doubles values = to_host(tensor);
     const std::string& version = model_->config().version;
@@ -269,7 +270,7 @@ class Checker {
       const Doubles ours = state_part(states, entry.name.substr(at + 6));
       if (ours.empty()) continue;
       const Doubles expected = to_doubles(entry);
-      // The originals ran in float32: their own error grows with the numbers.
+      // The originals ran in float32: their error is proportional to the numbers.
       const double scale = std::max(1.0, largest_magnitude(expected));
       double& value = worst[at == 0 ? "" : entry.name.substr(0, at - 1) + " "];
       value = larger(value, largest_difference(ours, expected) / scale);
@@ -278,7 +279,7 @@ class Checker {
       add(implementation + "state", difference, tolerances_.state);
   }
 
-  // Token by token through the state, against the recurrent implementations.
+  // Token by token with the state, compared with the recurrent implementations.
   void check_single_steps(const TensorFile& golden, const Batch& batch) {
     const int64_t B = batch.sequences.count(), T = batch.sequences.length(0), V = model_->config().vocab_size;
     Runner runner(*model_);
@@ -318,8 +319,9 @@ class Checker {
   std::unique_ptr<Model> model_;
 };
 
-// What no gradient moves, Adam moves by rounding errors, which it scales up: nothing to compare. A gradient
-// that is 0 throughout a tensor or where its token did not occur is none of that kind.
+// Parameters whose gradient is 0 except for rounding cannot be compared, because Adam scales the rounding
+// errors up. This does not apply to gradients that are exactly 0, in a whole tensor or in the rows of tokens
+// that did not occur.
 void forget_rounded(const Doubles& gradient, Doubles& ours, Doubles& expected) {
   auto rounded = [](double g) { return std::abs(g) <= rounding; };
   if (std::none_of(gradient.begin(), gradient.end(), [&](double g) { return rounded(g) && g != 0; })) return;
@@ -327,7 +329,7 @@ void forget_rounded(const Doubles& gradient, Doubles& ours, Doubles& expected) {
     if (rounded(gradient[i])) ours[i] = expected[i] = 0;
 }
 
-// The learning-rate scale and the decay of every parameter as train.json tells them, against our table.
+// Compares the learning-rate scale and the weight decay of every parameter in train.json with our table.
 double group_difference(const Json& train, const Model& model, double weight_decay) {
   double worst = 0;
   for (const Json& group : train["groups"])
@@ -422,7 +424,7 @@ std::pair<double, double> moments(const Doubles& values) {
   return {mean, std::sqrt(variance)};
 }
 
-// How far M M^T (of the thinner side) is from gain^2 I: 0 when all singular values equal the gain.
+// The distance of M M^T (on the smaller side) from gain^2 I: 0 if all singular values equal the gain.
 double distance_from_orthogonal(const Tensor& matrix, double gain) {
   const Doubles values = to_host(matrix);
   const int64_t rows = matrix.rows(), cols = matrix.cols(), thin = std::min(rows, cols),
@@ -467,7 +469,7 @@ std::vector<LawCheck> check_golden_initialization(const fs::path& file, const st
     } else if (expected.contains("values")) {
       checks.push_back({name, largest_difference(ours, expected["values"].get<Doubles>()), 2e-6});
     } else {
-      // Random values: the mean and the spread, within five standard errors; and the singular values.
+      // Random values: mean and standard deviation, within five standard errors; and the singular values.
       const auto [mean, deviation] = moments(ours);
       const double spread = expected["std"], error = 5 / std::sqrt(static_cast<double>(ours.size()));
       checks.push_back({name + " mean", std::abs(mean - double(expected["mean"])), spread * 1.5 * error});

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 using Doubles = std::vector<double>;
 
-constexpr int64_t batch = 50;  // sequences of one run
+constexpr int64_t batch = 50;  // sequences per batch
 
 // A table of tokens [N, T].
 struct Table {
@@ -45,7 +45,7 @@ Doubles logits_of(Runner& runner, const Table& table, int64_t begin, int64_t end
   return to_host(runner.all_logits(tokens, Sequences::uniform(end - begin, count), states));
 }
 
-// What is predicted after each of the first `count` tokens of every row: [N, count].
+// The prediction after each of the first `count` tokens of every row: [N, count].
 std::vector<int32_t> predictions(Runner& runner, const Table& table, int64_t count) {
   const int64_t V = runner.model().config().vocab_size;
   std::vector<int32_t> result;
@@ -57,7 +57,7 @@ std::vector<int32_t> predictions(Runner& runner, const Table& table, int64_t cou
   return result;
 }
 
-// The tokens [first, last) of an exercise that are its answer. "12,21###" asks for the digits in reverse and
+// The tokens [first, last) of an exercise that form its answer. "12,21###" asks for the digits in reverse and
 // the first #, "7+8=15===" for the sum.
 std::pair<int64_t, int64_t> answer_in(const int32_t* row, int64_t length, int64_t vocabulary) {
   const bool reverse = vocabulary == 12;

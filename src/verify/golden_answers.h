@@ -1,4 +1,5 @@
-// Comparison of a trained model with the answers that the original code gives with it on a set of exercises.
+// Comparison of a trained model with the answers of the original code, with the same model, to a set of
+// exercises.
 #pragma once
 
 #include <filesystem>
@@ -9,10 +10,10 @@
 
 namespace aviary {
 
-// Reference data with `src` [N, T] (exercises with their answers, byte tokens), `argmax` [N, T - 1] (what the
-// original predicts at every token) and the logits of some of them: every prediction has to be the same,
-// logits within 1e-4 of the largest. `folder` holds the model and config.json with the number of right
-// digits.
+// Golden data with `src` [N, T] (exercises with their answers, byte tokens), `argmax` [N, T - 1] (the
+// prediction of the original at every token) and the logits of some of them: every prediction must be the
+// same, logits must be within 1e-4 of the largest. `folder` contains the model and config.json with the
+// number of correct digits.
 std::vector<LawCheck> check_golden_answers(const std::filesystem::path& folder, const TensorFile& golden);
 
 }  // namespace aviary

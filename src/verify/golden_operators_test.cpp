@@ -1,4 +1,5 @@
-// The operators in double against outputs and gradients of the original code (tests/golden/ops).
+// Compares the operators in double precision with outputs and gradients of the original code
+// (tests/golden/ops).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -20,7 +21,8 @@ TensorFile golden_file(const std::string& name) {
   return read_tensor_file(golden("ops/" + name + ".safetensors"));
 }
 
-// One golden file: [B, T, C] inputs become rows, and gradients flow back from the given upstream ones.
+// One golden file: inputs [B, T, C] become rows, and the given gradients of the outputs are propagated
+// backward.
 class GoldenOperator {
  public:
   explicit GoldenOperator(const std::string& name, const std::string& rows_of)
@@ -49,7 +51,7 @@ class GoldenOperator {
     weights_.back()->set_trainable(true);
     return *weights_.back();
   }
-  // A history with room for the rows, empty.
+  // An empty history with capacity for the rows.
   Var history(int64_t cols) {
     Var x{arena_.tensor({sequences(), sequences_.length(0), cols}, Dtype::f64)};
     set_zero(x.value);
@@ -100,7 +102,7 @@ class GoldenOperator {
   std::vector<std::unique_ptr<Weight>> weights_;
 };
 
-// The five forms of the seed of the family: docs/forms.md.
+// The five forms of docs/forms.md.
 TEST(GoldenOperators, FiveForms) {
   const TensorFile golden = golden_file("seed004_forms");
   auto values = [&](const std::string& name) { return to_doubles(*golden.find(name)); };
@@ -161,7 +163,7 @@ TEST(GoldenOperators, GeluAndMish) {
         << name;
 }
 
-// The kinds of AFT differ in w alone: nothing, a band around the diagonal, a product of two thin matrices.
+// The variants of AFT differ only in w: zero, a band around the diagonal, a product of two thin matrices.
 class GoldenAft : public testing::TestWithParam<const char*> {};
 
 TEST_P(GoldenAft, OutputsAndGradients) {
@@ -246,7 +248,7 @@ TEST_P(GoldenWkv4, OutputsStatesAndGradients) {
     golden.expect("state_bb", bb, exact);
     golden.expect("state_pp", pp, exact);
   }
-  if (golden.has("gout.num")) {  // num = aa e^pp, so its gradient becomes that of aa times e^pp
+  if (golden.has("gout.num")) {  // num = aa e^pp, so the gradient of aa is that of num times e^pp
     for (auto [name, part] : {std::pair("num", &aa), std::pair("den", &bb)}) {
       const Doubles scale = to_host(pp.value);
       Doubles meant = to_host(part->value), gradient = golden.values(std::string("gout.") + name);
@@ -295,7 +297,7 @@ TEST(GoldenOperators, GroupNorm) {
   golden.expect_gradients(exact);
 }
 
-// [.., value, key] of the originals to [.., key, value] of ours, and back.
+// Transposes [.., value, key] of the originals to our [.., key, value], and back.
 Doubles transposed(const Doubles& values, int64_t n) {
   Doubles turned(values.size());
   const auto size = static_cast<size_t>(n);
@@ -354,7 +356,7 @@ TEST(GoldenOperators, Rwkv7Output) {
   golden.expect_gradients(exact);
 }
 
-// The loss operator sees logits through a head: the unit matrix makes the two the same.
+// The loss operator includes the head; with the unit matrix as head, its input is the logits.
 class GoldenLoss : public testing::TestWithParam<const char*> {};
 
 TEST_P(GoldenLoss, ValueAndGradient) {

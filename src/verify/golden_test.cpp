@@ -27,7 +27,7 @@ TEST_P(Golden, OutputsGradientsStatesAndTrainingAgreeWithTheOriginal) {
   expect_all_passed(check_golden(golden(GetParam())));
 }
 
-// AVIARY_GOLDEN is the folder of the full reference set.
+// AVIARY_GOLDEN is the folder of the full golden data.
 TEST_P(Golden, TheFullSetAgrees) {
   const char* root = std::getenv("AVIARY_GOLDEN");
   if (!root) GTEST_SKIP() << "set AVIARY_GOLDEN to the folder of the full reference data";
@@ -39,7 +39,7 @@ TEST_P(Golden, TheFullSetAgrees) {
   }
 }
 
-// The folders of tests/golden that hold a model and what its original code made of it.
+// The folders of tests/golden with a model and outputs of its original code.
 std::vector<std::string> folders() {
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(golden("")))
@@ -69,7 +69,8 @@ TEST(GoldenVersions, EachHasReferenceDataOrSaysWhyNot) {
   }
 }
 
-// Reference data of which there is no compact form: no original trainer exists, or a trained model.
+// Golden data that exists only in the full set: for versions without an original trainer, and for trained
+// models.
 class GoldenForward : public testing::TestWithParam<const char*> {};
 
 TEST_P(GoldenForward, TheFullSetAgrees) {

@@ -16,7 +16,7 @@ struct Outcome {
   State state;
 };
 
-// Feeds `tokens` in pieces of the given lengths.
+// Reads `tokens` in pieces of the given lengths.
 Outcome run_in_pieces(Runner& runner, const std::vector<int32_t>& tokens,
                       const std::vector<int64_t>& lengths) {
   Outcome outcome{{}, runner.new_state()};
@@ -46,7 +46,7 @@ std::vector<int32_t> random_tokens(int64_t count, int64_t vocabulary, Random& ra
   return tokens;
 }
 
-// `tokens` as the middle one of three sequences of other lengths.
+// Reads `tokens` as the middle one of three sequences of different lengths.
 Outcome run_in_batch(Runner& runner, const std::vector<int32_t>& tokens, Random& random) {
   const int64_t length = static_cast<int64_t>(tokens.size()), vocabulary = runner.model().config().vocab_size;
   const int64_t before = 1 + random.below(30), after = 1 + random.below(30);
@@ -65,7 +65,7 @@ double split_tolerance(const Model& model) {
   if (model.dtype() == Dtype::f64) return 1e-9;
   const bool few_bits = std::any_of(model.parameters().begin(), model.parameters().end(),
                                     [](const auto& p) { return is_quantized(p.weight.stored_type()); });
-  return few_bits ? 0.02 : 1e-4;  // where x is rounded too, a bit of a sum may move it to the next byte
+  return few_bits ? 0.02 : 1e-4;  // a changed bit may round an activation differently
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The laws that every registered version obeys, as it is and with each of its options. A version that is
-// registered is tested here without another line.
+// The laws that every registered version must satisfy, without options and with each of its options. A
+// registered version is tested here automatically.
 #include "verify/laws.h"
 
 #include <gtest/gtest.h>
@@ -15,9 +15,9 @@ namespace aviary {
 namespace {
 
 const int64_t chunk = kernels::wkv_chunk;
-const int64_t context = 2 * chunk;  // of versions that are bound to one; some texts here are longer
+const int64_t context = 2 * chunk;  // for versions with a context limit; some texts here are longer
 
-// A version, and an option that is switched on, if any.
+// A version, and an option that is enabled, if any.
 struct Member {
   const ModelVersion* version;
   const ModelOption* option = nullptr;
@@ -56,7 +56,7 @@ class Laws : public testing::TestWithParam<Member> {
       config.head_size = head_size;
       version().complete(config);
     } catch (const Error&) {
-      config.head_size = 0;  // a version without heads
+      config.head_size = 0;  // for a version without heads
     }
     auto model = create_model(config, dtype);
     model->parameters().initialize(seed);
@@ -108,9 +108,9 @@ TEST_P(Laws, GradientsAreThoseOfTheWholeModel) {
     targets.push_back(static_cast<int32_t>(random.below(11)));
   }
   std::vector<State> start = runner.new_states(3);
-  std::vector<int32_t> others;  // than the tokens: equal ones would tie where the largest counts
+  std::vector<int32_t> others;  // different from `tokens`, to avoid ties in head_qk_max
   for (int32_t token : tokens) others.push_back((token + 1) % 11);
-  runner.last_logits(others, sequences, start);  // a state that is not the first one
+  runner.last_logits(others, sequences, start);  // a state that is not the initial one
   std::vector<State> states = start;
   runner.loss_and_gradients(tokens, targets, sequences, states, {});
   for (Parameter& parameter : model->parameters()) {
