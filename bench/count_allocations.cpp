@@ -1,5 +1,4 @@
-// In a file of its own: where g++ can inline one of the two operators but not the other, it takes them for a
-// mismatched pair.
+// In a separate file: if g++ can inline only one of the two operators, it reports a mismatched pair.
 #include "count_allocations.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Counts what a program takes from operator new: link the .cpp beside this and every call is counted.
+// Counts the calls of operator new in a program that links count_allocations.cpp.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,7 @@
 namespace aviary {
 
 struct Allocations {
-  int64_t calls, bytes;  // since the program began
+  int64_t calls, bytes;  // since the program started
 };
 Allocations allocations();
 

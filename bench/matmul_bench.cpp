@@ -1,7 +1,8 @@
-// Matrix products of every type against what the machine can do at most. Each line: the median of repeats,
-// its share of the peak measured just before, and how far some elements are from sums in double precision of
-// the same weights. Weights rotate among copies larger than the third-level cache, as they do in a model; by
-// --warm they stay the same. For example: matmul_bench --types q8_0,bf16 --isa avx2
+// Matrix products of every type, compared with the limits of the machine. Each line: the median of the
+// repeats, its share of the peak measured just before, and the error of some elements compared with
+// double-precision sums of the same weights. Weights rotate among copies that together exceed the third-level
+// cache, as in a model; with --warm the same weights are used. For example: matmul_bench --types q8_0,bf16
+// --isa avx2
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -13,8 +14,8 @@
 
 #include "base/random.h"
 #include "base/threads.h"
-#include "kernels/peak.h"
 #include "kernels/matmul.h"
+#include "kernels/peak.h"
 #include "numbers/encoding.h"
 #include "tensor/buffer.h"
 
@@ -23,7 +24,7 @@ namespace {
 using namespace aviary;
 using namespace aviary::kernels;
 
-// Floats in large pages, as tensors are.
+// Floats in large pages, like tensors.
 class Values {
  public:
   explicit Values(int64_t count) : buffer_(count * 4) {
@@ -61,7 +62,7 @@ double limit_of(Dtype type, const MachinePeak& peak) {
   return type == Dtype::bf16 && peak.bf16_gflops > 0 ? peak.bf16_gflops : peak.f32_gflops;
 }
 
-// |y - x W^T| / |x| |w| of some elements, W as it rests.
+// |y - x W^T| / |x| |w| of some elements, where W has the stored numbers.
 double largest_error(const Values& x, const Values& y, std::span<const float> weight, int64_t m,
                      const Size& size) {
   double largest = 0;

@@ -1,6 +1,6 @@
-// The memory of a backward pass through a model whose matrices are stored in a small type: the gradient goes
-// through them to the vectors (norms, mixes), which alone are trained. Matrices are not decoded as a whole,
-// so what a pass takes besides the weights are the activations that the tape keeps.
+// The memory of a backward pass through a model with quantized matrices: the gradient passes through them to
+// the vectors (norms, mixes), and only these are trained. Matrices are not decoded as a whole, so in addition
+// to the weights a pass needs only the activations kept by the tape.
 //   stored_gradient_bench --model rwkv7:0.45B --type q4_k --tokens 128
 #include <fmt/format.h>
 

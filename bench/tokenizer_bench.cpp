@@ -1,6 +1,6 @@
-// Speed of a tokenizer in one thread: encoding, and the bytes of the tokens again. Each text is made 100 MB
-// long by its lines in a random order, so that no repetition can be learned. Beside it, measured in the same
-// run, what it takes to read the text and write a number for each byte.
+// Speed of a tokenizer in one thread, encoding and decoding. Each text is extended to 100 MB by repeating its
+// lines in random order, so that caches cannot exploit repetition. For comparison, measured in the same run,
+// the time to read the text and write a number for each byte.
 //   tokenizer_bench rwkv_vocab_v20230424.txt novels.txt chinese.txt
 #include <fmt/format.h>
 
@@ -24,7 +24,7 @@ using namespace aviary;
 
 constexpr int repeats = 3;
 
-// Of the fastest of some calls: other programs only ever take time away.
+// Of the fastest of several calls: other programs can only slow it down.
 template <typename Call>
 double fastest_seconds(Call call) {
   double best = std::numeric_limits<double>::infinity();

@@ -1,7 +1,7 @@
-// Training against what the machine can do at most: tokens/s of RWKV-7 (forward, backward and AdamW on random
-// tokens), and the share of the peak of matrix products, measured in the same run. FLOP of a step: 6 x
+// Training, compared with the limits of the machine: tokens/s of RWKV-7 (forward, backward and AdamW on
+// random tokens), and the share of the peak of matrix products, measured in the same run. FLOP of a step: 6 x
 // parameters in products (the low-rank matrices count, the embedding does not) x tokens. After two steps a
-// step should allocate nothing; what it does allocate is printed.
+// step should allocate nothing; allocations are printed.
 //   train_bench                      the two sizes that the project states
 //   train_bench --layers 12 --width 768 --vocabulary 65536 --context 512 --batch 4 --precision bf16 --steps 5
 #include <fmt/format.h>
@@ -30,7 +30,7 @@ struct Size {
 };
 
 struct Memory {
-  Allocations allocated;  // operator new, so far
+  Allocations allocated;  // calls of operator new so far
   int64_t heap;           // in use, malloc
   int64_t mapped;         // address space of the process: arenas and weights
 
@@ -72,7 +72,7 @@ void train(const Size& size, kernels::Precision precision, int64_t steps) {
                              .n_layer = size.layers,
                              .n_embd = size.width,
                              .vocab_size = size.vocabulary});
-  // The initializers cost minutes at this size and change no speed.
+  // The initializers take minutes at this size and do not affect speed.
   Random random(1);
   for (Parameter& parameter : model->parameters()) {
     float* values = parameter.weight.value().as<float>();
@@ -103,7 +103,7 @@ void train(const Size& size, kernels::Precision precision, int64_t steps) {
              with_commas(model->parameters().count()), with_commas(products));
   std::fflush(stdout);
   step();
-  step();  // the arena is one block from here on
+  step();  // from now on the arena is one block
   std::vector<double> seconds(static_cast<size_t>(steps));
   const Memory before = Memory::now();
   for (double& one : seconds) {

@@ -1,5 +1,5 @@
-# Cross-compiling for 64-bit ARM with Debian's compiler, against the folder that scripts/arm64-sysroot makes; what
-# is built runs under qemu.
+# Cross-compiles for 64-bit ARM with Debian's compiler, using the libraries from scripts/arm64-sysroot; the programs run
+# under qemu.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)

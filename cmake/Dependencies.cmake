@@ -1,4 +1,4 @@
-# Everything comes from Debian 12 packages; scripts/packages lists them.
+# All dependencies are Debian 12 packages, listed in scripts/packages.
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
 find_package(ZLIB REQUIRED)

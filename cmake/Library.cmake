@@ -1,5 +1,5 @@
 # libaviary: all rooms below the program in one shared library, with a CMake package and a pkg-config file.
-# Shared, so that whoever uses it links one file and needs none of the packages that it was built with.
+# Shared, so that its users link one file and do not need the packages that it was built with.
 
 configure_file(include/aviary/version.h.in generated/include/aviary/version.h @ONLY)
 
@@ -16,7 +16,7 @@ function(aviary_library)
     endif()
     list(APPEND links ${room_links})
   endforeach()
-  # The rooms themselves come in as objects; what remains is what they need from outside.
+  # The rooms are included as objects; only their external dependencies remain to be linked.
   list(TRANSFORM ARGN PREPEND aviary_ OUTPUT_VARIABLE rooms)
   list(REMOVE_ITEM links ${rooms})
   list(REMOVE_DUPLICATES links)

@@ -1,4 +1,4 @@
-# A room is a folder of src/: every .cpp in it, one library target, one test program from its *_test.cpp.
+# A room is a folder of src/: its .cpp files form one library target, its *_test.cpp files one test program.
 
 add_library(aviary_options INTERFACE)
 target_include_directories(aviary_options INTERFACE
@@ -7,8 +7,8 @@ target_compile_options(aviary_options INTERFACE -Wall -Wextra $<$<CXX_COMPILER_I
 if(AVIARY_DEVELOP)
   target_compile_options(aviary_options INTERFACE -Werror)
 endif()
-# Every ARM CPU has fused multiply-adds, and compilers fuse what they can: g - mean(g) of one number was not 0. Only what
-# asks for it is fused, as on x86.
+# Every ARM CPU has fused multiply-add, and compilers use it where they can: then g - mean(g) of one number was not 0.
+# With this flag only explicit calls are fused, as on x86.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
   set(AVIARY_ARM64 ON)
   target_compile_options(aviary_options INTERFACE -ffp-contract=off)
@@ -16,7 +16,7 @@ endif()
 if(AVIARY_SANITIZE)
   target_compile_options(aviary_options INTERFACE -fsanitize=${AVIARY_SANITIZE} -fno-omit-frame-pointer)
   target_link_options(aviary_options INTERFACE -fsanitize=${AVIARY_SANITIZE})
-  # g++ sees uninitialized values in std::regex that only its own instrumentation makes.
+  # False warnings of g++ about uninitialized values in std::regex, caused by its instrumentation.
   target_compile_options(aviary_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   if(AVIARY_SANITIZE MATCHES undefined)
     target_compile_options(aviary_options INTERFACE -fno-sanitize-recover=undefined)
@@ -25,7 +25,8 @@ endif()
 
 # Reading these headers is half of the work of compiling a file, so they are compiled once for all rooms and once for all
 # tests. A file still includes what it uses: the `clang` preset builds without this.
-# g++ 12 no longer tells headers of its library apart then, and warns of string copies there that never happen.
+# With them, g++ 12 does not recognize its library's headers as system headers, and gives false warnings about string
+# copies there.
 set(AVIARY_PRECOMPILED_OPTIONS
   $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow> $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overread>)
 set(precompiled <algorithm> <cmath> <cstdint> <cstring> <filesystem> <functional> <map> <memory> <optional> <span>
@@ -35,8 +36,8 @@ add_library(aviary_headers OBJECT ${PROJECT_BINARY_DIR}/generated/empty.cpp)
 target_link_libraries(aviary_headers PRIVATE aviary_options fmt::fmt)
 target_precompile_headers(aviary_headers PRIVATE ${precompiled})
 
-# aviary_test_program(NAME LIBRARIES...): an executable is a test program. What is measured is never the test itself, so
-# it is optimized lightly.
+# aviary_test_program(NAME LIBRARIES...): makes an executable a test program. Tests are not measured, so they are
+# optimized lightly.
 function(aviary_test_program name)
   target_link_libraries(${name} PRIVATE test_support ${ARGN})
   target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1> ${AVIARY_PRECOMPILED_OPTIONS})
@@ -47,7 +48,7 @@ function(aviary_test_program name)
   endif()
 endfunction()
 
-# What all test programs share: main(), and the helpers in tests/support/.
+# Shared by all test programs: main(), and the helpers in tests/support/.
 if(AVIARY_TESTS)
   file(GLOB support CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/*.cpp)
   add_library(test_support STATIC ${support})
@@ -92,7 +93,7 @@ function(aviary_discover program label)
     DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 1200 LABELS long)
 endfunction()
 
-# Every model file src/models/<name>.cpp that defines AVIARY_MODEL(<name>) enters the registry by existing.
+# Every model file src/models/<name>.cpp that defines AVIARY_MODEL(<name>) is added to the registry automatically.
 function(aviary_model_list target)
   get_target_property(type ${target} TYPE)
   if(type STREQUAL INTERFACE_LIBRARY)

@@ -1,7 +1,7 @@
-// Reads a prompt whole, in two halves, and token by token, and shows that the next token is the same each
-// time.
+// Reads a prompt in one call, in two halves, and token by token, and shows that the next token is the same
+// each time.
 //   forward_example MODEL TOKEN...      for example: forward_example model.safetensors 3 1 4 1 5
-//   forward_example MODEL "some text"   when the model carries its tokenizer
+// forward_example MODEL "some text"   if the model contains its tokenizer
 #include <aviary/aviary.hpp>
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace {
 
 constexpr double tolerance = 1e-4;  // rounding, in float32
 
-// All arguments as numbers; empty when one is none.
+// All arguments as numbers; empty if one is not a number.
 std::vector<int32_t> numbers(int count, char** texts) {
   std::vector<int32_t> tokens(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i) {

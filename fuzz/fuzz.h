@@ -1,4 +1,4 @@
-// What the targets share.
+// Shared by all targets.
 #pragma once
 
 #include <cstddef>
@@ -21,14 +21,14 @@ inline std::string_view as_text(const uint8_t* data, size_t size) {
   return {reinterpret_cast<const char*>(data), size};
 }
 
-// A promise of the parser that was not kept is a finding, in every build.
+// A violated guarantee of a parser is a finding, in every build.
 inline void expect(bool kept, const char* promise) {
   if (kept) return;
   std::fprintf(stderr, "not so: %s\n", promise);
   std::abort();
 }
 
-// Runs `parse`; an Error is a good answer when it is one line of text.
+// Runs `parse`; an Error is a valid result if its message is one line of text.
 template <typename Parse>
 void refuse_or(Parse&& parse) {
   try {

@@ -1,4 +1,4 @@
-// The road of every model: the format is recognized, its names are translated, the version is recognized.
+// The steps of opening any model: recognize the format, translate the names, recognize the version.
 #include "checkpoints/checkpoint.h"
 #include "formats/dialects.h"
 #include "formats/format.h"

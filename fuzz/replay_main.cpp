@@ -1,4 +1,4 @@
-// Runs a target on every file of the folders that are named, without a fuzzer.
+// Runs a target on every file of the given folders, without a fuzzer.
 #include <chrono>
 #include <filesystem>
 
@@ -8,7 +8,7 @@
 int main(int argc, char** argv) {
   using namespace aviary;
   using Clock = std::chrono::steady_clock;
-  constexpr double slowest = 20;  // seconds for one input, with sanitizers on a busy machine
+  constexpr double slowest = 20;  // seconds per input, allowing for sanitizers on a busy machine
   int count = 0;
   for (int i = 1; i < argc; ++i)
     for (const auto& entry : std::filesystem::directory_iterator(argv[i])) {

@@ -5,7 +5,7 @@
 
 namespace {
 
-// Two layers of two heads of eight, as the committed inputs have.
+// Two layers with two heads of size eight, as in the committed inputs.
 const aviary::Model& model() {
   static const auto small = aviary::create_model(
       {.version = "rwkv7", .recipe = "", .n_layer = 2, .n_embd = 16, .vocab_size = 2, .head_size = 8});

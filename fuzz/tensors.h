@@ -1,4 +1,4 @@
-// What every file of tensors promises, whatever its format.
+// Guarantees about the tensors of a file in any format.
 #pragma once
 
 #include <cmath>

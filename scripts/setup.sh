@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# What ./check and ./quickstart share: packages, configuring, messages. Source it with bash from the repository's root.
+# Shared by ./check and ./quickstart: packages, configuring, messages. Source it with bash from the repository root.
 
-# say TEXT: a headline of what happens next.
+# say TEXT: print a headline for the next step.
 say() { printf '\n== %s\n' "$*"; }
 
-# die TEXT: one sentence on stderr, named after the script, and exit code 1.
+# die TEXT: print one sentence on stderr, after the name of the script, and exit with code 1.
 die() {
   printf '%s: %s\n' "$(basename "$0")" "$*" >&2
   exit 1
@@ -33,7 +33,7 @@ missing_packages() {
   printf '%s' "${missing[*]-}"
 }
 
-# as_root COMMAND...: run it as root, now or through passwordless sudo; false when neither is there.
+# as_root COMMAND...: run it as root, directly or with passwordless sudo; false if neither is possible.
 as_root() {
   if [ "$(id -u)" = 0 ]; then
     "$@"
@@ -46,7 +46,7 @@ as_root() {
 
 apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" </dev/null; }
 
-# install_or_tell PURPOSE...: install what is missing; without the right to, print the line to run and stop.
+# install_or_tell PURPOSE...: install missing packages; if that is not permitted, print the command to run and stop.
 install_or_tell() {
   local missing
   if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
@@ -62,7 +62,7 @@ install_or_tell() {
     exit 1
   fi
   say "Installing $missing"
-  apt_get update || die "apt-get update failed (its message is above); is the network there?"
+  apt_get update || die "apt-get update failed (its message is above); is there a network connection?"
   local log
   log=$(mktemp)
   # shellcheck disable=SC2086 # a list of words
@@ -77,7 +77,7 @@ install_or_tell() {
 # free_mb: megabytes free on the disk of this folder.
 free_mb() { df --output=avail -m . | tail -n 1 | tr -d ' '; }
 
-# configure PRESET: run CMake; from scratch when the folder was moved since the last time. Where ccache is installed,
+# configure PRESET: run CMake; from scratch if the folder was moved since the last time. Where ccache is installed,
 # what it has compiled before is taken from there, also from a clone in another folder.
 configure() {
   local cache="build/$1/CMakeCache.txt"

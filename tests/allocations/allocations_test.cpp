@@ -1,4 +1,4 @@
-// Writing a token takes no memory from anywhere: every malloc and mmap of the process is counted.
+// Generating a token allocates no memory: every malloc and mmap of the process is counted.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -15,7 +15,7 @@
 #include "quant/stored_model.h"
 #include "support/test_versions.h"
 
-extern "C" void* __libc_malloc(size_t size);                      // NOLINT: what glibc calls it
+extern "C" void* __libc_malloc(size_t size);                      // NOLINT: the name in glibc
 extern "C" void* __libc_memalign(size_t alignment, size_t size);  // NOLINT
 
 namespace {
@@ -42,7 +42,7 @@ class Allocations : public testing::TestWithParam<std::string> {};
 
 TEST_P(Allocations, ATokenTakesNoMemory) {
   ModelConfig config{.version = GetParam(), .n_layer = 2, .n_embd = 256, .vocab_size = 300, .ctx_len = 64};
-  set_threads(1);  // a second one may come to work, and to its own working memory, at any later token
+  set_threads(1);  // another thread may start to work, and allocate its working memory, at any later token
   for (Dtype type : {Dtype::f32, Dtype::q4_0}) {
     const std::unique_ptr<Model> model = create_model(complete(config));
     if (token_cost(*model).state_growth > 0) GTEST_SKIP() << "its state grows with the text";

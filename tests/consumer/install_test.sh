@@ -9,7 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 cmake --install "$build" --prefix "$work/first" >/dev/null
-# What was installed must not remember where.
+# The installed files must not depend on the location.
 mv "$work/first" "$work/prefix"
 lib=$(dirname "$(find "$work/prefix" -name libaviary.so)")
 

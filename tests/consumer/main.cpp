@@ -1,5 +1,4 @@
-// Uses the installed library the way any other program would: consumer MODEL runs the model and catches an
-// error.
+// Uses the installed library as any other program would: consumer MODEL runs the model and catches an error.
 #include <aviary/aviary.hpp>
 
 #include <cmath>

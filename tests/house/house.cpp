@@ -1,4 +1,4 @@
-// The rules of the house, checked on the text of the sources.
+// Checks the rules of the repository on the text of the sources.
 #include "house.h"
 
 #include <algorithm>
@@ -16,10 +16,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The program's room is declared by aviary_program.
+// The room of the program is declared by aviary_program.
 constexpr const char* program_room = "cli";
 
-// The target of a library, by how an include of it begins. Every room links fmt and threads by way of base.
+// The target of a library, by the beginning of its includes. Every room links fmt and threads through base.
 const std::pair<const char*, const char*> libraries[] = {
     {"nlohmann/", "nlohmann_json::nlohmann_json"},
     {"xxhash.h", "xxhash"},
@@ -179,7 +179,7 @@ std::vector<std::string> long_files(const fs::path& root, int limit) {
 
 namespace {
 
-// A definition with a body in lines [first, last], its head in [first, brace].
+// A definition with its body in lines [first, last] and its head in [first, brace].
 struct Definition {
   size_t first, brace, last;
 };

@@ -1,4 +1,4 @@
-// The rules of the house hold for this repository, and each rule notices when it is broken.
+// The rules of the repository hold, and the check of each rule detects a violation.
 #include "house.h"
 #include "support/repository.h"
 
@@ -21,7 +21,7 @@ Rooms rooms_of_the_repository() {
   return read_rooms(read_text(repository() / "CMakeLists.txt"), complaints);
 }
 
-// A small repository that breaks rules, in a folder that is removed afterwards.
+// A small repository that violates rules, in a folder that is removed afterwards.
 class BrokenHouse : public testing::Test {
  protected:
   BrokenHouse() { fs::create_directories(root); }

@@ -1,7 +1,9 @@
-// What the test of llama.cpp needs of libaviary that no command does.
-//   llama_helper make WIDTH LAYERS OUT.safetensors VOCABULARY     a random RWKV-7; "-" learns words from
-//   stdin llama_helper tokenize MODEL                                   a JSON list of texts on stdin, their
-//   tokens llama_helper quantize LIBRARY IN.gguf OUT.gguf FILE_TYPE      by llama.cpp itself
+// Functions of libaviary that the test of llama.cpp needs and no command offers.
+// clang-format off
+//   llama_helper make WIDTH LAYERS OUT.safetensors VOCABULARY   a random RWKV-7; "-" learns words from stdin
+//   llama_helper tokenize MODEL                                 a JSON list of texts on stdin, their tokens
+//   llama_helper quantize LIBRARY IN.gguf OUT.gguf FILE_TYPE    by llama.cpp itself
+// clang-format on
 #include <dlfcn.h>
 #include <fmt/format.h>
 
@@ -24,7 +26,7 @@ using namespace aviary;
 
 std::string read_stdin() { return {std::istreambuf_iterator<char>(std::cin), {}}; }
 
-// The initialization of the trainer leaves a new model almost silent: noise makes every parameter count.
+// With the initialization of the trainer many parameters have no effect; noise makes every parameter matter.
 void add_noise(Model& model) {
   uint64_t stream = 0;
   for (Parameter& parameter : model.parameters()) {
@@ -32,7 +34,7 @@ void add_noise(Model& model) {
     const Tensor& value = parameter.weight.value();
     const std::string& name = parameter.spec.name;
     const bool matrix = value.shape().rank() == 2 && name.ends_with(".weight");
-    // Logits spread 2 to 3 wide, as those of trained models are.
+    // Logits with a standard deviation of 2 to 3, as in trained models.
     const double of_matrix = name == "head.weight" ? 2 : 0.7;
     const double scale = name == "emb.weight" ? 0.3
                          : matrix             ? of_matrix / std::sqrt(static_cast<double>(value.shape()[1]))
@@ -71,7 +73,7 @@ void tokenize(const std::string& path) {
   std::cout << tokens << "\n";
 }
 
-// The first fields of llama.cpp's parameters; it fills and reads the others.
+// The first fields of llama.cpp's parameters; llama.cpp itself sets and reads the others.
 struct QuantizeParameters {
   int32_t threads = 0, file_type = 0;
   char others[1016] = {};

@@ -1,4 +1,4 @@
-// Absurd flags and places: one sentence, exit code not 0, nothing written.
+// Invalid flags and paths: one error sentence, a non-zero exit code, nothing written.
 #include <gtest/gtest.h>
 
 #include "program.h"
@@ -173,7 +173,7 @@ TEST(BadPlace, AFinishedRunIsNotWrittenOver) {
   const auto before = files_below(folder.path());
   expect_refusal(run(folder.path(), Arguments{"train", "text.txt", "--out", "run", "--steps", "2"} + tiny),
                  {"run", "--resume", "--out"});
-  fs::remove(folder / "run/checkpoint.safetensors");  // whoever keeps only the model keeps it
+  fs::remove(folder / "run/checkpoint.safetensors");  // a copy of only the model file keeps it
   expect_refusal(run(folder.path(), Arguments{"train", "text.txt", "--out", "run", "--steps", "2"} + tiny),
                  {"--out"});
   EXPECT_EQ(read(folder / "run/model.safetensors"), before.at("run/model.safetensors"));

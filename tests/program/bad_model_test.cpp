@@ -1,4 +1,4 @@
-// Damaged and foreign model files: refused with a sentence, left as they are.
+// Damaged and unrelated model files: rejected with an error message, and not modified.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -91,7 +91,7 @@ TEST_F(BadModel, AFlippedBitAnywhereInACheckpointIsNotResumed) {
 
 TEST_F(BadModel, TensorsOfSomethingElseAreRefused) {
   fs::copy_file(golden("pth-formats/expected.safetensors"), model_, fs::copy_options::overwrite_existing);
-  expect_refused({"run: not a model of a version known here"});  // a folder of someone else
+  expect_refused({"run: not a model of a version known here"});  // an unrelated folder
 }
 
 TEST_F(BadModel, APthFileOfSomethingElseIsRefused) {
@@ -100,7 +100,7 @@ TEST_F(BadModel, APthFileOfSomethingElseIsRefused) {
 }
 
 TEST_F(BadModel, TheTensorsOfAnotherVersionAreRefused) {
-  // A config that says RWKV-7 over tensors of RWKV-4.
+  // A config of RWKV-7 with tensors of RWKV-4.
   std::string config;
   rewrite_tensors(model_, [&](auto&, auto& metadata) { config = metadata.at("aviary.config"); });
   fs::copy_file(golden("rwkv-v4/model.safetensors"), model_, fs::copy_options::overwrite_existing);

@@ -1,4 +1,4 @@
-// Texts that nobody can train on are refused with a sentence; strange ones that somebody has are not.
+// Texts that cannot be trained on are rejected with an error message; unusual but valid texts are accepted.
 #include <gtest/gtest.h>
 
 #include "program.h"
@@ -9,7 +9,7 @@ namespace {
 
 class BadText : public testing::Test {
  protected:
-  // Trains on folder/text.txt with this content; nothing but the text may be left behind when it is refused.
+  // Trains on folder/text.txt with this content; if it is rejected, nothing but the text may remain.
   void expect_refused(const std::string& content, const std::vector<std::string>& words) {
     write(folder_ / "text.txt", content);
     const auto before = files_below(folder_.path());

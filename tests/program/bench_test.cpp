@@ -1,4 +1,4 @@
-// aviary bench: every number is there, whatever the model; what cannot be measured is refused.
+// aviary bench: all numbers are reported for any model; what cannot be measured is an error.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>

@@ -1,4 +1,5 @@
-// aviary compare: the same batches for all, a page, and going on after every kind of end.
+// aviary compare: the same batches for all members, a report, and continuing after every kind of
+// interruption.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -24,7 +25,7 @@ Arguments compare(const std::string& versions, const Arguments& more = {}) {
          more;
 }
 
-// Step and value of each line of a table, without the seconds.
+// Step and value of each line of a table, without the times.
 std::vector<std::string> without_seconds(const std::string& csv) {
   std::vector<std::string> lines;
   std::istringstream stream(csv);
@@ -54,12 +55,12 @@ TEST_F(Compare, WritesAPageAndItsNumbers) {
   EXPECT_EQ(without_seconds(read(folder_ / "family/loss.csv")).size(), 41u);
   for (const char* file : {"members.csv", "validation.csv", "positions.csv", "tokens.svg", "time.svg"})
     EXPECT_TRUE(fs::exists(folder_ / "family" / file)) << file;
-  // A member's folder is a run like any other.
+  // The folder of a member is an ordinary run folder.
   expect_success(run(folder_.path(), {"generate", "family/rwkv4", "--tokens", "3", "--threads", "1"}));
 }
 
 TEST_F(Compare, AllSeeTheSameBatches) {
-  // The same version under two names: every number is the same.
+  // The same version under two names gives the same numbers.
   expect_success(run(folder_.path(), compare("rwkv4,rwkv4+recipe=v4neo")));
   const std::vector<std::string> lines = without_seconds(read(folder_ / "family/loss.csv"));
   ASSERT_EQ(lines.size(), 41u);
@@ -122,7 +123,7 @@ TEST_F(Compare, ChoosesTheStepsForTheMinutes) {
   const int64_t steps = ledger["steps"];
   EXPECT_GE(steps, 10);
   EXPECT_EQ(without_seconds(read(folder_ / "family/loss.csv")).size(), 2 * static_cast<size_t>(steps) + 1);
-  // The same command goes on with the same steps, whatever the machine does meanwhile.
+  // The same command continues with the same number of steps, even if the machine is faster or slower now.
   expect_success(run(folder_.path(), arguments));
   EXPECT_EQ(nlohmann::json::parse(read(folder_ / "family/compare.json")), ledger);
 }

@@ -1,4 +1,4 @@
-// aviary convert: other formats and number types of a trained model.
+// aviary convert: converts a trained model to other formats and number types.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -18,7 +18,7 @@ class Convert : public testing::Test {
   Outcome convert(const Arguments& arguments) {
     return run(folder_.path(), Arguments{"convert"} + arguments);
   }
-  // The likeliest next tokens after a prompt, as the program prints them.
+  // The most probable next tokens after a prompt, as the program prints them.
   std::string logits(const std::string& model) {
     const Outcome outcome =
         run(folder_.path(), {"logits", model, "--tokens", "104,101,32", "--threads", "1"});
@@ -49,7 +49,7 @@ TEST_F(Convert, ThereAndBackAgainIsTheSameFile) {
     expect_success(convert({"there" + ending, "back.safetensors", "--tokenizer", "bytes"}));
     const auto before = tensors_of("run"), after = tensors_of("back.safetensors");
     EXPECT_GE(after.size() + 3,
-              before.size());  // layer 0 has three that nothing uses; GGUF has no place for them
+              before.size());  // layer 0 has three unused ones, which GGUF cannot store
     for (const auto& [name, tensor] : after) EXPECT_EQ(tensor, before.at(name)) << ending;
   }
 }
@@ -157,7 +157,7 @@ TEST_F(Convert, NumbersThatATypeCannotHoldStayInABetterOne) {
   rewrite_tensors(folder_ / "run/model.safetensors", [](auto& tensors, auto&) {
     for (EditableTensor& tensor : tensors)
       if (tensor.name == "blocks.1.ffn.key.weight") {
-        const float large = 1e6f;  // beyond f16
+        const float large = 1e6f;  // beyond the range of f16
         std::memcpy(tensor.data.data(), &large, sizeof large);
       }
   });

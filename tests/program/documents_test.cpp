@@ -1,4 +1,4 @@
-// Every command line in the documents names commands and flags that exist.
+// The commands and flags in the documents exist.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -12,7 +12,7 @@ namespace {
 
 bool is_flag_letter(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '-'; }
 
-// The words of a shell line, up to a comment, a pipe or a redirection; quotes are taken off.
+// The words of a shell line, up to a comment, a pipe or a redirection, without quotes.
 std::vector<std::string> words_of(const std::string& line) {
   std::vector<std::string> words;
   std::string word;
@@ -41,7 +41,7 @@ std::vector<std::string> words_of(const std::string& line) {
   return words;
 }
 
-// Command lines of the program in the ```sh blocks of a Markdown file, a continued line as one.
+// Command lines of the program in the ```sh blocks of a Markdown file; continued lines are joined.
 std::vector<std::string> commands_in(const std::string& markdown) {
   std::vector<std::string> commands;
   std::istringstream lines(markdown);
@@ -68,12 +68,12 @@ bool names_flag(const std::string& help, const std::string& flag) {
   return false;
 }
 
-// What is wrong with a command line; empty when it would be understood.
+// What is wrong with a command line; empty if it is valid.
 std::string complaint_about(const std::string& line, const fs::path& folder) {
   const std::vector<std::string> words = words_of(line);
   Arguments command;
   std::string last = run(folder, {"--help"}).out, help = last;
-  for (const std::string& word : words) {  // commands, and commands below them
+  for (const std::string& word : words) {  // commands and subcommands
     if (last.find("\n  " + word + " ") == std::string::npos) break;
     command.push_back(word);
     last = run(folder, command + Arguments{"--help"}).out;
@@ -102,7 +102,7 @@ TEST(Documents, EveryCommandLineNamesFlagsThatExist) {
   EXPECT_GE(commands, 3);
 }
 
-// Between <!-- aviary COMMAND --> and <!-- end --> stands what the command prints.
+// The text between <!-- aviary COMMAND --> and <!-- end --> is the output of the command.
 TEST(Documents, GeneratedTablesAreWhatTheProgramPrints) {
   int tables = 0;
   for (const auto& entry : fs::directory_iterator(repository() / "docs")) {

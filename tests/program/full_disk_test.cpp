@@ -1,4 +1,4 @@
-// A disk that is full or read-only: one sentence, and the last whole checkpoint stays.
+// A full or read-only disk: one error sentence, and the last complete checkpoint is kept.
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -9,7 +9,7 @@
 namespace aviary::program {
 namespace {
 
-// A disk of two megabytes, in a name space of mounts of its own, so that it goes away with the process.
+// A disk of two megabytes, in a separate mount namespace, so that it disappears with the process.
 class FullDisk : public testing::Test {
  protected:
   void SetUp() override {
@@ -24,7 +24,7 @@ class FullDisk : public testing::Test {
   }
 
   std::string place() const { return (disk_ / "run").string(); }
-  // Fills the disk until so many bytes are left.
+  // Fills the disk until this many bytes are left.
   void leave(size_t bytes) const {
     struct statvfs status {};
     ASSERT_EQ(::statvfs(disk_.path().c_str(), &status), 0);
@@ -64,7 +64,7 @@ TEST_F(FullDisk, TheLastWholeCheckpointStaysAndGoesOn) {
     if (left == 0) {
       EXPECT_TRUE(read(place() + "/checkpoint.safetensors") == checkpoint);
     }
-    // Whatever could be written, what is there is whole: the old files or the new ones.
+    // However much could be written, the files are complete: either the old or the new ones.
     expect_success(run(folder_.path(), {"generate", place(), "--tokens", "3", "--threads", "1"}));
     fs::remove(disk_ / "filler");
     expect_success(run(folder_.path(), {"train", "--resume", place(), "--steps", "6", "--threads", "1"}));

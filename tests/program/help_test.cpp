@@ -1,4 +1,4 @@
-// What --help says, walked through for every command.
+// Checks the --help of every command.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// What the program may take of the machine's memory. Models here are of real shapes, with random weights.
+// Bounds on the memory of the program. The models have real shapes and random weights.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
@@ -11,9 +11,9 @@
 namespace aviary::program {
 namespace {
 
-constexpr int64_t of_the_program = int64_t{16} << 20;  // its code, its threads, its scratch memory
+constexpr int64_t of_the_program = int64_t{16} << 20;  // code, threads, scratch memory
 
-// A .pth in bf16, as checkpoints are published. Returns the number of parameters.
+// Writes a .pth in bf16, the usual form of published checkpoints. Returns the number of parameters.
 int64_t write_random_model(const fs::path& path, int64_t vocabulary, int64_t layers, int64_t width) {
   ModelConfig config;
   config.version = "rwkv7";
@@ -37,7 +37,7 @@ int64_t write_random_model(const fs::path& path, int64_t vocabulary, int64_t lay
   return model->parameters().count();
 }
 
-// Every matrix is packed once, and what it was packed from goes meanwhile.
+// Every matrix is packed once, and the memory that it was packed from is released meanwhile.
 TEST(MemoryLong, RunningTakesTheWeightsAndATenth) {
   if (sanitized) GTEST_SKIP() << "sanitizers use memory of their own";
   const TestFolder folder;
@@ -52,8 +52,8 @@ TEST(MemoryLong, RunningTakesTheWeightsAndATenth) {
   }
 }
 
-// Bounds the memory of the programs that are started while it lives: their heap, stacks and other private
-// pages, not the files that they map.
+// While it exists, limits the memory of the programs that are started: heap, stacks and other private pages,
+// but not mapped files.
 class PrivateMemoryLimit {
  public:
   explicit PrivateMemoryLimit(rlim_t bytes) {

@@ -1,4 +1,4 @@
-// Runs that older programs have begun go on (tests/data/README.md).
+// Runs started by older programs can be resumed (tests/data/README.md).
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>

@@ -28,7 +28,7 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Only calls that are safe after fork.
+// Only async-signal-safe calls, since this runs after fork.
 [[noreturn]] void become(const char* folder, const char* in, const char* out, const char* err,
                          char* const* arguments) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);

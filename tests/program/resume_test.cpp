@@ -1,4 +1,4 @@
-// A run that was interrupted or killed ends with the same bits as one that nobody disturbed.
+// A run that was interrupted or killed ends with the same bits as an uninterrupted one.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -19,7 +19,7 @@ void sleep_for(double seconds) { std::this_thread::sleep_for(std::chrono::durati
 
 class Resume : public testing::Test {
  protected:
-  // Trains without disturbance in a folder of its own, and once for the shortest time that a run takes.
+  // Trains without interruption in a separate folder; also gives the shortest time of a run.
   void train_undisturbed(const Arguments& flags) {
     const Arguments train =
         Arguments{"train", "text.txt", "--out", "run", "--validate-every", "0"} + tiny + flags;
@@ -34,7 +34,7 @@ class Resume : public testing::Test {
     training_ = std::max(whole.seconds - short_one.seconds, 0.01);
   }
 
-  // The command that goes on: --resume once there is a checkpoint, until then the one that started the run.
+  // The command that continues: --resume if there is a checkpoint, otherwise the one that started the run.
   Arguments next_command() const {
     if (!fs::exists(folder_ / "run/checkpoint.safetensors")) return command_;
     return {"train", "--resume", "run", "--threads", "1"};
@@ -58,7 +58,7 @@ class Resume : public testing::Test {
       EXPECT_EQ(name.find(".tmp"), std::string::npos) << name << " was left behind";
   }
 
-  // Ctrl-C at random moments until the run is through.
+  // Ctrl-C at random moments until the run is finished.
   void interrupt_and_compare(const Arguments& flags, uint64_t seed) {
     train_undisturbed(flags);
     Random random(seed);
@@ -72,14 +72,14 @@ class Resume : public testing::Test {
       const Outcome outcome = process.wait();
       if (outcome.code == 0) break;
       ++interruptions;
-      if (outcome.code == -SIGINT) continue;  // before the training began
+      if (outcome.code == -SIGINT) continue;  // before training began
       ASSERT_EQ(outcome.code, 130) << outcome.err;
       EXPECT_NE(outcome.out.find("aviary train --resume run"), std::string::npos) << outcome.out;
     }
     expect_same_run();
   }
 
-  // kill -9 at random moments, start-up included, with a checkpoint after every step.
+  // kill -9 at random moments, including start-up, with a checkpoint after every step.
   void kill_and_compare(int kills, uint64_t seed) {
     steps_ = std::max(steps_, 5 * kills);  // a slow machine does more than one before a kill
     train_undisturbed({"--checkpoint-every", "1"});
@@ -146,7 +146,7 @@ TEST_F(ResumeLong, ARunKilledFiftyTimesEndsWithTheSameBits) { kill_and_compare(5
 TEST_F(Resume, ARunKilledBeforeItsFirstCheckpointStartsAgainWithTheSameCommand) {
   train_undisturbed({});
   expect_success(run(folder_.path(), command_));
-  // What a kill after the settings and some steps leaves behind.
+  // The files left by a kill after the settings and some steps were written.
   fs::remove(folder_ / "run/checkpoint.safetensors");
   fs::remove(folder_ / "run/model.safetensors");
   write(folder_ / "run/.aviary-12345-0.tmp", "half a checkpoint");
@@ -177,7 +177,7 @@ TEST_F(Resume, OnlyOneProcessTrainsInAFolder) {
   first.signal(SIGINT);
   EXPECT_EQ(first.wait().code, 130);
 
-  // Of two that start at the same time without a folder, each takes its own.
+  // Two runs started at the same time without a given folder get different folders.
   Process second(folder_.path(), endless), third(folder_.path(), endless);
   auto begun = [&](const char* name) { return fs::exists(folder_ / "runs" / name / "config.json"); };
   for (int i = 0; i < 10'000 && !(begun("text") && begun("text-2")); ++i) sleep_for(0.005);
@@ -232,7 +232,7 @@ TEST_F(Resume, ARunWhoseOutputNobodyReadsIsSaved) {
   EXPECT_EQ(std::system(("(" + command + " 2>&1; echo $? > code) | true").c_str()), 0);
   const std::string code = read(folder_ / "code");
   EXPECT_TRUE(code == "1\n" || code == "0\n")
-      << code;  // 0: the output went into the pipe before its end was closed
+      << code;  // 0: the output was written to the pipe before the reader closed it
   EXPECT_NE(run(folder_.path(), {"inspect", "run"}).out.find("trained for 30 steps"), std::string::npos);
 }
 

@@ -1,4 +1,4 @@
-// aviary tokenize and detokenize: every kind of tokenizer file, any bytes, and what cannot be.
+// aviary tokenize and detokenize: every kind of tokenizer file, any bytes, and invalid input.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -37,7 +37,7 @@ class Tokenize : public testing::Test {
                                               "1\0\"\0:\0\"\0`O\"\0}\0",
                                               36));
   }
-  // Of a text that comes in through standard input.
+  // For a text from standard input.
   Outcome tokenize(const std::string& text, const Arguments& flags) {
     write(folder_ / "in", text);
     return run(folder_.path(), Arguments{"tokenize"} + flags, folder_ / "in");

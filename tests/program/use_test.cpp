@@ -1,4 +1,4 @@
-// What a trained model is used for: generate, evaluate, inspect, logits, verify.
+// The uses of a trained model: generate, evaluate, inspect, logits, verify.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -61,7 +61,7 @@ TEST_F(Use, QuietMeansOnlyTheText) {
 TEST_F(Use, AStopStringEndsTheText) {
   const Arguments flags = {"--tokens", "60", "--seed", "3", "--top-k", "40", "--quiet"};
   const std::string text = generate(flags).out;
-  size_t at = 20;  // two characters that the terminal shows as they are
+  size_t at = 20;  // two characters, shown unescaped in a terminal
   while (at + 2 < text.size() &&
          !(text[at] >= 'a' && text[at + 1] >= 'a' && text[at] <= 'z' && text[at + 1] <= 'z'))
     ++at;
@@ -86,7 +86,7 @@ TEST_F(Use, ALongPromptIsReadInBoundedMemory) {
   const Outcome brief = generate({"--prompt", prose(1000), "--tokens", "1"});
   const Outcome whole = generate({"--prompt", prose(20'000), "--tokens", "1"});
   EXPECT_NE(whole.err.find("prompt: 20,000 tokens"), std::string::npos) << whole.err;
-  if (sanitized) return;  // they keep freed memory
+  if (sanitized) return;  // they retain freed memory
   EXPECT_LT(whole.peak_bytes, brief.peak_bytes + (8 << 20));
 }
 

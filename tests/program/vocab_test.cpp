@@ -11,7 +11,7 @@
 namespace aviary::program {
 namespace {
 
-// Words that hardly ever come again, so that there is much to learn.
+// Words that hardly ever recur, so that learning takes long.
 std::string many_words(size_t bytes) {
   Random random(5);
   std::string text;
@@ -71,7 +71,7 @@ TEST(Vocab, CtrlCIsAnsweredWithinASecondAndNothingIsLeft) {
       process.signal(SIGINT);
       const Outcome outcome = process.wait();
       EXPECT_LT(Clock::now() - pressed, std::chrono::milliseconds(sanitized ? 8000 : 1000));
-      if (outcome.code != -SIGINT) {  // else it came before the work
+      if (outcome.code != -SIGINT) {  // otherwise the signal came before the work began
         EXPECT_EQ(outcome.code, 130) << outcome.err;
         EXPECT_NE(outcome.out.find("Stopped"), std::string::npos) << outcome.out;
       }

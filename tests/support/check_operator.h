@@ -1,5 +1,5 @@
-// The one helper that tests every operator: its gradients in double against central differences, its float32
-// kernels (values and gradients) against its double-precision reference. For tests only.
+// The helper that tests every operator: gradients in double precision against central differences, and
+// float32 kernels (values and gradients) against the double-precision reference. For tests only.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -15,7 +15,7 @@ namespace aviary {
 struct OperatorCase {
   Sequences sequences;
   std::vector<Shape> inputs, weights;
-  // Returns every output, states that were replaced included.
+  // Returns all outputs, including new states.
   std::function<std::vector<Var>(Context&, std::vector<Var>&, std::vector<Weight>&)> run;
   double spread = 1;                 // of the random values
   double float_tolerance = 2e-5;     // relative to the largest element
@@ -86,7 +86,7 @@ inline void expect_close(const Doubles& ours, const Doubles& expected, double to
         << what << " at " << i << ": " << ours[i] << ", expected " << expected[i];
 }
 
-// A few random elements of one argument by central differences.
+// Compares a few random elements of the gradient of one argument with central differences.
 inline void expect_differences(const OperatorCase& op, std::vector<Doubles> inputs,
                                std::vector<Doubles> weights, bool of_weight, size_t which,
                                const Doubles& analytic, uint64_t seed) {
@@ -117,7 +117,7 @@ inline void check_operator(const OperatorCase& op, uint64_t seed = 1) {
     inputs.push_back(check::random_values(shape.count(), op.spread, random));
   for (const Shape& shape : op.weights)
     weights.push_back(check::random_values(shape.count(), op.spread, random));
-  for (auto* list : {&inputs, &weights})  // the same numbers in both arithmetics
+  for (auto* list : {&inputs, &weights})  // the same numbers in float32 and in double precision
     for (check::Doubles& values : *list)
       for (double& value : values) value = static_cast<double>(static_cast<float>(value));
 
@@ -138,7 +138,7 @@ inline void check_operator(const OperatorCase& op, uint64_t seed = 1) {
                         "gradient of weight " + std::to_string(i));
 }
 
-// Ragged sequences of `rows` rows and some more around it.
+// Ragged sequences of `rows` rows and of similar lengths.
 inline Sequences ragged(int64_t rows) {
   Sequences sequences;
   sequences.append(3);

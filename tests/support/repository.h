@@ -1,4 +1,4 @@
-// Where the sources and the reference data lie, for tests that read them.
+// Paths of the sources and the golden data, for tests that read them.
 #pragma once
 
 #include <cstdlib>
@@ -12,9 +12,9 @@ const std::filesystem::path& repository();
 // A file or folder of tests/golden.
 inline std::filesystem::path golden(const std::string& name) { return repository() / "tests/golden" / name; }
 
-// A file below the folder that an environment variable names: AVIARY_SHARED, with models of other programs,
-// or AVIARY_GOLDEN, the full reference data; both are too large for the repository. Empty when it is not
-// there.
+// A file below the folder named by an environment variable: AVIARY_SHARED, with models of other programs, or
+// AVIARY_GOLDEN, the full golden data; both are too large for the repository. Empty if the file does not
+// exist.
 inline std::filesystem::path outside(const char* variable, const std::string& name) {
   const char* folder = std::getenv(variable);
   const std::filesystem::path path = std::filesystem::path(folder ? folder : "") / name;

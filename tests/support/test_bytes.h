@@ -29,13 +29,13 @@ std::string le(T value) {
   return text;
 }
 
-// A copy of exactly this size, so that a sanitizer sees the first byte read beyond it.
+// A copy of exactly this size, so that a sanitizer detects any read beyond it.
 inline std::vector<std::byte> exact_copy(std::string_view text) {
   Bytes bytes = std::as_bytes(std::span(text));
   return {bytes.begin(), bytes.end()};
 }
 
-// What parse_tensors says about the bytes: the Error, or "read".
+// The message of the Error that parse_tensors throws for the bytes, or "read".
 inline std::string verdict(std::string_view text) {
   std::vector<std::byte> bytes = exact_copy(text);
   try {
@@ -52,7 +52,7 @@ inline std::string floats(const std::vector<double>& values) {
   return text;
 }
 
-// A .bin file of rwkv.cpp; the header's sizes are those of emb.weight and of the names of the blocks.
+// A .bin file of rwkv.cpp; the sizes in the header follow from emb.weight and from the names of the blocks.
 struct TestBinTensor {
   std::string name;
   std::vector<int64_t> shape;
@@ -89,8 +89,7 @@ struct TestZipEntry {
   bool zip64 = false;
 };
 
-// The part of an entry that its own header and the directory have in common: from the flags to the name's
-// size.
+// The fields shared by the local header and the directory entry: from the flags to the size of the name.
 inline std::string zip_fields(const TestZipEntry& entry) {
   uint32_t size = entry.zip64 ? 0xffffffff : static_cast<uint32_t>(entry.data.size());
   return le(entry.flags) + le(entry.method) + le(uint32_t{0}) + le(uint32_t{0}) + le(size) + le(size) +
@@ -117,7 +116,7 @@ inline std::string zip_of(const std::vector<TestZipEntry>& entries, const std::s
          le(static_cast<uint16_t>(comment.size())) + comment;
 }
 
-// Pieces of pickles.
+// Parts of pickles.
 inline std::string pickle_text(const std::string& text) {
   return "X"s + le(static_cast<uint32_t>(text.size())) + text;
 }

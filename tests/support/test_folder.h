@@ -1,4 +1,4 @@
-// A folder of its own for each test, removed with all it holds at the end. For tests only.
+// A temporary folder for each test, removed with its content at the end. For tests only.
 #pragma once
 
 #include <stdlib.h>

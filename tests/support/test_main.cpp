@@ -7,7 +7,7 @@
 
 #include "kernels/matmul.h"
 
-// Null in the programs of the rooms below kernels/, which have nothing to force.
+// Null in the test programs of rooms below kernels/, which do not use it.
 namespace aviary::kernels {
 __attribute__((weak)) void set_isa(Isa isa);
 }

@@ -18,7 +18,7 @@ inline std::vector<std::string> version_names() {
   return names;
 }
 
-// The name of a version as a test may be called.
+// The name of a version in a form allowed in test names.
 inline std::string test_name(const testing::TestParamInfo<std::string>& info) {
   std::string name = info.param;
   std::replace_if(
@@ -26,7 +26,7 @@ inline std::string test_name(const testing::TestParamInfo<std::string>& info) {
   return name;
 }
 
-// Its initial values, with some noise, so that nothing is zero and no two channels are alike.
+// Sets its initial values, with some noise, so that nothing is zero and no two channels are equal.
 inline std::unique_ptr<Model> noisy_model(const ModelConfig& config) {
   std::unique_ptr<Model> model = create_model(complete(config));
   Random random(3);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: valgrind_test.sh AVIARY: trains a tiny model for a few steps and writes with it, under valgrind. 77: no valgrind.
+# usage: valgrind_test.sh AVIARY: trains a tiny model for a few steps and generates text with it, under valgrind. Exit code 77: no valgrind.
 set -euo pipefail
 aviary=$1
 if ! command -v valgrind >/dev/null; then
