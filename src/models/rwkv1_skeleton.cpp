@@ -33,20 +33,25 @@ Var Rwkv1Skeleton::mix_channels(Context& c, Mlp& p, Var x, const Var& residual, 
 
 // ---- The parameter table, with the initialization of the original trainer.
 
+ModelFrame Rwkv1Skeleton::frame() const {
+  const int64_t C = config_.n_embd, V = config_.vocab_size;
+  const bool small = config_.has(option::small_init_emb_ln0);
+  const double gain = 0.4 * std::sqrt(static_cast<double>(std::max(V, C)));
+  const Initializer embedding = small              ? init::uniform(1e-4)
+                                : kind_.orthogonal ? init::orthogonal(gain)
+                                                   : start_of(V, C, 1);
+  const Initializer copies = start_of(config_.number(option::head_qk), C, 0.01);
+  return {.embedding = {"tok_emb", embedding},
+          .first_norm = small ? "ln0" : "",
+          .last_norm = "ln_f",
+          .head = {"head", start_of(V, C, 0.4)},
+          .head_qk = {.q = copies, .k = copies, .biased = true}};
+}
+
 void Rwkv1Skeleton::build(const std::function<void(const std::string&)>& add_attention) {
-  const int64_t C = config_.n_embd, V = config_.vocab_size, L = config_.ctx_len;
-  ModelFrame frame{.embedding = {"tok_emb", init::uniform(1e-4)}, .head = {"head", start_of(V, C, 0.4)}};
-  frame.first_norm = "ln0";
-  frame.last_norm = "ln_f";
-  if (!config_.has(option::small_init_emb_ln0)) {
-    const double gain = 0.4 * std::sqrt(static_cast<double>(std::max(V, C)));
-    frame.embedding.start = kind_.orthogonal ? init::orthogonal(gain) : start_of(V, C, 1);
-    frame.first_norm.clear();
-  }
-  frame.head_qk.q = frame.head_qk.k = start_of(config_.number(option::head_qk), C, 0.01);
-  frame.head_qk.biased = true;
+  const int64_t L = config_.ctx_len;
   time_out_ = &add_vector("time_out", {1, L, 1}, 1);
-  Model::build(frame, [&](int64_t layer) {
+  Model::build(frame(), [&](int64_t layer) {
     const std::string block = fmt::format("blocks.{}.", layer);
     const Norm ln1 = add_norm(block + "ln1"), ln2 = add_norm(block + "ln2");
     add_attention(block + "attn.");

@@ -63,6 +63,7 @@ class Rwkv1Skeleton : public Model {
   Var before_head(Context& c, const Var& x) override { return scale_by_position(c, x, *time_out_); }
   Var mix_channels(Context& c, Mlp& p, Var x, const Var& residual, std::span<Var> state);
   Mlp add_mlp(const std::string& name);
+  ModelFrame frame() const;
   Initializer start_of(int64_t rows, int64_t cols, double scale) const;
 
   Kind kind_;
