@@ -47,7 +47,7 @@ void expect_error(const std::string& error, const char* part) {
   EXPECT_NE(error.find(part), std::string::npos) << error;
 }
 
-TEST(Api, TellsWhatAModelIs) {
+TEST(Api, DescribesAModel) {
   const Model model = Model::load(rwkv7);
   EXPECT_EQ(model.info().version, "rwkv7");
   EXPECT_EQ(model.info().layers, 2);
@@ -84,7 +84,7 @@ TEST(Api, AFolderOfHuggingFaceIsLoadedWithItsTokenizer) {
 }
 
 // 600 tokens are read in three pieces.
-TEST(Api, HoweverATextIsCutTheLogitsAndTheStateAreTheSame) {
+TEST(Api, HoweverATextIsSplitTheLogitsAndTheStateAreTheSame) {
   Model model = Model::load(rwkv7);
   const std::vector<int32_t> tokens = random_tokens(model, 600);
   const std::span<const int32_t> all = tokens;
@@ -157,7 +157,7 @@ TEST(Api, StatesOfRelease01AreRead) {
   }
 }
 
-TEST(Api, WrongInputIsAnErrorAndLeavesTheStateAlone) {
+TEST(Api, InvalidInputIsAnErrorAndKeepsTheState) {
   Model model = Model::load(rwkv7);
   State state = model.new_state();
   const std::vector<int32_t> good{1, 2}, negative{1, -1}, large{1, 23};
@@ -186,7 +186,7 @@ TEST(Api, WithoutATokenizerTextIsAnError) {
                "256 tokens, but the model only 23");
 }
 
-TEST(Api, Bfloat16ProductsComeClose) {
+TEST(Api, Bfloat16ProductsAreClose) {
   Model exact = Model::load(rwkv7), model = Model::load(rwkv7, {.precision = aviary::Precision::bf16});
   EXPECT_EQ(model.info().precision, aviary::Precision::bf16);
   const std::vector<int32_t> tokens = random_tokens(model, 20);

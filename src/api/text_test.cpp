@@ -43,7 +43,7 @@ TEST_F(ApiText, EncodesAndDecodesAnyBytes) {
   EXPECT_THROW(model.decode(negative), Error);
 }
 
-TEST_F(ApiText, TheInterfaceForCEncodesAndDecodes) {
+TEST_F(ApiText, TheCInterfaceEncodesAndDecodes) {
   aviary_model* model = aviary_load(folder_.path().c_str(), nullptr);
   ASSERT_NE(model, nullptr) << aviary_last_error();
   int32_t tokens[8];
@@ -93,7 +93,7 @@ TEST_F(ApiText, SameSeedSameTextAndTheCallbackMayStopAndUseTheModel) {
   EXPECT_GE(shown.size(), 10u);
 }
 
-TEST_F(ApiText, RefusesOptionsThatCannotBe) {
+TEST_F(ApiText, RejectsInvalidOptions) {
   Public model = Public::load(folder_.path());
   EXPECT_THROW(model.generate("a", {.tokens = -1}), Error);
   EXPECT_THROW(model.generate("a", {.sampling = {.top_p = 2}}), Error);

@@ -18,7 +18,7 @@ TEST(Difference, IsTheLargestOfAll) {
 
 TEST(Difference, IsInfiniteWhenTheLengthsDiffer) { EXPECT_EQ(largest_difference({1}, {1, 2}), infinite); }
 
-TEST(Difference, KeepsANaNWhereverItIs) {
+TEST(Difference, KeepsNaNAtAnyPosition) {
   EXPECT_TRUE(std::isnan(largest_difference({nan, 2, 3}, {1, 2, 3.5})));
   EXPECT_TRUE(std::isnan(largest_difference({1, nan, 3.5}, {1, 2, 3})));
   EXPECT_TRUE(std::isnan(largest_difference({1, 2, 3.5}, {1, 2, nan})));

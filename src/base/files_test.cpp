@@ -49,7 +49,7 @@ TEST(MappedFile, ShowsTheBytesOfTheFileEvenAfterItIsMovedAndTheFileIsReplaced) {
   EXPECT_EQ(content_of(file), "new");
 }
 
-TEST(MappedFile, SaysWhyAFileCannotBeMapped) {
+TEST(MappedFile, TheErrorSaysWhyAFileCannotBeMapped) {
   TestFolder folder;
   std::ofstream(folder / "empty");
   ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
@@ -59,7 +59,7 @@ TEST(MappedFile, SaysWhyAFileCannotBeMapped) {
   expect_contains(error_of([&] { MappedFile file(folder / "pipe"); }), "is a pipe or a device");
 }
 
-TEST(MappedFile, SaysThatAFileIsNotReadable) {
+TEST(MappedFile, AnUnreadableFileIsAnError) {
   if (::geteuid() == 0) GTEST_SKIP() << "root may read every file";
   TestFolder folder;
   write_file_atomically(folder / "secret", "x");
@@ -67,7 +67,7 @@ TEST(MappedFile, SaysThatAFileIsNotReadable) {
   expect_contains(error_of([&] { MappedFile file(folder / "secret"); }), "Permission denied");
 }
 
-TEST(ReadFile, ReadsUpToTheBoundAndRefusesMore) {
+TEST(ReadFile, ReadsUpToTheLimitAndRejectsMore) {
   TestFolder folder;
   std::string text(200'000, 'x');
   write_file_atomically(folder / "a", text);
@@ -94,7 +94,7 @@ TEST(AtomicFile, ShowsTheNewContentOnlyAfterTheCommit) {
   EXPECT_EQ(files_in(folder.path()), 1);
 }
 
-TEST(AtomicFile, LeavesTheOldFileWhenTheWriterThrows) {
+TEST(AtomicFile, KeepsTheOldFileWhenTheWriterThrows) {
   TestFolder folder;
   write_file_atomically(folder / "a", "old");
   EXPECT_THROW(
@@ -144,7 +144,7 @@ TEST(AtomicFile, NamesTheFileAndTheReasonWhenItCannotBeWritten) {
   fs::permissions(folder.path(), fs::perms::owner_all);
 }
 
-TEST(AtomicFile, LeavesTheOldFileWhenTheSystemRefusesToWriteMore) {
+TEST(AtomicFile, KeepsTheOldFileWhenAWriteFails) {
   TestFolder folder;
   write_file_atomically(folder / "a", "old");
   rlimit limit{};
@@ -160,7 +160,7 @@ TEST(AtomicFile, LeavesTheOldFileWhenTheSystemRefusesToWriteMore) {
   EXPECT_EQ(files_in(folder.path()), 1);
 }
 
-TEST(AtomicFile, LeavesTheOldFileWhenTheDiskIsFull) {
+TEST(AtomicFile, KeepsTheOldFileWhenTheDiskIsFull) {
   TestFolder folder;
   fs::path disk = folder / "disk";
   make_folders(disk);
@@ -176,7 +176,7 @@ TEST(AtomicFile, LeavesTheOldFileWhenTheDiskIsFull) {
   EXPECT_EQ(files, 1);
 }
 
-TEST(MakeFolders, CreatesAllParentsAndSaysWhyItCannot) {
+TEST(MakeFolders, CreatesAllParentsOrReportsWhyNot) {
   TestFolder folder;
   make_folders(folder / "a/b/c");
   make_folders(folder / "a/b/c");

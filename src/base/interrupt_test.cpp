@@ -22,7 +22,7 @@ TEST(Interrupt, TheFirstSignalSetsTheFlag) {
   }
 }
 
-TEST(Interrupt, TheOldHandlersComeBack) {
+TEST(Interrupt, ThePreviousHandlersAreRestored) {
   auto before_int = handler_of(SIGINT), before_term = handler_of(SIGTERM);
   {
     InterruptGuard outer;

@@ -86,7 +86,7 @@ TEST_F(MemoryOf, AnUnknownSystemSaysNothing) {
   EXPECT_EQ(available_memory(empty.path()), 0);
 }
 
-TEST(Memory, WhatIsAvailableIsNoMoreThanTheMachineHas) {
+TEST(Memory, AvailableMemoryIsAtMostThatOfTheMachine) {
   if (available_memory() == 0) GTEST_SKIP() << "the system does not tell";
   const int64_t all = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
   EXPECT_GT(available_memory(), 16 * int64_t{megabyte});
@@ -120,7 +120,7 @@ TEST(File, SaysWhyItCannotBeOpened) {
 }
 
 // Sanitizers use additional memory.
-TEST(MemoryLong, ThePeakIsWhatWasInUseAtOnceSinceTheReset) {
+TEST(MemoryLong, ThePeakIsMeasuredSinceTheReset) {
   if (peak_memory() == 0) GTEST_SKIP() << "the system does not tell";
   use(100 * megabyte);
   const int64_t large = peak_memory();

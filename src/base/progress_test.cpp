@@ -84,7 +84,7 @@ TEST(Progress, ShowsWorkInUnitsOfAnySize) {
   EXPECT_EQ(file.text(), "write 80.0 % | 32 MB/s | 13 s, 3.1 s left\n");
 }
 
-TEST(Progress, WritesPlainLinesNowAndThenWhereThereIsNoTerminal) {
+TEST(Progress, WritesPlainLinesFromTimeToTimeWithoutATerminal) {
   PlainFile file;
   double now = 0;
   {
@@ -102,7 +102,7 @@ TEST(Progress, WritesPlainLinesNowAndThenWhereThereIsNoTerminal) {
             "train 50.0 % | loss 2.5 | 20,000 tokens/s | 25 s\n");
 }
 
-TEST(Progress, WithoutASummaryAShortWorkIsSilentAndALongOneIsNot) {
+TEST(Progress, WithoutASummaryOnlyLongWorkPrintsLines) {
   for (int seconds : {1, 12}) {
     PlainFile file;
     double now = 0;
@@ -119,7 +119,7 @@ TEST(Progress, WithoutASummaryAShortWorkIsSilentAndALongOneIsNot) {
   }
 }
 
-TEST(Progress, PlainLinesBecomeRareInALongRun) {
+TEST(Progress, PlainLinesBecomeLessFrequentInALongRun) {
   PlainFile file;
   double now = 0;
   Progress progress({.total = 100000, .out = file.get(), .clock = [&] { return now; }});
@@ -164,7 +164,7 @@ TEST(Progress, WithoutATotalItCounts) {
   EXPECT_EQ(file.text(), "read 12,340 documents | a b | 1,230 documents/s | 10 s\n");
 }
 
-TEST(Progress, WritesNothingWhenNothingHappened) {
+TEST(Progress, WritesNothingWithoutUpdates) {
   PlainFile file;
   Progress({.total = 10, .out = file.get()}).finish();
   EXPECT_EQ(file.text(), "");

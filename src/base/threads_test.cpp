@@ -25,7 +25,7 @@ class Threads : public testing::Test {
   const int default_ = threads();
 };
 
-TEST_F(Threads, EveryIndexIsVisitedOnceWhateverTheNumberOfWorkers) {
+TEST_F(Threads, EveryIndexIsVisitedOnceWithAnyNumberOfWorkers) {
   for (int workers : {1, 2, 3, 7}) {
     set_threads(workers);
     EXPECT_EQ(threads(), workers);
@@ -81,7 +81,7 @@ TEST_F(Threads, PartsThatTakeTimeRunAtOnceOnDifferentThreads) {
   EXPECT_NE(ids[1], ids[2]);
 }
 
-TEST_F(Threads, EveryPartIsDoneOnceWhoeverDoesIt) {
+TEST_F(Threads, EveryPartIsExecutedOnce) {
   set_threads(4);
   for (int round = 0; round < 20'000; ++round) {
     std::array<std::atomic<int>, 4> calls{};
@@ -93,7 +93,7 @@ TEST_F(Threads, EveryPartIsDoneOnceWhoeverDoesIt) {
   }
 }
 
-TEST_F(Threads, AnExceptionOfAnyPartReachesTheCallerAndThePoolGoesOn) {
+TEST_F(Threads, AnExceptionOfAnyPartReachesTheCallerAndThePoolStaysUsable) {
   set_threads(3);
   for (int64_t thrower = 0; thrower < 3; ++thrower) {
     std::atomic<int> finished{0};
@@ -128,7 +128,7 @@ TEST_F(Threads, AnExceptionOfASinglePartLeavesTheNextCallParallel) {
   EXPECT_EQ(calls, 2);
 }
 
-TEST_F(Threads, ANestedCallRunsOnTheCallingWorkerAlone) {
+TEST_F(Threads, ANestedCallRunsOnlyOnTheCallingWorker) {
   set_threads(3);
   std::vector<int> inner_calls(3, 0);
   parallel_for(3, 1, [&](int64_t, int64_t, int worker) {

@@ -73,7 +73,7 @@ void expect_same_tensors(const TensorFile& file, const TensorFile& expected) {
   EXPECT_EQ(file.tensors().size(), count);
 }
 
-TEST(GgufWriter, OriginalToGgufToOriginalIsTheSameModel) {
+TEST(GgufWriter, TheRoundTripGivesTheSameModel) {
   TestFolder folder;
   for (std::string version : {"rwkv-v7", "rwkv-v6", "rwkv-v4"}) {
     const TensorFile file = original(version);
@@ -88,7 +88,7 @@ TEST(GgufWriter, OriginalToGgufToOriginalIsTheSameModel) {
   }
 }
 
-TEST(GgufWriter, TheModelAndItsTokenizerComeBack) {
+TEST(GgufWriter, TheModelAndItsTokenizerSurviveTheRoundTrip) {
   TestFolder folder;
   const Checkpoint before = load_checkpoint(golden("rwkv-v7/model.safetensors"));
   const TensorFile file = original("rwkv-v7");
@@ -110,7 +110,7 @@ TEST(GgufWriter, TheModelAndItsTokenizerComeBack) {
 }
 
 // Fused, reordered and transposed for llama.cpp, and back: the result of the model is the same.
-TEST(GgufWriter, AnRwkv6ThatComesBackPredictsTheSame) {
+TEST(GgufWriter, AnRwkv6PredictsTheSameAfterTheRoundTrip) {
   TestFolder folder;
   auto logits = [](Model& model) {
     Runner runner(model);
@@ -127,7 +127,7 @@ TEST(GgufWriter, AnRwkv6ThatComesBackPredictsTheSame) {
   EXPECT_EQ(logits(*open_checkpoint(folder / "a.gguf").model), logits(*before.model));
 }
 
-TEST(GgufWriter, ANumberThatIsNoneIsFoundInAPairThatStaysTransposed) {
+TEST(GgufWriter, NaNIsFoundInMatricesThatStayTransposed) {
   TestFolder folder;
   const Checkpoint model = load_checkpoint(golden("rwkv-v7/model.safetensors"));
   const Tensor& pair = model.model->parameters().find("blocks.0.att.w1")->weight.value();
@@ -163,7 +163,7 @@ struct TinyModel {
   }
 };
 
-TEST(GgufWriter, CarriesVocabularyHashAndChatTemplate) {
+TEST(GgufWriter, WritesVocabularyHashAndChatTemplate) {
   TestFolder folder;
   TinyModel model;
   const TokenizerPtr tokenizer = make_world_tokenizer(
@@ -205,7 +205,7 @@ TEST(GgufWriter, ThePublishedWorldVocabularyGetsItsChatTemplate) {
   EXPECT_EQ(after.metadata.at("tokenizer.ggml.eot_token_id"), "261");
 }
 
-TEST(GgufWriter, StoresMatricesAsAskedAndWhatLlamaComputesWithAsF32) {
+TEST(GgufWriter, StoresMatricesAsRequestedAndOthersAsLlamaCppRequires) {
   TestFolder folder;
   const WideModel model("rwkv-v7");
   const ModelConfig config{.version = "rwkv7",
@@ -267,7 +267,7 @@ TEST(GgufWriter, UndoesTheRescalingOfRwkv6ExactlyInEveryType) {
   }
 }
 
-TEST(GgufWriter, SaysWhatLlamaCppWouldMiss) {
+TEST(GgufWriter, ReportsTensorsThatLlamaCppNeeds) {
   TestFolder folder;
   const TensorFile file = original("rwkv-v7");
   const ModelConfig config = config_of(file, "v7");
@@ -347,7 +347,7 @@ bool is_read(const std::string& text) {
 // The end of the tensor descriptions.
 size_t head_of(const std::string& file) { return file.rfind("blk.0.time_mix_lerp_fused.weight") + 80; }
 
-TEST(GgufWriter, HugeNumbersAnywhereInTheHeadAreReadOrRefused) {
+TEST(GgufWriter, HugeNumbersAnywhereInTheHeaderAreReadOrRejected) {
   const std::string file = small_file();
   ASSERT_TRUE(is_read(file));
   int refused = 0;
@@ -360,12 +360,12 @@ TEST(GgufWriter, HugeNumbersAnywhereInTheHeadAreReadOrRefused) {
   EXPECT_GT(refused, 1000);
 }
 
-TEST(GgufWriter, AFileCutAnywhereIsRefused) {
+TEST(GgufWriter, AFileTruncatedAnywhereIsRejected) {
   const std::string file = small_file();
   for (size_t i = 0; i < 64; ++i) EXPECT_FALSE(is_read(file.substr(0, file.size() * i / 64))) << i;
 }
 
-TEST(GgufWriter, FlippedBitsAreReadOrRefused) {
+TEST(GgufWriter, DamagedFilesAreReadOrRejected) {
   const std::string file = small_file();
   Random random(31);
   int refused = 0;

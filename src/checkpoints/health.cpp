@@ -74,8 +74,8 @@ Health health_of(const TensorFile& file, const std::vector<TensorStatistics>& st
       health.problems.push_back(fmt::format("{} is {} everywhere: untrained", tensor.name, numbers.smallest));
     } else if (is_matrix(tensor) && numbers.reach() > far_in_deviations) {
       health.notes.push_back(
-          fmt::format("{} reaches {:.0f} standard deviations from its mean: a quantized "
-                      "type will lose much of its precision",
+          fmt::format("{} reaches {:.0f} standard deviations from its mean: a quantized type will lose much "
+                      "of its precision",
                       tensor.name, numbers.reach()));
     }
   }

@@ -41,7 +41,7 @@ TEST(Health, StatisticsOfManyPiecesAreThoseOfTheWhole) {
   EXPECT_EQ(found.largest, static_cast<double>(*std::max_element(numbers.begin(), numbers.end())));
 }
 
-TEST(Health, BrokenNumbersAreCountedAndLeftOut) {
+TEST(Health, NumbersThatAreNotFiniteAreCountedAndExcluded) {
   const float infinity = std::numeric_limits<float>::infinity();
   const TensorStatistics found = statistics_of(entry("x", {1, NAN, 3, -infinity}, {4}));
   EXPECT_EQ(found.broken, 2);
@@ -60,7 +60,7 @@ TEST(Health, NamesTheTensorsThatAreBrokenOrUntrained) {
   EXPECT_TRUE(health.notes.empty());
 }
 
-TEST(Health, NotesWhatLiesFarFromAllOthers) {
+TEST(Health, ReportsOutliers) {
   std::vector<float> numbers(100'000, 1.0f);
   for (size_t i = 0; i < numbers.size(); i += 2) numbers[i] = -1;
   numbers[77] = 500;

@@ -90,7 +90,7 @@ TEST_P(PackedFileOfVersion, ChangesNoBit) {
 
 INSTANTIATE_TEST_SUITE_P(Versions, PackedFileOfVersion, testing::ValuesIn(version_names()), test_name);
 
-TEST_F(PackedFile, IsMadeAnewForOtherNumbers) {
+TEST_F(PackedFile, IsRewrittenForOtherNumbers) {
   save("rwkv7", 3);
   open();
   const fs::file_time_type time = fs::last_write_time(path());
@@ -99,7 +99,7 @@ TEST_F(PackedFile, IsMadeAnewForOtherNumbers) {
   expect_made_anew();
 }
 
-TEST_F(PackedFile, IsMadeAnewForAnotherInstructionSetWithAnotherLayout) {
+TEST_F(PackedFile, IsRewrittenForAnotherInstructionSetWithAnotherLayout) {
   save("rwkv7");
   open();
   auto layout = [&] { return packed_key(read_tensor_file(path())).layout; };
@@ -112,20 +112,20 @@ TEST_F(PackedFile, IsMadeAnewForAnotherInstructionSetWithAnotherLayout) {
   if (!differs) GTEST_SKIP() << "all instruction sets of this CPU have one layout";
 }
 
-TEST_F(PackedFile, IsMadeAnewWhenTheModelWasWrittenAgain) {
+TEST_F(PackedFile, IsRewrittenIfTheModelFileWasRewritten) {
   save("rwkv7");
   open();
   fs::last_write_time(path(), fs::last_write_time(path()) + std::chrono::seconds(1));
   expect_made_anew();
 }
 
-TEST_F(PackedFile, LiesBesideAFolder) {
+TEST_F(PackedFile, IsNextToAFolder) {
   EXPECT_EQ(packed_path("/models/a/"), fs::path("/models/a.packed"));
   EXPECT_EQ(packed_path("/models/a/."), fs::path("/models/a.packed"));
   EXPECT_EQ(packed_path("/models/a.gguf"), fs::path("/models/a.gguf.packed"));
 }
 
-TEST_F(PackedFile, ThatCannotBeWrittenIsDoneWithout) {
+TEST_F(PackedFile, IsOptionalIfItCannotBeWritten) {
   save("rwkv7");
   fs::create_directory(packed());
   const Opened opened = open();
@@ -133,14 +133,14 @@ TEST_F(PackedFile, ThatCannotBeWrittenIsDoneWithout) {
   EXPECT_NE(opened.reason.find(".packed"), std::string::npos) << opened.reason;
 }
 
-TEST_F(PackedFile, IsForThoseWhoMayReadTheModel) {
+TEST_F(PackedFile, HasThePermissionsOfTheModel) {
   save("rwkv7");
   fs::permissions(path(), fs::perms::owner_read | fs::perms::owner_write);
   open();
   EXPECT_EQ(fs::status(packed()).permissions(), fs::perms::owner_read | fs::perms::owner_write);
 }
 
-TEST_F(PackedFile, IsMadeAnewWhenItIsDamaged) {
+TEST_F(PackedFile, IsRewrittenIfItIsDamaged) {
   save("rwkv7");
   open();
   fs::resize_file(packed(), fs::file_size(packed()) - 1);
@@ -152,7 +152,7 @@ TEST_F(PackedFile, IsMadeAnewWhenItIsDamaged) {
 // Its header is untrusted input, too.
 class StrangePackedFile : public PackedFile, public testing::WithParamInterface<std::string> {};
 
-TEST_P(StrangePackedFile, IsMadeAnewWhenItsMatricesAreNotThoseOfTheModel) {
+TEST_P(StrangePackedFile, IsRewrittenIfItsMatricesAreNotThoseOfTheModel) {
   save(GetParam());
   open();
   const TensorFile good = read_tensor_file(packed());
@@ -192,7 +192,7 @@ TEST_P(StrangePackedFile, WithTransposedMatricesChangesNoBit) {
 
 INSTANTIATE_TEST_SUITE_P(Versions, StrangePackedFile, testing::Values("rwkv4", "rwkv6", "rwkv7"), test_name);
 
-TEST_F(PackedFile, WithAnyByteOfItsHeaderChangedOpensTheModelAllTheSame) {
+TEST_F(PackedFile, WithAnyByteOfItsHeaderChangedDoesNotPreventLoading) {
   save("rwkv7");
   open();
   const std::string good = read_file(packed(), 1 << 30);
@@ -207,7 +207,7 @@ TEST_F(PackedFile, WithAnyByteOfItsHeaderChangedOpensTheModelAllTheSame) {
   }
 }
 
-TEST_F(PackedFile, IsNoModelItself) {
+TEST_F(PackedFile, IsNotAModelItself) {
   save("rwkv7");
   open();
   try {

@@ -82,8 +82,7 @@ State load_state(const TensorFile& file, const std::string& where, const Model& 
   require(
       sizes->layers == wanted.layers && sizes->heads == wanted.heads && sizes->head_size == wanted.head_size,
       "{}: this is {}, but the model has {} layers of {} heads of {}; a state serves only the model that it "
-      "was "
-      "tuned for",
+      "was tuned for",
       where, describe(*sizes), wanted.layers, wanted.heads, wanted.head_size);
   State state(model.state_specs(), model.dtype());
   for (const TensorEntry& tensor : file.tensors()) {
@@ -93,8 +92,7 @@ State load_state(const TensorFile& file, const std::string& where, const Model& 
     const size_t layer = static_cast<size_t>(*layer_of(tensor.name));
     from_host(heads_transposed(stored, static_cast<size_t>(wanted.head_size)), state[parts[layer]]);
   }
-  // The initial state learned by the model is only for sequences at position 0, so the position is not 0
-  // here.
+  // An initial state learned by the model applies only at position 0; position 1 keeps this state.
   if (model.learns_first_state()) state.set_position(1);
   return state;
 }

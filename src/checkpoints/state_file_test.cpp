@@ -115,7 +115,7 @@ TEST_F(StateFile, IsRecognizedWithItsSizes) {
   EXPECT_FALSE(recognize_state(read_tensor_file(golden("rwkv-v7/model.safetensors"))).has_value());
 }
 
-TEST_F(StateFile, IsNoModel) {
+TEST_F(StateFile, IsNotAModel) {
   write_pth(folder_ / "state.pth", unchanged(tensors()));
   try {
     load_checkpoint(folder_ / "state.pth");
@@ -123,12 +123,11 @@ TEST_F(StateFile, IsNoModel) {
   } catch (const Error& error) {
     EXPECT_EQ(std::string(error.what()), (folder_ / "state.pth").string() +
                                              ": this is a tuned state for 2 layers of 2 heads of 8, not a "
-                                             "model; name the model, and this file "
-                                             "with --state");
+                                             "model; name the model, and this file with --state");
   }
 }
 
-TEST_F(StateFile, OfAnotherModelIsRefused) {
+TEST_F(StateFile, OfAnotherModelIsRejected) {
   std::vector<TensorEntry> entries = tensors();
   EXPECT_EQ(refusal(entries, *model_), "loaded");
   expect_refused(
@@ -140,7 +139,7 @@ TEST_F(StateFile, OfAnotherModelIsRefused) {
   EXPECT_NE(refusal(tensors(), *v4).find("an RWKV-4 Dove has no state of that kind"), std::string::npos);
 }
 
-TEST_F(StateFile, ThatIsNoneIsRefused) {
+TEST_F(StateFile, OtherFilesAreRejected) {
   const std::vector<TensorEntry> good = tensors();
   std::vector<TensorEntry> entries = good;
   for (const char* name : {"blocks.7.att.time_state", "blocks.-1.att.time_state", "blocks.1x.att.time_state",
@@ -160,12 +159,12 @@ TEST_F(StateFile, ThatIsNoneIsRefused) {
   expect_refused({}, "not a state file");
 }
 
-TEST_F(StateFile, WithNumbersThatAreNoneIsRefused) {
+TEST_F(StateFile, WithNaNIsRejected) {
   numbers_[1][5] = NAN;
   expect_refused(tensors(), "blocks.1.att.time_state holds NaN or infinity");
 }
 
-TEST_F(StateFile, ReplacesTheStartThatTheModelHasLearned) {
+TEST_F(StateFile, ReplacesTheInitialStateLearnedByTheModel) {
   write_safetensors(folder_ / "state.st", unchanged(tensors()));
   const Checkpoint checkpoint = load_checkpoint(golden("rwkv-v6-state/model.safetensors"));
   Runner runner(*checkpoint.model);

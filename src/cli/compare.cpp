@@ -36,8 +36,7 @@ std::string every_version() {
 TrainConfig configure(const Flags& flags, const TextFile& file) {
   require(!flags.own_recipes || !(flags.asked.has("learning_rate") || flags.asked.has("final_learning_rate")),
           "--own-recipes takes the learning rates of the versions, so --learning-rate and "
-          "--final-learning-rate cannot "
-          "be given with it");
+          "--final-learning-rate cannot be given with it");
   TrainConfig config = resolve(flags.asked, {.text = text_facts(flags.text, file.text())});
   if (flags.asked.has("learning_rate") && !flags.asked.has("final_learning_rate"))
     config.schedule.end = config.schedule.start / decline;

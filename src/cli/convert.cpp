@@ -128,8 +128,7 @@ void print_plan(const Flags& flags, const QuantizationPlan& plan) {
 void print_comparison(const ModelComparison& comparison) {
   fmt::print(
       "{} tokens: perplexity {:.3f}, was {:.3f}; divergence {:.5f} nats on average, {:.3f} at worst; the "
-      "same "
-      "first choice for {:.2f} % of the tokens\n",
+      "same first choice for {:.2f} % of the tokens\n",
       with_commas(comparison.tokens), comparison.quantized_perplexity(), comparison.original_perplexity(),
       comparison.mean_divergence, comparison.largest_divergence, 100 * comparison.same_choice);
 }
@@ -259,8 +258,7 @@ Action add_convert(CLI::App& command) {
   command
       .add_option("--fit", flags->fit,
                   "Choose a type for every tensor so that all take at most so much, as 600M, and differ "
-                  "little (default: no "
-                  "limit)")
+                  "little (default: no limit)")
       ->transform(CLI::AsSizeValue(true))
       ->check(CLI::PositiveNumber)
       ->excludes(type);

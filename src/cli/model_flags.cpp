@@ -44,8 +44,8 @@ fs::path find_model(const std::string& path) {
   if (path.empty()) {
     const std::optional<fs::path> newest = newest_run();
     require(newest.has_value(),
-            "no model was named and there is no run below {}/ to take; train one first "
-            "(aviary train book.txt) or name a file",
+            "no model was named and there is no run below {}/ to take; train one first (aviary train "
+            "book.txt) or name a file",
             runs_folder);
     return *newest;
   }

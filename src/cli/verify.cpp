@@ -47,10 +47,9 @@ int verify(const Flags& flags) {
 Action add_verify(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   flags->model.add_to(command);
-  command.add_option(
-      "--golden", flags->golden,
-      "Compare with the reference data in these folders, tests/golden/README.md (default: none, "
-      "the model is checked)");
+  command.add_option("--golden", flags->golden,
+                     "Compare with the reference data in these folders, tests/golden/README.md (default: "
+                     "none, the model is checked)");
   command.add_option("--length", flags->length, "Read so many random tokens")
       ->check(bounds(1, 1 << 20))
       ->capture_default_str();

@@ -242,11 +242,10 @@ TrainConfig member_config(const ComparisonOptions& options, const Member& member
 Ledger open_comparison(const fs::path& folder, const std::string& asked) {
   if (const std::optional<Ledger> ledger = read_ledger(folder)) {
     const std::string differs = difference(asked_by_this_program(ledger->asked, folder.string()), asked);
-    require(
-        differs.empty(),
-        "{}: there is a comparison with other settings ({}); give the same ones to go on with it, or name "
-        "another folder with --out",
-        folder.string(), differs);
+    require(differs.empty(),
+            "{}: there is a comparison with other settings ({}); give the same ones to continue it, or name "
+            "another folder with --out",
+            folder.string(), differs);
     return *ledger;
   }
   require(!fs::exists(folder) || fs::is_directory(folder),

@@ -130,7 +130,7 @@ std::string validation_figure(const ComparisonResult& result) {
     }
   PlotOptions options = small;
   options.names_at_ends = true;
-  return line_plot("Loss on text that was kept back", "tokens trained on", "bits per byte", curves, options);
+  return line_plot("Loss on the validation text", "tokens trained on", "bits per byte", curves, options);
 }
 
 std::string position_figure(const ComparisonResult& result) {

@@ -12,7 +12,7 @@
 namespace aviary {
 namespace {
 
-TEST(Ledger, IsReadAsItWasWritten) {
+TEST(Ledger, SurvivesWritingAndReading) {
   const TestFolder folder;
   EXPECT_FALSE(read_ledger(folder.path()));
   TrainConfig config;
@@ -56,7 +56,7 @@ TEST(Ledger, AComparisonOfAnOlderProgramGoesOn) {
   EXPECT_THROW(asked_by_this_program(json.dump(), ""), Error);
 }
 
-TEST(Ledger, AFolderOfSomethingElseIsLeftAlone) {
+TEST(Ledger, AnUnrelatedFolderIsNotModified) {
   const TestFolder folder;
   const std::string asked = asked_of({}, false);
   EXPECT_EQ(open_comparison(folder / "new", asked).steps, 0);

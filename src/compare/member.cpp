@@ -47,7 +47,7 @@ int64_t number_of(const std::string& text, const std::string& value, const std::
 Member parse_member(const std::string& text) {
   require(std::all_of(text.begin(), text.end(),
                       [](unsigned char c) { return std::isalnum(c) || std::strchr("._-+=", c); }),
-          "--versions: \"{}\" holds a character that no member has; write NAME or NAME+OPTION=VALUE", text);
+          "--versions: \"{}\" contains an invalid character; write NAME or NAME+OPTION=VALUE", text);
   const std::vector<std::string> parts = split(text, '+');
   const ModelVersion& version = model_version(parts[0]);
   Member member{.name = text, .model = {.version = version.name}};

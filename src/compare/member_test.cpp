@@ -29,7 +29,7 @@ TEST(Member, IsAVersionWithOptions) {
   EXPECT_EQ(members[2].model.head_size, 16);
 }
 
-TEST(Member, WhatCannotBeIsRefusedWithASentence) {
+TEST(Member, InvalidMembersAreErrors) {
   const std::pair<const char*, const char*> cases[] = {
       {"", "expected names between commas"},
       {"rwkv4,", "expected names between commas"},

@@ -135,7 +135,8 @@ class Page {
   }
 
   void add_summary() {
-    add("<p class=\"quiet\">{}: {} bytes are {} tokens ({}); every model has seen the same {} windows of {} "
+    add("<p class=\"quiet\">{}: {} bytes are {} tokens ({}); every model was trained on the same {} windows "
+        "of {} "
         "tokens in the same order, {} tokens in all, and started from the same seed.</p>\n",
         html(result_.text_name), with_commas(result_.train_bytes), with_commas(result_.train_tokens),
         result_.shared.tokenizer,
@@ -146,7 +147,7 @@ class Page {
     std::vector<std::string> order;
     for (const MemberResult* member : ranked)
       order.push_back(fmt::format("{} {:.3f}", member->member.name, member->validation_bits_per_byte()));
-    add("<p>Bits per byte of text that was kept back, the best first: {}.</p>\n", fmt::join(order, ", "));
+    add("<p>Bits per byte on the validation text, best first: {}.</p>\n", fmt::join(order, ", "));
     add_equal_time(ranked);
   }
 
@@ -167,7 +168,7 @@ class Page {
     const MemberResult* best = &fastest;
     for (const MemberResult* member : ranked)
       if (loss_after(*member, fastest.seconds()) < loss_after(*best, fastest.seconds())) best = member;
-    add("<p>{} was the first through its tokens, after {}. At that time the lowest training loss was "
+    add("<p>{} was the first to finish its tokens, after {}. At that time the lowest training loss was "
         "{}.</p>\n",
         fastest.member.name, human_duration(fastest.seconds()),
         best == &fastest ? "its own" : fmt::format("that of {}", best->member.name));
@@ -183,7 +184,7 @@ class Page {
       const std::string status = !member.failure.empty() ? "failed"
                                  : member.measures       ? ""
                                  : member.log.empty()
-                                     ? "not begun"
+                                     ? "not started"
                                      : fmt::format("at step {}", with_commas(member.log.back().step));
       add("<tr><td><span class=\"swatch\" style=\"background:{}\"></span>{}<small>{}, {}{}</small></td>",
           colors_[i], html(member.member.name), html(member.version().title), member.version().year,
@@ -219,19 +220,17 @@ class Page {
         with_commas(result_.validation_bytes), with_commas(result_.validation_tokens),
         result_.shared.context);
     add("<li>Curves of the training loss are means over parts of the run, each a sixtieth of it. All members "
-        "see the "
-        "same batches, so their noise is the same.</li>\n");
-    add("<li>Training memory is the most that the whole process took during the first steps.</li>\n");
+        "see the same batches, so their noise is the same.</li>\n");
+    add("<li>Training memory is the peak of the whole process during the first steps.</li>\n");
     add("<li>Generation is one sequence, token by token, in float32 with all threads.");
     std::vector<std::string> limited;
     for (const MemberResult& member : result_.members)
       if (member.cost.context_limit > 0 && member.measures)
-        limited.push_back(fmt::format("{} behind {} tokens", html(member.member.name),
+        limited.push_back(fmt::format("{} after {} tokens", html(member.member.name),
                                       with_commas(member.measures->generation[0].context)));
     if (!limited.empty())
-      add(" Models that are bound to the trained length ({} tokens) were measured within it: {}. Beyond it "
-          "they "
-          "read their last {} tokens again for every token, and their states hold no more than these.",
+      add(" Models limited to the trained length ({} tokens) were measured within it: {}. Beyond it they "
+          "read their last {} tokens again for every new token, and their states contain only these.",
           result_.shared.context, fmt::join(limited, ", "), result_.shared.context);
     add("</li>\n");
     for (const MemberResult& member : result_.members)
@@ -242,8 +241,7 @@ class Page {
   void add_settings() {
     const TrainConfig& shared = result_.shared;
     add("<h2>Settings</h2>\n<p>{} layers of width {}, {} tokens ({}); {} steps of {} x {} tokens; {} "
-        "products; seed {}. "
-        "{}; the rest of the optimizer is each version's own.</p>\n",
+        "products; seed {}. {}; the other optimizer settings are those of each version.</p>\n",
         shared.model.n_layer, shared.model.n_embd, with_commas(shared.model.vocab_size), shared.tokenizer,
         with_commas(result_.steps), shared.batch * shared.accumulate, shared.context,
         shared.precision == kernels::Precision::bf16 ? "bfloat16" : "float32", shared.seed,

@@ -46,7 +46,7 @@ int count(const std::string& text, const std::string& part) {
   return number;
 }
 
-TEST(Page, NeedsNothingButItself) {
+TEST(Page, IsSelfContained) {
   const std::string page = page_of(made_up_comparison());
   EXPECT_EQ(count(page, "http"), count(page, "xmlns=\"http://www.w3.org/2000/svg\""))
       << "a link to elsewhere";
@@ -62,16 +62,16 @@ TEST(Page, NeedsNothingButItself) {
         << tag;
 }
 
-TEST(Page, SaysWhoIsBestAndWhoIsFastest) {
+TEST(Page, NamesTheBestAndTheFastestMember) {
   const std::string page = page_of(made_up_comparison());
   EXPECT_NE(page.find("rwkv7 1.900, rwkv4 2.000"), std::string::npos);
-  EXPECT_NE(page.find("rwkv4 was the first through its tokens, after 2.0 s"), std::string::npos);
+  EXPECT_NE(page.find("rwkv4 was the first to finish its tokens, after 2.0 s"), std::string::npos);
   EXPECT_NE(page.find("lowest training loss was its own"), std::string::npos);
   EXPECT_NE(page.find("<td class=\"best\">1.9000"), std::string::npos);
   EXPECT_EQ(page.find("<td class=\"best\">2.0000"), std::string::npos);
 }
 
-TEST(Page, ShowsWhatIsThereOfAnUnfinishedComparison) {
+TEST(Page, ShowsTheResultsOfAnUnfinishedComparison) {
   ComparisonResult result = made_up_comparison();
   result.members[0].log.resize(50);
   result.members[0].measures.reset();
@@ -79,7 +79,7 @@ TEST(Page, ShowsWhatIsThereOfAnUnfinishedComparison) {
   result.members[1].measures.reset();
   std::string page = page_of(result);
   EXPECT_NE(page.find("at step 50"), std::string::npos);
-  EXPECT_NE(page.find("not begun"), std::string::npos);
+  EXPECT_NE(page.find("not started"), std::string::npos);
   EXPECT_EQ(count(page, "nan"), 0);
   EXPECT_EQ(count(page, "inf"), 0);
   result.members[0].failure = "training diverged";

@@ -10,7 +10,7 @@
 namespace aviary {
 namespace {
 
-TEST(BatchSampler, SeedAndStepAloneDecide) {
+TEST(BatchSampler, DependsOnlyOnSeedAndStep) {
   BatchSampler sampler(10000, 32, 4, 1), again(10000, 32, 4, 1), other(10000, 32, 4, 2);
   std::vector<std::vector<int64_t>> forward;
   for (int64_t step = 0; step < 200; ++step) forward.push_back(sampler.starts(step));
@@ -74,7 +74,7 @@ TEST(BatchSampler, TheOrderHasNoVisiblePattern) {
   EXPECT_LT(std::abs((sum_xy / n - mean * mean) / (sum_xx / n - mean * mean)), 0.12);  // 3.6 standard errors
 }
 
-TEST(BatchSampler, RefusesATextThatIsTooShort) {
+TEST(BatchSampler, RejectsATextThatIsTooShort) {
   EXPECT_THROW(BatchSampler(32, 32, 1, 0), Error);
   EXPECT_THROW(BatchSampler(100, 0, 1, 0), Error);
   EXPECT_THROW(BatchSampler(100, 10, 0, 0), Error);

@@ -59,23 +59,22 @@ TextReport check_text(std::string_view bytes, const std::string& name) {
   }
   Counts counts = count_bytes(report.text);
   require(counts.blank < static_cast<int64_t>(report.text.size()),
-          "{}: the file holds only spaces and line ends", name);
+          "{}: the file contains only spaces and line breaks", name);
   require(counts.nul < 0,
-          "{}: byte {} is NUL, so this is no text but a binary file (or UTF-16 without a mark)", name,
+          "{}: byte {} is NUL, so this is a binary file, not a text (or UTF-16 without a mark)", name,
           counts.nul);
   double control = percent(counts.control, report.text.size());
   require(control <= most_strange,
-          "{}: {:.0f} % of the bytes are control characters, so this is no text but a binary file", name,
+          "{}: {:.0f} % of the bytes are control characters, so this is a binary file, not a text", name,
           control);
   report.invalid_bytes = count_invalid_utf8(report.text);
   double invalid = percent(report.invalid_bytes, report.text.size());
   require(invalid <= most_strange,
-          "{}: {:.0f} % of the bytes are no UTF-8; convert the text from its encoding, for example with: "
-          "iconv -f "
-          "WINDOWS-1252 -t UTF-8",
+          "{}: {:.0f} % of the bytes are not valid UTF-8; convert the text from its encoding, for example "
+          "with: iconv -f WINDOWS-1252 -t UTF-8",
           name, invalid);
   if (report.invalid_bytes > 0)
-    report.notes.push_back(fmt::format("{} bytes ({:.2g} %) are no UTF-8 and are trained on as they are",
+    report.notes.push_back(fmt::format("{} bytes ({:.2g} %) are not valid UTF-8 and are trained on unchanged",
                                        report.invalid_bytes, invalid));
   report.windows_line_ends = counts.windows_line_ends;
   if (counts.windows_line_ends > 0)

@@ -26,7 +26,7 @@ std::string repeated(std::string_view part, int times) {
   return text;
 }
 
-TEST(CheckText, TakesOrdinaryTextAsItIs) {
+TEST(CheckText, AcceptsOrdinaryTextUnchanged) {
   TextReport report = check_text("Gr\u00fc\u00dfe\n\nund \u4f60\u597d\n", "book.txt");
   EXPECT_EQ(report.text, "Gr\u00fc\u00dfe\n\nund \u4f60\u597d\n");
   EXPECT_TRUE(report.notes.empty());
@@ -34,7 +34,7 @@ TEST(CheckText, TakesOrdinaryTextAsItIs) {
   EXPECT_EQ(check_text(one_line, "book.txt").text.size(), one_line.size());
 }
 
-TEST(CheckText, RefusesWhatIsNoTextAndSaysWhy) {
+TEST(CheckText, RejectsOtherFilesWithAReason) {
   for (auto& [bytes, part] : std::vector<std::pair<std::string, std::string>>{
            {"", "book.txt: the file is empty"},
            {" \n\t \r\n", "only spaces"},
@@ -47,12 +47,12 @@ TEST(CheckText, RefusesWhatIsNoTextAndSaysWhy) {
            {std::string("\xfe\xff\0h\0i", 6), "UTF-16"},
            {std::string("\xff\xfe\0\0h\0\0\0", 8), "UTF-32"},
            {repeated("a\x01\x02", 100), "67 % of the bytes are control characters"},
-           {repeated("\xcf\xf0\xe8\xe2\xe5\xf2 ", 50), "are no UTF-8"}})
+           {repeated("\xcf\xf0\xe8\xe2\xe5\xf2 ", 50), "are not valid UTF-8"}})
     EXPECT_NE(complaint(bytes).find(part), std::string::npos)
         << part << " expected, got: " << complaint(bytes);
 }
 
-TEST(CheckText, ReportsOdditiesThatItKeeps) {
+TEST(CheckText, ReportsIrregularitiesThatItKeeps) {
   std::string text = "\xef\xbb\xbf" + repeated("a line of text\r\n", 10) + "caf\xe9\n";
   TextReport report = check_text(text, "book.txt");
   EXPECT_EQ(report.text, std::string_view(text).substr(3));
@@ -73,7 +73,7 @@ TEST(TextFile, KeepsItsTextWhenMoved) {
   EXPECT_THROW(TextFile(folder / "missing.txt"), Error);
 }
 
-TEST(SplitText, CutsAtAParagraphOrElseALineOrElseAWord) {
+TEST(SplitText, SplitsAtAParagraphOrElseALineOrElseAWord) {
   std::string words = repeated("word ", 40);  // 200 bytes
   std::string paragraphs = words + "\nline\n\nnext " + words;
   SplitText split = split_text(paragraphs, 208);
@@ -88,7 +88,7 @@ TEST(SplitText, CutsAtAParagraphOrElseALineOrElseAWord) {
   EXPECT_TRUE(split.validation.starts_with(" word"));
 }
 
-TEST(SplitText, NeverCutsACharacterAndLosesNothing) {
+TEST(SplitText, NeverSplitsACharacterAndLosesNothing) {
   std::string text = repeated("\u4f60", 100);
   for (int64_t bytes = 0; bytes < 300; ++bytes) {
     SplitText split = split_text(text, bytes);
@@ -100,12 +100,12 @@ TEST(SplitText, NeverCutsACharacterAndLosesNothing) {
   EXPECT_THROW(split_text("", 0), Error);
 }
 
-TEST(SplitText, TakesATenthButNotMoreThan200000Bytes) {
+TEST(SplitText, TakesATenthButAtMost200000Bytes) {
   EXPECT_EQ(split_text(std::string(1000, 'a')).validation.size(), 100u);
   EXPECT_EQ(split_text(std::string(5'000'000, 'a')).validation.size(), 200'000u);
 }
 
-TEST(Corpus, HoldsBothPartsAsTokens) {
+TEST(Corpus, HasBothPartsAsTokens) {
   auto bytes = make_bytes_tokenizer();
   std::string text = repeated("a line\n", 100);
   Corpus corpus(text, *bytes);

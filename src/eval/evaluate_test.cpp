@@ -44,7 +44,7 @@ class Evaluate : public testing::TestWithParam<const char*> {
   std::vector<int32_t> tokens_;
 };
 
-TEST_P(Evaluate, WindowsBeginWithAFreshStateAndMissNoToken) {
+TEST_P(Evaluate, WindowsStartWithAFreshStateAndCoverAllTokens) {
   const Evaluation result = evaluate_windows(runner_, tokens_, *tokenizer_, 64);
   EXPECT_EQ(result.tokens, 299);
   EXPECT_EQ(result.bytes, 300);
@@ -73,7 +73,7 @@ TEST_P(Evaluate, LossByPositionIsTheMeanOverWindows) {
   EXPECT_THROW(loss_by_position(runner_, tokens_, 300, 10), Error);
 }
 
-TEST_P(Evaluate, TimesTokensBehindAContextLongerThanTheText) {
+TEST_P(Evaluate, TimesTokensAfterAContextLongerThanTheText) {
   const auto time = time_generation(runner_, tokens_, 700);
   ASSERT_TRUE(time);
   EXPECT_EQ(time->context, 700);

@@ -144,7 +144,7 @@ class Translation {
     const bool divided = name.original == "att.output.weight" || name.original == "ffn.value.weight";
     const int64_t power = rescale_every_ > 0 && divided ? layer / rescale_every_ : 0;
     if (power == 0) return tensor;
-    require(power < 64, "{}: tensor {} would be multiplied by 2^{}, which cannot be meant", where_,
+    require(power < 64, "{}: tensor {} would be multiplied by 2^{}, which cannot be right", where_,
             in_quotes(tensor.name), power);
     return times_power_of_two(table_, tensor, static_cast<int>(power));
   }

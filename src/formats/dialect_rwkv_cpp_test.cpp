@@ -69,7 +69,7 @@ std::string converted(const TensorFile& file, int version) {
 
 class RwkvCppDialect : public testing::TestWithParam<std::pair<const char*, int>> {};
 
-TEST_P(RwkvCppDialect, UndoesWhatTheConverterDid) {
+TEST_P(RwkvCppDialect, UndoesTheChangesOfTheConverter) {
   const auto [name, version] = GetParam();
   const TensorFile file = read_tensor_file(golden(name + "/model.safetensors"s));
   const std::vector<std::byte> bytes = exact_copy(converted(file, version));
@@ -135,7 +135,7 @@ TEST(RwkvCppNames, DecaysAtTheEndsOfTheRangeStayFinite) {
   EXPECT_LT(std::exp(first[0]), 0x1p-149);
 }
 
-TEST(RwkvCppNames, RefusesTensorsThatCannotBeTranslated) {
+TEST(RwkvCppNames, RejectsTensorsThatCannotBeTranslated) {
   const TestBinTensor v7{"blocks.0.att.k_k", {1}, floats({1})};
   auto expect_refused = [&](const std::vector<TestBinTensor>& tensors, std::string_view part) {
     std::vector<TestBinTensor> all = {emb, v7};
@@ -248,7 +248,7 @@ TEST_F(RwkvCppFiles, OfFloatsGiveTheLogitsOfRwkvCpp) {
   }
 }
 
-TEST_F(RwkvCppFiles, OfSmallerTypesGiveThemWithinTheErrorOfTheType) {
+TEST_F(RwkvCppFiles, OfSmallerTypesGiveTheLogitsWithinTheErrorOfTheType) {
   for (const Tolerance& row : tolerances) {
     const Checkpoint checkpoint = load_checkpoint(tiny(row.model, row.type));
     const std::vector<float> expected = expected_logits(row.model);
@@ -270,7 +270,7 @@ double largest_error(Dtype type) {
   return type == Dtype::q5_0 ? 1 + 16 * 0x1p-11 : 0.5 + 2 * 31 * 0x1p-11;
 }
 
-TEST_F(RwkvCppFiles, OfSmallerTypesHoldTheNumbersWithinAStep) {
+TEST_F(RwkvCppFiles, OfSmallerTypesHaveTheNumbersWithinAStep) {
   constexpr double smallest = 32 * 0x1p-25;  // a scale below the range of float16
   for (const std::string model : {"4v0-660K", "5v2-730K", "7v0-834K"})
     for (const std::string type : {"FP16", "Q5_0", "Q5_1"}) {

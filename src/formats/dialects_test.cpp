@@ -150,7 +150,7 @@ TEST(Dialects, WebRwkvBecomesTheOriginal) {
   expect_translated("rwkv-v4", "", mover(false));  // nothing to translate
 }
 
-TEST(Dialects, TheOriginalNamesAreNoDialect) {
+TEST(Dialects, TheOriginalNamesAreNotTranslated) {
   for (const auto& entry : std::filesystem::directory_iterator(golden(""))) {
     const auto model = entry.path() / "model.safetensors";
     if (!std::filesystem::exists(model)) continue;
@@ -158,7 +158,7 @@ TEST(Dialects, TheOriginalNamesAreNoDialect) {
   }
 }
 
-TEST(Dialects, TransposingExchangesTheLastTwoAxes) {
+TEST(Dialects, TransposingSwapsTheLastTwoAxes) {
   const std::string data = floats({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
   TensorTable table;
   const TensorEntry cube{"x", Dtype::f32, {2, 2, 3}, std::as_bytes(std::span(data))};
@@ -170,7 +170,7 @@ TEST(Dialects, TransposingExchangesTheLastTwoAxes) {
   EXPECT_THROW(transposed(table, row, "y", "file"), Error);
 }
 
-TEST(Dialects, TransposingABlockTypeMakesFloats) {
+TEST(Dialects, TransposingABlockFormatGivesF32) {
   const std::string data =
       le(to_f16(1).bits) + std::string(32, '\3') + le(to_f16(2).bits) + std::string(32, '\5');
   TensorTable table;
@@ -182,7 +182,7 @@ TEST(Dialects, TransposingABlockTypeMakesFloats) {
   for (size_t i = 0; i < 64; ++i) EXPECT_EQ(numbers[i], i % 2 ? 10 : 3);
 }
 
-TEST(Dialects, TensorsThatCannotBeTranslatedAreRefused) {
+TEST(Dialects, TensorsThatCannotBeTranslatedAreRejected) {
   auto refusal = [](std::vector<TensorEntry> tensors) -> std::string {
     TensorTable table;
     table.format = "safetensors";

@@ -82,7 +82,8 @@ WeightMap read_index(const fs::path& path) {
           "{}: there is no weight_map that says which file each tensor is in", path.string());
   WeightMap files;
   for (const auto& [tensor, file] : map->items()) {
-    require(file.is_string(), "{}: the file of tensor {} is no text", path.string(), in_quotes(tensor));
+    require(file.is_string(), "{}: the file name of tensor {} is not a string", path.string(),
+            in_quotes(tensor));
     const fs::path name = file.get<std::string>();
     require(!name.empty() && name.is_relative() && std::find(name.begin(), name.end(), "..") == name.end(),
             "{}: tensor {} would be in {}, which is not inside the folder", path.string(), in_quotes(tensor),

@@ -92,9 +92,11 @@ TEST_F(Folder, OfSeveralFilesOfPyTorchIsRead) {
   expect_read();
 }
 
-TEST_F(Folder, WithoutAModelSaysWhatIsExpected) { expect_refused("there is no model in this folder"); }
+TEST_F(Folder, WithoutAModelIsAnErrorThatSaysWhatIsExpected) {
+  expect_refused("there is no model in this folder");
+}
 
-TEST_F(Folder, WithAModelOfAnotherNameSaysWhichFileMayBeMeant) {
+TEST_F(Folder, WithAModelOfAnotherNameSuggestsThatFile) {
   write("b.pth", "");
   expect_refused("did you mean " + (folder_ / "b.pth").string() + "?");
   write("a.gguf", "");
@@ -109,7 +111,7 @@ TEST_F(Folder, FilesOutsideOfItAreNotOpened) {
   }
 }
 
-TEST_F(Folder, AnIndexThatIsNoneIsRefused) {
+TEST_F(Folder, AnInvalidIndexIsRejected) {
   for (std::string text :
        {"{", "[]", "{}", "{\"weight_map\": []}", "{\"weight_map\": {}}", "{\"weight_map\": {\"a\": 3}}"}) {
     write("model.safetensors.index.json", text);
@@ -117,7 +119,7 @@ TEST_F(Folder, AnIndexThatIsNoneIsRefused) {
   }
 }
 
-TEST_F(Folder, AnIndexThatDisagreesWithTheFilesIsRefused) {
+TEST_F(Folder, AnIndexThatDisagreesWithTheFilesIsRejected) {
   write_two_parts();
   write_index(map_ + ", \"x\": \"model-00001-of-00002.safetensors\"");
   expect_refused("tensor 'x' is not in 'model-00001-of-00002.safetensors'");
@@ -128,7 +130,7 @@ TEST_F(Folder, AnIndexThatDisagreesWithTheFilesIsRefused) {
   expect_refused("model-00002-of-00002.safetensors");
 }
 
-TEST_F(Folder, ATensorInTwoFilesIsRefused) {
+TEST_F(Folder, ATensorInTwoFilesIsRejected) {
   write_part("a.safetensors", 0, original_.tensors().size());
   const std::string map = map_;
   write_part("b.safetensors", 0, 1);
@@ -136,7 +138,7 @@ TEST_F(Folder, ATensorInTwoFilesIsRefused) {
   expect_refused("says that it is in 'a.safetensors'");
 }
 
-TEST_F(Folder, AnIndexOfRandomBytesIsReadOrRefused) {
+TEST_F(Folder, AnIndexOfRandomBytesIsReadOrRejected) {
   write_two_parts();
   const std::string index = read_file(folder_ / "model.safetensors.index.json", 1 << 20);
   Random random(3);
@@ -154,7 +156,7 @@ TEST_F(Folder, AnIndexOfRandomBytesIsReadOrRefused) {
   EXPECT_GT(refused, 200);
 }
 
-TEST_F(Folder, SharedEmbeddingsAreTheHeadToo) {
+TEST_F(Folder, SharedEmbeddingsAreAlsoTheHead) {
   std::vector<TensorEntry> tensors;
   for (const TensorEntry& tensor : original_.tensors())
     if (tensor.name != "head.weight") tensors.push_back(tensor);
@@ -167,7 +169,7 @@ TEST_F(Folder, SharedEmbeddingsAreTheHeadToo) {
   load_checkpoint(folder_.path());
 }
 
-TEST_F(Folder, AConfigOfAnotherModelIsRefused) {
+TEST_F(Folder, AConfigOfAnotherModelIsRejected) {
   std::vector<TensorEntry> tensors(original_.tensors());
   for (TensorEntry& tensor : tensors) tensor.name = "rwkv." + tensor.name;
   write_safetensors(folder_ / "model.safetensors", unchanged(tensors));
@@ -185,7 +187,7 @@ TEST_F(Folder, AConfigOfAnotherModelIsRefused) {
   expect_refused("config.json: the JSON is nested more than 16 deep");
 }
 
-TEST_F(Folder, AFlashLinearAttentionOfOtherHeadsOrActivationIsRefused) {
+TEST_F(Folder, FlashLinearAttentionWithOtherHeadsOrActivationIsRejected) {
   const TensorEntry pair{
       "model.layers.0.attn.w_lora.lora.0.weight", Dtype::f32, {1, 1}, original_.tensors()[0].data.first(4)};
   write_safetensors(folder_ / "model.safetensors", unchanged({&pair, 1}));
@@ -207,7 +209,7 @@ std::string small_vocabulary() {
   return text;
 }
 
-TEST_F(Folder, AWorldVocabularyBesideTheModelIsItsTokenizer) {
+TEST_F(Folder, AWorldVocabularyInTheFolderIsTheTokenizer) {
   std::vector<TensorEntry> tensors(original_.tensors());
   const std::string larger(300 * 16 * 4, '\0');  // a vocabulary of 300 tokens
   for (TensorEntry& tensor : tensors)
@@ -230,7 +232,7 @@ TEST_F(Folder, AWorldVocabularyBesideTheModelIsItsTokenizer) {
   expect_refused("rwkv_vocab_v20230424.txt: not a vocabulary");
 }
 
-TEST_F(Folder, ATokenizerInJsonBesideTheModelIsItsTokenizer) {
+TEST_F(Folder, ATokenizerJsonInTheFolderIsTheTokenizer) {
   fs::copy_file(model_, folder_ / "model.safetensors");
   write("tokenizer.json", "{\"what\": \"nobody knows\"}");
   EXPECT_EQ(load_checkpoint(folder_.path()).tokenizer, nullptr);

@@ -42,14 +42,14 @@ TEST(Gguf, ReadsTensorsWithTheirSizesSlowestFirst) {
   }
 }
 
-TEST(Gguf, UsesTheDataWhereItLies) {
+TEST(Gguf, UsesTheDataInPlace) {
   const std::vector<std::byte> bytes = exact_copy(gguf_of({}, {{}}, six_floats));
   const TensorTable table = parse_tensors(bytes, "file");
   EXPECT_EQ(table.tensors[0].data.data(), &bytes[bytes.size() - 24]);
   EXPECT_TRUE(table.buffers.empty());
 }
 
-TEST(Gguf, HasTheTypesOfGgmlThatWeCompute) {
+TEST(Gguf, ReadsAllSupportedTypesOfGgml) {
   const std::pair<uint32_t, Dtype> types[] = {
       {0, Dtype::f32},   {1, Dtype::f16},   {2, Dtype::q4_0}, {3, Dtype::q4_1},
       {6, Dtype::q5_0},  {7, Dtype::q5_1},  {8, Dtype::q8_0}, {12, Dtype::q4_k},
@@ -92,14 +92,14 @@ TEST(Gguf, ScalarsAndStringsBecomeMetadata) {
   EXPECT_EQ(metadata, expected);
 }
 
-TEST(Gguf, RefusesOtherVersionsAndPartsOfModels) {
+TEST(Gguf, RejectsOtherVersionsAndPartsOfModels) {
   expect_refused(gguf_of({}, {}, "", 1), "of version 1, expected 2 or 3");
   expect_refused(gguf_of({}, {}, "", 4), "of version 4, expected 2 or 3");
   expect_refused(gguf_of({}, {}, "", 0x03000000), "big-endian, which is not supported");
   expect_refused(gguf_of({gguf_key("split.count", 2, le(uint16_t{3}))}, {}, ""), "one of 3 parts of a model");
 }
 
-TEST(Gguf, RefusesTensorsThatDoNotFitTheFile) {
+TEST(Gguf, RejectsTensorsThatDoNotFitIntoTheFile) {
   auto one = [](TestGgufTensor tensor) { return gguf_of({}, {tensor}, six_floats); };
   EXPECT_EQ(verdict(one({})), "read");
   expect_refused(one({.sizes = {2, 4}}), "needs 32 bytes from byte 0 of the data, but the file has only 24");
@@ -117,7 +117,7 @@ TEST(Gguf, RefusesTensorsThatDoNotFitTheFile) {
   EXPECT_EQ(verdict(gguf_of({}, {{"scalar", {}, 0, 0}, {"empty", {0, 7}, 0, 0}}, six_floats)), "read");
 }
 
-TEST(Gguf, ObeysTheAlignmentThatTheFileStates) {
+TEST(Gguf, UsesTheAlignmentOfTheFile) {
   auto with = [](uint32_t alignment) { return gguf_key("general.alignment", 4, le(alignment)); };
   const std::string data = le(1.f) + std::string(4, 0) + le(2.f);
   EXPECT_EQ(verdict(gguf_of({with(8)}, {{"a", {1}, 0, 0}, {"b", {1}, 0, 8}}, data, 3, 8)), "read");
@@ -129,7 +129,7 @@ TEST(Gguf, ObeysTheAlignmentThatTheFileStates) {
   expect_refused(gguf_of({with(1u << 31)}, {{}}, six_floats), "the file has only 0");
 }
 
-TEST(Gguf, RefusesCountsThatTheFileHasNoRoomFor) {
+TEST(Gguf, RejectsCountsTooLargeForTheFile) {
   for (uint64_t huge : {uint64_t{1} << 20, uint64_t{1} << 32, uint64_t{1} << 61, ~uint64_t{0}}) {
     expect_refused("GGUF"s + le(3u) + le(huge) + le(uint64_t{0}), "tensors follow byte");
     expect_refused("GGUF"s + le(3u) + le(uint64_t{0}) + le(huge), "keys follow byte");
@@ -142,7 +142,7 @@ TEST(Gguf, RefusesCountsThatTheFileHasNoRoomFor) {
   }
 }
 
-TEST(Gguf, RefusesKeysOfAnotherStructure) {
+TEST(Gguf, RejectsKeysOfAnotherStructure) {
   expect_refused(gguf_of({gguf_key("k", 13, "")}, {}, ""),
                  "the value of 'k' is of type 13, expected 0 to 12");
   expect_refused(gguf_of({gguf_key("k", 9, gguf_array(13, 0, ""))}, {}, ""), "is of type 13");
@@ -179,7 +179,7 @@ std::vector<std::string> vocabulary_keys(const Tokens& tokens) {
           gguf_key("tokenizer.ggml.token_type", 9, gguf_array(5, tokens.size(), types))};
 }
 
-TEST(Gguf, TheTokensOfAByteModelAreABytesTokenizer) {
+TEST(Gguf, TheTokensOfAByteModelBecomeABytesTokenizer) {
   Tokens tokens = end_of_text_and_bytes(1);  // byte 0 is the end of text, as in llama.cpp's converter
   EXPECT_EQ(metadata_of(vocabulary_keys(tokens))["aviary.tokenizer"], "bytes");
   EXPECT_EQ(metadata_of(vocabulary_keys(tokens)).count("aviary.vocabulary"), 0u);
@@ -209,14 +209,14 @@ TEST(Gguf, AnRwkvVocabularyBecomesAWorldTokenizer) {
   EXPECT_EQ(tokenizer->bytes_of(261), "th\u00e9");
 }
 
-TEST(Gguf, LeavesOutVocabulariesOfOtherKinds) {
+TEST(Gguf, IgnoresVocabulariesOfOtherKinds) {
   std::vector<std::string> keys = vocabulary_keys(end_of_text_and_bytes(0));
   keys[0] = gguf_text_key("tokenizer.ggml.model", "gpt2");
   EXPECT_EQ(metadata_of(keys).count("aviary.tokenizer"), 0u);
   EXPECT_EQ(metadata_of({keys[1]}).count("aviary.tokenizer"), 0u);
 }
 
-TEST(Gguf, RefusesTokensThatCannotBeRead) {
+TEST(Gguf, RejectsTokensThatCannotBeRead) {
   for (std::string token : {"\\", "a\\x", "\\x0", "\\xg0", "\\x+1"})
     expect_refused(gguf_of(vocabulary_keys({{token, 3}, {token, 1}}), {}, ""),
                    "of the vocabulary ends inside an escape");

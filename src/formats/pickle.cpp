@@ -71,7 +71,8 @@ class Unpickler {
       step(next);
     }
     pickle_.root = pop();
-    require(stack_.empty() && marks_.empty(), "{}: the pickle leaves values behind; it is damaged", where_);
+    require(stack_.empty() && marks_.empty(), "{}: the pickle ends with unused values; it is damaged",
+            where_);
     pickle_.size = reader_.position();
     return std::move(pickle_);
   }
@@ -126,7 +127,7 @@ class Unpickler {
   // The memo. Python numbers its entries consecutively, so no number reaches the size of the pickle.
   void put(uint64_t number) {
     constexpr Index empty = ~Index{0};
-    if (number >= reader_.position()) fail_here("the number of a remembered value is too large");
+    if (number >= reader_.position()) fail_here("the index of a memo entry is too large");
     if (number >= memo_.size()) memo_.resize(static_cast<size_t>(number) + 1, empty);
     memo_[static_cast<size_t>(number)] = top();
     ++remembered_;

@@ -28,7 +28,7 @@ void expect_error(std::string_view text, std::string_view part) {
   EXPECT_NE(error.find(part), std::string::npos) << error;
 }
 
-TEST(Pickle, ReadsNumbersTextsAndContainers) {
+TEST(Pickle, ReadsNumbersStringsAndContainers) {
   // (None, True, -2, 255, 65535, -1, 2**40, 1.5, "text", [7], {"a": 1})
   std::string text =
       "\x80\x02(N\x88J\xfe\xff\xff\xffK\xffM\xff\xff\x8a\x01\xff\x8a\x06\x00\x00\x00\x00\x00\x01"s +
@@ -55,7 +55,7 @@ TEST(Pickle, ReadsNumbersTextsAndContainers) {
   EXPECT_EQ(pickle[item(10).items.at(1)].integer, 1);
 }
 
-TEST(Pickle, RemembersValuesInBothWaysOfThePickler) {
+TEST(Pickle, SupportsBothKindsOfMemo) {
   for (std::string text :
        {"\x80\x02K\x05q\x00h\x00\x86."s, "\x80\x02K\x05r\x01\x00\x00\x00j\x01\x00\x00\x00\x86."s,
         "\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00K\x05\x94h\x00\x86."s}) {
@@ -65,7 +65,7 @@ TEST(Pickle, RemembersValuesInBothWaysOfThePickler) {
   }
 }
 
-TEST(Pickle, TurnsACallIntoAValueAndAnOrderedDictIntoADict) {
+TEST(Pickle, ACallBecomesAValueAndAnOrderedDictADict) {
   Pickle call = read(
       "\x80\x02"
       "ctorch\nthing\nK\x01\x85R.");
@@ -80,7 +80,7 @@ TEST(Pickle, TurnsACallIntoAValueAndAnOrderedDictIntoADict) {
   EXPECT_EQ(dict[dict.root].items.size(), 2u);
 }
 
-TEST(Pickle, NeverLoadsOrRunsAnythingElse) {
+TEST(Pickle, NeverLoadsOrRunsAnything) {
   expect_error(
       "\x80\x02"
       "cos\nsystem\nU\x02ls\x85R.",
@@ -111,11 +111,11 @@ TEST(Pickle, NeverLoadsOrRunsAnythingElse) {
       "an object other than an OrderedDict has a state");
 }
 
-TEST(Pickle, RefusesMissingValuesAndMarks) {
+TEST(Pickle, RejectsMissingValuesAndMarks) {
   expect_error("\x80\x02.", "a value is missing");
   expect_error("\x80\x02t.", "a mark is missing");
   expect_error("\x80\x02K\x01(\x85.", "a value is missing");
-  expect_error("\x80\x02K\x01K\x01.", "leaves values behind");
+  expect_error("\x80\x02K\x01K\x01.", "ends with unused values");
   expect_error("\x80\x02K\x01(.", "a value is missing");
   expect_error("\x80\x02}(K\x01u.", "a key has no value");
   expect_error("\x80\x02K\x01K\x01K\x01s.", "items are set on something other than a dict");
@@ -124,7 +124,7 @@ TEST(Pickle, RefusesMissingValuesAndMarks) {
   expect_error("\x80\x07N.", "the pickle has protocol 7");
 }
 
-TEST(Pickle, RefusesAbsurdSizesWithoutAllocatingThem) {
+TEST(Pickle, RejectsImpossibleSizesWithoutAllocatingThem) {
   expect_error(
       "\x80\x02X\xff\xff\xff\xff"
       "a.",
@@ -133,7 +133,7 @@ TEST(Pickle, RefusesAbsurdSizesWithoutAllocatingThem) {
       "\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\x7f"
       "a.",
       "9223372036854775807 bytes are expected");
-  expect_error("\x80\x02Nr\xff\xff\xff\xff.", "the number of a remembered value is too large");
+  expect_error("\x80\x02Nr\xff\xff\xff\xff.", "the index of a memo entry is too large");
   expect_error(
       "\x80\x02\x8a\x09"
       "123456789.",
@@ -152,7 +152,7 @@ TEST(Pickle, ReadsDeepNestingAndAListThatContainsItself) {
   EXPECT_EQ(list[list.root].items, std::vector{list.root});
 }
 
-TEST(Pickle, RefusesEveryCutOfAPickle) {
+TEST(Pickle, RejectsEveryTruncatedPickle) {
   std::string text =
       "\x80\x02}q\x00(X\x01\x00\x00\x00\x61q\x01G\x3f\xf8\x00\x00\x00\x00\x00\x00U\x01xctorch\nthing\nu."s;
   EXPECT_EQ(error_of(text), "no error");

@@ -41,7 +41,7 @@ TEST(Pth, ReadsEveryDtypeViewsParametersAndTransposedTensors) {
   expect_same_tensors("pth-formats/zip.pth", "pth-formats/expected.safetensors", 15);
 }
 
-TEST(Pth, ReadsTheOlderFormWithoutZip) {
+TEST(Pth, ReadsTheLegacyFormatWithoutZip) {
   expect_same_tensors("pth-formats/legacy.pth", "pth-formats/expected.safetensors", 15);
   expect_same_tensors("rwkv-v4/model.legacy.pth", "rwkv-v4/model.safetensors", 42);
 }
@@ -77,7 +77,7 @@ TEST(Pth, ReadsAStateDictWithMetadataAndKeepsItsOrder) {
   EXPECT_EQ(file.tensors()[2].name, "l.bias");
 }
 
-TEST(Pth, LeavesOutWhatIsNotATensor) {
+TEST(Pth, IgnoresValuesThatAreNotTensors) {
   expect_same_tensors("pth-formats/zip_with_strings.pth", "pth-formats/expected.safetensors", 1);
 }
 
@@ -94,7 +94,7 @@ TEST(Pth, ReadsTheTrainedModelsOfTheSharedFolder) {
   EXPECT_GT(files, 0);
 }
 
-TEST(Pth, UsesContiguousTensorsWhereTheyLieAndCopiesOthers) {
+TEST(Pth, UsesContiguousTensorsInPlaceAndCopiesOthers) {
   std::string storage(24, '\0');
   for (size_t i = 0; i < 24; ++i) storage[i] = static_cast<char>(i);
   std::vector<std::byte> bytes = exact_copy(pth_of(pickle_of({}), storage));
@@ -112,7 +112,7 @@ TEST(Pth, UsesContiguousTensorsWhereTheyLieAndCopiesOthers) {
   EXPECT_EQ(table.buffers.size(), 1u);
 }
 
-TEST(Pth, NeverRunsWhatAPickleNames) {
+TEST(Pth, NeverRunsCodeNamedInAPickle) {
   expect_refused(pth_of("\x80\x02"
                         "cos\nsystem\n"s +
                         pickle_text("echo") + "\x85R."),
@@ -125,7 +125,7 @@ TEST(Pth, NeverRunsWhatAPickleNames) {
                  "'torch.QUInt8Storage', which is never loaded");
 }
 
-TEST(Pth, RefusesTensorsOutsideOfTheirStorage) {
+TEST(Pth, RejectsTensorsOutsideTheirStorage) {
   EXPECT_EQ(verdict(pth_of(pickle_of({}))), "read");
   EXPECT_EQ(verdict(pth_of(pickle_of({.offset = 5, .sizes = {}, .strides = {}}))), "read");
   expect_refused(pth_of(pickle_of({.offset = 6, .sizes = {}, .strides = {}})), "element 6 of a storage of 6");
@@ -138,7 +138,7 @@ TEST(Pth, RefusesTensorsOutsideOfTheirStorage) {
   expect_refused(pth_of(pickle_of({.sizes = {1, 1, 1, 1, 1, 1, 1, 1, 1}})), "not a tuple of at most 8 sizes");
 }
 
-TEST(Pth, RefusesNumbersNear2To63) {
+TEST(Pth, RejectsNumbersNear2To63) {
   constexpr int64_t huge = INT64_MAX;
   for (int64_t absurd : {huge, huge / 4 + 1, int64_t{1} << 32}) {
     EXPECT_NE(verdict(pth_of(pickle_of({.count = absurd}))), "read");
@@ -151,13 +151,13 @@ TEST(Pth, RefusesNumbersNear2To63) {
   EXPECT_EQ(verdict(pth_of(pickle_of({.sizes = {0, 4}, .strides = {huge, huge}}))), "read");
 }
 
-TEST(Pth, RefusesAnExpandedTensorThatIsLargerThanTheFile) {
+TEST(Pth, RejectsAnExpandedTensorThatIsLargerThanTheFile) {
   expect_refused(pth_of(pickle_of({.sizes = {1000, 1000}, .strides = {0, 0}})),
                  "'x': the tensors have more than 4 times the bytes of the file");
   EXPECT_EQ(verdict(pth_of(pickle_of({.sizes = {2, 3}, .strides = {0, 1}}))), "read");
 }
 
-TEST(Pth, RefusesManyViewsOfOneStorage) {
+TEST(Pth, RejectsManyViewsOfOneStorage) {
   std::string pickle = "\x80\x02}"s;
   for (int i = 0; i < 1000; ++i)
     pickle += pickle_text(fmt::format("{}", i)) +
@@ -166,7 +166,7 @@ TEST(Pth, RefusesManyViewsOfOneStorage) {
                  "the tensors have more than 4 times the bytes");
 }
 
-TEST(Pth, RefusesStoragesThatAreMissingOrOfAnotherSize) {
+TEST(Pth, RejectsStoragesThatAreMissingOrOfAnotherSize) {
   expect_refused(pth_of(pickle_of({.key = "1"})), "the storage '1' is missing");
   expect_refused(pth_of(pickle_of({.key = std::string(1000, '1')})), "not described as torch.save does");
   expect_refused(pth_of(pickle_of({}), std::string(23, 'x')), "the storage '0' has 23 bytes, expected 24");
@@ -177,7 +177,7 @@ TEST(Pth, RefusesStoragesThatAreMissingOrOfAnotherSize) {
                  "the storage '0' is described in two ways");
 }
 
-TEST(Pth, RefusesArchivesThatAreNotADictOfTensors) {
+TEST(Pth, RejectsArchivesThatAreNotADictOfTensors) {
   expect_refused(zip_of({{"any/version", "3\n"}}), "no data.pkl; expected a file of torch.save");
   expect_refused(zip_of({{"a/data.pkl", "\x80\x02}."}, {"b/data.pkl", "\x80\x02}."}}),
                  "more than one data.pkl");
@@ -194,7 +194,7 @@ TEST(Pth, RefusesArchivesThatAreNotADictOfTensors) {
   EXPECT_EQ(verdict(pth_of("\x80\x02}.")), "read");
 }
 
-TEST(Pth, RefusesADamagedOlderFile) {
+TEST(Pth, RejectsADamagedLegacyFile) {
   std::string good = read_file(golden("pth-formats/legacy.pth"), 1 << 20);
   EXPECT_EQ(verdict(good), "read");
   expect_refused(good + "x", "1 bytes follow the last storage");
@@ -209,7 +209,7 @@ TEST(Pth, RefusesADamagedOlderFile) {
   expect_refused(other, "big-endian");
 }
 
-TEST(PthWriter, WhatItWritesIsReadBackAsItWas) {
+TEST(PthWriter, TensorsSurviveWritingAndReading) {
   TestFolder folder;
   const TensorFile file = read_tensor_file(golden("pth-formats/zip.pth"));
   write_pth(folder / "a.pth", unchanged(file.tensors()));
@@ -233,7 +233,7 @@ TEST(PthWriter, SameTensorsGiveTheSameBytesAndDataIsAligned) {
     EXPECT_EQ((reinterpret_cast<const char*>(tensor.data.data()) - bytes.data()) % 64, 0) << tensor.name;
 }
 
-TEST(PthWriter, StoresNumbersInTheTypeThatIsAskedFor) {
+TEST(PthWriter, StoresNumbersInTheRequestedType) {
   TestFolder folder;
   const TensorFile file = read_tensor_file(golden("rwkv-v5.2/model.safetensors"));
   std::vector<StoredTensor> tensors = unchanged(file.tensors());
@@ -247,7 +247,7 @@ TEST(PthWriter, StoresNumbersInTheTypeThatIsAskedFor) {
   }
 }
 
-TEST(PthWriter, RefusesWhatTorchDoesNotHave) {
+TEST(PthWriter, RejectsTypesThatTorchDoesNotHave) {
   TestFolder folder;
   const std::vector<std::byte> data(34);
   const TensorEntry tensor{.name = "x", .dtype = Dtype::q8_0, .shape = {1, 32}, .data = data};

@@ -43,7 +43,7 @@ void expect_refused(const std::string& text, std::string_view part) {
   EXPECT_NE(answer.find(part), std::string::npos) << answer;
 }
 
-TEST(RwkvCpp, RefusesTypesAndVersionsByName) {
+TEST(RwkvCpp, UnsupportedTypesAndVersionsAreNamed) {
   expect_refused(bin_of({emb}, 99), "version 99, expected 100 or 101");
   expect_refused(bin_of({emb}, 101, 4), "the file is of type Q4_1_O, which is not read");
   expect_refused(bin_of({emb}, 101, 12), "Q3_K");
@@ -55,7 +55,7 @@ TEST(RwkvCpp, RefusesTypesAndVersionsByName) {
   EXPECT_EQ(verdict(bin_of({emb}, 100, 1)), "read");
 }
 
-TEST(RwkvCpp, RefusesWhatCannotBe) {
+TEST(RwkvCpp, RejectsInvalidContent) {
   const std::string good = bin_of({emb});
   EXPECT_EQ(verdict(good), "read");
   expect_refused(good.substr(0, 20), "4 bytes are expected at byte 20");
@@ -89,13 +89,13 @@ std::string sample() {
   return bin_of(tensors);
 }
 
-TEST(RwkvCpp, AFileCutAnywhereIsRefused) {
+TEST(RwkvCpp, AFileTruncatedAnywhereIsRejected) {
   const std::string text = sample();
   EXPECT_EQ(verdict(text), "read");
   for (size_t i = 0; i < 64; ++i) EXPECT_NE(verdict(text.substr(0, text.size() * i / 64)), "read") << i;
 }
 
-TEST(RwkvCpp, FlippedBytesAreReadOrRefusedButNeverCrash) {
+TEST(RwkvCpp, DamagedFilesAreReadOrRejectedButNeverCrash) {
   const std::string text = sample();
   Random random(21);
   std::vector<size_t> numbers;  // where headers and names are, half of the time; anywhere else otherwise

@@ -61,8 +61,7 @@ class HeaderReader : public nlohmann::json_sax<Json> {
       if (found == std::end(dtypes))
         fail(
             "{}: tensor {} has the dtype {}, which is not supported; supported are F32, F64, F16, BF16, I8, "
-            "U8, I16, I32, "
-            "I64, BOOL",
+            "U8, I16, I32, I64, BOOL",
             where_, in_quotes(entry().tensor.name), in_quotes(text));
       entry().tensor.dtype = found->second;
       place_ = Place::tensor;
@@ -216,7 +215,7 @@ std::string as_json(const std::string& text, const std::filesystem::path& path) 
   try {
     return Json(text).dump();
   } catch (const Json::exception&) {
-    fail("{}: the name or metadata value {} is not UTF-8, which safetensors asks for", path.string(),
+    fail("{}: the name or metadata value {} is not UTF-8, which safetensors requires", path.string(),
          in_quotes(text));
   }
 }
@@ -232,7 +231,7 @@ std::string make_header(const std::filesystem::path& path, std::span<const Store
     const TensorEntry& tensor = stored.source;
     int64_t end = 0;
     bool fits = !__builtin_add_overflow(begin, stored.bytes(), &end);
-    require(fits, "{}: the tensors are more than a file can hold", path.string());
+    require(fits, "{}: the tensors are too large for a file", path.string());
     auto dtype = std::find_if(std::begin(dtypes), std::end(dtypes),
                               [&](auto& row) { return row.second == stored.type; });
     require(dtype != std::end(dtypes), "{}: tensor {} would be stored as {}, which safetensors does not have",

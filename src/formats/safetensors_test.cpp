@@ -25,7 +25,7 @@ std::string entry(const std::string& name, const std::string& dtype, const std::
          ",\"data_offsets\":" + offsets + "}";
 }
 
-TEST(Safetensors, SavingWhatWasLoadedGivesTheSameBytes) {
+TEST(Safetensors, SavingALoadedFileGivesTheSameBytes) {
   TestFolder folder;
   std::vector<std::byte> data(200);
   std::iota(reinterpret_cast<uint8_t*>(data.data()), reinterpret_cast<uint8_t*>(data.data()) + 200,
@@ -79,7 +79,7 @@ TEST(Safetensors, ReadsAnEmptyFileOfNoTensors) {
   EXPECT_EQ(verdict(with_header("{\"__metadata__\":{}}      ")), "read");
 }
 
-TEST(Safetensors, TakesTensorsInTheOrderOfTheirData) {
+TEST(Safetensors, OrdersTensorsByTheirData) {
   std::string text =
       with_header("{"s + entry("b", "U8", "[2]", "[1,3]") + "," + entry("e", "U8", "[0]", "[1,1]") + "," +
                       entry("a", "I8", "[1]", "[0,1]") + "}",
@@ -92,13 +92,13 @@ TEST(Safetensors, TakesTensorsInTheOrderOfTheirData) {
   EXPECT_EQ(as_text(table.tensors[2].data), "bc");
 }
 
-TEST(Safetensors, RefusesAnAbsurdHeaderLength) {
+TEST(Safetensors, RejectsAnImpossibleHeaderLength) {
   for (uint64_t absurd : {uint64_t{100'000'001}, uint64_t{1} << 63, ~uint64_t{0}})
     expect_refused(le(absurd) + "{}", "the safetensors header says that it has");
   expect_refused(le(uint64_t{3}) + "{}", "but only 2 follow; the file is cut short");
 }
 
-TEST(Safetensors, RefusesDataThatDoesNotFitItsShapeOrTheFile) {
+TEST(Safetensors, RejectsDataThatDoesNotMatchItsShapeOrTheFile) {
   auto one = [](const std::string& shape, const std::string& offsets) {
     return with_header("{"s + entry("x", "F32", shape, offsets) + "}", "12345678");
   };
@@ -122,7 +122,7 @@ TEST(Safetensors, RefusesDataThatDoesNotFitItsShapeOrTheFile) {
       "'b' begins at byte 1, expected 2");
 }
 
-TEST(Safetensors, RefusesAHeaderOfAnotherStructure) {
+TEST(Safetensors, RejectsAHeaderOfAnotherStructure) {
   std::string good = entry("x", "F32", "[0]", "[0,0]");
   EXPECT_EQ(verdict(with_header("{"s + good + "}")), "read");
   expect_refused(with_header("{"s + good + "," + good + "}"), "two tensors named 'x'");
@@ -156,7 +156,7 @@ TEST(Safetensors, RefusesAHeaderOfAnotherStructure) {
   expect_refused(with_header("{\"a\":" + std::string(100'000, '[')), "a list where none is expected");
 }
 
-TEST(Safetensors, RefusesToWriteWhatCouldNotBeReadAndLeavesTheOldFile) {
+TEST(Safetensors, RejectsInvalidTensorsWhenWritingAndKeepsTheOldFile) {
   TestFolder folder;
   write_file_atomically(folder / "a", "old");
   std::vector<std::byte> data(8);

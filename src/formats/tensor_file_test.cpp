@@ -72,7 +72,7 @@ TEST(TensorFile, RecognizesTheFormatFromTheContentNotTheName) {
   EXPECT_EQ(moved.find("emb.weight"), before);
 }
 
-TEST(TensorFile, SaysWhatAnUnknownFileLooksLike) {
+TEST(TensorFile, TheErrorForAnUnknownFileSaysWhatItLooksLike) {
   auto expect = [](const std::string& text, std::string_view part) {
     std::string answer = verdict(text);
     EXPECT_NE(answer.find(part), std::string::npos) << answer;
@@ -99,7 +99,7 @@ TEST(TensorFile, NamesTheFileThatCannotBeRead) {
     }
 }
 
-TEST(TensorFile, AFileCutAnywhereIsRefused) {
+TEST(TensorFile, AFileTruncatedAnywhereIsRejected) {
   for (const std::string& sample : samples) {
     std::string text = read_file(golden(sample), 1 << 20);
     EXPECT_TRUE(is_read(text)) << sample;
@@ -108,7 +108,7 @@ TEST(TensorFile, AFileCutAnywhereIsRefused) {
   }
 }
 
-TEST(TensorFile, FlippedBitsAreReadOrRefusedButNeverCrash) {
+TEST(TensorFile, DamagedFilesAreReadOrRejectedButNeverCrash) {
   Random random(20);
   for (const std::string& sample : samples) {
     std::string text = read_file(golden(sample), 1 << 20);
@@ -161,7 +161,7 @@ std::map<std::string, Writer> writers(const TensorFile& file) {
        [=](auto& path, auto& progress) { write_gguf(path, config, tensors, {}, nullptr, progress); }}};
 }
 
-TEST(Writers, TellHowFarTheyAre) {
+TEST(Writers, ReportProgress) {
   TestFolder folder;
   const TensorFile file = read_tensor_file(golden("rwkv-v7/model.safetensors"));
   for (const auto& [name, write] : writers(file)) {
@@ -179,7 +179,7 @@ TEST(Writers, TellHowFarTheyAre) {
   }
 }
 
-TEST(Writers, AreEndedByAnExceptionAndLeaveWhatWasThere) {
+TEST(Writers, AreStoppedByAnExceptionAndKeepTheOldFile) {
   TestFolder folder;
   const TensorFile file = read_tensor_file(golden("rwkv-v7/model.safetensors"));
   for (const auto& [name, write] : writers(file)) {
@@ -194,7 +194,7 @@ TEST(Writers, AreEndedByAnExceptionAndLeaveWhatWasThere) {
   EXPECT_EQ(std::distance(begin(files), end(files)), 3) << "a temporary file is left";
 }
 
-TEST(TensorFile, RefusesToConvertIntoASpanOfAnotherSize) {
+TEST(TensorFile, RejectsASpanOfAnotherSize) {
   std::vector<std::byte> data(8);
   TensorEntry tensor{"x", Dtype::f32, {2}, data};
   std::vector<float> floats(3);

@@ -137,8 +137,7 @@ Bytes zip_entry_bytes(Bytes archive, const ZipEntry& entry, std::string_view whe
           in_quotes(entry.name));
   require(entry.method == 0 && entry.packed_size == entry.size,
           "{}: the zip entry {} is compressed, expected stored entries as torch.save writes them; unpack the "
-          "archive "
-          "and pack it again with `zip -0`",
+          "archive and pack it again with `zip -0`",
           where, in_quotes(entry.name));
   constexpr uint64_t header_size = 30;
   ByteReader header(part(archive, entry.header_offset, header_size, "entry header", where), where);

@@ -26,7 +26,7 @@ std::string with(std::string text, size_t position, const std::string& bytes) {
   return text.replace(position, bytes.size(), bytes);
 }
 
-TEST(Zip, FindsTheBytesOfStoredEntriesWhereTheyLie) {
+TEST(Zip, FindsTheBytesOfStoredEntriesInPlace) {
   for (bool zip64 : {false, true}) {
     std::vector<std::byte> bytes = exact_copy(zip_of(
         {{"a", "first", 0, 0, zip64}, {"b/c", "", 0, 0, zip64}, {"d", "last", 0, 0, zip64}}, "comment"));
@@ -50,19 +50,19 @@ TEST(Zip, ReadsTheZip64EndRecordOfTorch) {
   EXPECT_EQ(as_text(zip_entry_bytes(file.bytes(), entries[15], "file")), "3\n");
 }
 
-TEST(Zip, RefusesCompressedAndEncryptedEntries) {
+TEST(Zip, RejectsCompressedAndEncryptedEntries) {
   expect_error(zip_of({{"a", "first", 8}}), "'a' is compressed, expected stored entries");
   expect_error(zip_of({{"a", "first", 0, 1}}), "'a' is encrypted");
 }
 
-TEST(Zip, RefusesTwoEntriesOfOneNameAndHeadersThatDisagree) {
+TEST(Zip, RejectsDuplicateNamesAndHeadersThatDisagree) {
   expect_error(zip_of({{"a", "x"}, {"a", "y"}}), "two entries named 'a'");
   std::string zip = zip_of({{"a", "x"}});
   expect_error(with(zip, 30, "b"), "'a' is called 'b' in its own header");
   expect_error(with(zip, 0, "Q"), "'a' is not where the directory says");
 }
 
-TEST(Zip, RefusesPlacesAndSizesOutsideOfTheFile) {
+TEST(Zip, RejectsOffsetsAndSizesOutsideTheFile) {
   std::string zip = zip_of({{"a", "x"}});
   size_t end = zip.size() - 22, entry = 32;
   ASSERT_EQ(zip.substr(entry, 4), "PK\x01\x02");
@@ -77,7 +77,7 @@ TEST(Zip, RefusesPlacesAndSizesOutsideOfTheFile) {
   expect_error(with(zip, entry + 28, le(uint16_t{0xffff})), "65535 bytes are expected");
 }
 
-TEST(Zip, RefusesZip64NumbersNear2To64) {
+TEST(Zip, RejectsZip64NumbersNear2To64) {
   std::string zip = zip_of({{"a", "x", 0, 0, true}});
   size_t extra = zip.size() - 22 - 24;
   for (uint64_t absurd : {uint64_t{1} << 63, ~uint64_t{0}, ~uint64_t{0} - 30}) {
@@ -87,7 +87,7 @@ TEST(Zip, RefusesZip64NumbersNear2To64) {
   expect_error(with(zip, extra - 4, le(uint16_t{2})), "the zip64 sizes of the entry 'a' are missing");
 }
 
-TEST(Zip, SaysThatTheEndIsMissing) {
+TEST(Zip, AMissingEndIsReported) {
   std::string zip = zip_of({{"a", "x"}});
   for (size_t size = 0; size < zip.size(); ++size)
     expect_error(zip.substr(0, size),

@@ -20,7 +20,7 @@ std::vector<int32_t> song(int lines) {
   return tokens;
 }
 
-TEST(TextDraft, GuessesWhatFollowedTheLastTime) {
+TEST(TextDraft, GuessesTheTokensAfterTheLastOccurrence) {
   TextDraft draft(8);
   for (const int32_t token : {5, 1, 2, 3, 7, 8, 9, 4, 1, 2, 3}) draft.push(token);
   const auto guess = draft.guess(8);
@@ -28,7 +28,7 @@ TEST(TextDraft, GuessesWhatFollowedTheLastTime) {
   EXPECT_EQ(draft.guess(2).size(), 2U);
 }
 
-TEST(TextDraft, IsSilentWhereTheTextIsNew) {
+TEST(TextDraft, MakesNoGuessForNewText) {
   TextDraft draft(8);
   EXPECT_TRUE(draft.guess(8).empty());
   for (const int32_t token : {5, 1, 2, 3, 7, 8, 9, 4, 6, 2, 3}) draft.push(token);

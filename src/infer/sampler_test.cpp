@@ -223,7 +223,7 @@ TEST(Sampler, AgreesWithAFullSortOnALargeVocabulary) {
   }
 }
 
-TEST(Sampler, DrawsTokensAsOftenAsTheirProbabilitiesSay) {
+TEST(Sampler, DrawsTokensWithTheirProbabilities) {
   std::vector<float> logits = {1.0f, 0.0f, 2.0f, -infinity, 1.5f};
   SamplerOptions options = plain();
   options.seed = 5;
@@ -259,7 +259,7 @@ TEST(Sampler, TemperatureZeroTakesTheLargestLogitWhateverTheSeed) {
   EXPECT_EQ(candidates(ties, options)[0].token, 1);
 }
 
-TEST(Sampler, ARestoredStateGoesOnBitForBit) {
+TEST(Sampler, ARestoredStateContinuesBitForBit) {
   std::vector<float> logits(50);
   Random random(11);
   for (float& x : logits) x = static_cast<float>(random.normal());
@@ -300,7 +300,7 @@ std::string error_of(Body body) {
   return "no error";
 }
 
-TEST(Sampler, SaysWhatIsWrongWithTheOptions) {
+TEST(Sampler, InvalidOptionsAreErrors) {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   EXPECT_EQ(error_of([] { check({.temperature = -1}); }),
             "sampler: temperature is -1, expected 0 (greedy) or more");
@@ -322,7 +322,7 @@ TEST(Sampler, SaysWhatIsWrongWithTheOptions) {
   EXPECT_NO_THROW(check({}));
 }
 
-TEST(Sampler, SaysWhatIsWrongWithTheLogits) {
+TEST(Sampler, InvalidLogitsAreErrors) {
   std::vector<float> logits(100, 0.0f);
   logits[70] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_NE(error_of([&] { candidates(logits, plain()); }).find("the logit of token 70 is nan"),

@@ -21,7 +21,7 @@ TEST(StopMatcher, ShowsTheTextBeforeTheStopString) {
   EXPECT_EQ(matcher.flush(), "");
 }
 
-TEST(StopMatcher, LetsAFalseBeginningGo) {
+TEST(StopMatcher, ReleasesAPartialMatch) {
   StopMatcher matcher({"aab"});
   EXPECT_EQ(matcher.push("aa"), "");
   EXPECT_EQ(matcher.push("a"), "a");
@@ -32,7 +32,7 @@ TEST(StopMatcher, LetsAFalseBeginningGo) {
   EXPECT_FALSE(matcher.matched());
 }
 
-TEST(StopMatcher, TheStopThatIsCompleteFirstWins) {
+TEST(StopMatcher, TheFirstCompleteStopStringWins) {
   StopMatcher matcher({"abcd", "bc", "abc"});
   EXPECT_EQ(matcher.push("xabcd"), "x");
   EXPECT_EQ(matcher.matched_stop(), "abc");
@@ -44,9 +44,9 @@ TEST(StopMatcher, WithoutStopStringsEverythingPasses) {
   EXPECT_EQ(matcher.push(""), "");
 }
 
-TEST(StopMatcher, RefusesAnEmptyStopString) { EXPECT_THROW(StopMatcher({"a", ""}), Error); }
+TEST(StopMatcher, RejectsAnEmptyStopString) { EXPECT_THROW(StopMatcher({"a", ""}), Error); }
 
-TEST(StopMatcher, HowTheTextIsCutChangesNothing) {
+TEST(StopMatcher, TheResultDoesNotDependOnHowTheTextIsSplit) {
   Random random(9);
   auto word = [&](int64_t longest) {
     std::string text;

@@ -105,7 +105,7 @@ TEST_P(StoredMatrix, ProductsAgreeWithSumsInDoublePrecisionForEveryShape) {
     }
 }
 
-TEST_P(StoredMatrix, ARowHasTheSameBitsInAnyCompanyAndWithAnyNumberOfThreads) {
+TEST_P(StoredMatrix, ARowHasTheSameBitsInAnyBatchAndWithAnyNumberOfThreads) {
   const int64_t k = 2304, n = 200;
   const PackedMatrix packed = Stored(type(), k, n).packed();
   const std::vector<float> x = random_values(9, max_rows * k);
@@ -124,7 +124,7 @@ TEST_P(StoredMatrix, ARowHasTheSameBitsInAnyCompanyAndWithAnyNumberOfThreads) {
     }
 }
 
-TEST_P(StoredMatrix, NumbersThatAreNotFiniteComeThrough) {
+TEST_P(StoredMatrix, NumbersThatAreNotFiniteArePropagated) {
   const int64_t k = 512, n = 20;
   const PackedMatrix packed = Stored(type(), k, n).packed();
   for (float broken : {NAN, INFINITY}) {
@@ -143,7 +143,7 @@ TEST_P(StoredMatrix, RowsOfZerosGiveZeros) {
   EXPECT_EQ(multiply(packed, std::vector<float>(512), 2), std::vector<float>(40));
 }
 
-TEST_P(StoredMatrix, TheMemoryIsThatOfTheFileAndALittle) {
+TEST_P(StoredMatrix, ThePackedSizeIsLittleMoreThanTheStoredSize) {
   const Stored stored(type(), 2048, 1024);
   EXPECT_LE(static_cast<double>(stored.packed().bytes()), 1.04 * static_cast<double>(stored.bytes.size()));
 }
@@ -179,7 +179,7 @@ TEST_P(StoredMatrix, ProductsWithTheTransposeAgreeWithSumsInDoublePrecisionForEv
     }
 }
 
-TEST_P(StoredMatrix, AProductWithTheTransposeHasTheSameBitsInAnyCompanyAndWithAnyNumberOfThreads) {
+TEST_P(StoredMatrix, AProductWithTheTransposeHasTheSameBitsInAnyBatchAndWithAnyNumberOfThreads) {
   const int64_t k = 2304, n = 600, most = 40;  // more numbers than are unpacked at a time
   const PackedMatrix packed = Stored(type(), k, n).packed();
   const std::vector<float> dy = random_values(9, most * n);
@@ -202,7 +202,7 @@ TEST_P(StoredMatrix, AProductWithTheTransposeHasTheSameBitsInAnyCompanyAndWithAn
     }
 }
 
-TEST(StoredMatrixErrors, RowsThatAreNotWholeBlocksAreRefused) {
+TEST(StoredMatrixErrors, RowsThatAreNotWholeBlocksAreRejected) {
   PackedMatrix matrix;
   const std::vector<std::byte> bytes(1000);
   EXPECT_THROW(matrix.pack_stored(Dtype::q4_0, bytes.data(), 33, 2, Dtype::q4_0), Error);

@@ -100,7 +100,7 @@ class Matmul : public testing::TestWithParam<Case> {
   const Isa isa_ = isa();
 };
 
-TEST_P(Matmul, AgreesWithDoublePrecisionAndRowsDoNotDependOnTheirCompany) {
+TEST_P(Matmul, AgreesWithDoublePrecisionAndRowsDoNotDependOnOtherRows) {
   set_threads(2);
   for (int64_t k : depths)
     for (int64_t n : widths) {
@@ -145,7 +145,7 @@ TEST_P(Matmul, AgreesWithDoublePrecisionAndRowsDoNotDependOnTheirCompany) {
     }
 }
 
-TEST_P(Matmul, TheNumberOfThreadsChangesNoBit) {
+TEST_P(Matmul, TheNumberOfThreadsDoesNotChangeTheResult) {
   for (auto [m, k, n] : {std::tuple<int64_t, int64_t, int64_t>{1, 300, 1000},
                          {65, 300, 256},
                          {200, 1101, 97},
@@ -211,7 +211,7 @@ INSTANTIATE_TEST_SUITE_P(InstructionSets, Matmul,
                                           testing::Values(Precision::f32, Precision::bf16)),
                          name_of);
 
-TEST(PackedMatrix, KnowsItsSizes) {
+TEST(PackedMatrix, HasTheRightSizes) {
   PackedMatrix packed;
   EXPECT_TRUE(packed.empty());
   const Strided w(1, 3, 4, 0);
@@ -240,7 +240,7 @@ TEST(PackedMatrix, KeepsItsLayoutWhenTheInstructionSetChanges) {
   EXPECT_EQ(before, after);
 }
 
-TEST(PackedMatrix, RoundingKeepsNotANumberAndInfinity) {
+TEST(PackedMatrix, RoundingKeepsNaNAndInfinity) {
   const std::vector<float> w = {1.0f, 2.0f};
   PackedMatrix packed;
   packed.pack(w.data(), 1, 2, 2, 1, Precision::bf16);

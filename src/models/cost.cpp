@@ -38,7 +38,7 @@ TokenCost token_cost(Model& model, kernels::Precision precision) {
 std::string describe(const TokenCost& cost) {
   std::string text = fmt::format("a token costs {} multiplications", human_count(cost.multiplications));
   if (cost.state_growth == 0)
-    return text + fmt::format(", wherever it stands; the state has {}", human_bytes(cost.state_bytes));
+    return text + fmt::format(" at any position; the state has {}", human_bytes(cost.state_bytes));
   text += fmt::format(" and {} for every token before it; the state grows by {} a token",
                       human_count(cost.per_earlier_token), human_bytes(cost.state_growth));
   if (cost.context_limit > 0)

@@ -18,7 +18,7 @@ struct TokenCost {
 };
 TokenCost token_cost(Model& model, kernels::Precision precision = kernels::Precision::f32);
 
-// "a token costs 3.4 M multiplications, wherever it stands; the state has 151 KiB"
+// "a token costs 3.4 M multiplications at any position; the state has 151 KiB"
 std::string describe(const TokenCost& cost);
 
 }  // namespace aviary

@@ -20,10 +20,10 @@ TEST(TokenCost, IsTheSameForEveryTokenOfAVersionWithAFiniteState) {
   EXPECT_EQ(cost.state_bytes, 2 * 5 * 32 * 4);
   EXPECT_EQ(cost.state_growth, 0);
   EXPECT_EQ(describe(cost),
-            "a token costs 29,824 multiplications, wherever it stands; the state has 1.25 KiB");
+            "a token costs 29,824 multiplications at any position; the state has 1.25 KiB");
 }
 
-TEST(TokenCost, GrowsWithWhatIsLookedBackAt) {
+TEST(TokenCost, GrowsWithTheTokensLookedBackAt) {
   const TokenCost cost = cost_of({.version = "rwkv4", .options = {{"head_qk", 8}}});
   EXPECT_EQ(cost.per_earlier_token, 8 + 1);
   EXPECT_EQ(cost.state_growth, 4 * (8 + 1));

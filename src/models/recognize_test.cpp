@@ -30,7 +30,7 @@ const ModelVersion& claimant_of(const ModelVersion& version) {
   return version.twin ? model_version(version.twin) : version;
 }
 
-TEST(Recognize, KnowsEveryRegisteredVersion) {
+TEST(Recognize, RecognizesEveryRegisteredVersion) {
   for (const ModelVersion* version : model_versions()) {
     const auto found = recognize(shapes_of(version->name));
     ASSERT_TRUE(found.has_value()) << version->name;
@@ -68,7 +68,7 @@ TEST(Recognize, CountsTheTensorsOfALayerThatIsMissing) {
             "file: this is an RWKV-7 Goose with 3 tensors missing, among them blocks.1.ffn.x_k");
 }
 
-TEST(Recognize, SaysWhatIsThereWhenNothingIsKnown) {
+TEST(Recognize, ListsTheTensorsOfAnUnknownModel) {
   EXPECT_FALSE(recognize({}).has_value());
   EXPECT_FALSE(recognize({{"x", {2}}, {"blocks.0.y", {}}}).has_value());
   const std::string first = model_versions()[0]->name;
@@ -76,7 +76,7 @@ TEST(Recognize, SaysWhatIsThereWhenNothingIsKnown) {
       << refusal({{"x", {2}}});
 }
 
-TEST(Recognize, NumbersOfBlocksThatCannotBeDoNoHarm) {
+TEST(Recognize, ImpossibleBlockNumbersAreHarmless) {
   for (std::string number : {"9223372036854775807", "9223372036854775808", "4000000000", "-3", "", "x"}) {
     ShapeMap shapes = shapes_of("rwkv7");
     shapes.emplace_back("blocks." + number + ".att.r_k", Shape{4, 8});

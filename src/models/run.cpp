@@ -234,10 +234,10 @@ double Runner::loss(std::span<const int32_t> tokens, std::span<const int32_t> ta
 
 double Runner::loss_and_gradients(std::span<const int32_t> tokens, std::span<const int32_t> targets,
                                   const Sequences& sequences, StateSpan states, const Training& training) {
-  require(fits(sequences, states),
-          "train: an {} can look at {} tokens; a step cannot be longer, nor go on "
-          "with the state of another one",
-          model_version(model_.config().version).title, model_.context_limit());
+  require(
+      fits(sequences, states),
+      "train: an {} can look at {} tokens; a step cannot be longer, nor go on with the state of another one",
+      model_version(model_.config().version).title, model_.context_limit());
   arena_.reset();
   tape_.clear();
   Context c{arena_, sequences, precision_, &tape_};

@@ -20,7 +20,7 @@ void fill(Model& model) {
 
 // There is no code of the sketch to compute reference data, but by its definition it equals RWKV-5.2 if w1 is
 // 0.
-TEST(Rwkv6Sketch, WithoutItsLowRankMapsIsRwkv52BitForBit) {
+TEST(Rwkv6Sketch, WithoutLowRankProjectionsEqualsRwkv52BitForBit) {
   for (Dtype dtype : {Dtype::f32, Dtype::f64}) {
     std::vector<std::vector<double>> logits, states;
     std::vector<double> loss, gradients;
@@ -53,7 +53,7 @@ TEST(Rwkv6Sketch, WithoutItsLowRankMapsIsRwkv52BitForBit) {
 }
 
 // w1 and w2 have an effect on every mixture.
-TEST(Rwkv6Sketch, EveryLowRankMapMatters) {
+TEST(Rwkv6Sketch, EveryLowRankProjectionMatters) {
   auto model = create_model({.version = "rwkv6-sketch", .n_layer = 1, .n_embd = 32, .vocab_size = 11});
   model->parameters().initialize(1);
   Random random(2);

@@ -127,7 +127,7 @@ void with_format(Dtype type, Action action) {
     case Dtype::q6_k:
       return action(Q6K());
     default:
-      fail("{} is no block format", name_of(type));
+      fail("{} is not a block format", name_of(type));
   }
 }
 

@@ -180,7 +180,7 @@ TEST(Blocks, TheErrorOnNormalNumbersIsSmall) {
     }
 }
 
-TEST(Blocks, NumbersBelowTheNormalHalvesKeepTheirShape) {
+TEST(Blocks, NumbersBelowTheNormalRangeOfF16KeepTheirRatios) {
   for (const Bound& bound : bounds) {
     const Numbers small = normal_numbers(1 << 14, 6, 1e-4f), smaller = normal_numbers(1 << 14, 6, 1e-6f);
     EXPECT_LT(relative_rms(small, round_trip(bound.type, small)), bound.rms * 1.1) << name_of(bound.type);
@@ -213,7 +213,7 @@ Numbers exact_numbers(Dtype type, Random& random) {
   return numbers;
 }
 
-TEST(Blocks, NumbersThatABlockCanHoldComeBackExactly) {
+TEST(Blocks, RepresentableNumbersSurviveTheRoundTripExactly) {
   for (const Dtype type : block_types)
     for (uint64_t seed = 1; seed <= 50; ++seed) {
       Random random(seed);
@@ -223,19 +223,19 @@ TEST(Blocks, NumbersThatABlockCanHoldComeBackExactly) {
     }
 }
 
-TEST(Blocks, ZerosComeBackAsZeros) {
+TEST(Blocks, ZerosSurviveTheRoundTrip) {
   for (const Dtype type : block_types)
     EXPECT_EQ(round_trip(type, Numbers(512, 0.0f)), Numbers(512, 0.0f)) << name_of(type);
 }
 
-TEST(Blocks, AConstantErrsByTheRoundingOfItsScale) {
+TEST(Blocks, TheErrorOfAConstantIsTheRoundingOfItsScale) {
   for (const Dtype type : block_types)
     for (const float constant : {1.0f, -1.0f, 0.3f, -1234.5f, 0.1f})
       for (const float back : round_trip(type, Numbers(256, constant)))
         ASSERT_NEAR(back, constant, std::abs(constant) * 0x1p-10f) << name_of(type);
 }
 
-TEST(Blocks, OneLargeNumberKeepsItsPlaceAndSize) {
+TEST(Blocks, OneLargeNumberKeepsItsPositionAndSize) {
   for (const Dtype type : block_types)
     for (const size_t at : {0, 17, 255}) {
       Numbers numbers(256, 0.0f);
@@ -261,7 +261,7 @@ TEST(Blocks, DataAndNumbersMayBeUnaligned) {
   }
 }
 
-TEST(Blocks, WhatIsNoNumberBecomesZero) {
+TEST(Blocks, NaNBecomesZero) {
   constexpr float nan = std::numeric_limits<float>::quiet_NaN();
   for (const Dtype type : block_types) {
     Numbers numbers = normal_numbers(256, 8);
@@ -273,7 +273,7 @@ TEST(Blocks, WhatIsNoNumberBecomesZero) {
   }
 }
 
-TEST(Blocks, WhatIsTooLargeBecomesTheLargestNumber) {
+TEST(Blocks, TooLargeNumbersBecomeTheLargestNumber) {
   constexpr float infinity = std::numeric_limits<float>::infinity();
   for (const Dtype type : block_types)
     for (const float large : {infinity, 3e38f, 1e9f, -1e9f, -infinity}) {
@@ -301,7 +301,7 @@ TEST(Blocks, AnyBytesCanBeDecodedAndAnyNumbersEncoded) {
     }
 }
 
-TEST(Blocks, TheNumberOfThreadsChangesNoBit) {
+TEST(Blocks, TheNumberOfThreadsDoesNotChangeTheResult) {
   const Numbers numbers = normal_numbers((1 << 18) + 256, 11);
   const int before = threads();
   for (const Dtype type : {Dtype::bf16, Dtype::q4_1, Dtype::q4_k}) {

@@ -19,7 +19,7 @@ std::vector<float> normal_numbers(size_t count, uint64_t seed) {
   return numbers;
 }
 
-TEST(Half, EveryHalfComesBackFromFloat) {
+TEST(Half, EveryHalfSurvivesConversionToFloat) {
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {
     const f16 half{static_cast<uint16_t>(bits)};
     const float value = to_float(half);
@@ -48,7 +48,7 @@ TEST(Half, IsInfiniteBeyondItsRange) {
   EXPECT_EQ(to_float(to_f16(-1e30f)), -std::numeric_limits<float>::infinity());
 }
 
-TEST(Encoding, PlainTypesKeepWhatTheyCanHold) {
+TEST(Encoding, PlainTypesKeepRepresentableNumbers) {
   const std::vector<float> numbers = {0, 1, -2.5f, 0.15625f};
   for (Dtype type : {Dtype::f32, Dtype::f64, Dtype::f16, Dtype::bf16}) {
     std::vector<std::byte> data(static_cast<size_t>(bytes_of(type, 4)));
@@ -59,7 +59,7 @@ TEST(Encoding, PlainTypesKeepWhatTheyCanHold) {
   }
 }
 
-TEST(Encoding, IntegersAreNotATypeToStoreNumbersIn) {
+TEST(Encoding, NumbersCannotBeStoredAsIntegers) {
   std::vector<float> numbers(1);
   std::byte data[8];
   EXPECT_THROW(encode(numbers, Dtype::i32, data), Error);

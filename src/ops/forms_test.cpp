@@ -58,7 +58,7 @@ TEST(Forms, AftIsAttentionWithAHeadForEveryChannelAndAQueryOfOne) {
   }
 }
 
-TEST(Forms, RwkvIsAftWhoseWeightsFadeWithTheDistance) {
+TEST(Forms, RwkvIsAftWithWeightsThatDecayWithDistance) {
   const Matrix K = random_matrix(T, C, 3), V = random_matrix(T, C, 4);
   const double w = 0.3, u = 0.7;
   Matrix fading(T, T);

@@ -58,7 +58,7 @@ TEST(AttentionOperator, ScoresCanBeCapped) {
   check_operator(attention_case(37, 1, 16, 8, {.scale = 0.5, .cap = 2, .softmax = false}));
 }
 
-TEST(AttentionOperator, WeightsCanFadeWithTimeAndBeMixedAmongHeads) {
+TEST(AttentionOperator, WeightsCanDecayWithTimeAndBeMixedAcrossHeads) {
   for (int64_t rows : lengths) {
     OperatorCase op = attention_case(rows, 3, 4, 8, {.scale = 0.5});
     op.weights = {{3, context}, {3, 1, context}, {3, context, 1}};
@@ -68,7 +68,7 @@ TEST(AttentionOperator, WeightsCanFadeWithTimeAndBeMixedAmongHeads) {
   }
 }
 
-TEST(AttentionOperator, HugeScoresMakeNoInfinity) {
+TEST(AttentionOperator, HugeScoresDoNotOverflow) {
   Arena arena;
   const Sequences sequences = Sequences::uniform(1, 3);
   Context c{arena, sequences};
@@ -79,7 +79,7 @@ TEST(AttentionOperator, HugeScoresMakeNoInfinity) {
   for (size_t i = 0; i < y.size(); ++i) EXPECT_EQ(y[i], to_host(k.value)[i]);
 }
 
-TEST(AttentionOperator, RefusesWhatDoesNotFitWithASentence) {
+TEST(AttentionOperator, ShapesThatDoNotMatchAreErrors) {
   Arena arena;
   const Sequences sequences = Sequences::uniform(2, 3);
   Context c{arena, sequences};
@@ -164,7 +164,7 @@ TEST(Aft, AgreesWithItsReferenceWhereLargeWeightsMeetSmallKeys) {
   check_operator(op);
 }
 
-TEST(Rotary, TurnsTheFirstColumnsOfEveryHead) {
+TEST(Rotary, RotatesTheFirstColumnsOfEveryHead) {
   for (int64_t F : {1, 2, 16}) {
     auto kept = std::make_shared<std::deque<Weight>>();  // until the gradients are computed
     auto run = [=](Context& c, std::vector<Var>& x, std::vector<Weight>&) {
@@ -194,7 +194,7 @@ TEST(ScaleByPosition, HasAFactorForEveryPosition) {
          .positions = {0, 5, 20}});
 }
 
-TEST(AppendHistory, PutsRowsBehindThoseThatAreThere) {
+TEST(AppendHistory, AppendsRowsToTheExistingOnes) {
   OperatorCase op{.sequences = ragged(4),
                   .inputs = {{8, 3}, {3, 9, 3}},
                   .weights = {},
@@ -207,7 +207,7 @@ TEST(AppendHistory, PutsRowsBehindThoseThatAreThere) {
   check_operator(op);
 }
 
-TEST(AppendHistory, WithoutATapeUsesTheMemoryThatIsThere) {
+TEST(AppendHistory, WithoutATapeWorksInPlace) {
   Arena arena;
   const Sequences sequences = Sequences::uniform(1, 1);
   Context c{arena, sequences};

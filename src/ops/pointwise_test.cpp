@@ -24,7 +24,7 @@ TEST_P(Pointwise, ActivationsAgreeWithTheirDerivatives) {
                     .spread = 3});
 }
 
-TEST(Activations, GeluAndMishStayFiniteFarOut) {
+TEST(Activations, GeluAndMishStayFiniteForLargeInputs) {
   Arena arena;
   Tape tape(arena);
   const Sequences sequences = Sequences::uniform(1, 6);
@@ -124,7 +124,7 @@ TEST_P(Pointwise, LowRankMapsWithEveryActivation) {
 
 INSTANTIATE_TEST_SUITE_P(Widths, Pointwise, testing::Values(1, 13, 64));
 
-TEST(TokenShift, MixesWithTheRowAboveInBothConventions) {
+TEST(TokenShift, MixesWithThePreviousRowInBothConventions) {
   for (int64_t rows : {1, 2, 15, 16, 49})
     for (MixOf of : {MixOf::current, MixOf::previous})
       check_operator({.sequences = ragged(rows),
@@ -178,7 +178,7 @@ TEST(Dropout, KeepsTheMeanAndDropsTheSameElementsBackward) {
   EXPECT_EQ(to_host(x.gradient->tensor), values);
 }
 
-TEST(Dropout, ActsOnTheBranchOrOnTheSumWhereItIsWanted) {
+TEST(Dropout, ActsOnTheBranchOrOnTheSumAsRequested) {
   const Sequences sequences = Sequences::uniform(1, 100);
   for (Branch branch : {Branch::att, Branch::ffn})
     for (bool on : {false, true})
@@ -203,7 +203,7 @@ TEST(Dropout, ActsOnTheBranchOrOnTheSumWhereItIsWanted) {
       }
 }
 
-TEST(Operators, RefuseWrongShapesWithASentence) {
+TEST(Operators, WrongShapesAreErrors) {
   Arena arena;
   const Sequences sequences = Sequences::uniform(1, 2);
   Context c{arena, sequences};

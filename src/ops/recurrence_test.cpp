@@ -54,7 +54,7 @@ TEST(Wkv2, AgreesWithItsReferenceAtEveryLength) {
   check_operator(wkv2_case(ragged(7), 130, 0.5));
 }
 
-TEST(Wkv2, KeysAboveSixtyCountAsSixtyAndGetNoGradient) {
+TEST(Wkv2, KeysAboveSixtyAreClampedAndGetNoGradient) {
   const Sequences sequences = Sequences::uniform(1, 2);
   for (Dtype dtype : {Dtype::f32, Dtype::f64}) {
     Arena arena;

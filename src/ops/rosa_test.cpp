@@ -50,7 +50,7 @@ Doubles by_definition(const Doubles& q, const Doubles& k, const Doubles& v, size
   return y;
 }
 
-TEST(Rosa, FindsWhatItsDefinitionSays) {
+TEST(Rosa, AgreesWithItsDefinition) {
   Random random(1);
   for (Dtype dtype : {Dtype::f32, Dtype::f64})
     for (int64_t cols : {1, 13, 40})
@@ -101,7 +101,7 @@ TEST(Rosa, ContinuesFromItsHistory) {
   }
 }
 
-TEST(Rosa, RefusesMoreRowsThanItsHistoryHas) {
+TEST(Rosa, RejectsMoreRowsThanTheHistoryCanHold) {
   Arena arena;
   const Sequences one = Sequences::uniform(1, 5);
   Context c{arena, one};

@@ -6,7 +6,7 @@ namespace {
 constexpr int32_t distances[] = {2, 0, 1, 5, 3};  // of five channels
 constexpr int64_t depth = 5;
 
-TEST(TokenDelay, GradientsReachTheRowsAndTheStateThatWereSeen) {
+TEST(TokenDelay, GradientsReachTheRowsAndTheStateThatWereUsed) {
   for (int64_t length : {1, 4, 9}) {
     const Sequences sequences = ragged(length);
     check_operator({.sequences = sequences,
@@ -19,7 +19,7 @@ TEST(TokenDelay, GradientsReachTheRowsAndTheStateThatWereSeen) {
   }
 }
 
-TEST(TokenDelay, TokenShiftsMixWithWhatWasDelayed) {
+TEST(TokenDelay, TokenShiftsMixWithTheDelayedRows) {
   const Sequences sequences = ragged(7);
   check_operator(
       {.sequences = sequences,

@@ -134,8 +134,7 @@ TEST(PackedWeight, ForOtherProductsIsAnErrorThatTellsWhich) {
   EXPECT_EQ(error_of(Layout::out_in, kernels::Precision::f32), "");
   EXPECT_EQ(error_of(Layout::out_in, kernels::Precision::bf16),
             "weight blocks.0.att.key.weight: it is packed for products y = x W^T in f32, and was to be "
-            "multiplied as "
-            "y = x W^T in bf16");
+            "multiplied as y = x W^T in bf16");
   EXPECT_NE(error_of(Layout::in_out, kernels::Precision::f32), "");
 }
 

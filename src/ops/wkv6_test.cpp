@@ -38,7 +38,7 @@ TEST(Wkv6, AgreesWithItsReferenceForOddHeadSizes) {
 }
 
 // Decays and bonuses with one number per head, as in RWKV-5.0.
-TEST(Wkv6, TakesOneNumberPerHead) {
+TEST(Wkv6, AcceptsOneNumberPerHead) {
   check_operator({.sequences = ragged(5),
                   .inputs = {{9, 24}, {9, 24}, {9, 24}, {3, 3, 8, 8}},
                   .weights = {{3}, {3}},
@@ -92,7 +92,7 @@ TEST(StartState, ReplacesTheStateOfSequencesThatHaveReadNothing) {
                   }});
 }
 
-TEST(StartState, LeavesStatesAloneThatAreAllUnderWay) {
+TEST(StartState, DoesNotChangeStatesThatHaveReadTokens) {
   const std::vector<int64_t> positions{1, 7};
   const Sequences sequences = Sequences::uniform(2, 1);
   Arena arena;
@@ -119,7 +119,7 @@ TEST(GroupNorm, AgreesWithItsReferenceWithEveryGate) {
     }
 }
 
-TEST(TokenShift, TakesAMixtureOfItsOwnForEveryRow) {
+TEST(TokenShift, AcceptsASeparateMixtureForEveryRow) {
   for (int64_t rows : {1, 2, 16, 49})
     for (MixOf of : {MixOf::current, MixOf::previous})
       check_operator(
@@ -145,7 +145,7 @@ TEST(LinearStack, MultipliesEveryMatrixWithItsColumns) {
                     }});
 }
 
-TEST(LinearStack, RefusesAnotherNumberOfMatrices) {
+TEST(LinearStack, RejectsAWrongNumberOfMatrices) {
   Arena arena;
   const Sequences sequences = Sequences::uniform(1, 2);
   Context c{arena, sequences};

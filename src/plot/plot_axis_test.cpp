@@ -54,7 +54,7 @@ TEST(PlotAxis, MapsValuesToTheUnitInterval) {
   EXPECT_DOUBLE_EQ(Axis(0, 10, false, 0.1).position(5), 0.5);
 }
 
-TEST(PlotAxis, ASingleValueStandsInTheMiddle) {
+TEST(PlotAxis, ASingleValueIsInTheMiddle) {
   for (double value : {0.0, 3.0, -7.0, 1e100, -1e-100, 5e-324}) {
     EXPECT_DOUBLE_EQ(Axis(value, value, false).position(value), 0.5) << value;
     EXPECT_GE(Axis(value, value, false).ticks(5).size(), 2u) << value;

@@ -81,7 +81,7 @@ TEST(Plot, DrawsEveryPointWhereItBelongs) {
   EXPECT_EQ(curves(svg)[0], "M" + x[0] + " " + y[0] + "L" + x[1] + " " + y[1] + "L" + x[2] + " " + y[2]);
 }
 
-TEST(Plot, TheLegendStandsAboveTheCurves) {
+TEST(Plot, TheLegendIsAboveTheCurves) {
   std::vector<Series> series;
   for (int i = 0; i < 40; ++i)
     series.push_back(
@@ -96,7 +96,7 @@ TEST(Plot, TheLegendStandsAboveTheCurves) {
   EXPECT_LT(lowest_name + 4, highest_point);
 }
 
-TEST(Plot, NamesAtTheEndsOfCurvesDoNotLieOnEachOther) {
+TEST(Plot, NamesAtTheEndsOfCurvesDoNotOverlap) {
   std::vector<Series> series;
   for (int i = 0; i < 12; ++i)
     series.push_back({.name = "curve " + std::to_string(i), .x = {0, 1}, .y = {0, 5 + 0.01 * (i % 4)}});
@@ -121,7 +121,7 @@ TEST(Plot, NamesAtTheEndsOfCurvesDoNotLieOnEachOther) {
   EXPECT_LT(heights.back(), 450);
 }
 
-TEST(Plot, CurvesAreCutOffAboveTheHighestValueWanted) {
+TEST(Plot, CurvesAreCutOffAboveTheRequestedMaximum) {
   const std::vector<Series> series = {{.x = {0, 1, 2, 3}, .y = {100, 3, 2, 1}}};
   const std::string svg = line_plot("", "", "y", series, {.most_y = 3});
   EXPECT_EQ(xml_error(svg), "");
@@ -135,7 +135,7 @@ TEST(Plot, CurvesAreCutOffAboveTheHighestValueWanted) {
   EXPECT_EQ(curves(line_plot("", "", "", series, {.most_y = 0.5})), curves(line_plot("", "", "", series)));
 }
 
-TEST(Plot, MarksStandWhereTheyBelong) {
+TEST(Plot, MarksAreAtTheirPositions) {
   const std::vector<Series> series = {{.x = {1, 10, 100}, .y = {1, 2, 3}}};
   const std::string svg = line_plot(
       "", "", "", series, {.log_x = true, .marks = {{10, "ten <"}, {1000, "outside"}, {-1, "none"}}});
@@ -185,7 +185,7 @@ TEST(Plot, ALongSeriesKeepsItsExtremesInFewPoints) {
   EXPECT_LE(std::count(path.begin(), path.end(), 'L'), 2000);
 }
 
-TEST(Plot, SameDataSameBytes) {
+TEST(Plot, TheSameDataGivesTheSameBytes) {
   std::vector<Series> series = {
       {.name = "a", .x = {1, 2, 3}, .y = {0.1, 0.2, 0.15}, .color = "#123456", .dashed = true}};
   std::string svg = line_plot("t", "x", "y", series);
@@ -195,7 +195,7 @@ TEST(Plot, SameDataSameBytes) {
   EXPECT_NE(svg.find("prefers-color-scheme:dark"), std::string::npos);
 }
 
-TEST(Plot, AnyTextIsShownAndNoneBreaksTheFile) {
+TEST(Plot, AnyTextIsShownAndTheFileStaysValid) {
   std::vector<Series> series = {{.name = "</svg><script>&\"'\x01\xff", .x = {1}, .y = {1}}};
   std::string svg = line_plot("5 < 6 & \"7\"", "\xE4\xBD", "\xEF\xBF\xBF世界", series);
   EXPECT_EQ(xml_error(svg), "");
@@ -206,7 +206,7 @@ TEST(Plot, AnyTextIsShownAndNoneBreaksTheFile) {
   EXPECT_NE(svg.find("WWW…</text>"), std::string::npos);
 }
 
-TEST(Plot, NothingOrOnePointOrEqualValuesAreFine) {
+TEST(Plot, NoPointsOnePointAndEqualValuesAreDrawn) {
   std::string empty = line_plot("t", "x", "y", {});
   EXPECT_EQ(xml_error(empty), "");
   EXPECT_NE(empty.find("nothing to draw"), std::string::npos);
@@ -222,7 +222,7 @@ TEST(Plot, NothingOrOnePointOrEqualValuesAreFine) {
     }
 }
 
-TEST(Plot, SaysWhatIsWrong) {
+TEST(Plot, InvalidArgumentsAreErrors) {
   auto error_of = [](const Series& series, const PlotOptions& options) -> std::string {
     try {
       line_plot("", "", "", std::span(&series, 1), options);

@@ -44,7 +44,7 @@ double damage(const QuantizationPlan& plan) {
   return sum;
 }
 
-TEST_F(Budget, APlanFitsAndUsesTheRoom) {
+TEST_F(Budget, APlanUsesMostOfTheBudget) {
   double before = 1;
   for (int64_t bytes : {45'000, 60'000, 80'000, 140'000}) {
     const QuantizationPlan plan = choice_->of_size(bytes);
@@ -56,7 +56,7 @@ TEST_F(Budget, APlanFitsAndUsesTheRoom) {
   }
 }
 
-TEST_F(Budget, WhatMattersMostGetsTheMostBits) {
+TEST_F(Budget, TheMostImportantTensorsGetTheMostBits) {
   const QuantizationPlan plan = choice_->of_size(50'000);
   auto bytes = [&](size_t i) { return plan.tensors[i].stored.bytes(); };
   EXPECT_GE(bytes(0), bytes(1));
@@ -64,14 +64,14 @@ TEST_F(Budget, WhatMattersMostGetsTheMostBits) {
   EXPECT_GT(bytes(0) + bytes(3), bytes(1) + bytes(2));
 }
 
-TEST_F(Budget, AMatrixThatIsNotFiniteIsFoundBroken) {
+TEST_F(Budget, AMatrixThatIsNotFiniteIsReported) {
   values_[1][7] = NAN;
   write_safetensors(folder_ / "broken.safetensors", unchanged(entries_), {});
   const TensorFile broken = read_tensor_file(folder_ / "broken.safetensors");
   EXPECT_NE(why_broken(TypeChoice(broken).of_size(1'000'000)), "");
 }
 
-TEST_F(Budget, ASizeThatCannotBeIsRefused) { EXPECT_THROW(choice_->of_size(1000), Error); }
+TEST_F(Budget, AnImpossibleSizeIsRejected) { EXPECT_THROW(choice_->of_size(1000), Error); }
 
 TEST_F(Budget, AQualityIsReachedWithFewBytes) {
   int calls = 0;

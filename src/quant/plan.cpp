@@ -54,10 +54,10 @@ std::vector<Dtype> better_types(Dtype first, const TensorEntry& tensor) {
 
 std::string reason_for(const TensorEntry& tensor, Dtype wished, Dtype first, Dtype chosen, double spoiled) {
   if (chosen == wished) return "";
-  if (std::isinf(spoiled)) return fmt::format("{} cannot hold its numbers", name_of(wished));
+  if (std::isinf(spoiled)) return fmt::format("{} cannot represent its numbers", name_of(wished));
   if (spoiled > 0) return fmt::format("a smaller type would cost {:.3g}", spoiled);
   if (first != wished) return "a part that needs more bits";
-  return fmt::format("rows of {} numbers are not made of whole blocks", tensor.shape.back());
+  return fmt::format("rows of {} numbers are not a multiple of the block size", tensor.shape.back());
 }
 
 // The first type to try for a matrix.

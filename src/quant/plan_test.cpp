@@ -47,7 +47,7 @@ Dtype type_of(const QuantizationPlan& plan, const std::string& name) {
   return planned(plan, name).stored.type;
 }
 
-TEST(Quantize, OnlyMatricesGetTheWishedType) {
+TEST(Quantize, OnlyMatricesGetTheRequestedType) {
   const TensorFile file = Tensors()
                               .add("blocks.0.att.key.weight", {8, 64}, normal_numbers(512))
                               .add("blocks.0.ln1.weight", {64}, normal_numbers(64))
@@ -67,7 +67,7 @@ TEST(Quantize, OnlyMatricesGetTheWishedType) {
   EXPECT_EQ(plan.stored().size(), 6u);
 }
 
-TEST(Quantize, AWiderAxisOfOneNumberIsNoAxis) {
+TEST(Quantize, AxesOfSizeOneAreIgnored) {
   const TensorFile file = Tensors()
                               .add("a.weight", {1, 64, 64}, normal_numbers(4096))
                               .add("b.weight", {64, 1}, normal_numbers(64))
@@ -79,7 +79,7 @@ TEST(Quantize, AWiderAxisOfOneNumberIsNoAxis) {
   EXPECT_EQ(type_of(plan, "c.weight"), Dtype::f16);  // rows of one number
 }
 
-TEST(Quantize, RowsThatAreNotWholeBlocksGetSmallerBlocksOrHalves) {
+TEST(Quantize, RowsThatAreNotWholeBlocksGetSmallerBlocksOrF16) {
   const TensorFile file = Tensors()
                               .add("a.weight", {8, 512}, normal_numbers(4096))
                               .add("b.weight", {8, 96}, normal_numbers(768))
@@ -96,7 +96,7 @@ TEST(Quantize, RowsThatAreNotWholeBlocksGetSmallerBlocksOrHalves) {
     EXPECT_EQ(type_of(plan, "b.weight"), types[2]) << name_of(types[0]);
     EXPECT_EQ(type_of(plan, "c.weight"), Dtype::f16) << name_of(types[0]);
     EXPECT_EQ(type_of(plan, "d.weight"), Dtype::bf16) << name_of(types[0]);
-    EXPECT_EQ(planned(plan, "c.weight").reason, "rows of 40 numbers are not made of whole blocks");
+    EXPECT_EQ(planned(plan, "c.weight").reason, "rows of 40 numbers are not a multiple of the block size");
     EXPECT_EQ(planned(plan, "d.weight").error.rms, 0);
     EXPECT_EQ(planned(plan, "a.weight").reason, "");
   }
@@ -123,7 +123,7 @@ TEST(Quantize, EmbeddingAndHeadAreStoredBetter) {
   EXPECT_EQ(types(small, Dtype::q4_0), (std::vector<Dtype>{Dtype::q4_0, Dtype::q4_0}));
 }
 
-TEST(Quantize, ATensorWithOutliersGoesUpUntilItCostsLittleEnough) {
+TEST(Quantize, ATensorWithOutliersGetsABetterType) {
   Numbers numbers = normal_numbers(1 << 14);
   // Two large numbers in every block leave few integers for the others.
   for (size_t i = 0; i < numbers.size(); i += 32) numbers[i + 3] = 9, numbers[i + 20] = -9;
@@ -142,16 +142,16 @@ TEST(Quantize, ATensorWithOutliersGoesUpUntilItCostsLittleEnough) {
   }
 }
 
-TEST(Quantize, NumbersBeyondHalfPrecisionBecomeBfloatsOrFloats) {
+TEST(Quantize, NumbersBeyondTheRangeOfF16BecomeBf16OrF32) {
   Numbers large = normal_numbers(4096);
   large[7] = 1e5f;
   const TensorFile file = Tensors().add("a.weight", {64, 64}, large).file();
   const QuantizationPlan plan = plan_types(file, Dtype::f16);
   EXPECT_EQ(type_of(plan, "a.weight"), Dtype::bf16);
-  EXPECT_EQ(planned(plan, "a.weight").reason, "f16 cannot hold its numbers");
+  EXPECT_EQ(planned(plan, "a.weight").reason, "f16 cannot represent its numbers");
 }
 
-TEST(Quantize, AWishedPlainTypeIsGiven) {
+TEST(Quantize, ARequestedPlainTypeIsUsed) {
   for (const Dtype source : {Dtype::f32, Dtype::f16, Dtype::bf16, Dtype::q8_0})
     for (const Dtype wished : {Dtype::f32, Dtype::f16, Dtype::bf16}) {
       const TensorFile file = Tensors().add("a.weight", {64, 64}, normal_numbers(4096), source).file();
@@ -162,7 +162,7 @@ TEST(Quantize, AWishedPlainTypeIsGiven) {
   EXPECT_THROW(plan_types(file, Dtype::f64), Error);
 }
 
-TEST(Quantize, TheMeasuredErrorIsTheErrorOfWhatIsWritten) {
+TEST(Quantize, TheMeasuredErrorIsThatOfTheWrittenNumbers) {
   const Numbers numbers = normal_numbers((1 << 20) + (1 << 19));  // more than one piece
   const TensorFile file = Tensors().add("a.weight", {1 << 10, 1536}, numbers).file();
   const StoredTensor tensor{file.tensors()[0], Dtype::q4_1};
@@ -182,7 +182,7 @@ TEST(Quantize, TheMeasuredErrorIsTheErrorOfWhatIsWritten) {
   EXPECT_EQ(measure_error({file.tensors()[0], Dtype::f32}).rms, 0);
 }
 
-TEST(Quantize, ZerosCostNothing) {
+TEST(Quantize, ZerosHaveNoError) {
   const TensorFile file = Tensors().add("a.weight", {64, 64}, Numbers(4096, 0.0f)).file();
   const QuantizationPlan plan = plan_types(file, Dtype::q4_0);
   EXPECT_EQ(type_of(plan, "a.weight"), Dtype::q4_0);
@@ -201,7 +201,7 @@ TEST(Quantize, ProgressCountsAllNumbersAndCanStop) {
   EXPECT_EQ(plan_types(file, Dtype::q8_0, [](int64_t) { return false; }).tensors.size(), 1u);
 }
 
-TEST(Quantize, WhatIsNotFiniteOrAllZeroIsBroken) {
+TEST(Quantize, NumbersThatAreNotFiniteOrAllZeroAreReported) {
   Numbers numbers = normal_numbers(4096);
   numbers[9] = std::numeric_limits<float>::quiet_NaN();
   const TensorFile file = Tensors().add("a.weight", {64, 64}, numbers).file();

@@ -68,7 +68,7 @@ class Compare : public testing::Test {
   QuantizationPlan plan;
 };
 
-TEST_F(Compare, AModelIsLikeItself) {
+TEST_F(Compare, AModelDoesNotDifferFromItself) {
   const ModelComparison same = compare_as(Dtype::f32);
   EXPECT_EQ(same.tokens, 699);
   EXPECT_EQ(same.mean_divergence, 0);
@@ -94,7 +94,7 @@ TEST_F(Compare, MoreBitsAreCloserToTheOriginal) {
   EXPECT_LT(last, 1e-5);
 }
 
-TEST_F(Compare, TheDivergenceIsTheOneOfTheDefinition) {
+TEST_F(Compare, TheDivergenceFollowsItsDefinition) {
   // Only the head differs, and by a constant that is added to the logits of token 5.
   ModelComparison same = compare_as(Dtype::f32);
   const int64_t width = original->config().n_embd;
@@ -114,7 +114,7 @@ TEST_F(Compare, TheDivergenceIsTheOneOfTheDefinition) {
   EXPECT_GT(comparison.mean_divergence, same.mean_divergence);
 }
 
-TEST_F(Compare, TheModelHoldsWhatTheFileWillHold) {
+TEST_F(Compare, TheModelHasTheNumbersOfThePlannedFile) {
   compare_as(Dtype::q8_0);
   for (const PlannedTensor& tensor : plan.tensors) {
     std::vector<std::byte> bytes;
@@ -125,7 +125,7 @@ TEST_F(Compare, TheModelHoldsWhatTheFileWillHold) {
   }
 }
 
-TEST_F(Compare, AModelThatForgotIsBroken) {
+TEST_F(Compare, AModelWithALargeDivergenceIsReported) {
   compare_as(Dtype::f32);
   for (int64_t i = 0; i < 97 * 64; ++i) numbers_of("head.weight")[i] *= -20;
   copy->parameters().changed();
@@ -134,7 +134,7 @@ TEST_F(Compare, AModelThatForgotIsBroken) {
   EXPECT_NE(why_broken(plan, &comparison).find("nats per token away"), std::string::npos);
 }
 
-TEST_F(Compare, LogitsThatAreNotFiniteAreBroken) {
+TEST_F(Compare, LogitsThatAreNotFiniteAreReported) {
   compare_as(Dtype::f32);
   numbers_of("head.weight")[0] = std::numeric_limits<float>::quiet_NaN();
   copy->parameters().changed();
@@ -145,7 +145,7 @@ TEST_F(Compare, LogitsThatAreNotFiniteAreBroken) {
   EXPECT_THROW(compare_quantized(after, before, tokens), Error);
 }
 
-TEST_F(Compare, WhatCannotBeComparedIsRefused) {
+TEST_F(Compare, ModelsThatCannotBeComparedAreRejected) {
   EXPECT_THROW(compare_quantized(before, after, std::span(tokens).first(1)), Error);
   tokens[3] = 97;
   EXPECT_THROW(compare_quantized(before, after, tokens), Error);
@@ -155,7 +155,7 @@ TEST_F(Compare, ProgressCanStopIt) {
   EXPECT_EQ(compare_quantized(before, after, tokens, [](int64_t done) { return done < 300; }).tokens, 512);
 }
 
-TEST_F(Compare, TheReportSaysTypesErrorsAndReasons) {
+TEST_F(Compare, TheReportListsTypesErrorsAndReasons) {
   const ModelComparison comparison = compare_as(Dtype::q4_k);
   const auto json = nlohmann::json::parse(to_json(plan, &comparison));
   EXPECT_EQ(json["type"], "q4_k");
@@ -164,7 +164,7 @@ TEST_F(Compare, TheReportSaysTypesErrorsAndReasons) {
   EXPECT_EQ(key["type"], "q4_0");
   EXPECT_NEAR(key["rms"].get<double>(), 0.08, 0.01);
   EXPECT_GT(key["largest"].get<double>(), 0);
-  EXPECT_EQ(key["reason"], "rows of 64 numbers are not made of whole blocks");
+  EXPECT_EQ(key["reason"], "rows of 64 numbers are not a multiple of the block size");
   EXPECT_EQ(json["tensors"]["blocks.0.ln1.weight"], (nlohmann::json{{"type", "f32"}}));
   EXPECT_EQ(json["comparison"]["tokens"], 699);
   EXPECT_NEAR(json["comparison"]["mean_divergence"].get<double>(), comparison.mean_divergence,

@@ -107,7 +107,7 @@ TEST_P(StoredModel, LogitsOfEveryTypeAreCloseToThoseOfF32) {
   }
 }
 
-TEST_P(StoredModel, NeitherPiecesNorCompanyNorThreadsChangeABit) {
+TEST_P(StoredModel, NeitherPiecesNorBatchesNorThreadsChangeABit) {
   for (Dtype type : {Dtype::q8_0, Dtype::q4_k, Dtype::f16}) {
     const std::unique_ptr<Model> stored = model();
     store_matrices(*stored, type);
@@ -162,7 +162,7 @@ TEST_P(StoredModel, PassesGradientsToItsVectors) {
   EXPECT_GT(compared, 0);
 }
 
-TEST(UsualPrecision, IsBfloat16BesideWeightsOfNoMoreBits) {
+TEST(UsualPrecision, IsBfloat16IfTheOtherWeightsAreNotMorePrecise) {
   const kernels::Precision fastest = kernels::fastest_precision(), f32 = kernels::Precision::f32;
   for (const auto& [type, expected] : {std::pair{Dtype::f32, f32}, std::pair{Dtype::f16, f32},
                                        std::pair{Dtype::bf16, fastest}, std::pair{Dtype::q4_0, fastest}}) {

@@ -19,7 +19,7 @@ Strings cut(const AddedTokens& tokens, std::string_view text) {
   return parts;
 }
 
-TEST(AddedTokens, AreFoundWhereverTheyStand) {
+TEST(AddedTokens, AreFoundAnywhere) {
   const AddedTokens tokens({{0, "<|end|>"}, {5, "X"}});
   EXPECT_EQ(cut(tokens, "<|end|>a<|end|><|end|>bX"), (Strings{"<0>", "a", "<0>", "<0>", "b", "<5>"}));
   EXPECT_EQ(cut(tokens, "<|end|"), (Strings{"<|end|"}));
@@ -36,7 +36,7 @@ TEST(AddedTokens, TheLeftmostAndThenTheLongestWins) {
   EXPECT_EQ(cut(tokens, "abcdx"), (Strings{"<8>", "x"}));
 }
 
-TEST(AddedTokens, MayTakeTheWhiteSpaceAroundThemAway) {
+TEST(AddedTokens, MayConsumeTheWhiteSpaceAroundThem) {
   const AddedTokens tokens({{1, "<l>", false, true, false}, {2, "<r>", false, false, true}, {3, " "}});
   EXPECT_EQ(cut(tokens, "a\u3000\n<l>b"), (Strings{"a", "<1>", "b"}));
   EXPECT_EQ(cut(tokens, "a<r>\t\u00a0b"), (Strings{"a", "<2>", "b"}));

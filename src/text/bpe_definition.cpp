@@ -56,12 +56,11 @@ class Members {
   void expect_off(const char* key) {
     const Json& value = take(key);
     if (!value.is_null() && value != Json(false) && value != Json("") && value != Json(0))
-      refuse("{} has \"{}\", which this program does not know", where_, key);
+      refuse("{} has \"{}\", which is not supported", where_, key);
   }
   void done() const {
     for (const auto& [key, value] : object_.items())
-      if (seen_.count(key) == 0)
-        refuse("{} has \"{}\", which this program does not know", where_, excerpt(key));
+      if (seen_.count(key) == 0) refuse("{} has \"{}\", which is not supported", where_, excerpt(key));
   }
   const std::string& where() const { return where_; }
 
@@ -84,7 +83,7 @@ std::vector<Json> flatten(const Json& value, const char* key, const std::string&
 
 int32_t id_of(const Json& value, const std::string& token) {
   if (!value.is_number_unsigned() || value.get<uint64_t>() > uint64_t{max_vocabulary_id})
-    refuse("the id of token \"{}\" is no whole number of 0 to {}", excerpt(token), max_vocabulary_id);
+    refuse("the id of token \"{}\" is not a whole number from 0 to {}", excerpt(token), max_vocabulary_id);
   return value.get<int32_t>();
 }
 
@@ -117,7 +116,7 @@ void read_normalizer(const Json& value, BpeDefinition& definition) {
   for (const Json& part : flatten(value, "normalizers", "normalizer")) {
     Members members(part, "normalizer");
     if (const std::string type = members.text("type"); type != "NFC")
-      refuse("the normalizer is {}, this program knows only NFC", excerpt(type));
+      refuse("the normalizer is {}; only NFC is supported", excerpt(type));
     members.done();
     definition.nfc = true;
   }
@@ -133,7 +132,7 @@ SplitRule read_split(Members& members) {
   if (behavior == "Removed")
     rule.keep = invert ? SplitRule::Keep::only_matches : SplitRule::Keep::only_gaps;
   else if (behavior != "Isolated")
-    refuse("a Split has the behavior {}, this program knows Isolated and Removed", excerpt(behavior));
+    refuse("a Split has the behavior {}; supported are Isolated and Removed", excerpt(behavior));
   return rule;
 }
 
@@ -153,12 +152,11 @@ void read_pre_tokenizer(const Json& value, BpeDefinition& definition) {
     } else if (type == "Digits") {
       definition.splits.push_back({members.flag("individual_digits", false) ? R"(\p{N})" : R"(\p{N}+)"});
     } else {
-      refuse("pre_tokenizer has {}, this program knows ByteLevel, Split and Digits", excerpt(type));
+      refuse("pre_tokenizer has {}; supported are ByteLevel, Split and Digits", excerpt(type));
     }
     members.done();
   }
-  if (!in_bytes)
-    refuse("pre_tokenizer has no ByteLevel: not a vocabulary of bytes, which alone is read here");
+  if (!in_bytes) refuse("pre_tokenizer has no ByteLevel; only byte-level vocabularies are supported");
 }
 
 // A part of the file that may only be about raw bytes and offsets.
@@ -166,7 +164,7 @@ void expect_byte_level(const Json& value, const char* key, const char* part_name
   for (const Json& part : flatten(value, key, part_name)) {
     Members members(part, part_name);
     if (const std::string type = members.text("type"); type != "ByteLevel")
-      refuse("{} has {}, this program knows only ByteLevel", part_name, excerpt(type));
+      refuse("{} has {}; only ByteLevel is supported", part_name, excerpt(type));
     for (const char* unused : {"add_prefix_space", "trim_offsets", "use_regex"}) members.take(unused);
     members.done();
   }
@@ -192,7 +190,7 @@ void read_vocabulary(const Json& vocabulary, BpeDefinition& definition) {
 std::pair<std::string, std::string> parts_of(const Json& merge, size_t rank) {
   if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string())
     return {merge[0].get<std::string>(), merge[1].get<std::string>()};
-  if (!merge.is_string()) refuse("merge {} is no pair of tokens", rank);
+  if (!merge.is_string()) refuse("merge {} is not a pair of tokens", rank);
   const auto text = merge.get<std::string>();
   const size_t space = text.find(' ');
   if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
@@ -227,7 +225,7 @@ void check_added(const Ids& ids, const BpeDefinition& definition) {
                                         [](const auto& entry, int32_t id) { return entry.id < id; });
     const bool taken = other != tokens.end() && other->id == token.id && other->spelling != token.content;
     if (taken || (same != ids.end() && same->second != token.id))
-      refuse("added token \"{}\" has id {}, but vocab says otherwise", excerpt(token.content), token.id);
+      refuse("added token \"{}\" has id {}, but another one in vocab", excerpt(token.content), token.id);
   }
   for (size_t i = 1; i < definition.added.size(); ++i)
     if (definition.added[i].id == definition.added[i - 1].id)
@@ -237,7 +235,7 @@ void check_added(const Ids& ids, const BpeDefinition& definition) {
 void read_model(const Json& value, BpeDefinition& definition) {
   Members members(value, "the model");
   const std::string type = value.contains("type") ? members.text("type") : "BPE";
-  if (type != "BPE") refuse("the model is {}, this program knows only byte-level BPE", excerpt(type));
+  if (type != "BPE") refuse("the model is {}; only byte-level BPE is supported", excerpt(type));
   for (const char* off : {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"})
     members.expect_off(off);
   const bool has_unknown = !members.take("unk_token").is_null();
@@ -254,7 +252,7 @@ void read_model(const Json& value, BpeDefinition& definition) {
   for (int byte = 0; byte < 256; ++byte)
     missing += static_cast<int>(ids.count(to_byte_alphabet(std::string(1, static_cast<char>(byte)))) == 0);
   if (has_unknown && missing > 0)
-    refuse("vocab lacks {} of the 256 bytes, and a token for unknown ones (unk_token) is not known here",
+    refuse("vocab lacks {} of the 256 bytes, and a token for unknown ones (unk_token) is not supported",
            missing);
 }
 

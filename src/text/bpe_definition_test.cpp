@@ -36,7 +36,7 @@ Json with(const std::string& pointer, const Json& value) {
   return json;
 }
 
-TEST(BpeDefinition, ReadsWhatTheFileSays) {
+TEST(BpeDefinition, ReadsTheContentOfTheFile) {
   Json json = small_tokenizer_json(merges);
   json["added_tokens"] = {{{"id", 300}, {"content", "<b>"}, {"lstrip", true}, {"special", true}},
                           {{"id", 299}, {"content", "   "}, {"rstrip", true}, {"single_word", false}}};
@@ -55,7 +55,7 @@ TEST(BpeDefinition, ReadsWhatTheFileSays) {
   EXPECT_TRUE(definition.ignore_merges);
 }
 
-TEST(BpeDefinition, ReadsTheShapesThatFilesComeIn) {
+TEST(BpeDefinition, ReadsAllLayoutsInUse) {
   const Json split = {{"type", "Split"}, {"pattern", {{"Regex", "\\p{L}+"}}}, {"behavior", "Isolated"}};
   const Json bytes = {{"type", "ByteLevel"}, {"use_regex", false}};
   const Json digits = {{"type", "Digits"}, {"individual_digits", true}};
@@ -72,7 +72,7 @@ TEST(BpeDefinition, ReadsTheShapesThatFilesComeIn) {
   EXPECT_EQ(complaint(old.dump()), "");
 }
 
-TEST(BpeDefinition, RefusesWhatThisProgramDoesNotDo) {
+TEST(BpeDefinition, RejectsUnsupportedFeatures) {
   expect_refused(with("/normalizer", {{"type", "Lowercase"}}), "Lowercase");
   expect_refused(with("/normalizer", {{"type", "Sequence"}, {"normalizers", {{{"type", "NFKC"}}}}}), "NFKC");
   expect_refused(with("/pre_tokenizer", {{"type", "Metaspace"}}), "Metaspace");
@@ -101,7 +101,7 @@ TEST(BpeDefinition, RefusesWhatThisProgramDoesNotDo) {
   expect_refused(with("/added_tokens", Json::array({single})), "single_word");
 }
 
-TEST(BpeDefinition, RefusesWhatCannotBe) {
+TEST(BpeDefinition, RejectsInvalidContent) {
   expect_refused(with("/model/vocab", 5), "vocab");
   expect_refused(with("/model/merges", nullptr), "merges");
   expect_refused(with("/model/vocab/a", -1), "id of token \"a\"");
@@ -118,8 +118,8 @@ TEST(BpeDefinition, RefusesWhatCannotBe) {
   const Json token = {{"id", 400}, {"content", "<m>"}};
   expect_refused(with("/added_tokens", {token, token}), "twice");
   expect_refused(with("/added_tokens", {token, {{"id", 400}, {"content", "<n>"}}}), "400 twice");
-  expect_refused(with("/added_tokens", {{{"id", 97}, {"content", "<m>"}}}), "vocab says otherwise");
-  expect_refused(with("/added_tokens", {{{"id", 400}, {"content", "a"}}}), "vocab says otherwise");
+  expect_refused(with("/added_tokens", {{{"id", 97}, {"content", "<m>"}}}), "another one in vocab");
+  expect_refused(with("/added_tokens", {{{"id", 400}, {"content", "a"}}}), "another one in vocab");
   expect_refused(with("/added_tokens", {{{"id", 400}, {"content", ""}}}), "0 bytes");
   expect_refused(with("/added_tokens", {{{"id", 400}, {"content", std::string(2000, 'a')}}}), "2000 bytes");
   expect_refused(with("/added_tokens", "none"), "added_tokens");
@@ -133,7 +133,7 @@ TEST(BpeDefinition, RefusesWhatCannotBe) {
   expect_refused(Json::array(), "the file");
 }
 
-TEST(BpeDefinition, RefusesWhatIsNoJson) {
+TEST(BpeDefinition, RejectsInvalidJson) {
   EXPECT_NE(complaint("").find("not valid JSON"), std::string::npos);
   EXPECT_NE(complaint("{\"model\":").find("not valid JSON"), std::string::npos);
   EXPECT_NE(complaint("{\"a\xff\":1}").find("not valid JSON"), std::string::npos);
@@ -143,7 +143,7 @@ TEST(BpeDefinition, RefusesWhatIsNoJson) {
   EXPECT_NE(complaint(objects).find("nested"), std::string::npos);
 }
 
-TEST(BpeDefinition, EveryCutAndManyFlippedBitsAreRefusedOrRead) {
+TEST(BpeDefinition, TruncatedAndDamagedFilesAreReadOrRejected) {
   const std::string whole = small_tokenizer_json(merges).dump();
   for (size_t size = 0; size < whole.size(); ++size) EXPECT_NE(complaint(whole.substr(0, size)), "") << size;
   Random random(17);
@@ -154,7 +154,7 @@ TEST(BpeDefinition, EveryCutAndManyFlippedBitsAreRefusedOrRead) {
   }
 }
 
-TEST(BpeDefinition, WritesAFileThatSaysTheSameAlwaysInOneForm) {
+TEST(BpeDefinition, WritesAnEqualFileInCanonicalForm) {
   Json json = small_tokenizer_json(merges);
   json["added_tokens"] = {{{"id", 300}, {"content", "<\"\u00e9\n>"}, {"lstrip", true}, {"special", true}}};
   json["pre_tokenizer"] = {

@@ -22,7 +22,7 @@ Json added(int32_t id, const std::string& content, bool normalized) {
   return {{"id", id}, {"content", content}, {"normalized", normalized}};
 }
 
-TEST(BpeTokenizer, JoinsTheBytesOfEachWord) {
+TEST(BpeTokenizer, MergesTheBytesOfEachWord) {
   auto tokenizer = make_bpe_tokenizer(small_tokenizer_json(merges).dump());
   EXPECT_EQ(tokenizer->encode("the"), Ids{the});
   EXPECT_EQ(tokenizer->encode(" the"), (Ids{' ', the}));  // "t h" is merged first
@@ -38,7 +38,7 @@ TEST(BpeTokenizer, JoinsTheBytesOfEachWord) {
   EXPECT_THROW(tokenizer->bytes_of(-1), Error);
 }
 
-TEST(BpeTokenizer, AppendsToWhatIsThere) {
+TEST(BpeTokenizer, AppendsToExistingTokens) {
   auto tokenizer = make_bpe_tokenizer(small_tokenizer_json(merges).dump());
   for (int again = 0; again < 2; ++again) {
     Ids ids = {7};
@@ -47,7 +47,7 @@ TEST(BpeTokenizer, AppendsToWhatIsThere) {
   }
 }
 
-TEST(BpeTokenizer, NormalizesWhereTheFileSaysSo) {
+TEST(BpeTokenizer, NormalizesIfTheFileSaysSo) {
   Json json = small_tokenizer_json(merges);
   auto nfc = make_bpe_tokenizer(json.dump());
   EXPECT_EQ(nfc->encode("e\u0301"), Ids{the_e});
@@ -73,7 +73,7 @@ TEST(BpeTokenizer, FindsAddedTokensBeforeAndAfterNormalization) {
   EXPECT_EQ(tokenizer->bytes_of(299), "");
 }
 
-TEST(BpeTokenizer, BytesOutsideUtf8AreTokensOfTheirOwn) {
+TEST(BpeTokenizer, BytesOutsideUtf8AreSeparateTokens) {
   auto tokenizer = make_bpe_tokenizer(small_tokenizer_json({"\u00c3 \u00a9", "\u00c3 \u00c3"}).dump());
   EXPECT_EQ(tokenizer->encode("\xc3\xa9\xc3\xc3\xc3\xa9"), (Ids{256, 0xc3, 0xc3, 256}));
   EXPECT_EQ(tokenizer->encode("\xe4\xbd"), (Ids{0xe4, 0xbd}));
@@ -98,7 +98,7 @@ TEST(BpeTokenizer, RandomBytesSurviveTheRoundTrip) {
   EXPECT_TRUE(tokenizer->decode(tokenizer->encode(bytes)) == bytes);
 }
 
-TEST(BpeTokenizer, AByteWithoutATokenIsNamed) {
+TEST(BpeTokenizer, AByteWithoutATokenIsReported) {
   Json json = small_tokenizer_json(merges);
   json["model"]["vocab"].erase("z");
   json["model"]["vocab"].erase("\u00ff");
@@ -125,7 +125,7 @@ TEST(BpeTokenizer, IgnoresMergesForWordsThatAreTokens) {
   EXPECT_EQ(ignoring->encode(" thee"), (Ids{' ', the, 'e'}));
 }
 
-TEST(BpeTokenizer, IsMadeAgainFromItsText) {
+TEST(BpeTokenizer, SurvivesSerialization) {
   Json json = small_tokenizer_json(merges);
   json["added_tokens"] = {added(300, "   ", true), added(301, "<\n>", false)};
   auto tokenizer = make_bpe_tokenizer(json.dump());
@@ -159,7 +159,7 @@ class OfficialNeox : public testing::Test {
   TokenizerPtr neox_;
 };
 
-TEST_F(OfficialNeox, EncodesAndDecodesAsTheOriginal) {
+TEST_F(OfficialNeox, EncodesAndDecodesLikeTheOriginal) {
   const auto cases = tokenizer_cases("neox20b.jsonl");
   for (const TokenizerCase& c : cases) {
     EXPECT_EQ(neox_->encode(c.text), c.ids) << testing::PrintToString(c.text);
@@ -168,7 +168,7 @@ TEST_F(OfficialNeox, EncodesAndDecodesAsTheOriginal) {
   EXPECT_GT(cases.size(), 100u);
 }
 
-TEST_F(OfficialNeox, HasItsSizeItsEndAndTheBytesOfUtf8) {
+TEST_F(OfficialNeox, HasTheRightSizeEndOfTextAndBytes) {
   EXPECT_EQ(neox_->vocab_size(), 50277);
   EXPECT_EQ(neox_->end_of_text(), 0);
   EXPECT_EQ(neox_->bytes_of(50276), "  ");

@@ -9,13 +9,13 @@
 namespace aviary {
 namespace {
 
-TEST(ByteAlphabet, WritesTheBytesAsGpt2Does) {
+TEST(ByteAlphabet, WritesBytesLikeGpt2) {
   EXPECT_EQ(to_byte_alphabet(" the\n"), "\u0120the\u010a");
   EXPECT_EQ(to_byte_alphabet(std::string_view("\0!~\x7f\xa0\xa1\xad\xff", 8)),
             "\u0100!~\u0121\u0142\u00a1\u0143\u00ff");
 }
 
-TEST(ByteAlphabet, EveryByteIsACharacterOfItsOwnAndComesBack) {
+TEST(ByteAlphabet, EveryByteHasItsOwnCharacterAndSurvivesTheRoundTrip) {
   std::set<std::string> seen;
   for (int byte = 0; byte < 256; ++byte) {
     const std::string bytes(1, static_cast<char>(byte));
@@ -26,7 +26,7 @@ TEST(ByteAlphabet, EveryByteIsACharacterOfItsOwnAndComesBack) {
   }
 }
 
-TEST(ByteAlphabet, KnowsWhatIsNotInIt) {
+TEST(ByteAlphabet, ReportsCharactersOutsideIt) {
   for (const char* text : {" ", "a b", "\n", "\u0144", "\u4f60", "\xff", "a\xc4"})
     EXPECT_EQ(from_byte_alphabet(text), std::nullopt) << text;
   EXPECT_EQ(from_byte_alphabet(""), "");

@@ -21,8 +21,7 @@ VocabularyEntry entry_of(int64_t id, const std::string& character) {
   const Utf8Step step = utf8_step(character);
   require(step.kind == Utf8Kind::character && step.length == std::ssize(character),
           "vocab.json: token {} is \"{}\", expected one character (a vocabulary of words and their parts "
-          "needs its "
-          "tokenizer.json)",
+          "needs its tokenizer.json)",
           id, excerpt(character));
   return {static_cast<int32_t>(id), character};
 }
@@ -31,7 +30,7 @@ int64_t number_of(const std::string& key) {
   int64_t id = -1;
   const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
   require(error == std::errc() && end == key.data() + key.size() && id >= 0,
-          "vocab.json: the key \"{}\" is no id, expected {{\"0\": \"a\", ...}} or {{\"a\": 0, ...}}",
+          "vocab.json: the key \"{}\" is not an id, expected {{\"0\": \"a\", ...}} or {{\"a\": 0, ...}}",
           excerpt(key));
   return id;
 }
@@ -109,8 +108,7 @@ class CharactersTokenizer final : public Tokenizer {
                           [](char c) { return (static_cast<uint8_t>(c) & 0xc0) != 0x80; });
     fail(
         "characters tokenizer: \"{}\" in line {}, column {} of the text is not in this vocabulary; take it "
-        "out or "
-        "replace it",
+        "out or replace it",
         escaped(piece), line, column);
   }
 

@@ -31,7 +31,7 @@ TEST(CharactersTokenizer, GivesEachCharacterItsId) {
   EXPECT_THROW(tokenizer->bytes_of(-1), Error);
 }
 
-TEST(CharactersTokenizer, ReadsBothDirectionsAndIsMadeAgainFromItsText) {
+TEST(CharactersTokenizer, ReadsBothDirectionsAndSurvivesSerialization) {
   auto tokenizer = make_characters_tokenizer(small);
   auto other_way =
       make_characters_tokenizer(R"({"a":2,"\u00e9":4,"\u4f60":3,"\ud83d\ude00":9," ":1,"\n":0})");
@@ -41,7 +41,7 @@ TEST(CharactersTokenizer, ReadsBothDirectionsAndIsMadeAgainFromItsText) {
   EXPECT_EQ(again->serialize(), tokenizer->serialize());
 }
 
-TEST(CharactersTokenizer, ACharacterThatItLacksIsNamedWithItsPlace) {
+TEST(CharactersTokenizer, AnUnknownCharacterIsReportedWithItsPosition) {
   auto tokenizer = make_characters_tokenizer(small);
   for (const auto& [text, part] :
        std::initializer_list<std::pair<std::string, std::string>>{{"a b", "\"b\" in line 1, column 3"},
@@ -58,7 +58,7 @@ TEST(CharactersTokenizer, ACharacterThatItLacksIsNamedWithItsPlace) {
   }
 }
 
-TEST(CharactersTokenizer, RefusesWhatIsNoSuchVocabulary) {
+TEST(CharactersTokenizer, RejectsAnythingButSuchAVocabulary) {
   for (const auto& [json, part] : std::initializer_list<std::pair<std::string, std::string>>{
            {"", "not valid JSON"},
            {"[]", "expected an object"},
@@ -66,10 +66,10 @@ TEST(CharactersTokenizer, RefusesWhatIsNoSuchVocabulary) {
            {R"({"0": "the"})", "expected one character"},
            {R"({"0": ""})", "expected one character"},
            {R"({"the": 0})", "tokenizer.json"},
-           {R"({"a": "b"})", "\"a\" is no id"},
-           {R"({"-1": "b"})", "\"-1\" is no id"},
-           {R"({"1 ": "b"})", "is no id"},
-           {R"({"99999999999999999999": "b"})", "is no id"},
+           {R"({"a": "b"})", "\"a\" is not an id"},
+           {R"({"-1": "b"})", "\"-1\" is not an id"},
+           {R"({"1 ": "b"})", "is not an id"},
+           {R"({"99999999999999999999": "b"})", "is not an id"},
            {R"({"9999999": "b"})", "expected 0 to 1048575"},
            {R"({"b": 18446744073709551615})", "expected 0 to 1048575"},
            {R"({"b": -1})", "expected a character or an id"},

@@ -36,7 +36,7 @@ std::string utf8(uint32_t c) {
   return text;
 }
 
-TEST(Normalize, JoinsLettersWithTheirAccents) {
+TEST(Normalize, CombinesLettersWithTheirAccents) {
   EXPECT_EQ(nfc("e\u0301 a\u0308 x"), "\u00e9 \u00e4 x");
   EXPECT_EQ(nfc("\u304b\u3099"), "\u304c");
   EXPECT_EQ(nfc("\u1112\u1161\u11ab"), "\ud55c");
@@ -46,7 +46,7 @@ TEST(Normalize, JoinsLettersWithTheirAccents) {
   EXPECT_EQ(nfc(""), "");
 }
 
-TEST(Normalize, LeavesTextInFormCWhereItIs) {
+TEST(Normalize, DoesNotCopyTextInFormC) {
   std::string buffer;
   const std::string text = "caf\u00e9 \u4f60\u597d \u3053\u3093 \uac00";
   EXPECT_EQ(to_nfc(text, buffer).data(), text.data());
@@ -74,7 +74,7 @@ TEST(Normalize, AgreesWithTheLibraryOnRandomRunsOfAccents) {
   }
 }
 
-TEST(Normalize, AMillionAccentsInTheWrongOrderAreNoTrap) {
+TEST(Normalize, AMillionAccentsInTheWrongOrderAreFast) {
   std::string text = "e";
   for (int i = 0; i < 500'000; ++i) text += "\u0301\u0323";
   const std::string normalized = nfc(text);

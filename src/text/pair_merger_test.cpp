@@ -40,7 +40,7 @@ std::string slow_step(Words& words, std::vector<std::string>& symbols) {
   return known ? slow_step(words, symbols) : left + right;
 }
 
-TEST(PairMerger, MakesTheSameTokensAsCountingAnewAfterEveryStep) {
+TEST(PairMerger, MakesTheSameTokensAsRecountingAfterEveryStep) {
   Random random(2);
   for (int round = 0; round < 40; ++round) {
     PairMerger merger;
@@ -80,7 +80,7 @@ TEST(PairMerger, ACharacterWithoutATokenIsWorthItsBytes) {
   EXPECT_EQ(merger.next_token(), "");
 }
 
-TEST(PairMerger, MakesNoTokenForWhatOccursOnce) {
+TEST(PairMerger, MakesNoTokenForPairsThatOccurOnce) {
   PairMerger merger;
   merger.add_word({'a', 'b', 'c'}, 1);
   EXPECT_EQ(merger.next_token(), "");

@@ -25,7 +25,7 @@ TEST(Pieces, AreWordsWithTheirSpacePunctuationNewlinesAndDigits) {
   EXPECT_EQ(pieces_of("x ' y"), (Strings{"x", " '", " y"}));
 }
 
-TEST(Pieces, NeverCutACharacterAndKeepChinesePunctuationApart) {
+TEST(Pieces, NeverSplitACharacterAndSeparateChinesePunctuation) {
   EXPECT_EQ(pieces_of("na\u00efve \u4f60\u597d\uff0c\u201cja\u201d"),
             (Strings{"na\u00efve", " \u4f60\u597d", "\uff0c\u201c", "ja", "\u201d"}));
   EXPECT_EQ(pieces_of("a\xff\xe4z"), (Strings{"a", "\xff", "\xe4", "z"}));

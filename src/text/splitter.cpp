@@ -132,7 +132,7 @@ std::string translate_pattern(std::string_view pattern) {
   require(pattern.size() <= longest_pattern, "split pattern: it has {} bytes, expected at most {}",
           pattern.size(), longest_pattern);
   auto demand = [&](bool known, std::string_view construct) {
-    require(known, "split pattern \"{}\": {} may mean something else in other programs and is not read here",
+    require(known, "split pattern \"{}\": {} has other meanings in other programs and is not supported",
             excerpt(pattern), escaped(construct));
   };
   std::string translated;

@@ -18,9 +18,8 @@ TokenizerPtr recognize(std::string_view content) {
   if (sign == '{' && content.find("\"model\"") != std::string_view::npos) return make_bpe_tokenizer(content);
   if (sign == '{') return make_characters_tokenizer(content);
   require(sign >= '0' && sign <= '9',
-          "this is no tokenizer, expected the lines of a World vocabulary (`257 '\\t\\t' 2`), a "
-          "tokenizer.json, or a "
-          "vocab.json of characters");
+          "this is not a tokenizer file, expected the lines of a World vocabulary (`257 '\\t\\t' 2`), a "
+          "tokenizer.json, or a vocab.json of characters");
   return make_world_tokenizer(content);
 }
 

@@ -57,7 +57,7 @@ TEST(TokenizerFile, IsRecognizedByItsContent) {
   EXPECT_EQ(kinds, (std::vector<std::string>{"world", "bpe", "characters"}));
 }
 
-TEST(TokenizerFile, MayBeInUtf16OrBeginWithAMark) {
+TEST(TokenizerFile, MayBeInUtf16OrHaveAByteOrderMark) {
   for (const std::string& file : files()) {
     const uint64_t hash = read_tokenizer(file, "x")->hash();
     EXPECT_EQ(read_tokenizer(utf16(file, true), "x")->hash(), hash);
@@ -67,23 +67,23 @@ TEST(TokenizerFile, MayBeInUtf16OrBeginWithAMark) {
   EXPECT_EQ(utf8_of_utf16(utf16("a\u00e9\u4f60\U0001f600", true)), "a\u00e9\u4f60\U0001f600");
 }
 
-TEST(TokenizerFile, WhatIsNoneIsRefusedByItsName) {
+TEST(TokenizerFile, OtherFilesAreRejectedWithTheirName) {
   for (const auto& [content, part] : std::initializer_list<std::pair<std::string, std::string>>{
-           {"", "this is no tokenizer"},
-           {" \n ", "this is no tokenizer"},
-           {"GGUF\x03", "this is no tokenizer"},
-           {"[1, 2]", "this is no tokenizer"},
-           {"Once upon a time", "this is no tokenizer"},
-           {std::string(1000, '\0'), "this is no tokenizer"},
+           {"", "this is not a tokenizer file"},
+           {" \n ", "this is not a tokenizer file"},
+           {"GGUF\x03", "this is not a tokenizer file"},
+           {"[1, 2]", "this is not a tokenizer file"},
+           {"Once upon a time", "this is not a tokenizer file"},
+           {std::string(1000, '\0'), "this is not a tokenizer file"},
            {"{\"a\": 0", "vocab.json: not valid JSON"},
            {"{\"model\": 1}", "tokenizer.json:"},
            {"1984 was a year", "line 1"},
            {"\xff\xfe"
             "1",
             "even number"},
-           {std::string("\xff\xfe\x00\xd8", 4), "half a character"},
-           {std::string("\xff\xfe\x00\xdc\x00\xdc", 6), "half a character"},
-           {std::string("\xfe\xff\xd8\x00\x00\x41", 6), "half a character"}}) {
+           {std::string("\xff\xfe\x00\xd8", 4), "unpaired surrogate"},
+           {std::string("\xff\xfe\x00\xdc\x00\xdc", 6), "unpaired surrogate"},
+           {std::string("\xfe\xff\xd8\x00\x00\x41", 6), "unpaired surrogate"}}) {
     const std::string what = complaint(content);
     EXPECT_NE(what.find(part), std::string::npos) << what;
     EXPECT_TRUE(what.starts_with("some/file: ")) << what;
@@ -92,7 +92,7 @@ TEST(TokenizerFile, WhatIsNoneIsRefusedByItsName) {
   }
 }
 
-TEST(TokenizerFile, EveryCutIsRefusedOrRead) {
+TEST(TokenizerFile, TruncatedFilesAreReadOrRejected) {
   for (const std::string& file : {files()[2], utf16(files()[2], true)})
     for (size_t size = 0; size < file.size(); ++size) EXPECT_NE(complaint(file.substr(0, size)), "") << size;
   const std::string world = world_text();
@@ -102,7 +102,7 @@ TEST(TokenizerFile, EveryCutIsRefusedOrRead) {
 
 // However a text is split into tokens, the output never contains part of a character, and at the end nothing
 // is missing.
-TEST(TokenizerFile, NoTokenizerShowsHalfACharacter) {
+TEST(TokenizerFile, NoTokenizerShowsIncompleteCharacters) {
   Random random(23);
   constexpr std::string_view parts[] = {"a", "\n", "\u4f60", "\u00e9", "\U0001f600", "\xff", "\xe4\xbd"};
   const std::string characters =

@@ -44,7 +44,7 @@ TEST(Tokenizer, BytesAreTheirOwnTokens) {
   EXPECT_THROW(bytes->bytes_of(-1), Error);
 }
 
-TEST(Tokenizer, WorldTakesTheLongestTokenEvenWhenThatIsUnwise) {
+TEST(Tokenizer, WorldTakesTheLongestTokenEvenIfMoreTokensFollow) {
   auto world = make_world_tokenizer(world_text({"ab", "abcd", "bc", "cde"}));
   EXPECT_EQ(world->encode("abcde"), (std::vector<int32_t>{258, 'e' + 1}));  // not ab + cde
   EXPECT_EQ(world->encode("abc"), (std::vector<int32_t>{257, 'c' + 1}));
@@ -52,7 +52,7 @@ TEST(Tokenizer, WorldTakesTheLongestTokenEvenWhenThatIsUnwise) {
   EXPECT_EQ(world->encode(""), std::vector<int32_t>{});
 }
 
-TEST(Tokenizer, WorldAppendsToWhatIsThere) {
+TEST(Tokenizer, WorldAppendsToExistingTokens) {
   auto world = make_world_tokenizer(world_text({"ab"}));
   std::vector<int32_t> tokens = {7};
   world->encode("ab", tokens);
@@ -110,7 +110,7 @@ TEST(Tokenizer, RandomBytesSurviveTheRoundTrip) {
     EXPECT_TRUE(tokenizer->decode(tokenizer->encode(text)) == text) << tokenizer->kind();
 }
 
-TEST(Tokenizer, IsMadeAgainFromItsKindAndItsText) {
+TEST(Tokenizer, SurvivesSerialization) {
   for (auto& tokenizer :
        {make_bytes_tokenizer(), make_world_tokenizer(world_text({"ab", "it's", "\xe4\xbd\xa0"}))}) {
     auto again = make_tokenizer(tokenizer->kind(), tokenizer->serialize());
@@ -123,7 +123,7 @@ TEST(Tokenizer, IsMadeAgainFromItsKindAndItsText) {
   EXPECT_THROW(make_tokenizer("world", ""), Error);
 }
 
-TEST(Tokenizer, TheHashLooksAtTheTokensNotAtTheirSpelling) {
+TEST(Tokenizer, TheHashDependsOnTheTokensNotOnTheirSpelling) {
   uint64_t hash = make_world_tokenizer(world_text({}) + "257 '\\u4f60' 3\n")->hash();
   EXPECT_EQ(make_world_tokenizer(world_text({}) + "257 \"\xe4\xbd\xa0\" 3\r\n")->hash(), hash);
   EXPECT_NE(make_world_tokenizer(world_text({}) + "258 '\\u4f60' 3\n")->hash(), hash);
@@ -141,7 +141,7 @@ class OfficialWorld : public testing::Test {
   TokenizerPtr world_;
 };
 
-TEST_F(OfficialWorld, EncodesAsTheOriginalTokenizer) {
+TEST_F(OfficialWorld, EncodesLikeTheOriginalTokenizer) {
   const auto cases = tokenizer_cases("world.jsonl");
   for (const TokenizerCase& c : cases) {
     ASSERT_EQ(world_->encode(c.text), c.ids) << testing::PrintToString(c.text);

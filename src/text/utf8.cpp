@@ -91,7 +91,7 @@ std::string utf8_of_utf16(std::string_view bytes) {
     if (c >= 0xd800 && c < 0xe000) {
       const uint32_t second = i + 2 < bytes.size() ? unit_at(i + 2) : 0;
       require(c < 0xdc00 && second >= 0xdc00 && second < 0xe000,
-              "UTF-16: byte {} begins half a character (U+{:04X} alone)", i, c);
+              "UTF-16: the code unit at byte {} is an unpaired surrogate (U+{:04X})", i, c);
       c = 0x10000 + ((c - 0xd800) << 10) + (second - 0xdc00);
       i += 2;
     }

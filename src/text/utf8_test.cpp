@@ -19,7 +19,7 @@ std::string stream(const std::vector<std::string>& pieces) {
   return out + stream.flush();
 }
 
-TEST(Utf8, EveryCodePointSurvivesTheWayToBytesAndBack) {
+TEST(Utf8, EveryCodePointSurvivesTheRoundTrip) {
   for (uint32_t code = 0; code <= 0x10ffff; ++code) {
     if (code >= 0xd800 && code <= 0xdfff) continue;
     std::string bytes;
@@ -40,7 +40,7 @@ TEST(Utf8, OverlongFormsSurrogatesAndTooLargeCodesAreInvalid) {
   EXPECT_EQ(count_invalid_utf8("a\xff\xc3\xa4\xe4\xbd"), 3);  // \xff and the unfinished \xe4\xbd
 }
 
-TEST(Utf8, TheLengthOfWholeCharactersIsFoundAtEveryOffset) {
+TEST(Utf8, TheLengthOfCompleteCharactersIsFoundAtEveryOffset) {
   for (const char* end : {"", "\xff", "\xe4\xbd", "\x80"})
     for (size_t letters = 0; letters < 40; ++letters) {
       const std::string valid = std::string(letters, 'a') + "\u4f60" + std::string(letters / 3, 'b');
@@ -56,7 +56,7 @@ TEST(Utf8, EscapedTextIsOneLineWithoutControlCharacters) {
   EXPECT_EQ(excerpt(std::string(41, '\xff')).size(), 40u * 4 + 3);
 }
 
-TEST(Utf8Stream, HoldsBackACharacterUntilItIsWhole) {
+TEST(Utf8Stream, HoldsBackACharacterUntilItIsComplete) {
   Utf8Stream stream;
   EXPECT_EQ(stream.push("a\xe4"), "a");
   EXPECT_EQ(stream.push("\xbd"), "");
@@ -64,7 +64,7 @@ TEST(Utf8Stream, HoldsBackACharacterUntilItIsWhole) {
   EXPECT_EQ(stream.flush(), "");
 }
 
-TEST(Utf8Stream, ReplacesWhatCanNeverBeACharacter) {
+TEST(Utf8Stream, ReplacesInvalidBytes) {
   EXPECT_EQ(stream({"a\xff", "b"}), "a" + replacement + "b");
   EXPECT_EQ(stream({"\xe4\xbd", "A"}), replacement + "A");
   EXPECT_EQ(stream({"\xe4\xbd"}), replacement);
@@ -73,7 +73,7 @@ TEST(Utf8Stream, ReplacesWhatCanNeverBeACharacter) {
             replacement + replacement + replacement + replacement + "A");
 }
 
-TEST(Utf8Stream, TheOutputDoesNotDependOnHowTheBytesWereCut) {
+TEST(Utf8Stream, TheOutputDoesNotDependOnHowTheBytesAreSplit) {
   constexpr std::string_view alphabet("a\x80\xbf\xc3\xa4\xe4\xbd\xa0\xf0\x9f\x98\x80\xed\xf4\xff", 15);
   Random random(7);
   for (int round = 0; round < 2000; ++round) {

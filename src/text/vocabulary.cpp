@@ -41,7 +41,7 @@ class Literal {
         read_escape(end);
       } else {
         bool ascii = static_cast<uint8_t>(c) < 0x80;
-        demand(ascii || !is_bytes_, "bytes literals hold ASCII and escapes only");
+        demand(ascii || !is_bytes_, "bytes literals contain only ASCII and escapes");
         token_ += c;
       }
     }
@@ -75,7 +75,7 @@ class Literal {
       return;
     }
     require(code <= 0x10ffff && (code < 0xd800 || code > 0xdfff),
-            "vocabulary line {}: U+{:04X} is no character that UTF-8 can hold", line_, code);
+            "vocabulary line {}: U+{:04X} cannot be encoded in UTF-8", line_, code);
     append_utf8(token_, code);
   }
 
@@ -145,8 +145,7 @@ void require_every_byte(EntryTable& table) {
   }
   require(count == 0,
           "vocabulary: {} of the 256 single bytes have no token (missing:{}{}), so some texts could not be "
-          "encoded; add "
-          "a line for each",
+          "encoded; add a line for each",
           count, missing, count > 8 ? " ..." : "");
 }
 

@@ -75,10 +75,10 @@ TEST(Vocabulary, ErrorsNameTheLineAndTheReason) {
            {"257 '\\012' 1", "unknown escape"},
            {"257 '\\x4' 1", "too few hexadecimal digits"},
            {"257 '\\u12' 1", "too few hexadecimal digits"},
-           {"257 '\\ud800' 3", "U+D800 is no character"},
-           {"257 '\\U00110000' 3", "is no character"},
+           {"257 '\\ud800' 3", "U+D800 cannot be encoded"},
+           {"257 '\\U00110000' 3", "cannot be encoded"},
            {"257 b'\\u1234' 3", "unknown escape"},
-           {"257 b'\xc3\xa4' 2", "bytes literals hold ASCII"},
+           {"257 b'\xc3\xa4' 2", "bytes literals contain only ASCII"},
            {"257 'a\xff' 2", "not valid UTF-8"},
            {"257 '" + std::string(2000, 'a') + "' 2000", "expected 1 to 1024"}}) {
     std::string what = complaint(c.line + "\n");
@@ -100,7 +100,7 @@ TEST(Vocabulary, AMissingByteIsReported) {
   EXPECT_THROW(parse_vocabulary(""), Error);
 }
 
-TEST(Vocabulary, WhatIsWrittenIsReadBack) {
+TEST(Vocabulary, SurvivesWritingAndReading) {
   Random random(3);
   for (int round = 0; round < 3000; ++round) {
     std::string token;

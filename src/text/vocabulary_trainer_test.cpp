@@ -35,7 +35,7 @@ size_t tokens_of(const std::string& text, int32_t size, int rounds) {
   return make_world_tokenizer(train_vocabulary(text, size, {.rounds = rounds}))->encode(text).size();
 }
 
-TEST(VocabularyTrainer, LearnsAsManyTokensAsAskedAndUsesThem) {
+TEST(VocabularyTrainer, LearnsAsManyTokensAsRequestedAndUsesThem) {
   std::string text = made_up_text(200000, 1);
   auto tokenizer = make_world_tokenizer(train_vocabulary(text, 600));
   EXPECT_EQ(tokenizer->vocab_size(), 600);
@@ -50,7 +50,7 @@ TEST(VocabularyTrainer, TheLaterRoundsSaveTokensForTheLongestMatch) {
   EXPECT_LT(static_cast<double>(better), 0.99 * static_cast<double>(plain));
 }
 
-TEST(VocabularyTrainer, GivesTheSameResultAgain) {
+TEST(VocabularyTrainer, IsDeterministic) {
   std::string text = made_up_text(50000, 3);
   EXPECT_EQ(train_vocabulary(text, 500), train_vocabulary(text, 500));
 }
@@ -105,7 +105,7 @@ TEST(VocabularyTrainer, ReportsGrowingProgress) {
   EXPECT_EQ(last, 1.0);
 }
 
-TEST(VocabularyTrainer, StopsWhereverItIsAskedTo) {
+TEST(VocabularyTrainer, StopsWheneverItIsAskedTo) {
   const std::string text = made_up_text(20000, 7);
   int calls = 0;
   train_vocabulary(text, 400, {.progress = [&](double) { return ++calls > 0; }});
@@ -117,7 +117,7 @@ TEST(VocabularyTrainer, StopsWhereverItIsAskedTo) {
   }
 }
 
-TEST(VocabularyTrainer, RefusesImpossibleSizes) {
+TEST(VocabularyTrainer, RejectsInvalidSizes) {
   EXPECT_THROW(train_vocabulary("text", 256), Error);
   EXPECT_THROW(train_vocabulary("text", 65537), Error);
 }

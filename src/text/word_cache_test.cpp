@@ -7,7 +7,7 @@ namespace {
 
 std::vector<int32_t> tokens_of(int32_t i) { return std::vector<int32_t>(static_cast<size_t>(i % 5 + 1), i); }
 
-TEST(WordCache, RemembersWhatWasAddedLately) {
+TEST(WordCache, KeepsRecentlyAddedWords) {
   WordCache cache;
   EXPECT_TRUE(cache.find("word").empty());
   EXPECT_TRUE(cache.find("").empty());
@@ -24,7 +24,7 @@ TEST(WordCache, RemembersWhatWasAddedLately) {
   }
 }
 
-TEST(WordCache, ForgetsLongWords) {
+TEST(WordCache, DoesNotKeepLongWords) {
   WordCache cache;
   const std::string longest(WordCache::longest_word, 'a');
   cache.add(longest, tokens_of(4));

@@ -145,8 +145,7 @@ void check(const TrainConfig& config) {
   const double here = static_cast<double>(platform::total_memory()) / 1e9;
   require(here <= 0 || gigabytes < here,
           "--context {} --batch {} with {} layers of width {} need more than {:.0f} GB of memory, but this "
-          "machine has "
-          "{:.1f}",
+          "machine has {:.1f}",
           config.context, config.batch, config.model.n_layer, config.model.n_embd, gigabytes, here);
 }
 

@@ -51,7 +51,7 @@ class LearningLong : public testing::TestWithParam<const ModelVersion*> {
   }
 };
 
-TEST_P(LearningLong, PredictsBetterThanTheFrequenciesOfLettersAndWrites) {
+TEST_P(LearningLong, PredictsBetterThanLetterFrequenciesAndGenerates) {
   const TokenizerPtr tokenizer = make_bytes_tokenizer();
   Trainer trainer(config(), tokenizer, Corpus(real_text(), *tokenizer, 6000));
   const double entropy = unigram_entropy(trainer.data().validation);

@@ -84,7 +84,7 @@ TEST(Schedule, StepsThatAreNotKnownAreTheMostOrWithoutEnd) {
   EXPECT_EQ(unknown.rate(60), known.rate(60));
 }
 
-TEST(Schedule, AnUnknownNameIsRefusedWithTheKnownOnes) {
+TEST(Schedule, AnUnknownNameIsAnErrorThatListsTheKnownOnes) {
   EXPECT_EQ(schedule_kind("cosine"), ScheduleKind::cosine);
   EXPECT_THROW(schedule_kind("triangle"), Error);
 }

@@ -36,8 +36,7 @@ class Session {
       if (trainer_.broken_steps() > broken_steps_allowed)
         fail(
             "training diverged: the gradient has not been finite since step {}; the last good checkpoint is "
-            "in {}: "
-            "resume it, or start again with a smaller --learning-rate",
+            "in {}: resume it, or start again with a smaller --learning-rate",
             report.step - trainer_.broken_steps(), options_.folder.string());
       choose_steps();
       smooth_ = std::isfinite(report.loss) ? (smooth_ > 0 ? 0.95 * smooth_ + 0.05 * report.loss : report.loss)

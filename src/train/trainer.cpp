@@ -69,8 +69,8 @@ std::unique_ptr<Model> initialized_model(const TrainConfig& config) {
         ++found;
       }
     require(found > 0,
-            "--learning-rate-scale {}={:g}: no parameter of the model has this in its name; "
-            "aviary inspect --tensors lists the names",
+            "--learning-rate-scale {}={:g}: no parameter of the model has this in its name; aviary inspect "
+            "--tensors lists the names",
             name, factor);
   }
   return model;
@@ -196,8 +196,7 @@ void Trainer::load(const fs::path& folder) {
   auto fingerprint = file.metadata().find(fingerprint_key);
   require(fingerprint != file.metadata().end() && fingerprint->second == fingerprint_of(file.tensors()),
           "{}: the file is damaged: its content does not have the fingerprint that was written with it; "
-          "start the run "
-          "again in another folder",
+          "start the run again in another folder",
           where);
   for (Parameter& parameter : model_->parameters())
     read_tensor(file, where, parameter.spec.name, parameter.weight.value());

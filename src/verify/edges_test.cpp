@@ -72,7 +72,7 @@ TEST_P(EdgesLong, AHundredThousandTokensDoNotDriftFromDoublePrecision) {
 }
 
 // Keys, decays and all other parameters far outside the range that training gives.
-TEST_P(Edges, HugeWeightsGiveNoNan) {
+TEST_P(Edges, HugeWeightsDoNotGiveNaN) {
   for (double factor : {60.0, 200.0})
     for (const char* part : {"key", "decay", "receptance", "value", "w0", "a0", "k_k"})
       for (double sign : {1.0, -1.0}) {

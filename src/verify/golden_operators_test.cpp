@@ -216,7 +216,7 @@ INSTANTIATE_TEST_SUITE_P(Files, GoldenAft,
                          testing::Values("aft_full_causal", "aft_simple_causal", "aft_local_causal",
                                          "aft_factorised_causal"));
 
-TEST(GoldenOperators, AftThatSeesLaterTokens) {
+TEST(GoldenOperators, AftWithLaterTokens) {
   GoldenOperator golden("aft_full", "q");
   const int64_t T = golden.context().sequences.length(0), C = golden.rows("q").cols(), size = T * C;
   const Doubles q = golden.values("q"), k = golden.values("k"), v = golden.values("v"),

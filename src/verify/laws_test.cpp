@@ -154,7 +154,7 @@ TEST_P(Laws, SavingAndLoadingGivesTheSameBytesAndLogits) {
   EXPECT_EQ(to_host(first.all_logits(tokens, one, a)), to_host(second.all_logits(tokens, one, b)));
 }
 
-TEST_P(Laws, IsRecognizedByNamesAndShapesAlone) {
+TEST_P(Laws, IsRecognizedFromNamesAndShapesOnly) {
   auto model = random_model(Dtype::f32);
   ShapeMap shapes;
   for (const Parameter& parameter : model->parameters())

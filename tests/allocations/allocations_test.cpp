@@ -40,7 +40,7 @@ namespace {
 
 class Allocations : public testing::TestWithParam<std::string> {};
 
-TEST_P(Allocations, ATokenTakesNoMemory) {
+TEST_P(Allocations, ATokenAllocatesNothing) {
   ModelConfig config{.version = GetParam(), .n_layer = 2, .n_embd = 256, .vocab_size = 300, .ctx_len = 64};
   set_threads(1);  // another thread may start to work, and allocate its working memory, at any later token
   for (Dtype type : {Dtype::f32, Dtype::q4_0}) {
@@ -63,7 +63,7 @@ TEST_P(Allocations, ATokenTakesNoMemory) {
   }
 }
 
-TEST(Counter, CountsWhatIsTaken) {
+TEST(Counter, CountsAllocations) {
   const int64_t before = taken;
   void* volatile memory = malloc(100);
   free(memory);

@@ -73,12 +73,11 @@ TEST(House, OnlyThePlatformLayerKnowsTheOperatingSystem) {
   EXPECT_EQ(reserved_elsewhere(repository(), platform_headers), none);
 }
 
-const Reserved locale_numbers{
-    .pattern = R"(\b(sto[df]|stold|strto[df]|strtold|atof|snprintf|sscanf)\()",
-    .only_in = {},
-    .reason =
-        "numbers must not depend on the locale of a program that uses the library; use "
-        "std::from_chars and fmt::format"};
+const Reserved locale_numbers{.pattern = R"(\b(sto[df]|stold|strto[df]|strtold|atof|snprintf|sscanf)\()",
+                              .only_in = {},
+                              .reason =
+                                  "numbers must not depend on the locale of a program that uses the library; "
+                                  "use std::from_chars and fmt::format"};
 
 TEST(House, NumbersDoNotDependOnTheLocale) {
   EXPECT_EQ(reserved_elsewhere(repository(), locale_numbers), none);
@@ -112,7 +111,7 @@ TEST(House, NoFunctionIsLongerThan60Lines) {
   EXPECT_EQ(long_functions(repository(), 60, longer), none);
 }
 
-TEST(House, KernelFilesKeepTheirNamesToThemselves) { EXPECT_EQ(shared_kernel_names(repository()), none); }
+TEST(House, NamesInKernelFilesAreLocal) { EXPECT_EQ(shared_kernel_names(repository()), none); }
 
 TEST(House, EveryGoldenFolderThatATestNamesExists) { EXPECT_EQ(missing_goldens(repository()), none); }
 
@@ -126,13 +125,13 @@ TEST(House, DocumentsNameOnlyFilesThatExist) {
   EXPECT_EQ(dead_paths(repository(), documents), none);
 }
 
-TEST_F(BrokenHouse, ALinkUpwardIsNoticed) {
+TEST_F(BrokenHouse, ALinkUpwardIsDetected) {
   Complaints complaints;
   read_rooms("aviary_room(base LINKS aviary_text)\naviary_room(text LINKS aviary_base)\n", complaints);
   EXPECT_EQ(complaints, Complaints{"base links text, which is declared above it"});
 }
 
-TEST_F(BrokenHouse, AnIncludeWithoutALinkIsNoticed) {
+TEST_F(BrokenHouse, AnIncludeWithoutALinkIsDetected) {
   write("src/base/a.h", "#include <text/b.h>\n#include \"text/b.h\"\n");
   write("src/text/b.cpp",
         "#include \"base/a.h\"\n#include \"b.h\"\n  #  include \"models/c.h\"\n#include <zlib.h>\n");
@@ -148,7 +147,7 @@ TEST_F(BrokenHouse, AnIncludeWithoutALinkIsNoticed) {
                   "src/text/json.cpp includes nlohmann_json::nlohmann_json, which text does not link"}));
 }
 
-TEST_F(BrokenHouse, ALinkThatIsNotNeededIsNoticed) {
+TEST_F(BrokenHouse, AnUnneededLinkIsDetected) {
   write("src/text/b.cpp", "// #include \"base/a.h\"\n");
   write("src/models/c.cpp", "");
   write("src/models/c_test.cpp", "#include \"base/a.h\"\n");
@@ -159,14 +158,14 @@ TEST_F(BrokenHouse, ALinkThatIsNotNeededIsNoticed) {
                                  "text links base, of which it includes nothing"}));
 }
 
-TEST_F(BrokenHouse, AFolderThatIsNoRoomIsNoticed) {
+TEST_F(BrokenHouse, AFolderThatIsNotARoomIsDetected) {
   write("src/attic/a.cpp", "");
   const Complaints complaints = links();
   EXPECT_EQ(std::count(complaints.begin(), complaints.end(), "src/attic is not declared in CMakeLists.txt"),
             1);
 }
 
-TEST_F(BrokenHouse, AParserOfJsonIsNoticed) {
+TEST_F(BrokenHouse, AParserOfJsonIsDetected) {
   write("src/base/json.cpp", "Json::parse(text);");
   write("src/text/a_test.cpp", "nlohmann::json::parse(text);");
   EXPECT_EQ(reserved_elsewhere(root, json_parser), none);
@@ -174,7 +173,7 @@ TEST_F(BrokenHouse, AParserOfJsonIsNoticed) {
   EXPECT_EQ(reserved_elsewhere(root, json_parser).size(), 1u);
 }
 
-TEST_F(BrokenHouse, AHeaderOfTheSystemIsNoticed) {
+TEST_F(BrokenHouse, ASystemHeaderIsDetected) {
   write("src/base/platform_linux.cpp", "#include <unistd.h>\n");
   write("src/base/a_test.cpp", "#include <unistd.h>\n");
   write("src/base/a.cpp", "#include <system_error>\n");
@@ -184,13 +183,13 @@ TEST_F(BrokenHouse, AHeaderOfTheSystemIsNoticed) {
   EXPECT_EQ(reserved_elsewhere(root, platform_headers).size(), 2u);
 }
 
-TEST_F(BrokenHouse, ANumberThatDependsOnTheLocaleIsNoticed) {
+TEST_F(BrokenHouse, ANumberThatDependsOnTheLocaleIsDetected) {
   write("src/base/a.cpp", "x = std::stod(text);");
   write("src/base/b.cpp", "from_chars(text); custom_atof();");
   EXPECT_EQ(reserved_elsewhere(root, locale_numbers).size(), 1u);
 }
 
-TEST_F(BrokenHouse, AnIncludeOfADeviceIsNoticed) {
+TEST_F(BrokenHouse, AnIncludeOfADeviceIsDetected) {
   write("src/kernels/a.cpp", "#include \"kernels/cpu/a.h\"\n");
   write("src/ops/a.cpp", "#include \"kernels/kernels.h\"\n");
   EXPECT_EQ(reserved_elsewhere(root, cpu_kernels), none);
@@ -198,7 +197,7 @@ TEST_F(BrokenHouse, AnIncludeOfADeviceIsNoticed) {
   EXPECT_EQ(reserved_elsewhere(root, cpu_kernels).size(), 1u);
 }
 
-TEST_F(BrokenHouse, APublicHeaderThatNeedsARoomIsNoticed) {
+TEST_F(BrokenHouse, APublicHeaderThatNeedsARoomIsDetected) {
   write("include/aviary/a.hpp", "#include <aviary/error.h>\n#include <vector>\n#include <stdint.h>\n");
   EXPECT_EQ(public_includes(root), none);
   write("include/aviary/b.h", "#include \"base/error.h\"\n#include <fmt/format.h>\n");
@@ -211,7 +210,7 @@ TEST_F(BrokenHouse, APublicHeaderThatNeedsARoomIsNoticed) {
   EXPECT_EQ(reserved_elsewhere(root, public_interface).size(), 1u);
 }
 
-TEST_F(BrokenHouse, ALongFunctionIsNoticed) {
+TEST_F(BrokenHouse, ALongFunctionIsDetected) {
   write("src/base/a.cpp",
         "namespace a {\n\n"
         "const int table[] = {\n    1,\n    2,\n    3,\n    4,\n};\n\n"
@@ -225,27 +224,27 @@ TEST_F(BrokenHouse, ALongFunctionIsNoticed) {
                                                  "src/base/a.cpp:21: a function of 6 lines, at most 5"}));
 }
 
-TEST_F(BrokenHouse, ALongFileIsNoticed) {
+TEST_F(BrokenHouse, ALongFileIsDetected) {
   write("src/base/a.cpp", "1\n2\n3\n");
   EXPECT_EQ(long_files(root, 3), none);
   EXPECT_EQ(long_files(root, 2), Complaints{"src/base/a.cpp has 3 lines, at most 2"});
 }
 
-TEST_F(BrokenHouse, AKernelWhoseNameOtherFilesShareIsNoticed) {
+TEST_F(BrokenHouse, AKernelNameSharedByOtherFilesIsDetected) {
   write("src/kernels/cpu/a.cpp", "namespace aviary::kernels::HWY_NAMESPACE {\nnamespace {\nvoid f();\n");
   EXPECT_EQ(shared_kernel_names(root), none);
   write("src/kernels/cpu/b.cpp", "namespace aviary::kernels::HWY_NAMESPACE {\nvoid f();\n");
   EXPECT_EQ(shared_kernel_names(root).size(), 1u);
 }
 
-TEST_F(BrokenHouse, AMissingGoldenFolderIsNoticed) {
+TEST_F(BrokenHouse, AMissingGoldenFolderIsDetected) {
   write("tests/golden/here/config.json", "{}");
   write("src/base/a_test.cpp", "f(\"tests/golden/here/x\"); f(\"golden/gone\"); // golden/elsewhere\n");
   EXPECT_EQ(missing_goldens(root),
             Complaints{"src/base/a_test.cpp names tests/golden/gone, which does not exist"});
 }
 
-TEST_F(BrokenHouse, APathThatNoLongerExistsIsNoticedInADocument) {
+TEST_F(BrokenHouse, AMissingPathInADocumentIsDetected) {
   write("src/base/a.h", "");
   write("README.md",
         "See `src/base/a.h`, `src/base/b.h`, `src/models/<name>.cpp` and `build/release/aviary`.\n");

@@ -16,7 +16,7 @@ void PrintTo(const BadFlag& flag, std::ostream* out) { *out << flag.name; }
 
 class BadFlags : public testing::TestWithParam<BadFlag> {};
 
-TEST_P(BadFlags, AreRefusedWithOneSentence) {
+TEST_P(BadFlags, AreErrorsInOneSentence) {
   const TestFolder folder;
   Arguments arguments = GetParam().arguments;
   if (!arguments.empty() &&
@@ -141,7 +141,7 @@ INSTANTIATE_TEST_SUITE_P(
                 2}),
     name_of);
 
-TEST(BadPlace, AFileInPlaceOfTheRunFolderIsRefused) {
+TEST(BadPlace, AFileInsteadOfARunFolderIsRejected) {
   const TestFolder folder;
   write(folder / "text.txt", prose(4000));
   write(folder / "run", "mine");
@@ -154,7 +154,7 @@ TEST(BadPlace, AFileInPlaceOfTheRunFolderIsRefused) {
   EXPECT_EQ(files_below(folder.path()), before);
 }
 
-TEST(BadPlace, FilesOfSomethingElseAreNotWrittenOver) {
+TEST(BadPlace, UnrelatedFilesAreNotOverwritten) {
   for (const char* name :
        {"config.json", "model.safetensors", "checkpoint.safetensors", "log.jsonl", "loss.svg"}) {
     const TestFolder folder;
@@ -167,7 +167,7 @@ TEST(BadPlace, FilesOfSomethingElseAreNotWrittenOver) {
   }
 }
 
-TEST(BadPlace, AFinishedRunIsNotWrittenOver) {
+TEST(BadPlace, AFinishedRunIsNotOverwritten) {
   const TestFolder folder;
   train_tiny(folder.path(), 1);
   const auto before = files_below(folder.path());
@@ -186,7 +186,7 @@ TEST(BadPlace, GenerateWithoutAnyModelSaysHowToGetOne) {
   expect_refusal(run(folder.path(), {"generate", "."}), {"model.safetensors"});
 }
 
-TEST(BadPlace, TextThatCannotBeMeasuredIsRefused) {
+TEST(BadPlace, TextThatCannotBeEvaluatedIsRejected) {
   const TestFolder folder;
   train_tiny(folder.path(), 1);
   write(folder / "empty.txt", "");

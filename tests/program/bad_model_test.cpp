@@ -37,7 +37,7 @@ class BadModel : public testing::Test {
   const Arguments generate_ = {"generate", "run", "--tokens", "3", "--seed", "1", "--threads", "1"};
 };
 
-TEST_F(BadModel, ATruncatedModelIsRefused) {
+TEST_F(BadModel, ATruncatedModelIsRejected) {
   const std::string whole = read(model_);
   for (size_t size : {whole.size() - 1, whole.size() / 2, size_t{1000}, size_t{9}, size_t{3}}) {
     write(model_, whole.substr(0, size));
@@ -45,12 +45,12 @@ TEST_F(BadModel, ATruncatedModelIsRefused) {
   }
 }
 
-TEST_F(BadModel, AnEmptyModelIsRefused) {
+TEST_F(BadModel, AnEmptyModelIsRejected) {
   write(model_, "");
   expect_refused({"model.safetensors", "empty"});
 }
 
-TEST_F(BadModel, AFlippedBitInTheHeaderIsRefusedOrHarmless) {
+TEST_F(BadModel, AFlippedBitInTheHeaderIsRejectedOrHarmless) {
   const std::string whole = read(model_);
   size_t header = 0;
   std::memcpy(&header, whole.data(), sizeof header);
@@ -89,17 +89,17 @@ TEST_F(BadModel, AFlippedBitAnywhereInACheckpointIsNotResumed) {
   }
 }
 
-TEST_F(BadModel, TensorsOfSomethingElseAreRefused) {
+TEST_F(BadModel, UnrelatedTensorsAreRejected) {
   fs::copy_file(golden("pth-formats/expected.safetensors"), model_, fs::copy_options::overwrite_existing);
   expect_refused({"run: not a model of a version known here"});  // an unrelated folder
 }
 
-TEST_F(BadModel, APthFileOfSomethingElseIsRefused) {
+TEST_F(BadModel, AnUnrelatedPthFileIsRejected) {
   fs::copy_file(golden("pth-formats/zip.pth"), model_, fs::copy_options::overwrite_existing);
   expect_refused({"not a model of a version known here"});
 }
 
-TEST_F(BadModel, TheTensorsOfAnotherVersionAreRefused) {
+TEST_F(BadModel, TheTensorsOfAnotherVersionAreRejected) {
   // A config of RWKV-7 with tensors of RWKV-4.
   std::string config;
   rewrite_tensors(model_, [&](auto&, auto& metadata) { config = metadata.at("aviary.config"); });
@@ -108,22 +108,22 @@ TEST_F(BadModel, TheTensorsOfAnotherVersionAreRefused) {
   expect_refused({"model.safetensors"});
 }
 
-TEST_F(BadModel, AModelOfAVersionFromTheFutureIsRefused) {
+TEST_F(BadModel, AModelOfAnUnknownVersionIsRejected) {
   change_config("rwkv7", "rwkv9");
   expect_refused({"rwkv9", "rwkv7"});
 }
 
-TEST_F(BadModel, AConfigWithOtherSizesThanTheTensorsIsRefused) {
+TEST_F(BadModel, AConfigWithOtherSizesThanTheTensorsIsRejected) {
   change_config("\"n_embd\":16", "\"n_embd\":32");
   expect_refused({"model.safetensors"});
 }
 
-TEST_F(BadModel, AConfigThatAsksForEndlessMemoryIsRefused) {
+TEST_F(BadModel, AConfigThatNeedsTooMuchMemoryIsRejected) {
   change_config("\"dim_ffn\":64", "\"dim_ffn\":4000000000");
   expect_refused({"model.safetensors", "4000000000"});
 }
 
-TEST_F(BadModel, WeightsThatAreNoNumbersAreRefusedAndInspected) {
+TEST_F(BadModel, NaNWeightsAreRejectedButCanBeInspected) {
   rewrite_tensors(model_, [](auto& tensors, auto&) {
     const float nan = std::numeric_limits<float>::quiet_NaN();
     for (EditableTensor& tensor : tensors)
@@ -138,7 +138,7 @@ TEST_F(BadModel, WeightsThatAreNoNumbersAreRefusedAndInspected) {
   EXPECT_EQ(files_below(folder_.path()), before);
 }
 
-TEST_F(BadModel, AVocabularyOfAnotherModelIsRefused) {
+TEST_F(BadModel, AVocabularyOfAnotherModelIsRejected) {
   std::string vocabulary;
   for (int i = 0; i < 256; ++i)
     vocabulary +=
@@ -154,7 +154,7 @@ TEST_F(BadModel, AModelWithoutATokenizerAsksForOne) {
   expect_refusal(run(folder_.path(), {"generate", (golden("rwkv-v7/model.pth")).string()}), {"--tokenizer"});
 }
 
-TEST_F(BadModel, ACheckpointIsNoModel) {
+TEST_F(BadModel, ACheckpointIsNotAModel) {
   expect_refusal(run(folder_.path(), {"generate", "run/checkpoint.safetensors"}),
                  {"run/checkpoint.safetensors"});
 }

@@ -30,37 +30,37 @@ class BadText : public testing::Test {
   const Arguments train_ = Arguments{"train", "text.txt", "--out", "run", "--steps", "2"} + tiny;
 };
 
-TEST_F(BadText, AMissingFileIsRefused) {
+TEST_F(BadText, AMissingFileIsRejected) {
   expect_refusal(run(folder_.path(), train_), {"text.txt", "No such file"});
   EXPECT_TRUE(files_below(folder_.path()).empty());
 }
 
-TEST_F(BadText, AnEmptyFileIsRefused) { expect_refused("", {"text.txt", "empty"}); }
+TEST_F(BadText, AnEmptyFileIsRejected) { expect_refused("", {"text.txt", "empty"}); }
 
-TEST_F(BadText, OnlySpacesAreRefused) { expect_refused("  \n\t \r\n  ", {"text.txt", "only spaces"}); }
+TEST_F(BadText, OnlySpacesAreRejected) { expect_refused("  \n\t \r\n  ", {"text.txt", "only spaces"}); }
 
-TEST_F(BadText, ABinaryFileIsRefused) {
+TEST_F(BadText, ABinaryFileIsRejected) {
   std::string bytes;
   for (int i = 0; i < 4096; ++i) bytes += static_cast<char>(i * 7 % 256);
   expect_refused(bytes, {"text.txt", "binary"});
 }
 
-TEST_F(BadText, Utf16IsRefusedWithTheCommandThatConvertsIt) {
+TEST_F(BadText, Utf16IsRejectedWithTheCommandThatConvertsIt) {
   std::string bytes = "\xff\xfe";
   for (char c : prose(1000)) bytes += std::string{c, '\0'};
   expect_refused(bytes, {"text.txt", "UTF-16", "iconv"});
 }
 
-TEST_F(BadText, AFolderInPlaceOfATextIsRefused) {
+TEST_F(BadText, AFolderInsteadOfATextIsRejected) {
   fs::create_directory(folder_ / "text.txt");
   expect_refusal(run(folder_.path(), train_), {"text.txt", "folder"});
 }
 
-TEST_F(BadText, ATextOfAWordIsRefusedAsTooShort) {
+TEST_F(BadText, ATextOfOneWordIsRejectedAsTooShort) {
   expect_refused("hello", {"text.txt", "tokens", "longer text"});
 }
 
-TEST_F(BadText, AFileNameThatIsNoUtf8IsRefused) {
+TEST_F(BadText, AFileNameThatIsNotUtf8IsRejected) {
   write(folder_ / "\xff.txt", prose(4000));
   expect_refusal(run(folder_.path(), Arguments{"train", "\xff.txt", "--steps", "2"} + tiny),
                  {"UTF-8", "rename"});
@@ -95,7 +95,7 @@ TEST_F(BadText, AHugeLineWithoutAnySpaceIsTrainedOn) {
                         "16", "--batch", "1", "--validation-bytes", "1000", "--threads", "1"});
 }
 
-TEST_F(BadText, SomeBytesThatAreNoUtf8AreTrainedOn) {
+TEST_F(BadText, SomeBytesThatAreNotUtf8AreTrainedOn) {
   std::string text = prose(8000);
   for (size_t i = 0; i < text.size(); i += 50) text[i] = static_cast<char>(0xe4);
   expect_trained(text, {"--steps", "2", "--threads", "1"});

@@ -47,7 +47,7 @@ TEST(Bench, EveryVersionCanBeMeasuredWithoutAFile) {
         run(folder.path(), quick({"--random", std::string(version) + ":2x64", "--vocabulary", "100"})));
 }
 
-TEST(Bench, WhatCannotBeMeasuredIsRefused) {
+TEST(Bench, InvalidRequestsAreRejected) {
   const TestFolder folder;
   expect_refusal(run(folder.path(), quick({"--random", "rwkv7:huge"})), {"rwkv7:huge", "1.5B", "24x2048"});
   expect_refusal(run(folder.path(), quick({"--random", "rwkv9:1.5B"})), {"rwkv9"});
@@ -67,7 +67,7 @@ TEST(Bench, ManySequencesAndMoreThreadsThanCoresAreMeasured) {
                           "--threads", "17", "--rounds", "1", "--seconds", "0.01", "--prompt", "0"}));
 }
 
-TEST(Bench, SaysWhichInstructionsMultiplyWhatTheCpuCannot) {
+TEST(Bench, ReportsTheInstructionsUsedForTypesThatTheCpuLacks) {
 #if defined(__x86_64__)
   const char* plain = "plain C++, this CPU has no AVX2";
 #else
@@ -84,7 +84,7 @@ TEST(Bench, SaysWhichInstructionsMultiplyWhatTheCpuCannot) {
   }
 }
 
-TEST(Bench, AModelLargerThanTheMemoryIsRefusedInASentence) {
+TEST(Bench, AModelLargerThanTheMemoryIsAnError) {
   const TestFolder folder;
   expect_refusal(run(folder.path(), {"bench", "--random", "rwkv7:1x65536", "--type", "f32", "--vocabulary",
                                      "1048576", "--batches", "1", "--prompt", "0"}),

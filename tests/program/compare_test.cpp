@@ -45,13 +45,13 @@ class Compare : public testing::Test {
   TestFolder folder_;
 };
 
-TEST_F(Compare, WritesAPageAndItsNumbers) {
+TEST_F(Compare, WritesAReportAndItsNumbers) {
   const Outcome outcome = run(folder_.path(), compare("rwkv4,rwkv7"));
   expect_success(outcome);
   EXPECT_NE(outcome.out.find("compare.html"), std::string::npos) << outcome.out;
   const std::string page = read(folder_ / "family/compare.html");
   EXPECT_NE(page.find("RWKV-7 Goose"), std::string::npos);
-  EXPECT_EQ(page.find("not begun"), std::string::npos);
+  EXPECT_EQ(page.find("not started"), std::string::npos);
   EXPECT_EQ(without_seconds(read(folder_ / "family/loss.csv")).size(), 41u);
   for (const char* file : {"members.csv", "validation.csv", "positions.csv", "tokens.svg", "time.svg"})
     EXPECT_TRUE(fs::exists(folder_ / "family" / file)) << file;
@@ -59,7 +59,7 @@ TEST_F(Compare, WritesAPageAndItsNumbers) {
   expect_success(run(folder_.path(), {"generate", "family/rwkv4", "--tokens", "3", "--threads", "1"}));
 }
 
-TEST_F(Compare, AllSeeTheSameBatches) {
+TEST_F(Compare, AllMembersGetTheSameBatches) {
   // The same version under two names gives the same numbers.
   expect_success(run(folder_.path(), compare("rwkv4,rwkv4+recipe=v4neo")));
   const std::vector<std::string> lines = without_seconds(read(folder_ / "family/loss.csv"));
@@ -69,7 +69,7 @@ TEST_F(Compare, AllSeeTheSameBatches) {
   EXPECT_EQ(read(folder_ / "family/rwkv4/log.jsonl").find("nan"), std::string::npos);
 }
 
-TEST_F(Compare, FinishedMembersAreNotTrainedAgainAndOthersCanJoin) {
+TEST_F(Compare, FinishedMembersAreNotTrainedAgainAndOthersCanBeAdded) {
   expect_success(run(folder_.path(), compare("rwkv4")));
   auto before = files_below(folder_ / "family/rwkv4");
   const Outcome again = run(folder_.path(), compare("rwkv4"));
@@ -80,7 +80,7 @@ TEST_F(Compare, FinishedMembersAreNotTrainedAgainAndOthersCanJoin) {
   EXPECT_NE(read(folder_ / "family/compare.html").find("RWKV-7 Goose"), std::string::npos);
 }
 
-TEST_F(Compare, GoesOnAfterKillsAndInterruptionsAsIfNothingHadHappened) {
+TEST_F(Compare, ContinuesAfterKillsAndInterruptionsWithTheSameResult) {
   const TestFolder undisturbed;
   write(undisturbed / "text.txt", prose(8000));
   const Outcome whole = run(undisturbed.path(), compare("rwkv4,rwkv7"));
@@ -128,7 +128,7 @@ TEST_F(Compare, ChoosesTheStepsForTheMinutes) {
   EXPECT_EQ(nlohmann::json::parse(read(folder_ / "family/compare.json")), ledger);
 }
 
-TEST_F(Compare, BadInputIsRefusedWithOneSentence) {
+TEST_F(Compare, InvalidInputIsAnErrorInOneSentence) {
   const struct {
     std::string versions;
     Arguments more;
@@ -154,7 +154,7 @@ TEST_F(Compare, BadInputIsRefusedWithOneSentence) {
   EXPECT_FALSE(fs::exists(folder_ / "runs"));
 }
 
-TEST_F(Compare, OtherSettingsAndOtherFilesAreLeftAlone) {
+TEST_F(Compare, OtherSettingsAndUnrelatedFilesAreErrors) {
   expect_success(run(folder_.path(), compare("rwkv4")));
   const auto before = files_below(folder_ / "family");
   expect_refusal(run(folder_.path(), compare("rwkv4", {"--learning-rate", "0.001"})),

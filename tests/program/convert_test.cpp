@@ -42,7 +42,7 @@ class Convert : public testing::Test {
   const TestFolder folder_;
 };
 
-TEST_F(Convert, ThereAndBackAgainIsTheSameFile) {
+TEST_F(Convert, TheRoundTripGivesTheSameFile) {
   for (const std::string ending : {".pth", ".safetensors", ".gguf"}) {
     expect_success(convert({"run", "there" + ending}));
     EXPECT_EQ(logits("there" + ending), logits("run")) << ending;
@@ -54,7 +54,7 @@ TEST_F(Convert, ThereAndBackAgainIsTheSameFile) {
   }
 }
 
-TEST_F(Convert, ATypeIsForMatricesAndTheRestStaysAsItIs) {
+TEST_F(Convert, ATypeAppliesToMatricesOnly) {
   expect_success(convert({"run", "half.safetensors", "--type", "bf16"}));
   const Json half = inspect("half.safetensors");
   for (const Json& tensor : half["tensors"]) {
@@ -64,7 +64,7 @@ TEST_F(Convert, ATypeIsForMatricesAndTheRestStaysAsItIs) {
   EXPECT_EQ(half["tokenizer"], "bytes");
 }
 
-TEST_F(Convert, AGgufFileKeepsTheTokenizerAndTypesOfFewBits) {
+TEST_F(Convert, AGgufFileKeepsTheTokenizerAndQuantizedTypes) {
   expect_success(convert({"run", "small.gguf", "--type", "q8_0"}));
   const Json small = inspect("small.gguf");
   EXPECT_EQ(small["format"], "gguf");
@@ -73,14 +73,14 @@ TEST_F(Convert, AGgufFileKeepsTheTokenizerAndTypesOfFewBits) {
   expect_success(run(folder_.path(), {"generate", "small.gguf", "--prompt", "the", "--tokens", "3"}));
 }
 
-TEST_F(Convert, AReportTellsHowThePredictionsDiffer) {
+TEST_F(Convert, AReportShowsTheDifferenceInPredictions) {
   const Outcome outcome = convert({"run", "half.safetensors", "--type", "f16", "--report", "text.txt"});
   expect_success(outcome);
   EXPECT_NE(outcome.out.find("perplexity"), std::string::npos) << outcome.out;
   EXPECT_NE(outcome.out.find("divergence 0.0000"), std::string::npos) << outcome.out;
 }
 
-TEST_F(Convert, TypesAreChosenToASizeAndToAQuality) {
+TEST_F(Convert, TypesAreChosenForASizeAndForAQuality) {
   write(folder_ / "some.txt", prose(1500, 7));
   const auto whole = [&] {
     expect_success(convert({"run", "whole.gguf"}));
@@ -97,7 +97,7 @@ TEST_F(Convert, TypesAreChosenToASizeAndToAQuality) {
   EXPECT_FALSE(fs::exists(folder_ / "none.gguf"));
 }
 
-TEST_F(Convert, WhatIsNotAFormatOrTypeIsRefused) {
+TEST_F(Convert, UnknownFormatsAndTypesAreRejected) {
   expect_refusal(convert({"run", "out.bin"}), {"out.bin", ".safetensors", ".pth"});
   expect_refusal(convert({"run", "out.safetensors", "--type", "q4_0"}), {"q4_0", ".gguf"});
   expect_refusal(convert({"run", "out.pth", "--type", "q8_0"}), {"q8_0", ".gguf"});
@@ -105,14 +105,14 @@ TEST_F(Convert, WhatIsNotAFormatOrTypeIsRefused) {
   EXPECT_FALSE(fs::exists(folder_ / "out.safetensors"));
 }
 
-TEST_F(Convert, EndingsAndTypesAreTakenAsOthersWriteThem) {
+TEST_F(Convert, ExtensionsAndTypesOfOtherProgramsAreAccepted) {
   expect_success(convert({"run", "half.SafeTensors", "--type", "FP16"}));
   EXPECT_GT(inspect("half.SafeTensors")["stored_as"]["f16"], 0);
   expect_success(convert({"run", "small.GGUF", "--type", "Q4_K_M"}));
   EXPECT_EQ(inspect("small.GGUF")["format"], "gguf");
 }
 
-TEST_F(Convert, TypesOfFewBitsThatAFormatLacksAreRefusedBeforeTheWork) {
+TEST_F(Convert, QuantizedTypesThatAFormatLacksAreRejectedBeforeTheWorkStarts) {
   expect_success(convert({"run", "small.gguf", "--type", "q8_0", "--tokenizer", "bytes"}));
   for (const char* out : {"small.pth", "small.safetensors"}) {
     const Outcome outcome = convert({"small.gguf", out});
@@ -122,7 +122,7 @@ TEST_F(Convert, TypesOfFewBitsThatAFormatLacksAreRefusedBeforeTheWork) {
   expect_success(convert({"small.gguf", "small.safetensors", "--type", "f16"}));
 }
 
-TEST_F(Convert, APlaceThatCannotBeWrittenIsRefusedBeforeTheWork) {
+TEST_F(Convert, AnUnwritablePathIsRejectedBeforeTheWorkStarts) {
   for (const char* out : {"none/small.gguf", "run/none/small.pth"}) {
     const Outcome outcome = convert({"run", out, "--type", "f16"});
     expect_refusal(outcome, {out, "there is no folder"});
@@ -130,7 +130,7 @@ TEST_F(Convert, APlaceThatCannotBeWrittenIsRefusedBeforeTheWork) {
   }
 }
 
-TEST_F(Convert, AGgufFileWithoutATokenizerIsWarnedOf) {
+TEST_F(Convert, AGgufFileWithoutATokenizerCausesAWarning) {
   rewrite_tensors(folder_ / "run/model.safetensors", [](auto&, auto& metadata) {
     metadata.erase("aviary.tokenizer");
     metadata.erase("aviary.tokenizer_hash");
@@ -141,19 +141,19 @@ TEST_F(Convert, AGgufFileWithoutATokenizerIsWarnedOf) {
   EXPECT_EQ(convert({"run", "with.gguf", "--tokenizer", "bytes"}).err, "");
 }
 
-TEST_F(Convert, TheTokenizerOfAnotherModelIsTaken) {
+TEST_F(Convert, TheTokenizerOfAnotherModelCanBeUsed) {
   expect_success(convert({"run", "tokens.pth"}));  // without a tokenizer
   expect_success(convert({"tokens.pth", "again.gguf", "--tokenizer", "run/model.safetensors"}));
   EXPECT_EQ(inspect("again.gguf")["tokenizer"], "bytes");
 }
 
-TEST_F(Convert, AFileIsNeverWrittenOverItself) {
+TEST_F(Convert, AFileIsNeverOverwrittenByItself) {
   const std::string before = read(folder_ / "run/model.safetensors");
   expect_refusal(convert({"run", "run/model.safetensors", "--type", "f16"}), {"run/model.safetensors"});
   EXPECT_EQ(read(folder_ / "run/model.safetensors"), before);
 }
 
-TEST_F(Convert, NumbersThatATypeCannotHoldStayInABetterOne) {
+TEST_F(Convert, NumbersThatATypeCannotRepresentKeepABetterOne) {
   rewrite_tensors(folder_ / "run/model.safetensors", [](auto& tensors, auto&) {
     for (EditableTensor& tensor : tensors)
       if (tensor.name == "blocks.1.ffn.key.weight") {
@@ -169,7 +169,7 @@ TEST_F(Convert, NumbersThatATypeCannotHoldStayInABetterOne) {
   }
 }
 
-TEST_F(Convert, ABrokenModelIsWrittenOnlyWhenForced) {
+TEST_F(Convert, ABrokenModelIsWrittenOnlyIfForced) {
   rewrite_tensors(folder_ / "run/model.safetensors", [](auto& tensors, auto&) {
     const float nan = std::numeric_limits<float>::quiet_NaN();
     for (EditableTensor& tensor : tensors)

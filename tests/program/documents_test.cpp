@@ -124,7 +124,7 @@ TEST(Documents, GeneratedTablesAreWhatTheProgramPrints) {
   EXPECT_GE(tables, 1);
 }
 
-TEST(Documents, AFlagOrCommandThatDoesNotExistIsNoticed) {
+TEST(Documents, AFlagOrCommandThatDoesNotExistIsDetected) {
   const TestFolder folder;
   const std::string markdown =
       "aviary outside\n```sh\naviary train my.txt --steps 3 \\\n  --fly=1  # --comment\nbuild/release/aviary "

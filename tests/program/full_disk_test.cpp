@@ -37,7 +37,7 @@ class FullDisk : public testing::Test {
   bool mounted_ = false;
 };
 
-TEST_F(FullDisk, ANewRunIsRefused) {
+TEST_F(FullDisk, ANewRunIsRejected) {
   for (size_t left : {0, 4096, 16384, 100'000}) {
     leave(left);
     expect_refusal(
@@ -48,7 +48,7 @@ TEST_F(FullDisk, ANewRunIsRefused) {
   }
 }
 
-TEST_F(FullDisk, TheLastWholeCheckpointStaysAndGoesOn) {
+TEST_F(FullDisk, TheLastCompleteCheckpointIsKeptAndCanBeResumed) {
   int refused = 0;
   for (size_t left : {0, 8192, 100'000, 250'000, 330'000, 400'000}) {
     expect_success(
@@ -73,7 +73,7 @@ TEST_F(FullDisk, TheLastWholeCheckpointStaysAndGoesOn) {
   EXPECT_GE(refused, 3);
 }
 
-TEST_F(FullDisk, AFileOfLogitsIsRefused) {
+TEST_F(FullDisk, AFileOfLogitsIsRejected) {
   train_tiny(folder_.path(), 1);
   leave(0);
   expect_refusal(run(folder_.path(), {"logits", "run", "--tokens", "1", "--raw", (disk_ / "raw").string()}),
@@ -81,7 +81,7 @@ TEST_F(FullDisk, AFileOfLogitsIsRefused) {
   EXPECT_FALSE(fs::exists(disk_ / "raw"));
 }
 
-TEST_F(FullDisk, AReadOnlyFolderIsRefused) {
+TEST_F(FullDisk, AReadOnlyFolderIsRejected) {
   ASSERT_EQ(::mount(nullptr, disk_.path().c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr), 0);
   expect_refusal(run(folder_.path(), Arguments{"train", "text.txt", "--out", place(), "--steps", "2"} + tiny),
                  {place(), "Read-only"});

@@ -38,7 +38,7 @@ int64_t write_random_model(const fs::path& path, int64_t vocabulary, int64_t lay
 }
 
 // Every matrix is packed once, and the memory that it was packed from is released meanwhile.
-TEST(MemoryLong, RunningTakesTheWeightsAndATenth) {
+TEST(MemoryLong, RunningTakesATenthMoreThanTheWeights) {
   if (sanitized) GTEST_SKIP() << "sanitizers use memory of their own";
   const TestFolder folder;
   write_random_model(folder / "model.pth", 65536, 4, 1024);
@@ -70,7 +70,7 @@ class PrivateMemoryLimit {
   rlimit before_{};
 };
 
-TEST(MemoryLong, ConvertingTakesLittleMemoryWhateverTheModelsSize) {
+TEST(MemoryLong, ConvertingTakesLittleMemoryForModelsOfAnySize) {
   if (sanitized) GTEST_SKIP() << "sanitizers use memory of their own";
   const TestFolder folder;
   ASSERT_GT(write_random_model(folder / "model.pth", 65536, 4, 512) * 4, 300'000'000);

@@ -71,7 +71,7 @@ class Rdata : public testing::Test {
   TestFolder folder_;
 };
 
-TEST_F(Rdata, NovelsAreKnownByTheirTitleAndOrderedByPublication) {
+TEST_F(Rdata, NovelsAreRecognizedByTitleAndOrderedByPublication) {
   std::vector<Novel> novels = read_novels(written(short_novels()));
   ASSERT_EQ(novels.size(), 6u);
   Lines names;
@@ -81,7 +81,7 @@ TEST_F(Rdata, NovelsAreKnownByTheirTitleAndOrderedByPublication) {
   EXPECT_EQ(novels[3].lines, (Lines{"", "EMMA", "", "It begins", "and ends."}));
 }
 
-TEST_F(Rdata, RefusesEverythingElse) {
+TEST_F(Rdata, RejectsOtherFiles) {
   std::string good = serialized({"EMMA"});
   auto changed = [&](size_t at, char byte) {
     std::string data = good;
@@ -110,7 +110,7 @@ TEST_F(Rdata, RefusesEverythingElse) {
         << part << " expected, got: " << complaint(first);
 }
 
-TEST_F(Rdata, DamagedFilesAreRefusedNotCrashedOn) {
+TEST_F(Rdata, DamagedFilesAreErrorsNotCrashes) {
   std::string whole;
   for (const std::string& chunk : short_novels()) whole += chunk;
   for (size_t size = 1; size < whole.size(); ++size)

@@ -119,7 +119,7 @@ class Resume : public testing::Test {
 
 TEST_F(Resume, AnInterruptedRunEndsWithTheSameBits) { interrupt_and_compare({}, 1); }
 
-TEST_F(Resume, AnInterruptedRunThatAccumulatesWithDropoutEndsWithTheSameBits) {
+TEST_F(Resume, AnInterruptedRunWithAccumulationAndDropoutEndsWithTheSameBits) {
   interrupt_and_compare({"--accumulate", "2", "--dropout", "0.1"}, 2);
 }
 
@@ -155,7 +155,7 @@ TEST_F(Resume, ARunKilledBeforeItsFirstCheckpointStartsAgainWithTheSameCommand) 
   expect_same_run();
 }
 
-TEST_F(Resume, WithoutAFolderTheSameRunIsTakenUpAgainUntilItHasACheckpoint) {
+TEST_F(Resume, WithoutAFolderTheSameRunIsRestartedUntilItHasACheckpoint) {
   write(folder_ / "text.txt", prose(4000));
   const Arguments train = Arguments{"train", "text.txt", "--steps", "2"} + tiny;
   expect_success(run(folder_.path(), train));
@@ -185,7 +185,7 @@ TEST_F(Resume, OnlyOneProcessTrainsInAFolder) {
   EXPECT_TRUE(begun("text-2"));
 }
 
-TEST_F(Resume, AChangedTextIsRefused) {
+TEST_F(Resume, AChangedTextIsRejected) {
   train_tiny(folder_.path(), 2);
   const auto before = files_below(folder_ / "run");
   write(folder_ / "text.txt", prose(4000, 2));
@@ -195,7 +195,7 @@ TEST_F(Resume, AChangedTextIsRefused) {
   EXPECT_EQ(files_below(folder_ / "run"), before);
 }
 
-TEST_F(Resume, AFolderThatIsNoRunIsRefused) {
+TEST_F(Resume, AFolderThatIsNotARunIsRejected) {
   write(folder_ / "file", "x");
   for (const char* place : {"nowhere", ".", "file"})
     expect_refusal(run(folder_.path(), {"train", "--resume", place}),
@@ -206,7 +206,7 @@ TEST_F(Resume, AFolderThatIsNoRunIsRefused) {
   EXPECT_FALSE(fs::exists(folder_ / "nowhere"));
 }
 
-TEST_F(Resume, OtherSettingsThanThoseOfTheRunAreRefused) {
+TEST_F(Resume, SettingsThatDifferFromThoseOfTheRunAreRejected) {
   train_tiny(folder_.path(), 2);
   const auto before = files_below(folder_.path());
   expect_refusal(run(folder_.path(), {"train", "--resume", "run", "--learning-rate", "1e-3"}),
@@ -216,7 +216,7 @@ TEST_F(Resume, OtherSettingsThanThoseOfTheRunAreRefused) {
   EXPECT_EQ(files_below(folder_.path()), before);
 }
 
-TEST_F(Resume, AFinishedRunGoesOnForMoreSteps) {
+TEST_F(Resume, AFinishedRunCanContinueForMoreSteps) {
   train_tiny(folder_.path(), 2);
   const Outcome outcome = run(folder_.path(), {"train", "--resume", "run", "--steps", "5", "--threads", "1"});
   expect_success(outcome);
@@ -224,7 +224,7 @@ TEST_F(Resume, AFinishedRunGoesOnForMoreSteps) {
   EXPECT_NE(run(folder_.path(), {"inspect", "run"}).out.find("trained for 5 steps"), std::string::npos);
 }
 
-TEST_F(Resume, ARunWhoseOutputNobodyReadsIsSaved) {
+TEST_F(Resume, ARunWhoseOutputPipeIsClosedIsSaved) {
   write(folder_ / "text.txt", prose(4000));
   std::string command = "cd '" + folder_.path().string() + "' && '" + std::string(program_path) +
                         "' train text.txt --out run --steps 30";
@@ -236,7 +236,7 @@ TEST_F(Resume, ARunWhoseOutputNobodyReadsIsSaved) {
   EXPECT_NE(run(folder_.path(), {"inspect", "run"}).out.find("trained for 30 steps"), std::string::npos);
 }
 
-TEST_F(Resume, ARunByMinutesStillEndsInTimeWhenItWasInterrupted) {
+TEST_F(Resume, AnInterruptedRunWithMinutesStillEndsInTime) {
   write(folder_ / "text.txt", prose(4000));
   Process process(folder_.path(), Arguments{"train", "text.txt", "--out", "run", "--minutes", "0.02"} + tiny);
   for (int i = 0; i < 10'000 && !fs::exists(folder_ / "run/config.json"); ++i) sleep_for(0.001);

@@ -50,7 +50,7 @@ class Tokenize : public testing::Test {
   const TestFolder folder_;
 };
 
-TEST_F(Tokenize, EveryKindOfTokenizerFileIsTaken) {
+TEST_F(Tokenize, EveryKindOfTokenizerFileIsAccepted) {
   for (const auto& [file, text, ids] :
        std::initializer_list<std::array<const char*, 3>>{{"bytes", "ab", "97 98\n"},
                                                          {"tokenizer.json", "aab   b", "0 2 9 3 1\n"},
@@ -64,7 +64,7 @@ TEST_F(Tokenize, EveryKindOfTokenizerFileIsTaken) {
   }
 }
 
-TEST_F(Tokenize, AnyBytesSurviveTheWayThereAndBack) {
+TEST_F(Tokenize, AnyBytesSurviveTheRoundTrip) {
   Random random(3);
   std::string bytes = prose(5000);
   for (int i = 0; i < 5000; ++i) bytes += static_cast<char>(random.below(256));
@@ -89,7 +89,7 @@ TEST_F(Tokenize, TheSameTokensAreShownInFourWays) {
   EXPECT_EQ(Json::parse(many)["tokens"].size(), 100'000u);
 }
 
-TEST_F(Tokenize, ADashIsTheInputAndNothingIsEmpty) {
+TEST_F(Tokenize, ADashIsStandardInputAndEmptyInputIsEmpty) {
   EXPECT_EQ(tokenize("ab", {"-", "--ids", "--tokenizer", "bytes"}).out, "97 98\n");
   EXPECT_EQ(tokenize("", {"--tokenizer", "bytes"}).out, "");
   EXPECT_EQ(tokenize("", {"--tokenizer", "bytes", "--ids"}).out, "\n");
@@ -101,7 +101,7 @@ TEST_F(Tokenize, ADashIsTheInputAndNothingIsEmpty) {
   EXPECT_EQ(nothing.out, "");
 }
 
-TEST_F(Tokenize, ATextMayStandOnTheCommandLine) {
+TEST_F(Tokenize, ATextMayBeGivenOnTheCommandLine) {
   EXPECT_EQ(run(folder_.path(), {"tokenize", "--text", "hi", "--ids", "--tokenizer", "bytes"}).out,
             "104 105\n");
   EXPECT_EQ(run(folder_.path(), {"tokenize", "--text", "", "--ids", "--tokenizer", "bytes"}).out, "\n");
@@ -116,7 +116,7 @@ TEST_F(Tokenize, IdsComeFromTheCommandLineOrTheInputInAnyNotation) {
   EXPECT_EQ(detokenize("[104,\n105]\t106\r\n", {"--tokenizer", "bytes"}).out, "hij");
 }
 
-TEST_F(Tokenize, WhatIsNoTokenIsRefused) {
+TEST_F(Tokenize, InvalidTokensAreRejected) {
   for (const auto& [ids, word] :
        std::initializer_list<std::pair<const char*, const char*>>{{"1 2 x", "\"x\""},
                                                                   {"12x", "\"12x\""},
@@ -132,24 +132,24 @@ TEST_F(Tokenize, WhatIsNoTokenIsRefused) {
                  {"7000", "command line"});
 }
 
-TEST_F(Tokenize, FilesThatAreMissingOrSomethingElseAreRefused) {
+TEST_F(Tokenize, MissingAndUnrelatedFilesAreRejected) {
   expect_refusal(run(folder_.path(), {"tokenize", "none.txt", "--tokenizer", "bytes"}),
                  {"none.txt", "No such file", "--text"});
   expect_refusal(run(folder_.path(), {"tokenize", ".", "--tokenizer", "bytes"}), {"folder"});
   expect_refusal(tokenize("a", {"--tokenizer", "none.json"}), {"none.json", "No such file"});
   expect_refusal(tokenize("a", {"--tokenizer", "."}), {"folder"});
-  expect_refusal(tokenize("a", {"--tokenizer", "text.txt"}), {"text.txt", "this is no tokenizer"});
+  expect_refusal(tokenize("a", {"--tokenizer", "text.txt"}), {"text.txt", "this is not a tokenizer file"});
   expect_refusal(tokenize("a", {}), {"--tokenizer FILE", "no run below runs/"});
   expect_refusal(tokenize("a", {"--model", "world.txt"}), {"world.txt"});
   expect_refusal(tokenize("a", {"--ids", "--json", "--tokenizer", "bytes"}), {"--ids", "--json"}, 2);
 }
 
-TEST_F(Tokenize, ACharacterThatTheVocabularyLacksIsNamed) {
+TEST_F(Tokenize, ACharacterMissingInTheVocabularyIsReported) {
   expect_refusal(tokenize("aa\u4f60 z", {"--tokenizer", "vocab.json"}), {"\" \"", "line 1, column 4"});
   expect_refusal(tokenize("abc", {"--tokenizer", "tokenizer.json"}), {"0x63"});
 }
 
-TEST_F(Tokenize, TheTokenizerOfAModelIsUsedAndMustFit) {
+TEST_F(Tokenize, TheTokenizerOfAModelIsUsedAndMustMatch) {
   train_tiny(folder_.path(), 1);
   EXPECT_EQ(tokenize("ab", {"--model", "run", "--ids"}).out, "97 98\n");
   EXPECT_EQ(tokenize("ab", {"--tokenizer", "run/model.safetensors", "--ids"}).out, "97 98\n");
@@ -160,7 +160,7 @@ TEST_F(Tokenize, TheTokenizerOfAModelIsUsedAndMustFit) {
                  {"run/model.safetensors", "the model only 256"});
 }
 
-TEST_F(Tokenize, AModelCarriesATokenizerJson) {
+TEST_F(Tokenize, AModelCanContainATokenizerJson) {
   std::string text;
   for (int i = 0; i < 400; ++i) text += i % 3 == 0 ? "ab " : i % 5 == 0 ? "ba  " : "a";
   write(folder_ / "ab.txt", text);
@@ -171,7 +171,7 @@ TEST_F(Tokenize, AModelCarriesATokenizerJson) {
   expect_success(run(folder_.path(), {"generate", "run", "--prompt", "ab", "--tokens", "5"}));
 }
 
-TEST_F(Tokenize, AReaderThatGoesAwayEndsTheProgram) {
+TEST_F(Tokenize, AClosedOutputPipeEndsTheProgram) {
   write(folder_ / "text.txt", prose(1'000'000));
   const std::string command = "cd '" + folder_.path().string() + "' && exec '" + std::string(program_path) +
                               "' tokenize text.txt --tokenizer bytes";

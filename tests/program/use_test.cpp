@@ -30,7 +30,7 @@ class Use : public testing::Test {
   const TestFolder folder_;
 };
 
-TEST_F(Use, TheSameSeedWritesTheSameText) {
+TEST_F(Use, TheSameSeedGivesTheSameText) {
   const Arguments flags = {"--prompt", "the bird", "--tokens", "50", "--seed"};
   const std::string text = generate(flags + Arguments{"7"}).out;
   EXPECT_EQ(text.substr(0, 8), "the bird");
@@ -53,7 +53,7 @@ TEST_F(Use, TheCacheIsWrittenOnceAndChangesNoText) {
   EXPECT_EQ(generate(flags + Arguments{"--cache", "--quiet"}).err, "");
 }
 
-TEST_F(Use, QuietMeansOnlyTheText) {
+TEST_F(Use, QuietPrintsOnlyTheText) {
   EXPECT_EQ(generate({"--tokens", "3", "--quiet"}).err, "");
   EXPECT_NE(generate({"--tokens", "3", "--seed", "12"}).err.find("seed 12"), std::string::npos);
 }
@@ -77,7 +77,7 @@ TEST_F(Use, CharactersAreNeverBroken) {
       generate({"--prompt", prompt, "--temperature", "2", "--top-p", "1", "--tokens", "100", "--seed", seed});
 }
 
-TEST_F(Use, NoTokensWriteOnlyThePrompt) {
+TEST_F(Use, ZeroTokensPrintOnlyThePrompt) {
   EXPECT_EQ(generate({"--prompt", "so", "--tokens", "0"}).out, "so\n");
   EXPECT_EQ(generate({"--tokens", "0"}).out, "\n");
 }
@@ -90,7 +90,7 @@ TEST_F(Use, ALongPromptIsReadInBoundedMemory) {
   EXPECT_LT(whole.peak_bytes, brief.peak_bytes + (8 << 20));
 }
 
-TEST_F(Use, WithoutAPathTheNewestRunWrites) {
+TEST_F(Use, WithoutAPathTheNewestRunIsUsed) {
   const Arguments flags = {"--prompt", "the", "--tokens", "40", "--seed", "1", "--threads", "1", "--quiet"};
   const Arguments train = Arguments{"train", "text.txt", "--steps", "5"} + tiny;
   expect_success(run(folder_.path(), train + Arguments{"--seed", "1"}));
@@ -129,7 +129,7 @@ TEST_F(Use, InspectWritesJson) {
   EXPECT_EQ(json["parameters"], numbers);
 }
 
-TEST_F(Use, InspectWritesJsonOfAFileWhoseNameIsNoUtf8) {
+TEST_F(Use, InspectWritesJsonForAFileWhoseNameIsNotUtf8) {
   fs::copy_file(folder_ / "run/model.safetensors", folder_ / "\xff.safetensors");
   const Outcome outcome = run(folder_.path(), {"inspect", "\xff.safetensors", "--json"});
   expect_success(outcome);
@@ -167,7 +167,7 @@ TEST_F(Use, LogitsOfTokensAndOfTheirTextAreTheSame) {
             run(folder_.path(), {"logits", "run", "--prompt", "the", "--threads", "1"}).out);
 }
 
-TEST_F(Use, ATunedStateIsWhereTheTextBegins) {
+TEST_F(Use, TheTextStartsFromATunedState) {
   const Json model = Json::parse(run(folder_.path(), {"inspect", "run", "--json"}).out);
   const int64_t layers = model["layers"], size = model["head_size"],
                 heads = model["width"].get<int64_t>() / size;
@@ -209,7 +209,7 @@ TEST_F(Use, VerifyPassesOnATrainedModel) {
   EXPECT_NE(outcome.out.find("All agree."), std::string::npos) << outcome.out;
 }
 
-TEST(Verify, ReferenceDataPassesUntilItIsAltered) {
+TEST(Verify, GoldenDataPassesUntilItIsChanged) {
   const TestFolder folder;
   const fs::path rwkv7 = golden("rwkv-v7");
   for (const char* name : {"model.safetensors", "golden.safetensors", "config.json"})

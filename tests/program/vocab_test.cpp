@@ -41,7 +41,7 @@ TEST(Vocab, IsLearnedAndUsed) {
   EXPECT_NE(large.out.find("too short for 60,000 tokens"), std::string::npos) << large.out;
 }
 
-TEST(Vocab, WhatCannotBeIsRefusedBeforeTheWork) {
+TEST(Vocab, InvalidRequestsAreErrorsBeforeTheWorkStarts) {
   const TestFolder folder;
   write(folder / "text.txt", prose(4000));
   write(folder / "empty.txt", "");
@@ -56,7 +56,7 @@ TEST(Vocab, WhatCannotBeIsRefusedBeforeTheWork) {
   EXPECT_EQ(files_below(folder.path()), before);
 }
 
-TEST(Vocab, CtrlCIsAnsweredWithinASecondAndNothingIsLeft) {
+TEST(Vocab, CtrlCStopsWithinASecondAndLeavesNothing) {
   using Clock = std::chrono::steady_clock;
   const TestFolder folder;
   write(folder / "text.txt", many_words(3'000'000));
