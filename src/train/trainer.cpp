@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <span>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -56,6 +57,25 @@ int64_t read_number(const TensorFile& file, const std::string& where, const char
               found->second.find_first_not_of("0123456789") == std::string::npos && found->second.size() < 19,
           "{}: the metadata entry {} is missing or not a number: not a checkpoint of a run", where, name);
   return std::stoll(found->second);
+}
+
+// Tokens that each carried state has read, as "128 128 0". Release 0.1 did not save them; its runs go on from
+// 0.
+std::string positions_of(const std::vector<State>& states) {
+  std::string text;
+  for (const State& state : states) text += fmt::format("{}{}", text.empty() ? "" : " ", state.position());
+  return text;
+}
+
+void set_positions(std::vector<State>& states, const std::string& text, const std::string& where) {
+  std::istringstream numbers(text);
+  for (State& state : states) {
+    int64_t position = -1;
+    require(numbers >> position && position >= 0,
+            "{}: the metadata entry aviary.state_positions is \"{}\", expected {} numbers", where, text,
+            states.size());
+    state.set_position(position);
+  }
 }
 
 std::unique_ptr<Model> initialized_model(const TrainConfig& config) {
@@ -181,6 +201,7 @@ void Trainer::save(const fs::path& folder) const {
       entries.push_back(entry_of("state." + model_->state_specs()[i].name, carried.back().view()));
     }
   auto metadata = position;
+  if (config_.carry_state) metadata["aviary.state_positions"] = positions_of(states_);
   metadata["aviary.tokenizer"] = tokenizer_->kind();
   if (std::string vocabulary = tokenizer_->serialize(); !vocabulary.empty())
     metadata["aviary.vocabulary"] = vocabulary;
@@ -210,6 +231,8 @@ void Trainer::load(const fs::path& folder) {
       for (size_t b = 0; b < states_.size(); ++b)
         copy(part_of(carried.view(), static_cast<int64_t>(b)), states_[b][i]);
     }
+  if (auto positions = file.metadata().find("aviary.state_positions"); positions != file.metadata().end())
+    set_positions(states_, positions->second, where);
   step_ = read_number(file, where, "aviary.step");
   optimizer_.set_steps(read_number(file, where, "aviary.optimizer_steps"));
   dropout_random_ = Random(dropout_random_.seed(),

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "support/test_folder.h"
 
 namespace aviary {
 namespace {
@@ -98,6 +99,28 @@ TEST(Trainer, ASequenceThatIsNotFreshGoesOnWithItsState) {
   Trainer wrong = trainer_with(1, {second, two});
   wrong.step();
   EXPECT_THROW(wrong.step(), Error);
+}
+
+TEST(Trainer, ARunWithCarriedAndLearnedStatesGoesOnBitForBit) {
+  const TokenizerPtr tokenizer = make_bytes_tokenizer();
+  auto trainer = [&] {
+    TrainConfig config = small_config(1);
+    config.carry_state = true;
+    config.model = {.version = "rwkv6", .n_layer = 2, .n_embd = 32, .vocab_size = 256, .head_size = 16};
+    config.model.options.set("trainable_state", 1);
+    std::string text;
+    for (int i = 0; i < 20; ++i) text += "The sequences of a step go on where they stopped.\n";
+    return Trainer(config, tokenizer, Corpus(text, *tokenizer, 0));
+  };
+  const TestFolder folder;
+  Trainer whole = trainer(), first = trainer(), second = trainer();
+  for (int step = 0; step < 3; ++step) {
+    whole.step();
+    first.step();
+  }
+  first.save(folder.path());
+  second.load(folder.path());
+  for (int step = 0; step < 2; ++step) EXPECT_EQ(whole.step().loss, second.step().loss) << step;
 }
 
 }  // namespace
