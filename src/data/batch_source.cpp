@@ -32,7 +32,6 @@ int64_t Batch::counted() const {
 
 WindowSource::WindowSource(std::span<const int32_t> text, int64_t context, int64_t batch, uint64_t seed)
     : text_(text),
-      context_(context),
       sampler_(std::ssize(text), context, batch, seed),
       batch_(uniform_batch(batch, context, true)) {}
 

@@ -41,7 +41,6 @@ class WindowSource : public BatchSource {
 
  private:
   std::span<const int32_t> text_;
-  int64_t context_;
   BatchSampler sampler_;
   Batch batch_;
 };
