@@ -85,11 +85,14 @@ uint64_t hash_of_layout() {
   return hash.value();
 }
 
-// A matrix as described in the metadata; throws if the description is invalid.
-kernels::PackedMatrix adopted(const Json& matrix, const TensorEntry& tensor,
+// A matrix of a weight of this shape as described in the metadata; throws if the description is invalid.
+// Kernels compute with the sizes, so they are checked first.
+kernels::PackedMatrix adopted(const Json& matrix, const Shape& shape, const TensorEntry& tensor,
                               std::shared_ptr<const void> owner) {
   const Json &k = matrix.at("k"), &n = matrix.at("n");
+  const int64_t rows = shape[shape.rank() - 2], cols = shape[shape.rank() - 1];
   require(k.is_number_integer() && n.is_number_integer(), "no sizes of a matrix");
+  require((k == rows && n == cols) || (k == cols && n == rows), "sizes of another matrix");
   kernels::PackedMatrix result;
   result.adopt(k, n, type_named(matrix.at("type")), tensor.data, std::move(owner));
   return result;
@@ -113,7 +116,7 @@ Stacks read_packed(const std::filesystem::path& path, const PackedKey& key, Mode
     const Parameter* parameter = model.parameters().find(name);
     const TensorEntry* tensor = file->find(tensor_name(name, stack.size()));
     require(parameter && layout_of(parameter->spec.use) && tensor, "a matrix that no parameter has");
-    stack.push_back(adopted(matrix, *tensor, file));
+    stack.push_back(adopted(matrix, parameter->spec.shape, *tensor, file));
   }
   for (const auto& [name, stack] : stacks) {
     const Parameter& parameter = *model.parameters().find(name);
