@@ -29,8 +29,8 @@ const char* heading(SettingGroup group) {
 std::pair<std::string, double> parse_scale(const std::string& text) {
   const size_t equals = text.rfind('=');
   double factor = 0;
-  const char *begin = text.data() + equals + 1, *end = text.data() + text.size();
   const bool named = equals != text.npos && equals > 0;
+  const char *begin = text.data() + (named ? equals + 1 : 0), *end = text.data() + text.size();
   const auto [last, error] = named ? std::from_chars(begin, end, factor) : std::from_chars_result{};
   require(
       named && error == std::errc() && last == end,
