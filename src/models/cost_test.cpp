@@ -19,8 +19,7 @@ TEST(TokenCost, IsTheSameForEveryTokenOfAVersionWithAFiniteState) {
   EXPECT_EQ(cost.multiplications, 2 * (5 + 8) * 32 * 32 + 100 * 32);
   EXPECT_EQ(cost.state_bytes, 2 * 5 * 32 * 4);
   EXPECT_EQ(cost.state_growth, 0);
-  EXPECT_EQ(describe(cost),
-            "a token costs 29,824 multiplications at any position; the state has 1.25 KiB");
+  EXPECT_EQ(describe(cost), "a token costs 29,824 multiplications at any position; the state has 1.25 KiB");
 }
 
 TEST(TokenCost, GrowsWithTheTokensLookedBackAt) {
