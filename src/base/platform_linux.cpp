@@ -122,10 +122,22 @@ void fetch_pages(std::span<const std::byte> bytes) {
 }
 
 std::span<std::byte> map_pages(size_t bytes) {
-  void* pages = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  // A large page begins at a multiple of its size, so room to begin there is mapped and the rest given back.
+  constexpr size_t large_page = size_t{2} << 20;
+  const size_t room = bytes >= large_page ? large_page : 0;
+  void* pages = ::mmap(nullptr, bytes + room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pages == MAP_FAILED) return {};
-  ::madvise(pages, bytes, MADV_HUGEPAGE);
-  return {static_cast<std::byte*>(pages), bytes};
+  std::span<std::byte> mapped(static_cast<std::byte*>(pages), bytes + room);
+  if (room > 0) {
+    const size_t before = (large_page - reinterpret_cast<uintptr_t>(pages) % large_page) % large_page;
+    const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+    const size_t used = (bytes + page - 1) / page * page;
+    unmap(mapped.first(before));
+    if (before + used < mapped.size()) unmap(mapped.subspan(before + used));
+    mapped = mapped.subspan(before, bytes);
+  }
+  ::madvise(mapped.data(), bytes, MADV_HUGEPAGE);
+  return mapped;
 }
 
 void reset_peak_memory() {

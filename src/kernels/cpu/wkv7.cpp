@@ -51,17 +51,19 @@ HWY_INLINE void for_columns(int64_t n, Body body) {
 }
 
 // One token, some columns: from -> to (which may be the same memory). On entry `sa` is that of this token; on
-// return, if `next_a` is given, that of the next token.
+// return, if `next_a` is given, that of the next token. The same columns of the state at `ahead` are
+// prefetched, unless it is null.
 template <int vectors, bool more, class D, class V>
 HWY_INLINE void token_columns(D d, int64_t n, const float* decay, const Wkv7Inputs& in, const float* next_a,
-                              const V (&value)[vectors], const float* from, float* to, V (&sa)[vectors],
-                              V (&out)[vectors]) {
+                              const V (&value)[vectors], const float* from, float* to, const float* ahead,
+                              V (&sa)[vectors], V (&out)[vectors]) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   V next_sa[vectors];
   for (int c = 0; c < vectors; ++c) next_sa[c] = out[c] = hn::Zero(d);
   for (int64_t j = 0; j < n; ++j) {
     const V decay_j = hn::Set(d, decay[j]), bj = hn::Set(d, in.b[j]), kj = hn::Set(d, in.k[j]),
             rj = hn::Set(d, in.r[j]), aj = more ? hn::Set(d, next_a[j]) : hn::Zero(d);
+    for (int c = 0; ahead && c < vectors; ++c) __builtin_prefetch(ahead + j * n + c * lanes);
     for (int c = 0; c < vectors; ++c) {
       V s = hn::Mul(hn::LoadU(d, from + j * n + c * lanes), decay_j);
       s = hn::MulAdd(value[c], kj, hn::MulAdd(sa[c], bj, s));
@@ -84,7 +86,7 @@ HWY_INLINE void fetch(const Wkv7Inputs& token, int64_t n) {
 // changes in place and result is y. Otherwise the state after token t becomes state [t + 1], result is sa.
 template <int vectors, bool output, class D>
 HWY_INLINE void columns(D d, int64_t rows, int64_t n, int64_t stride, const float* decay, Wkv7Inputs in,
-                        float* state, float* result, int64_t result_stride) {
+                        float* state, const float* ahead, float* result, int64_t result_stride) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   using V = hn::Vec<D>;
   V sa[vectors], out[vectors], value[vectors];
@@ -101,9 +103,9 @@ HWY_INLINE void columns(D d, int64_t rows, int64_t n, int64_t stride, const floa
       if constexpr (!output) hn::StoreU(sa[c], d, result + c * lanes);
     }
     if (t + 1 < rows)
-      token_columns<vectors, true>(d, n, decay, in, in.a + stride, value, state, to, sa, out);
+      token_columns<vectors, true>(d, n, decay, in, in.a + stride, value, state, to, nullptr, sa, out);
     else
-      token_columns<vectors, false>(d, n, decay, in, nullptr, value, state, to, sa, out);
+      token_columns<vectors, false>(d, n, decay, in, nullptr, value, state, to, ahead, sa, out);
     for (int c = 0; output && c < vectors; ++c) hn::StoreU(out[c], d, result + c * lanes);
     in = in.at(stride), decay += n, state = to, result += result_stride;
   }
@@ -115,25 +117,28 @@ constexpr int vectors_forward = HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_SSE4
 
 template <bool output>
 HWY_INLINE void run_rows(int64_t rows, int64_t n, int64_t stride, const float* decay, const Wkv7Inputs& in,
-                         float* state, float* result, int64_t result_stride) {
+                         float* state, const float* ahead, float* result, int64_t result_stride) {
   for_columns<vectors_forward>(n, [&](auto d, auto vectors, int64_t i) HWY_ATTR {
     Wkv7Inputs at = in;
     at.v += i;
-    columns<vectors(), output>(d, rows, n, stride, decay, at, state + i, result + i, result_stride);
+    columns<vectors(), output>(d, rows, n, stride, decay, at, state + i, ahead ? ahead + i : nullptr,
+                               result + i, result_stride);
   });
 }
 
 // Rows [0, rows) of one head; pointers are at its first element, rows are `stride` apart. state changes in
-// place; kept receives the state before every wkv_chunk-th row, `kept_stride` apart.
-void wkv7_head(int64_t rows, int64_t n, int64_t stride, const Wkv7Inputs& in, float* state, float* y,
-               float* kept, int64_t kept_stride) {
+// place; kept receives the state before every wkv_chunk-th row, `kept_stride` apart. `ahead` is the state of
+// the head that comes next, or null: it is fetched from memory while this one is computed.
+void wkv7_head(int64_t rows, int64_t n, int64_t stride, const Wkv7Inputs& in, float* state,
+               const float* ahead, float* y, float* kept, int64_t kept_stride) {
   HWY_ALIGN float decay[wkv_chunk * wkv_max_head_size];
   for (int64_t begin = 0; begin < rows; begin += wkv_chunk) {
     if (kept)
       std::memcpy(kept + begin / wkv_chunk * kept_stride, state, static_cast<size_t>(n * n) * sizeof(float));
     const int64_t count = std::min(wkv_chunk, rows - begin), at = begin * stride;
     for (int64_t t = 0; t < count; ++t) decays(in.w + at + t * stride, n, decay + t * n, nullptr);
-    run_rows<true>(count, n, stride, decay, in.at(at), state, y + at, stride);
+    run_rows<true>(count, n, stride, decay, in.at(at), state, begin + count == rows ? ahead : nullptr, y + at,
+                   stride);
   }
 }
 
@@ -261,7 +266,7 @@ void wkv7_head_backward(int64_t rows, int64_t n, int64_t stride, const Wkv7Input
     std::memcpy(history, kept + chunk * kept_stride, static_cast<size_t>(n * n) * sizeof(float));
     for (int64_t t = begin; t < end; ++t)
       decays(in.w + t * stride, n, decay + (t - begin) * n, slope + (t - begin) * n);
-    run_rows<false>(end - begin, n, stride, decay, in.at(begin * stride), history, sa, n);
+    run_rows<false>(end - begin, n, stride, decay, in.at(begin * stride), history, nullptr, sa, n);
     for (int64_t t = end - 1; t >= begin; --t) {
       const int64_t at = t * stride, local = t - begin;
       step_backward(n, decay + local * n, slope + local * n, in.at(at), history + local * n * n,
@@ -300,9 +305,12 @@ void wkv7(const Wkv7& shape, const Wkv7Inputs& in, ConstPlaces state, float* y, 
       const int64_t begin = shape.begins[s], offset = begin * stride + head * n;
       float* kept =
           checkpoints ? checkpoints + firsts[static_cast<size_t>(s)] * whole + head * n * n : nullptr;
+      const int64_t next = task + 1;
+      const float* ahead =
+          next < last ? next_state[next / shape.heads] + next % shape.heads * n * n : nullptr;
       HWY_DYNAMIC_DISPATCH(wkv7_head)
-      (shape.begins[s + 1] - begin, n, stride, in.at(offset), next_state[s] + head * n * n, y + offset, kept,
-       whole);
+      (shape.begins[s + 1] - begin, n, stride, in.at(offset), next_state[s] + head * n * n, ahead, y + offset,
+       kept, whole);
     }
   });
 }
