@@ -7,11 +7,14 @@
 #include <string>
 #include <utility>
 
+#include "base/quotes.h"
+
 namespace aviary {
 
+// Messages quote names of files and of what is in them, so control characters are escaped here for all.
 template <typename... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
-  throw Error(fmt::format(format, std::forward<Args>(args)...));
+  throw Error(printable(fmt::format(format, std::forward<Args>(args)...)));
 }
 
 // `require(x.rank() == 2, "linear: x has rank {}, expected 2", x.rank())`

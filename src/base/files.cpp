@@ -30,6 +30,19 @@ void sync_folder(const fs::path& folder, const fs::path& file) {
   if (error) fail("{}: written, but its folder cannot be synced to disk: {}", file.string(), error.message());
 }
 
+// The file that a path leads to through symbolic links, whether it exists yet or not.
+fs::path behind_links(const fs::path& path) {
+  constexpr int most_links = 40;  // as in Linux
+  fs::path target = path;
+  std::error_code error;
+  for (int links = 0; fs::is_symlink(fs::symlink_status(target, error)); ++links) {
+    require(links < most_links, "{}: cannot write the file: its links lead in a circle", path.string());
+    target = target.parent_path() / fs::read_symlink(target, error);  // or the link alone, if it is absolute
+    if (error) fail("{}: cannot follow the link: {}", path.string(), error.message());
+  }
+  return target;
+}
+
 }  // namespace
 
 MappedFile::MappedFile(const fs::path& path) {
@@ -86,12 +99,8 @@ std::string read_file(const fs::path& path, int64_t max_bytes) {
   }
 }
 
-AtomicFile::AtomicFile(const fs::path& path) : path_(path) {
+AtomicFile::AtomicFile(const fs::path& path) : path_(behind_links(path)) {
   std::error_code ignored;
-  if (fs::is_symlink(path_, ignored)) {
-    fs::path target = fs::canonical(path_, ignored);
-    if (!target.empty()) path_ = target;
-  }
   const fs::file_status old = fs::status(path_, ignored);
   const bool replaces = fs::exists(old);
   require(!fs::is_directory(old), "{}: cannot write the file: a folder has this name", path.string());

@@ -130,6 +130,23 @@ TEST(AtomicFile, FollowsALinkAndKeepsTheMode) {
   EXPECT_EQ(fs::status(folder / "target").permissions(), fs::perms::owner_read | fs::perms::owner_write);
 }
 
+TEST(AtomicFile, FollowsALinkToAFileThatDoesNotExistYet) {
+  TestFolder folder;
+  make_folders(folder / "disk");
+  fs::create_symlink("disk/second", folder / "first");
+  fs::create_symlink(folder / "disk/file", folder / "disk/second");
+  write_file_atomically(folder / "first", "new");
+  EXPECT_TRUE(fs::is_symlink(folder / "first"));
+  EXPECT_TRUE(fs::is_symlink(folder / "disk/second"));
+  EXPECT_EQ(read_file(folder / "disk/file", 100), "new");
+  EXPECT_EQ(files_in(folder / "disk"), 2);
+
+  fs::create_symlink("nowhere/file", folder / "lost");
+  expect_contains(error_of([&] { write_file_atomically(folder / "lost", "x"); }), "there is no folder");
+  fs::create_symlink("circle", folder / "circle");
+  expect_contains(error_of([&] { write_file_atomically(folder / "circle", "x"); }), "lead in a circle");
+}
+
 TEST(AtomicFile, NamesTheFileAndTheReasonWhenItCannotBeWritten) {
   TestFolder folder;
   expect_contains(error_of([&] { write_file_atomically(folder / "none/a", "x"); }),

@@ -1,4 +1,4 @@
-// Untrusted names in messages.
+// Text from outside (files, models, names of files) in messages and tables.
 #pragma once
 
 #include <string>
@@ -6,7 +6,12 @@
 
 namespace aviary {
 
-// A name from a file, made safe for an error message: in quotes, at most 80 bytes, no control characters.
+// The text as one line that does nothing to a terminal: control characters (of ASCII and of Unicode), line
+// separators, marks that reverse the direction of the text and bytes that are not UTF-8 become \n or \x... .
+// Everything else, also a backslash, stays as it is, so that the result is its own printable form.
+std::string printable(std::string_view text);
+
+// A name from a file in an error message: in quotes, printable, and cut after 80 bytes.
 std::string in_quotes(std::string_view name);
 
 }  // namespace aviary

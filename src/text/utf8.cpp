@@ -137,27 +137,11 @@ bool is_white_space(uint32_t c) {
 
 bool is_control(uint32_t c) { return c < 0x20 || (c >= 0x7f && c < 0xa0); }
 
-std::string escaped(std::string_view bytes) {
-  std::string text;
-  while (!bytes.empty()) {
-    const Utf8Step step = utf8_step(bytes);
-    const std::string_view piece = bytes.substr(0, static_cast<size_t>(step.length));
-    bytes.remove_prefix(piece.size());
-    if (piece == "\n")
-      text += "\\n";
-    else if (step.kind == Utf8Kind::character && !is_control(utf8_code_point(piece)))
-      text += piece;
-    else
-      for (size_t i = 0; i < piece.size(); ++i) text += fmt::format("\\x{:02x}", byte_at(piece, i));
-  }
-  return text;
-}
-
 std::string excerpt(std::string_view bytes) {
   constexpr size_t longest = 40;
   size_t end = std::min(longest, bytes.size());
   for (int i = 0; i < 3 && end < bytes.size() && (byte_at(bytes, end) & 0xc0) == 0x80; ++i) --end;
-  return escaped(bytes.substr(0, end)) + (end < bytes.size() ? "..." : "");
+  return printable(bytes.substr(0, end)) + (end < bytes.size() ? "..." : "");
 }
 
 std::string Utf8Stream::push(std::string_view bytes) {

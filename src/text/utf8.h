@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/quotes.h"
+
 namespace aviary {
 
 enum class Utf8Kind : uint8_t { character, invalid, incomplete };
@@ -38,8 +40,8 @@ int64_t count_invalid_utf8(std::string_view text);
 bool is_white_space(uint32_t code_point);
 bool is_control(uint32_t code_point);
 
-// The text as one printable line: control characters and invalid bytes become \n or \x.. .
-std::string escaped(std::string_view bytes);
+// The text as one printable line (base/quotes.h).
+inline std::string escaped(std::string_view bytes) { return printable(bytes); }
 // The same for the beginning of `bytes`, for error messages.
 std::string excerpt(std::string_view bytes);
 
