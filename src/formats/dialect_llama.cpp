@@ -9,6 +9,7 @@
 
 #include "formats/bytes.h"
 #include "formats/dialects.h"
+#include "formats/llama_keys.h"
 #include "formats/llama_names.h"
 
 namespace aviary {
@@ -185,7 +186,9 @@ TensorTable translate(TensorTable table, const std::string& where) {
   require(architecture != nullptr,
           "{}: the GGUF file holds a model of the architecture {}, expected rwkv7, rwkv6 or aviary", where,
           in_quotes(name));
-  return Translation(std::move(table), *architecture, where).run();
+  table = Translation(std::move(table), *architecture, where).run();
+  check_llama_keys(table, name, where);
+  return table;
 }
 
 }  // namespace

@@ -17,17 +17,11 @@
 namespace aviary {
 namespace {
 
-bool has(const TensorTable& table, std::string_view name) {
-  for (const TensorEntry& tensor : table.tensors)
-    if (tensor.name == name) return true;
-  return false;
-}
-
 // Recognizes the version in the same way as the converter.
 int version_of(const TensorTable& table) {
-  if (has(table, "blocks.0.att.k_k")) return 7;
-  if (has(table, "blocks.0.att.time_maa_x")) return 6;
-  return has(table, "blocks.0.att.ln_x.weight") ? 5 : 4;
+  if (find_tensor(table, "blocks.0.att.k_k")) return 7;
+  if (find_tensor(table, "blocks.0.att.time_maa_x")) return 6;
+  return find_tensor(table, "blocks.0.att.ln_x.weight") ? 5 : 4;
 }
 
 // u from y = exp(u); if y was rounded to 0, the largest u for which that happens.

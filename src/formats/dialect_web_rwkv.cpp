@@ -11,29 +11,25 @@ namespace {
 constexpr Replacement maa[] = {{".time_mix_", ".time_maa_"}, {".time_first", ".time_faaaa"}};
 constexpr Replacement faaaa[] = {{".time_first", ".time_faaaa"}};
 
-const TensorEntry* find(const TensorTable& table, std::string_view name) {
-  auto found = std::find_if(table.tensors.begin(), table.tensors.end(),
-                            [&](const TensorEntry& tensor) { return tensor.name == name; });
-  return found == table.tensors.end() ? nullptr : &*found;
+bool is_version6(const TensorTable& table) {
+  return find_tensor(table, "blocks.0.att.time_mix_x") != nullptr;
 }
-
-bool is_version6(const TensorTable& table) { return find(table, "blocks.0.att.time_mix_x") != nullptr; }
 
 // In RWKV-5.2 the bonus has one number per channel, [heads, head size], and is called time_faaaa.
 bool is_version5(const TensorTable& table) {
-  const TensorEntry* first = find(table, "blocks.0.att.time_first");
-  const TensorEntry* norm = find(table, "blocks.0.att.ln_x.weight");
+  const TensorEntry* first = find_tensor(table, "blocks.0.att.time_first");
+  const TensorEntry* norm = find_tensor(table, "blocks.0.att.ln_x.weight");
   return first && norm && first->shape.size() == 2 && first->shape[1] > 1;
 }
 
 // Recognized by a first low-rank matrix whose number of columns is the width. A square one, in a tiny model,
 // is ambiguous.
 bool is_version7(const TensorTable& table) {
-  const TensorEntry* emb = find(table, "emb.weight");
+  const TensorEntry* emb = find_tensor(table, "emb.weight");
   if (!emb || emb->shape.size() != 2) return false;
   const int64_t width = emb->shape[1];
   for (const char* name : {"w1", "a1", "g1"}) {
-    const TensorEntry* down = find(table, std::string("blocks.0.att.") + name);
+    const TensorEntry* down = find_tensor(table, std::string("blocks.0.att.") + name);
     if (down && down->shape.size() == 2 && down->shape[0] != down->shape[1]) return down->shape[1] == width;
   }
   return false;

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <iterator>
 #include <unordered_set>
@@ -10,6 +11,7 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "formats/bytes.h"
+#include "formats/trainer_names.h"
 
 namespace aviary {
 namespace {
@@ -44,6 +46,7 @@ void transpose(const std::byte* from, size_t rows, size_t cols, std::byte* to) {
 }  // namespace
 
 TensorTable to_original_names(TensorTable table, const std::string& where) {
+  table = without_wrappers(std::move(table), where);
   for (const Dialect* dialect : dialects())
     if (dialect->recognize(table)) {
       table.dialect = dialect->name;
@@ -56,6 +59,30 @@ TensorTable to_original_names(TensorTable table, const std::string& where) {
       break;
     }
   return table;
+}
+
+const TensorEntry* find_tensor(const TensorTable& table, std::string_view name) {
+  const auto found = std::find_if(table.tensors.begin(), table.tensors.end(),
+                                  [&](const TensorEntry& tensor) { return tensor.name == name; });
+  return found == table.tensors.end() ? nullptr : &*found;
+}
+
+int64_t size_in(const TensorTable& table, std::string_view name, int axis) {
+  const TensorEntry* tensor = find_tensor(table, name);
+  const int64_t rank = tensor ? std::ssize(tensor->shape) : 0, index = axis < 0 ? axis + rank : axis;
+  return index >= 0 && index < rank ? tensor->shape[static_cast<size_t>(index)] : 0;
+}
+
+int64_t layers_in(const TensorTable& table) {
+  constexpr std::string_view prefix = "blocks.";
+  int64_t layers = 0;
+  for (const TensorEntry& tensor : table.tensors) {
+    int64_t layer = -1;
+    if (tensor.name.starts_with(prefix))
+      std::from_chars(tensor.name.data() + prefix.size(), tensor.name.data() + tensor.name.size(), layer);
+    layers = std::max(layers, std::min(layer, INT64_MAX - 1) + 1);
+  }
+  return layers;
 }
 
 TensorEntry made_tensor(TensorTable& table, std::string name, std::vector<int64_t> shape,

@@ -20,11 +20,20 @@ struct Dialect {
 // Each has its own file, dialect_<name>.cpp.
 extern const Dialect llama_dialect, rwkv_cpp_dialect, fla_dialect, hugging_face_dialect, web_rwkv_dialect;
 
-// Translates the table; returns it unchanged if its names are the original ones or of an unknown dialect.
-// Throws Error if the translation gives two tensors the same name.
+// Translates the table, without the prefixes of trainers (formats/trainer_names.h); returns it unchanged if
+// its names are the original ones or of an unknown dialect. Throws Error if the translation gives two tensors
+// the same name.
 TensorTable to_original_names(TensorTable table, const std::string& where);
 
 // ---- Helpers for dialects.
+
+// Null if there is none.
+const TensorEntry* find_tensor(const TensorTable& table, std::string_view name);
+// The size of an axis of a tensor, counted from the end if it is negative; 0 if there is no such tensor or
+// axis.
+int64_t size_in(const TensorTable& table, std::string_view name, int axis);
+// 1 + the largest i of "blocks.<i>."; 0 if there is none.
+int64_t layers_in(const TensorTable& table);
 
 // A tensor of f32 numbers that are not in a file; its data is in table.buffers.
 TensorEntry made_tensor(TensorTable& table, std::string name, std::vector<int64_t> shape,

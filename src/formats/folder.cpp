@@ -1,7 +1,6 @@
 #include "formats/folder.h"
 
 #include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -10,6 +9,7 @@
 #include "base/json.h"
 #include "formats/bytes.h"
 #include "formats/dialects.h"
+#include "formats/folder_config.h"
 #include "formats/format.h"
 #include "text/tokenizer_file.h"
 
@@ -98,6 +98,7 @@ void append_file(FolderTensors& parts, const fs::path& path) {
   TensorTable table = parse_stored_tensors(parts.files.back().bytes(), path.string());
   parts.table.format = table.format;
   parts.table.metadata.merge(table.metadata);
+  std::move(table.notes.begin(), table.notes.end(), std::back_inserter(parts.table.notes));
   std::move(table.tensors.begin(), table.tensors.end(), std::back_inserter(parts.table.tensors));
   std::move(table.buffers.begin(), table.buffers.end(), std::back_inserter(parts.table.buffers));
 }
@@ -124,44 +125,6 @@ FolderTensors read_parts(const fs::path& index) {
     require(there.contains(tensor), "{}: tensor {} is not in {}, where {} says that it is",
             index.parent_path().string(), in_quotes(tensor), in_quotes(file), index.filename().string());
   return parts;
-}
-
-void require_number(const Json& config, const char* key, double expected, const std::string& where) {
-  const auto value = config.find(key);
-  if (value == config.end() || value->is_null()) return;
-  require(value->is_number() && std::abs(value->get<double>() - expected) <= 1e-6 * expected,
-          "{}: {} is {}, expected {}, which the original models have and this program computes with", where,
-          key, in_quotes(value->dump()), expected);
-}
-
-// Settings that cannot be recognized from names and shapes.
-void obey_config(const fs::path& path, TensorTable& table) {
-  if (!fs::exists(path)) return;
-  const Json config = read_json(path);
-  const std::string where = path.string();
-  auto has = [&](std::string_view name) {
-    return std::any_of(table.tensors.begin(), table.tensors.end(),
-                       [&](const TensorEntry& tensor) { return tensor.name == name; });
-  };
-  const auto tied = config.find("tie_word_embeddings");
-  if (tied != config.end() && *tied == true && !has("head.weight"))
-    for (size_t i = 0; i < table.tensors.size(); ++i)
-      if (table.tensors[i].name == "emb.weight") {
-        TensorEntry head = table.tensors[i];
-        head.name = "head.weight";
-        table.tensors.push_back(std::move(head));
-        break;
-      }
-  if (table.dialect == fla_dialect.name) {
-    require_number(config, "norm_eps", 1e-5, where);
-    require_number(config, "head_dim", 64,
-                   where);  // the group norm adds head_dim * norm_eps, the original 64e-5
-    const auto activation = config.find("hidden_act");
-    require(activation == config.end() || *activation == "sqrelu",
-            "{}: hidden_act is {}, expected sqrelu, the squared ReLU of RWKV-7", where,
-            in_quotes(activation == config.end() ? "" : activation->dump()));
-  }
-  if (table.dialect == hugging_face_dialect.name) require_number(config, "layer_norm_epsilon", 1e-5, where);
 }
 
 // Nothing if the file does not contain a supported tokenizer.
@@ -197,6 +160,23 @@ TokenizerPtr tokenizer_beside(const fs::path& folder) {
 
 }  // namespace
 
+std::vector<fs::path> files_of_folder(const fs::path& folder) {
+  std::vector<fs::path> files;
+  std::error_code ignored;
+  for (const Layout& layout : layouts) {
+    files.push_back(folder / layout.file);
+    if (!layout.index || !fs::exists(files.back(), ignored)) continue;
+    try {
+      for (const auto& [tensor, part] : read_index(files.back())) files.push_back(folder / part);
+    } catch (const Error&) {  // damaged: reported when the folder is read
+    }
+  }
+  for (const auto& entry : fs::directory_iterator(folder, ignored))
+    if (entry.path().extension() == ".json" || entry.path().extension() == ".txt")
+      files.push_back(entry.path());
+  return files;
+}
+
 FolderTensors read_folder(const fs::path& folder, Transposed of_transposed) {
   const Layout layout = require_layout(folder);
   FolderTensors parts;
@@ -207,7 +187,8 @@ FolderTensors read_folder(const fs::path& folder, Transposed of_transposed) {
   parts.table.of_transposed = of_transposed;
   parts.table = to_original_names(std::move(parts.table), folder.string());
   TensorTable& table = parts.table;
-  if (!table.metadata.contains(run_key)) obey_config(folder / "config.json", table);
+  if (const fs::path config = folder / "config.json"; !table.metadata.contains(run_key) && fs::exists(config))
+    obey_config(read_json(config), config.string(), table);
   if (!table.metadata.contains("aviary.tokenizer"))
     if (const TokenizerPtr tokenizer = tokenizer_beside(folder)) {
       table.metadata["aviary.tokenizer"] = tokenizer->kind();

@@ -22,4 +22,8 @@ struct FolderTensors {
 // aviary.vocabulary in the metadata). Throws Error if there is no model in the folder, or if it is damaged.
 FolderTensors read_folder(const std::filesystem::path& folder, Transposed of_transposed);
 
+// The files of such a folder: tensors and their index, settings, vocabularies. Some may be missing, and for
+// another folder all are.
+std::vector<std::filesystem::path> files_of_folder(const std::filesystem::path& folder);
+
 }  // namespace aviary

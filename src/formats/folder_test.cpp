@@ -187,6 +187,36 @@ TEST_F(Folder, AConfigOfAnotherModelIsRejected) {
   expect_refused("config.json: the JSON is nested more than 16 deep");
 }
 
+TEST_F(Folder, AConfigThatContradictsTheTensorsIsRejected) {
+  fs::copy_file(model_, folder_ / "model.safetensors");
+  write("config.json",
+        "{\"hidden_size\": 16, \"vocab_size\": 23, \"num_hidden_layers\": 2, \"attention_hidden_size\": 16, "
+        "\"layer_norm_epsilon\": 1e-5, \"rescale_every\": 6, \"intermediate_size\": null}");
+  expect_read();
+  EXPECT_TRUE(read_tensor_file(folder_.path()).notes().empty());
+  for (const char* key :
+       {"hidden_size", "vocab_size", "num_hidden_layers", "attention_hidden_size", "intermediate_size"}) {
+    write("config.json", fmt::format("{{\"{}\": 7}}", key));
+    expect_refused(fmt::format("config.json: {} is '7', but ", key));
+  }
+  for (const char* key :
+       {"layer_norm_epsilon", "layer_norm_eps", "norm_eps", "head_size_divisor", "logit_scale"}) {
+    write("config.json", fmt::format("{{\"{}\": 0.5}}", key));
+    expect_refused(fmt::format("config.json: {} is '0.5', expected ", key));
+  }
+  write("config.json", "{\"tie_word_embeddings\": true}");
+  expect_refused("an output matrix that is not the embedding");
+}
+
+TEST_F(Folder, UnknownKeysOfAConfigAreTold) {
+  fs::copy_file(model_, folder_ / "model.safetensors");
+  write("config.json", "{\"model_type\": \"rwkv\", \"residual_scale\": 2, \"nothing\": null}");
+  const TensorFile file = read_tensor_file(folder_.path());
+  ASSERT_EQ(file.notes().size(), 1u);
+  EXPECT_NE(file.notes()[0].find("does not know 'residual_scale' and leaves it out"), std::string::npos)
+      << file.notes()[0];
+}
+
 TEST_F(Folder, FlashLinearAttentionWithOtherHeadsOrActivationIsRejected) {
   const TensorEntry pair{
       "model.layers.0.attn.w_lora.lora.0.weight", Dtype::f32, {1, 1}, original_.tensors()[0].data.first(4)};

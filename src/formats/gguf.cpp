@@ -31,6 +31,7 @@ class GgufReader {
     require_room(values, 13, "keys");
     for (uint64_t i = 0; i < values; ++i) read_key();
     read_vocabulary();
+    note_arrays();
     require_room(tensors, 24, "tensors");
     table_.tensors.reserve(static_cast<size_t>(tensors));
     for (uint64_t i = 0; i < tensors; ++i) read_tensor();
@@ -67,10 +68,12 @@ class GgufReader {
             longest_key);
     require(keys_.insert(key).second, "{}: the key {} appears twice", where_, in_quotes(key));
     const ValueType type{reader_.read<uint32_t>()};
-    if (type == ValueType::array)
+    if (type == ValueType::array) {
       read_array(key, 1);
-    else
+      arrays_.push_back(key);
+    } else {
       table_.metadata.emplace(key, scalar(type, key));
+    }
   }
 
   template <typename T>
@@ -158,7 +161,26 @@ class GgufReader {
     gguf::Vocabulary vocabulary = gguf::vocabulary_of(tokens_, token_types_, where_);
     if (vocabulary.kind.empty()) return;
     table_.metadata["aviary.tokenizer"] = vocabulary.kind;
+    const std::string& end = value("tokenizer.ggml.eos_token_id");
+    if (vocabulary.kind == "world" && !end.empty() && end != "0")
+      table_.notes.push_back(fmt::format(
+          "the file says that token {} ends a text; this program ends it at token 0, as all World models do",
+          in_quotes(end)));
     if (!vocabulary.lines.empty()) table_.metadata["aviary.vocabulary"] = std::move(vocabulary.lines);
+  }
+
+  // Arrays of the architecture are numbers for each layer. Those that llama.cpp has for RWKV are sizes that
+  // the tensors show.
+  void note_arrays() {
+    const std::string prefix = value("general.architecture") + ".";
+    for (const std::string_view key : arrays_) {
+      const std::string_view name = key.substr(std::min(prefix.size(), key.size()));
+      if (key.starts_with(prefix) && name != "feed_forward_length" &&
+          !name.starts_with("attention.head_count"))
+        table_.notes.push_back(fmt::format(
+            "the file has the key {}, an array, which this program does not know and leaves out of account",
+            in_quotes(key)));
+    }
   }
 
   void read_tensor() {
@@ -242,7 +264,7 @@ class GgufReader {
   ByteReader reader_;
   TensorTable table_;
   std::unordered_set<std::string_view> keys_;
-  std::vector<std::string_view> tokens_;
+  std::vector<std::string_view> tokens_, arrays_;
   Bytes token_types_;
   std::vector<uint64_t> offsets_;  // of the tensors, relative to the data
 };

@@ -92,6 +92,17 @@ TEST(Gguf, ScalarsAndStringsBecomeMetadata) {
   EXPECT_EQ(metadata, expected);
 }
 
+TEST(Gguf, AnArrayOfTheArchitectureThatIsNotKnownIsTold) {
+  const std::vector<std::byte> bytes = exact_copy(gguf_of(
+      {gguf_text_key("general.architecture", "aviary"),
+       gguf_key("aviary.feed_forward_length", 9, gguf_array(4, 1, le(7u))),
+       gguf_key("aviary.scales", 9, gguf_array(4, 1, le(7u))), gguf_key("other", 9, gguf_array(0, 1, "a"))},
+      {}, ""));
+  const TensorTable table = parse_tensors(bytes, "file");
+  ASSERT_EQ(table.notes.size(), 1u);
+  EXPECT_NE(table.notes[0].find("the key 'aviary.scales', an array"), std::string::npos) << table.notes[0];
+}
+
 TEST(Gguf, RejectsOtherVersionsAndPartsOfModels) {
   expect_refused(gguf_of({}, {}, "", 1), "of version 1, expected 2 or 3");
   expect_refused(gguf_of({}, {}, "", 4), "of version 4, expected 2 or 3");

@@ -42,6 +42,7 @@ enum class Opcode : uint8_t {
   tuple1 = 0x85,
   tuple2 = 0x86,
   tuple3 = 0x87,
+  newobj = 0x81,
   newtrue = 0x88,
   newfalse = 0x89,
   long1 = 0x8a,
@@ -175,7 +176,8 @@ class Unpickler {
   }
   void build() {
     Index state = pop();
-    top_of(Kind::dict, "an object other than an OrderedDict has a state");
+    if (pickle_.values[top()].kind == Kind::call) return;  // of an object that is not built
+    top_of(Kind::dict, "a value that is no object has a state");
     if (pickle_.values[state].kind != Kind::dict) fail_here("the state of an OrderedDict is not a dict");
   }
   void set_items(const std::vector<Index>& items) {
@@ -278,6 +280,7 @@ class Unpickler {
         return read_global();
       case Opcode::stack_global:
         return read_stack_global();
+      case Opcode::newobj:  // a class is called, too
       case Opcode::reduce:
         return reduce();
       case Opcode::build:

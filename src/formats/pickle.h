@@ -48,8 +48,8 @@ struct Pickle {
 
 // Reads one pickle from the beginning of `bytes`. `allowed` are the globals that it may use, as "module
 // name". `collections OrderedDict` called without arguments becomes a dict; what BUILD would set on it
-// (`_metadata`) is ignored. Time and memory are proportional to the bytes read; at most 64 MiB and a million
-// values.
+// (`_metadata`) or on the result of a call is ignored. Time and memory are proportional to the bytes read; at
+// most 64 MiB and a million values.
 Pickle read_pickle(Bytes bytes, std::span<const std::string_view> allowed, std::string_view where);
 
 }  // namespace aviary

@@ -102,13 +102,20 @@ TEST(Pickle, NeverLoadsOrRunsAnything) {
   expect_error("\x80\x02(ios\nsystem\n.", "the opcode 0x69 is not among those");
   expect_error(
       "\x80\x02"
-      "ctorch\nthing\n)\x81.",
-      "the opcode 0x81 is not among those");
+      "cos\nsystem\n)\x81.",
+      "the Python object 'os.system'");
   expect_error("\x80\x02K\x01)R.", "a call has no function");
-  expect_error(
+  expect_error("\x80\x02K\x01}b.", "a value that is no object has a state");
+}
+
+TEST(Pickle, AnObjectIsACallThatIsNeverMade) {
+  // thing.__new__(thing), and BUILD with {'a': 1}
+  Pickle object = read(
       "\x80\x02"
-      "ctorch\nthing\n)R}b.",
-      "an object other than an OrderedDict has a state");
+      "ctorch\nthing\n)\x81}U\x01"
+      "aK\x01sb.");
+  EXPECT_EQ(object[object.root].kind, Kind::call);
+  EXPECT_EQ(object[object[object.root].items[0]].text, "torch thing");
 }
 
 TEST(Pickle, RejectsMissingValuesAndMarks) {

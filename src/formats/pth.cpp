@@ -31,13 +31,38 @@ constexpr StorageType storage_types[] = {
     {"torch ShortStorage", Dtype::i16}, {"torch IntStorage", Dtype::i32},
     {"torch LongStorage", Dtype::i64},  {"torch BoolStorage", Dtype::boolean}};
 
+// What trainers save beside the tensors: settings, counters. Like all globals, these are never loaded or run.
+constexpr std::string_view harmless[] = {"argparse Namespace",
+                                         "types SimpleNamespace",
+                                         "pathlib PosixPath",
+                                         "pathlib PurePosixPath",
+                                         "pathlib WindowsPath",
+                                         "_codecs encode",
+                                         "numpy dtype",
+                                         "numpy.core.multiarray scalar",
+                                         "numpy._core.multiarray scalar",
+                                         "torch Size",
+                                         "torch device",
+                                         "torch float16",
+                                         "torch bfloat16",
+                                         "torch float32",
+                                         "torch float64",
+                                         "torch int64",
+                                         "__builtin__ set",
+                                         "builtins set"};
+
 // The only globals that a pickle may use.
 constexpr auto allowed_globals = [] {
-  std::array<std::string_view, 3 + std::size(storage_types)> names{"collections OrderedDict", rebuild_tensor,
-                                                                   rebuild_parameter};
-  for (size_t i = 0; i < std::size(storage_types); ++i) names[3 + i] = storage_types[i].name;
+  constexpr std::string_view tensors[] = {"collections OrderedDict", rebuild_tensor, rebuild_parameter};
+  std::array<std::string_view, std::size(tensors) + std::size(storage_types) + std::size(harmless)> names{};
+  auto next = std::copy(std::begin(tensors), std::end(tensors), names.begin());
+  for (const StorageType& type : storage_types) *next++ = type.name;
+  std::copy(std::begin(harmless), std::end(harmless), next);
   return names;
 }();
+
+// Where trainers keep the tensors of the model in a dict of more.
+constexpr std::string_view model_entries[] = {"state_dict", "model_state_dict", "model", "module", "weights"};
 
 // The magic number 0x1950a86a20f9469cfc6c as a pickle: PROTO 2, LONG1 of ten bytes, STOP.
 constexpr std::string_view legacy_magic{"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 15};
@@ -115,23 +140,68 @@ class PthReader {
             "{}: the file holds something other than a dict; expected a dict of tensors, as "
             "torch.save(model.state_dict(), ...) writes it",
             where_);
+    std::unordered_set<const PickleValue*> seen;
+    const PickleValue* found = root.items.empty() ? &root : model_in(root, seen);
+    if (!found)
+      fail(
+          "{}: the dict in the file holds no tensors, its first entry is {}; expected a dict of tensors, as "
+          "torch.save(model.state_dict(), ...) writes it",
+          where_, in_quotes(pickle_[root.items[0]].text));
+    const PickleValue& dict = *found;
     std::unordered_set<std::string_view> names;
-    for (size_t i = 0; i < root.items.size(); i += 2) {
-      const PickleValue &key = pickle_[root.items[i]], &value = pickle_[root.items[i + 1]];
-      if (value.kind != Kind::call) continue;
+    for (size_t i = 0; i < dict.items.size(); i += 2) {
+      const PickleValue &key = pickle_[dict.items[i]], &value = pickle_[dict.items[i + 1]];
+      if (!is_tensor(value)) continue;
       require(key.kind == Kind::text, "{}: a tensor in the dict has a name that is not a text", where_);
       require(names.insert(key.text).second, "{}: two tensors are named {}", where_, in_quotes(key.text));
       table.tensors.push_back(tensor(key.text, value, storages, budget, table));
     }
-    if (table.tensors.empty() && !root.items.empty())
-      fail(
-          "{}: the dict in the file holds no tensors, its first entry is {}; a state_dict inside of another "
-          "dict has to be saved on its own",
-          where_, in_quotes(pickle_[root.items[0]].text));
     return table;
   }
 
  private:
+  // A call that has to be that of a tensor, not of one of the harmless globals.
+  bool is_tensor(const PickleValue& value) const {
+    if (value.kind != Kind::call) return false;
+    const std::string_view function = pickle_[value.items[0]].text;
+    return std::find(std::begin(harmless), std::end(harmless), function) == std::end(harmless);
+  }
+
+  bool holds_tensors(const PickleValue& dict) const {
+    for (size_t i = 1; i < dict.items.size(); i += 2)
+      if (is_tensor(pickle_[dict.items[i]])) return true;
+    return false;
+  }
+
+  using Entries = std::vector<std::pair<std::string_view, const PickleValue*>>;  // dicts by their names
+  Entries dicts_in(const PickleValue& dict) const {
+    Entries inside;
+    for (size_t i = 0; i < dict.items.size(); i += 2)
+      if (const PickleValue& value = pickle_[dict.items[i + 1]]; value.kind == Kind::dict)
+        inside.emplace_back(pickle_[dict.items[i]].text, &value);
+    return inside;
+  }
+
+  // The dict of the model's tensors: inside `dict` under a name that trainers use, or `dict` itself, or the
+  // only dict of tensors inside it; null if there is none. `seen`: dicts may contain themselves.
+  const PickleValue* model_in(const PickleValue& dict, std::unordered_set<const PickleValue*>& seen) const {
+    constexpr size_t most = 64;  // far more than trainers nest
+    if (seen.size() >= most || !seen.insert(&dict).second) return nullptr;
+    Entries inside = dicts_in(dict);
+    for (const std::string_view entry : model_entries)
+      for (const auto& [name, value] : inside)
+        if (name == entry)
+          if (const PickleValue* found = model_in(*value, seen)) return found;
+    if (holds_tensors(dict)) return &dict;
+    std::erase_if(inside, [&](const auto& entry) { return !holds_tensors(*entry.second); });
+    require(inside.size() < 2,
+            "{}: the file holds several dicts of tensors, {} and {} among them; save that of the model on "
+            "its own",
+            where_, in_quotes(inside.empty() ? "" : inside[0].first),
+            in_quotes(inside.empty() ? "" : inside.back().first));
+    return inside.empty() ? nullptr : inside[0].second;
+  }
+
   [[noreturn]] void fail_at(std::string_view name, std::string_view problem) const {
     fail("{}: tensor {}: {}; the file is damaged or of an unknown version of torch", where_, in_quotes(name),
          problem);

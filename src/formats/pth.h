@@ -15,10 +15,11 @@ namespace aviary {
 // True if the bytes begin like a zip archive or with the magic number of the legacy format.
 bool looks_like_pth(Bytes bytes);
 
-// Reads a dict of tensors and parameters (a state_dict); values of other kinds in it are ignored. Nothing in
-// the pickle is ever executed: globals other than those of tensors are an error. Tensors that are not
-// contiguous are copied. All tensors together may have at most four times the bytes of the file. Throws Error
-// if the file contains anything else or is damaged.
+// Reads a dict of tensors and parameters (a state_dict), also where it is inside another dict, as trainers
+// save it: {"model": ...}, {"state_dict": ...}. Values of other kinds in it are ignored. Nothing in the
+// pickle is ever executed: globals other than those of tensors are an error. Tensors that are not contiguous
+// are copied. All tensors together may have at most four times the bytes of the file. Throws Error if the
+// file contains anything else or is damaged.
 TensorTable parse_pth(Bytes bytes, const std::string& where);
 
 // Writes a state_dict that torch.load can read, in the zip format, which cannot store metadata. Throws Error

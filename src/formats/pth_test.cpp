@@ -194,6 +194,58 @@ TEST(Pth, RejectsArchivesThatAreNotADictOfTensors) {
   EXPECT_EQ(verdict(pth_of("\x80\x02}.")), "read");
 }
 
+// The pickle of a dict with these entries, without its frame.
+std::string pickle_dict(const std::vector<std::pair<std::string, std::string>>& entries) {
+  std::string text = "}";
+  for (const auto& [name, value] : entries) text += pickle_text(name) + value + "s";
+  return text;
+}
+std::string pth_with(const std::string& value) { return pth_of("\x80\x02"s + value + "."); }
+
+TEST(Pth, FindsTheModelWhereTrainersKeepIt) {
+  const std::string model = pickle_dict({{"x", pickle_tensor({})}, {"y", pickle_tensor({})}});
+  const std::string one = pickle_tensor({.sizes = {}, .strides = {}});
+  const std::string optimizer =
+      pickle_dict({{"state", "}" + pickle_integer(0) + pickle_dict({{"exp_avg", pickle_tensor({})}}) + "s"},
+                   {"param_groups", "]"}});
+  for (const std::string& root :
+       {model, pickle_dict({{"model", model}}),
+        pickle_dict({{"state_dict", model}, {"epoch", pickle_integer(3)}}),
+        pickle_dict({{"module", model}, {"optimizer", optimizer}}), pickle_dict({{"anything", model}}),
+        // of nanoGPT: a loss that is a tensor, sizes under "model_args"
+        pickle_dict({{"model_args", pickle_dict({{"n_layer", pickle_integer(2)}})},
+                     {"best_val_loss", one},
+                     {"optimizer", optimizer},
+                     {"model", model}}),
+        pickle_dict({{"checkpoint", pickle_dict({{"note", pickle_text("x")}})},
+                     {"model", pickle_dict({{"state_dict", model}})}}),
+        pickle_dict({{"model_state_dict", model}, {"ema", model}})}) {
+    const std::vector<std::byte> bytes = exact_copy(pth_with(root));
+    const TensorTable table = parse(bytes);
+    ASSERT_EQ(table.tensors.size(), 2u);
+    EXPECT_EQ(table.tensors[0].name, "x");
+  }
+  expect_refused(pth_with(pickle_dict({{"a", model}, {"b", model}})),
+                 "several dicts of tensors, 'a' and 'b' among them");
+  expect_refused(pth_with(pickle_dict({{"model", pickle_dict({{"n", pickle_integer(1)}})}})),
+                 "holds no tensors, its first entry is 'model'");
+  // A dict that contains itself.
+  expect_refused(pth_with("}q\x00"s + pickle_text("model") + "h\x00s"s), "holds no tensors");
+}
+
+TEST(Pth, PassesOverSettingsThatTrainersSave) {
+  const std::string model = pickle_dict({{"x", pickle_tensor({})}});
+  const std::string settings = "cargparse\nNamespace\n)\x81" + pickle_dict({{"lr", pickle_integer(1)}}) + "b";
+  const std::string number = "cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\n(" + pickle_text("f8") +
+                             "\x89\x88tR(" + pickle_integer(3) + pickle_text("<") + "tbc_codecs\nencode\n" +
+                             pickle_text("12345678") + pickle_text("latin1") + "\x86R\x86R";
+  EXPECT_EQ(verdict(pth_with(pickle_dict({{"args", settings}, {"loss", number}, {"state_dict", model}}))),
+            "read");
+  EXPECT_EQ(verdict(pth_with(pickle_dict({{"x", pickle_tensor({})}, {"loss", number}}))), "read");
+  expect_refused(pth_with(pickle_dict({{"args", "clightning\nModule\n)\x81"}, {"state_dict", model}})),
+                 "'lightning.Module', which is never loaded");
+}
+
 TEST(Pth, RejectsADamagedLegacyFile) {
   std::string good = read_file(golden("pth-formats/legacy.pth"), 1 << 20);
   EXPECT_EQ(verdict(good), "read");

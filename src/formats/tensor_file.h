@@ -32,6 +32,8 @@ class TensorFile {
   const std::map<std::string, std::string>& metadata() const { return table_.metadata; }
   const std::string& format() const { return table_.format; }
   const std::string& dialect() const { return table_.dialect; }
+  // What a user should know about the file: a sentence each.
+  const std::vector<std::string>& notes() const { return table_.notes; }
   std::span<const MappedFile> files() const { return files_; }
   // The total size of its files.
   int64_t file_bytes() const;

@@ -44,6 +44,8 @@ struct TensorTable {
   std::map<std::string, std::string> metadata;
   std::vector<Buffer> buffers;  // data of tensors that cannot be used in place in the file
   Transposed of_transposed = Transposed::copied;
+  // What a user should know about the file, though it was read: a sentence each.
+  std::vector<std::string> notes = {};
 
   // Memory for one more such tensor, zeroed. Throws Error if there is not enough memory.
   std::span<std::byte> new_buffer(size_t bytes) {

@@ -1,6 +1,7 @@
 #include "models/recognize.h"
 
 #include <algorithm>
+#include <set>
 #include <unordered_map>
 
 #include "base/error.h"
@@ -186,9 +187,35 @@ std::string describe(const Recognition& recognition) {
                      config.n_layer == 1 ? "" : "s", config.n_embd);
 }
 
+namespace {
+
+// "behind the prefix 'student.' there is RWKV-7 ..., 2 layers of width 48", for tensors with a prefix before
+// the names of a known model; empty otherwise.
+std::string hint_of_prefix(const ShapeMap& shapes) {
+  constexpr size_t most = 8;  // prefixes to try
+  std::set<std::string> tried;
+  for (const auto& [name, shape] : shapes)
+    for (const std::string_view first :
+         {"emb.weight", "blocks.0.ln1.weight", "head.weight", "tok_emb.weight"}) {
+      if (!name.ends_with(first)) continue;
+      const std::string prefix = name.substr(0, name.size() - first.size());
+      if (!prefix.ends_with('.') || tried.size() >= most || !tried.insert(prefix).second) continue;
+      ShapeMap without;
+      for (const auto& [other, size] : shapes)
+        if (other.starts_with(prefix)) without.emplace_back(other.substr(prefix.size()), size);
+      if (const std::optional<Recognition> found = recognize(without))
+        return fmt::format("behind the prefix {} there is {}", in_quotes(prefix), describe(*found));
+    }
+  return "";
+}
+
+}  // namespace
+
 ModelConfig recognize_version(const ShapeMap& shapes, const std::string& where) {
   const std::optional<Recognition> found = recognize(shapes);
   if (!found) {
+    if (const std::string hint = hint_of_prefix(shapes); !hint.empty())
+      fail("{}: {}; save the state_dict of that part alone", where, hint);
     std::string known, seen;
     for (const ModelVersion* version : model_versions())
       known += (known.empty() ? "" : ", ") + std::string(version->name);
