@@ -4,6 +4,7 @@
 #include <cmath>
 #include <future>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -27,27 +28,50 @@ constexpr const char* hash_key = "aviary.tokenizer_hash";
 
 }  // namespace
 
+namespace {
+
+// What is not known here may change what the model computes.
+void require_known_keys(const Json& config, const std::string& where) {
+  std::set<std::string_view> known{"version", "recipe", "variant"};
+  for (const ConfigNumber& number : config_numbers()) known.insert(number.name);
+  for (const ModelOption* option : model_options()) known.insert(option->name);
+  for (const auto& [key, value] : config.items())
+    require(known.contains(key),
+            "{}: it has {}, which this program does not know; the file was written by a newer Aviary, or is "
+            "damaged",
+            where, in_quotes(key));
+}
+
+}  // namespace
+
 ModelConfig model_config_from_json(const std::string& text, const std::string& where) {
   const Json json = parse_json(text, where);
   require(json.is_object() && json.value("version", Json()).is_string(), "{}: not a config in JSON", where);
+  require_known_keys(json, where);
   ModelConfig config{.version = json["version"]};
-  if (json.contains("recipe") && json["recipe"].is_string()) config.recipe = json["recipe"];
-  if (json.contains("variant") && json["variant"].is_string()) config.variant = json["variant"];
+  for (const auto& [name, member] :
+       {std::pair("recipe", &ModelConfig::recipe), std::pair("variant", &ModelConfig::variant)}) {
+    if (!json.contains(name)) continue;
+    require(json[name].is_string(), "{}: {} is {}, expected a text", where, name,
+            in_quotes(json[name].dump()));
+    config.*member = json[name];
+  }
   for (auto [name, member] : config_numbers()) {
     if (!json.contains(name)) continue;
     require(json[name].is_number_integer() && json[name] >= 0 && json[name] <= int64_t{1} << 32,
-            "{}: {} is {}, expected a size", where, name, json[name].dump());
+            "{}: {} is {}, expected a size", where, name, in_quotes(json[name].dump()));
     config.*member = json[name];
   }
   for (const ModelOption* option : model_options()) {
     const auto found = json.find(option->name);
     if (found == json.end()) continue;
     if (option->kind == OptionKind::text) {
-      require(found->is_string(), "{}: {} is {}, expected a text", where, option->name, found->dump());
+      require(found->is_string(), "{}: {} is {}, expected a text", where, option->name,
+              in_quotes(found->dump()));
       config.set(*option, found->get<std::string>());
     } else {
       require(found->is_number_integer() && *found >= 0 && *found <= option->most,
-              "{}: {} is {}, expected a number from 0 to {}", where, option->name, found->dump(),
+              "{}: {} is {}, expected a number from 0 to {}", where, option->name, in_quotes(found->dump()),
               option->most);
       config.set(*option, found->get<int64_t>());
     }
@@ -231,6 +255,7 @@ Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype, bool 
   load_parameters(file, where, *checkpoint.model, allow_broken);
   checkpoint.tokenizer = tokenizer_of(file, where, checkpoint.model->config());
   checkpoint.metadata = file.metadata();
+  checkpoint.notes = file.notes();
   return checkpoint;
 }
 
@@ -285,6 +310,7 @@ Checkpoint open_checkpoint(const std::filesystem::path& path, std::optional<kern
   Checkpoint checkpoint;
   checkpoint.model = model_of(*file, where, config, Dtype::f32);
   checkpoint.metadata = file->metadata();
+  checkpoint.notes = file->notes();
   Model& model = *checkpoint.model;
   PackedKey key;
   if (cache) key = packed_key(*file);  // before anything is used from the file

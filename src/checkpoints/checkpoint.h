@@ -17,6 +17,7 @@ struct Checkpoint {
   std::unique_ptr<Model> model;
   TokenizerPtr tokenizer;  // null if the file contains none
   std::map<std::string, std::string> metadata;
+  std::vector<std::string> notes = {};  // what a user should know about the file: a sentence each
 };
 
 // Names and shapes of the tensors, except those with more axes than tensors of models have.

@@ -103,10 +103,24 @@ TEST(ModelConfigText, RefusesOptionsOfAnotherKind) {
     return "accepted";
   };
   EXPECT_EQ(refusal(R"({"version": "rwkv4", "head_qk": "8"})"),
-            "here: head_qk is \"8\", expected a number from 0 to 65536");
+            "here: head_qk is '\"8\"', expected a number from 0 to 65536");
   EXPECT_EQ(refusal(R"({"version": "rwkv4", "head_qk": 65537})"),
-            "here: head_qk is 65537, expected a number from 0 to 65536");
-  EXPECT_EQ(refusal(R"({"version": "rwkv4", "token_shift": 2})"), "here: token_shift is 2, expected a text");
+            "here: head_qk is '65537', expected a number from 0 to 65536");
+  EXPECT_EQ(refusal(R"({"version": "rwkv4", "token_shift": 2})"),
+            "here: token_shift is '2', expected a text");
+}
+
+TEST(ModelConfigText, RefusesWhatItDoesNotKnow) {
+  const std::string text = R"({"version": "rwkv7", "n_layer": 2, "sliding_window": 128})";
+  try {
+    model_config_from_json(text, "here");
+    FAIL() << "it was read";
+  } catch (const Error& error) {
+    EXPECT_NE(
+        std::string(error.what()).find("here: it has 'sliding_window', which this program does not know"),
+        std::string::npos)
+        << error.what();
+  }
 }
 
 TEST(Recognition, NamesEveryGoldenFolder) {

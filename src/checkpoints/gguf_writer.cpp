@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "checkpoints/checkpoint.h"
 #include "checkpoints/gguf_writer.h"
+#include "checkpoints/targets.h"
 #include "formats/dialects.h"
 #include "formats/gguf.h"
 #include "formats/gguf_format.h"
@@ -330,7 +331,7 @@ void write_gguf(const std::filesystem::path& path, const ModelConfig& config,
                 const Tokenizer* tokenizer, const WriteProgress& progress) {
   const std::string where = path.string();
   for (const StoredTensor& tensor : tensors) check(tensor, where);
-  const LlamaArchitecture* llama = find_llama_architecture(config.version);
+  const LlamaArchitecture* llama = is_of_llama(config) ? find_llama_architecture(config.version) : nullptr;
   KeyWriter keys;
   keys.text("general.architecture", llama ? llama->name : "aviary");
   auto name = metadata.find("general.name");

@@ -14,8 +14,9 @@ namespace aviary {
 
 // Writes tensors with the names of the original checkpoints through an AtomicFile. RWKV-6 and RWKV-7 get the
 // names, shapes and keys with which llama.cpp loads them (formats/llama_names.h): small tensors are stored as
-// f32 and low-rank matrices as f32, f16 or bf16, whatever their type is in the model. Other versions use our
-// own extension: the architecture "aviary" and the original names. The config, and metadata whose keys have
+// f32 and low-rank matrices as f32, f16 or bf16, whatever their type is in the model. Other versions, and
+// models with something that llama.cpp cannot say (is_of_llama() in checkpoints/targets.h), use our own
+// extension: the architecture "aviary" and the original names. The config, and metadata whose keys have
 // no other meaning in llama.cpp, are written as keys. A vocabulary other than "bytes" or "world" can only be
 // read by Aviary; llama.cpp loads such a model for tokens, not for text. The same arguments give the same
 // bytes. Throws Error if a tensor that llama.cpp needs is missing or one that it does not know exists, or if

@@ -267,6 +267,31 @@ TEST(GgufWriter, UndoesTheRescalingOfRwkv6ExactlyInEveryType) {
   }
 }
 
+TEST(GgufWriter, AFileThatAsksForAnotherEpsilonIsNotOpened) {
+  TestFolder folder;
+  for (const std::string version : {"6", "7"}) {
+    const TensorFile file = original("rwkv-v" + version);
+    write_gguf(folder / "a.gguf", config_of(file, ""), unchanged(file.tensors()));
+    const std::string key = gguf_text("rwkv" + version + ".attention.layer_norm_epsilon") + le(6u);
+    std::string other = read_file(folder / "a.gguf", 1 << 24);
+    other.replace(other.find(key) + key.size(), 4, le(1e-2f));
+    EXPECT_NE(verdict(other).find("layer_norm_epsilon is '0.01', expected 1e-05"), std::string::npos)
+        << verdict(other);
+  }
+}
+
+TEST(GgufWriter, WhatLlamaCppCannotSayIsWrittenUnderOurOwnArchitecture) {
+  TestFolder folder;
+  const TensorFile file = original("rwkv-v7");
+  ModelConfig config = config_of(file, "v7");
+  config.options.set("token_shift", "4,2,1");
+  write_gguf(folder / "a.gguf", config, unchanged(file.tensors()));
+  const TensorFile again = read_tensor_file(folder / "a.gguf");
+  EXPECT_EQ(again.metadata().at("general.architecture"), "aviary");
+  EXPECT_EQ(config_of(again, "a"), config);
+  expect_same_tensors(again, file);
+}
+
 TEST(GgufWriter, ReportsTensorsThatLlamaCppNeeds) {
   TestFolder folder;
   const TensorFile file = original("rwkv-v7");

@@ -19,7 +19,8 @@ inline constexpr ModelOption pre_ffn{.name = "pre_ffn",
 inline constexpr ModelOption small_init_emb{
     .name = "small_init_emb",
     .help = "The embedding has a small initialization and is scaled by the layer norm after it",
-    .in_tensors = false};
+    .in_tensors = false,
+    .of_start = true};
 }  // namespace option
 
 // The layers around the blocks of RWKV-2 to 4, initialized as in their trainers.

@@ -32,6 +32,7 @@ struct ModelOption {
   int64_t most = 65536;           // the largest allowed number
   const ModelOption* needs = {};  // an option that this one requires
   bool in_tensors = true;         // can be recognized from the names and shapes of the tensors
+  bool of_start = false;  // concerns initial values only: a trained model computes the same without it
 };
 
 // "head_qk" -> "--head-qk"

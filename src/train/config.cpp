@@ -53,7 +53,7 @@ int64_t format_of(const Json& json, const std::string& where) {
   const Json& number = json["format"];
   require(number.is_number_integer() && number >= 1 && number <= format,
           "{}: format {}, but this program knows 1 to {}: the run was made by a newer Aviary", where,
-          number.dump(), format);
+          in_quotes(number.dump()), format);
   return number;
 }
 
@@ -88,7 +88,7 @@ TrainConfig train_config_from_json(const std::string& text, const std::string& w
     try {
       setting->visit(config, [&, &value = value](auto& member) { read(value, member); });
     } catch (const Json::exception&) {
-      fail("{}: the setting {} is {}, which is of the wrong kind", where, name, value.dump());
+      fail("{}: the setting {} is {}, which is of the wrong kind", where, name, in_quotes(value.dump()));
     } catch (const Error& error) {
       fail("{}: {}", where, error.what());
     }

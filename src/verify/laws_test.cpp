@@ -6,6 +6,10 @@
 
 #include "base/files.h"
 #include "checkpoints/checkpoint.h"
+#include "checkpoints/gguf_writer.h"
+#include "checkpoints/targets.h"
+#include "formats/pth.h"
+#include "formats/safetensors.h"
 #include "models/recognize.h"
 #include "models/registry.h"
 #include "support/repository.h"
@@ -46,9 +50,13 @@ class Laws : public testing::TestWithParam<Member> {
 
   // A small model whose every number is random, so that no gradient vanishes.
   std::unique_ptr<Model> random_model(Dtype dtype, int64_t width = 16, int64_t head_size = 8,
-                                      uint64_t seed = 1) {
-    ModelConfig config{
-        .version = version().name, .n_layer = 2, .n_embd = width, .vocab_size = 11, .ctx_len = context};
+                                      uint64_t seed = 1, const std::string& variant = "") {
+    ModelConfig config{.version = version().name,
+                       .variant = variant,
+                       .n_layer = 2,
+                       .n_embd = width,
+                       .vocab_size = 11,
+                       .ctx_len = context};
     for (const ModelOption* option = GetParam().option; option; option = option->needs)
       config.set(*option, option->kind == OptionKind::text ? OptionValue(option->sample_text)
                                                            : OptionValue(option->sample));
@@ -173,6 +181,60 @@ TEST_P(Laws, IsRecognizedFromNamesAndShapesOnly) {
       EXPECT_EQ(version->complete(*config), expected);
     }
   EXPECT_EQ(claims, 1) << "exactly one version must claim these tensors";
+}
+
+std::vector<double> first_logits(Model& model) {
+  Runner runner(model);
+  State state = runner.new_state();
+  const std::vector<int32_t> tokens{1, 2, 3, 4, 2, 1, 5};
+  return to_host(runner.all_logits(tokens, Sequences::uniform(1, std::ssize(tokens)), state));
+}
+
+// As `aviary convert` writes it.
+void write_as(const std::filesystem::path& path, const ModelConfig& config, const TensorFile& file) {
+  const std::vector<StoredTensor> tensors = unchanged(file.tensors());
+  switch (target_of(path)) {
+    case Target::safetensors:
+      return write_safetensors(path, tensors, metadata_of(config, nullptr));
+    case Target::pth:
+      return write_pth(path, tensors);
+    case Target::gguf:
+      return write_gguf(path, config, tensors);
+  }
+}
+
+TEST_P(Laws, AFileSaysTheWholeModelOrItIsKnownWhatItCannotSay) {
+  const TestFolder folder;
+  std::vector<std::string> variants = version().variants;
+  variants.emplace_back("");
+  for (const std::string& variant : variants) {
+    auto model = random_model(Dtype::f32, 16, 8, 1, variant);
+    const std::vector<double> logits = first_logits(*model);
+    save_checkpoint(folder / "a", *model, nullptr);
+    const TensorFile file = read_tensor_file(folder / "a");
+    for (const char* name : {"b.safetensors", "b.pth", "b.gguf"}) {
+      SCOPED_TRACE(name + (" variant " + variant));
+      const ModelConfig& config = model->config();
+      const std::vector<std::string> missing = unsaid(target_of(name), config, shapes_of(file));
+      write_as(folder / name, config, file);
+      const bool lost = !missing.empty() && target_of(name) == Target::pth;
+      if (!lost) {
+        EXPECT_EQ(first_logits(*load_checkpoint(folder / name).model), logits);
+      }
+      if (target_of(name) == Target::gguf) {
+        EXPECT_EQ(read_tensor_file(folder / name).dialect() == "llama.cpp", is_of_llama(config));
+        EXPECT_TRUE(!is_of_llama(config) || config.options == Options());
+      }
+      if (missing.empty()) continue;
+      const std::string named = version().twin ? version().name : GetParam().option->name;
+      try {
+        require_said(folder / name, config, shapes_of(file));
+        ADD_FAILURE() << "not refused: " << missing[0];
+      } catch (const Error& error) {
+        EXPECT_NE(std::string(error.what()).find(named), std::string::npos) << error.what();
+      }
+    }
+  }
 }
 
 TEST_P(Laws, IsDescribedInTheDocuments) {
