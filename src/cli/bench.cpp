@@ -17,6 +17,7 @@
 #include "base/progress.h"
 #include "base/threads.h"
 #include "cli/cli.h"
+#include "cli/outputs.h"
 #include "eval/long_run.h"
 #include "eval/speed.h"
 #include "models/registry.h"
@@ -69,7 +70,7 @@ int bench_machine(const Flags& flags) {
     if (!flags.json) print_peak(peak, count);
   }
   if (flags.json) {
-    fmt::print("{}\n", json.dump(2));
+    fmt::print("{}\n", json.dump(2, ' ', true, Json::error_handler_t::replace));
     return 0;
   }
   for (const int64_t mebibytes : {1, 4, 8, 16, 24, 32, 64, 256})
@@ -167,7 +168,7 @@ void print_json(const Flags& flags, const Loaded& loaded, const Speed& speed) {
     json["prompt"]["tokens"] = flags.request.prompt;
   }
   for (const Rate& rate : speed.decode) json["decode"].push_back(json_of(rate, "share_of_limit"));
-  fmt::print("{}\n", json.dump(2));
+  fmt::print("{}\n", json.dump(2, ' ', true, Json::error_handler_t::replace));
 }
 
 void print_text(const Flags& flags, const Loaded& loaded, const Speed& speed) {
@@ -237,6 +238,10 @@ int bench(const Flags& flags) {
   Loaded loaded = load(flags);
   Runner runner(loaded.model());
   InterruptGuard guard;
+  if (!flags.plots.empty())
+    require_apart(
+        {std::filesystem::path(flags.plots) / "time.svg", std::filesystem::path(flags.plots) / "memory.svg"},
+        {flags.model.path, flags.model.tokenizer});
   if (flags.long_run > 0) return bench_long(flags, runner, guard);
   read_first_token(loaded, runner);
   Progress progress({.label = "measure", .total = 1000, .summary = false});

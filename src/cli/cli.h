@@ -48,6 +48,8 @@ struct ModelFlags {
   // --precision; nothing if it was not given.
   std::optional<kernels::Precision> asked_precision() const;
 };
+// What a user should know about a model file, on stderr.
+void print_notes(const std::vector<std::string>& notes);
 // Throws Error if the model has no tokenizer.
 const Tokenizer& require_tokenizer(const LoadedModel& loaded);
 // "f32", "bf16", or "" for the fastest of this CPU.

@@ -6,6 +6,7 @@
 #include "base/human.h"
 #include "base/platform.h"
 #include "cli/cli.h"
+#include "cli/outputs.h"
 #include "cli/settings.h"
 #include "compare/comparison.h"
 #include "models/registry.h"
@@ -83,6 +84,8 @@ int compare(const Flags& flags) {
   for (const Member& member : options.members) member_config(options, member, 0);  // rejects invalid settings
   const fs::path usual = fs::path("runs") / ("compare-" + fs::path(flags.text).stem().string());
   options.folder = flags.out.empty() ? usual : fs::path(flags.out);
+  require_apart(files_of_comparison(options.folder), {flags.text, flags.tokenizer});
+  if (flags.tokenizer.empty()) require_apart(options.folder / vocabulary_file, {flags.text});
   const std::string asked = asked_of(options.shared, flags.own_recipes);
   open_comparison(options.folder, asked);  // the same
 

@@ -10,7 +10,9 @@
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "checkpoints/gguf_writer.h"
+#include "checkpoints/targets.h"
 #include "cli/cli.h"
+#include "cli/outputs.h"
 #include "formats/gguf.h"
 #include "formats/pth.h"
 #include "formats/safetensors.h"
@@ -33,22 +35,6 @@ struct Flags {
 };
 
 constexpr int64_t largest_text = int64_t{1} << 30;
-
-std::string lower_case(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
-
-enum class Format : uint8_t { safetensors, pth, gguf };
-
-Format format_of(const fs::path& path) {
-  const std::string extension = lower_case(path.extension().string());
-  if (extension == ".safetensors" || extension == ".st") return Format::safetensors;
-  if (extension == ".pth" || extension == ".pt") return Format::pth;
-  if (extension == ".gguf") return Format::gguf;
-  fail("{}: the ending of the name says what is written; expected .safetensors, .pth or .gguf",
-       path.string());
-}
 
 // The metadata of the file.
 struct Description {
@@ -120,7 +106,7 @@ void print_plan(const Flags& flags, const QuantizationPlan& plan) {
   if (shown.empty()) return;
   fmt::print("{:<36} {:<5} {:>9} {:>9}  {}\n", "tensor", "type", "error", "largest", "why not smaller");
   for (const PlannedTensor* tensor : shown)
-    fmt::print("{:<36} {:<5} {:>8.3f}% {:>8.3f}%  {}\n", tensor->stored.source.name,
+    fmt::print("{:<36} {:<5} {:>8.3f}% {:>8.3f}%  {}\n", printable(tensor->stored.source.name),
                name_of(tensor->stored.type), 100 * tensor->error.rms, 100 * tensor->error.largest,
                tensor->reason);
 }
@@ -145,16 +131,16 @@ void write(const Flags& flags, const Description& description, const Quantizatio
     line->update(written);
     if (guard.interrupted()) throw Interrupted();
   };
-  switch (format_of(flags.out)) {
-    case Format::safetensors:
+  switch (target_of(flags.out)) {
+    case Target::safetensors:
       return write_safetensors(flags.out, tensors, description.metadata, progress);
-    case Format::pth:
+    case Target::pth:
       write_pth(flags.out, tensors, progress);
       line.reset();
       if (description.tokenizer)
         fmt::print(stderr, "{}: a .pth file has no place for the tokenizer; it is left out\n", flags.out);
       return;
-    case Format::gguf:
+    case Target::gguf:
       write_gguf(flags.out, *description.config, tensors, description.metadata, description.tokenizer.get(),
                  progress);
       line.reset();
@@ -168,15 +154,26 @@ void write(const Flags& flags, const Description& description, const Quantizatio
   }
 }
 
+// What the new file does not say, and what the programs that read it cannot do.
+void print_limits(const Flags& flags, const ModelConfig& config, const ShapeMap& shapes) {
+  const Target target = target_of(flags.out);
+  const std::vector<std::string> missing = unsaid(target, config, shapes);
+  if (!missing.empty() && target != Target::gguf)
+    fmt::print(stderr,
+               "{}: the file has no place for the {} of this model; what opens it computes another one\n",
+               flags.out, fmt::join(missing, ", "));
+  for (const std::string& limit : limits(target, config)) fmt::print(stderr, "{}: {}\n", flags.out, limit);
+}
+
 // Checks what would otherwise fail only after the work is done.
 void require_possible(const Flags& flags, std::optional<Dtype> type, const TensorFile& file) {
-  const Format format = format_of(flags.out);
-  if (format != Format::gguf)
+  const Target target = target_of(flags.out);
+  if (target != Target::gguf)
     for (const TensorEntry& tensor : file.tensors()) {
       const Dtype stored = type.value_or(tensor.dtype);
       require(!is_quantized(stored),
               "{}: {} files do not have the type {}; name another with --type, or write a .gguf file",
-              flags.out, format == Format::pth ? ".pth" : ".safetensors", name_of(stored));
+              flags.out, target == Target::pth ? ".pth" : ".safetensors", name_of(stored));
     }
   AtomicFile{flags.out};
 }
@@ -206,24 +203,25 @@ QuantizationPlan make_plan(const Flags& flags, const Description& description, c
 }
 
 int convert(const Flags& flags) {
-  const Format format = format_of(flags.out);
+  const Target target = target_of(flags.out);
   const std::optional<Dtype> type = parse_type(flags.type);
   const fs::path in = find_model(flags.in);
-  std::error_code ignored;
-  require(!fs::equivalent(in, flags.out, ignored), "{}: this is the file that is read; name another",
-          flags.out);
+  require_apart(flags.out, {in, flags.tokenizer, flags.report});
   const TensorFile file = read_tensor_file(in);
+  print_notes(file.notes());
   require_possible(flags, type, file);
   Flags found = flags;
   found.in = in.string();
   Description description = describe(found, file);
-  require(format != Format::gguf || description.config,
+  require(target != Target::gguf || description.config,
           "{}: GGUF files say how a model runs, and this version does not run yet; write a .safetensors or "
           ".pth file",
           flags.out);
-  require(format == Format::gguf || (flags.fit == 0 && flags.max_kl == 0),
+  require(target == Target::gguf || (flags.fit == 0 && flags.max_kl == 0),
           "{}: --fit and --max-kl choose among types that only GGUF files have; name a .gguf file",
           flags.out);
+
+  if (description.config && !flags.force) require_said(flags.out, *description.config, shapes_of(file));
 
   InterruptGuard guard;
   const QuantizationPlan plan = make_plan(found, description, file, guard);
@@ -238,6 +236,7 @@ int convert(const Flags& flags) {
   if (flags.quantizes())
     description.metadata["aviary.quantization"] = to_json(plan, comparison ? &*comparison : nullptr);
   write(found, description, plan, guard);
+  if (description.config) print_limits(flags, *description.config, shapes_of(file));
   fmt::print("{}: {}\n", flags.out, human_bytes(static_cast<int64_t>(fs::file_size(flags.out))));
   return 0;
 }
@@ -275,7 +274,9 @@ Action add_convert(CLI::App& command) {
       "--tokenizer", flags->tokenizer,
       fmt::format("The tokenizer for the new file: {} (default: the model's own)", tokenizer_kinds));
   command.add_flag("--all", flags->all, "Print the type and error of every tensor");
-  command.add_flag("--force", flags->force, "Write the file even when the result is broken");
+  command.add_flag(
+      "--force", flags->force,
+      "Write the file even when the result is broken, or when it cannot say a setting of the model");
   return [flags] {
     try {
       return convert(*flags);

@@ -4,6 +4,7 @@
 #include "base/files.h"
 #include "base/human.h"
 #include "cli/cli.h"
+#include "cli/outputs.h"
 #include "cli/rdata.h"
 
 namespace aviary::cli {
@@ -19,12 +20,15 @@ struct Flags {
 
 // Five novels to train on, and the sixth, Persuasion, for evaluation.
 int write_novels(const Flags& flags) {
+  const fs::path train_file = fs::path(flags.out) / "train.txt",
+                 test_file = fs::path(flags.out) / "persuasion.txt";
+  require_apart({train_file, test_file}, {flags.rdb});
   std::string train, test;
   for (const Novel& novel : read_novels(flags.rdb))
     (novel.name == held_out ? test : train) += unwrap(novel.lines);
   make_folders(flags.out);
-  write_file_atomically(fs::path(flags.out) / "train.txt", train);
-  write_file_atomically(fs::path(flags.out) / "persuasion.txt", test);
+  write_file_atomically(train_file, train);
+  write_file_atomically(test_file, test);
   fmt::print("{}: train.txt (five novels, {} bytes) and persuasion.txt ({} bytes)\n", flags.out,
              with_commas(static_cast<int64_t>(train.size())), with_commas(static_cast<int64_t>(test.size())));
   return 0;

@@ -52,7 +52,7 @@ int evaluate_text(const Flags& flags) {
                                 {"perplexity", result.perplexity()},
                                 {"bits_per_byte", result.bits_per_byte()}};
     if (window > 0) json["window"] = window;
-    fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+    fmt::print("{}\n", json.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace));
   } else {
     fmt::print("{}\n{} bytes, {} tokens predicted, {}\n", flags.text, with_commas(result.bytes),
                with_commas(result.tokens),

@@ -92,6 +92,7 @@ Inspection look_at(const fs::path& path, const TensorFile& file) {
   }
   found.statistics = statistics_of(file);
   found.health = health_of(file, found.statistics);
+  found.health.notes.insert(found.health.notes.begin(), file.notes().begin(), file.notes().end());
   return found;
 }
 
@@ -137,7 +138,7 @@ void print_json(const Inspection& found, const TensorFile& file) {
                                {"deviation", numbers.deviation},
                                {"not_finite", numbers.broken}});
   }
-  fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+  fmt::print("{}\n", json.dump(2, ' ', true, Json::error_handler_t::replace));
 }
 
 void print_sizes(const ModelConfig& config) {
@@ -158,7 +159,8 @@ void print_sizes(const ModelConfig& config) {
 }
 
 std::string tokenizer_line(const Inspection& found, const TensorFile& file) {
-  const std::string kind = value_of(file, "aviary.tokenizer"), hash = value_of(file, "aviary.tokenizer_hash");
+  const std::string kind = printable(value_of(file, "aviary.tokenizer")),
+                    hash = printable(value_of(file, "aviary.tokenizer_hash"));
   if (!kind.empty()) return hash.empty() ? kind : fmt::format("{} (hash {})", kind, hash);
   switch (found.config.vocab_size) {
     case 256:
@@ -174,7 +176,7 @@ std::string tokenizer_line(const Inspection& found, const TensorFile& file) {
 }
 
 void print_text(const Inspection& found, const TensorFile& file) {
-  fmt::print("{}\n  {} ({}), {} file{}, {}\n", found.path, found.title,
+  fmt::print("{}\n  {} ({}), {} file{}, {}\n", printable(found.path), found.title,
              found.source.empty() ? "this program does not run it yet" : found.source, file.format(),
              file.dialect().empty() ? "" : fmt::format(" with the names of {}", file.dialect()),
              human_bytes(found.file_bytes));
@@ -195,17 +197,17 @@ void print_text(const Inspection& found, const TensorFile& file) {
                    : fmt::format(", and {} for every token", human_bytes(found.cost->state_growth)));
   if (found.config.vocab_size) fmt::print("  tokenizer: {}\n", tokenizer_line(found, file));
   if (const std::string chat = value_of(file, "tokenizer.chat_template"); !chat.empty())
-    fmt::print("  chat template: {}\n", chat.substr(0, chat.find('\n')));
+    fmt::print("  chat template: {}\n", printable(chat.substr(0, chat.find('\n'))));
   if (const std::string step = value_of(file, "aviary.step"); !step.empty())
-    fmt::print("  trained for {} steps\n", step);
+    fmt::print("  trained for {} steps\n", printable(step));
   if (found.health.problems.empty())
     fmt::print("  health: all numbers are finite, every matrix is trained\n");
   constexpr size_t most = 8;
   for (size_t i = 0; i < std::min(most, found.health.problems.size()); ++i)
-    fmt::print("  health: {}\n", found.health.problems[i]);
+    fmt::print("  health: {}\n", printable(found.health.problems[i]));
   if (found.health.problems.size() > most)
     fmt::print("  health: and {} more (--json lists all)\n", found.health.problems.size() - most);
-  for (const std::string& note : found.health.notes) fmt::print("  note: {}\n", note);
+  for (const std::string& note : found.health.notes) fmt::print("  note: {}\n", printable(note));
 }
 
 void print_tensors(const Inspection& found, const TensorFile& file) {
@@ -214,7 +216,7 @@ void print_tensors(const Inspection& found, const TensorFile& file) {
   for (size_t i = 0; i < found.statistics.size(); ++i) {
     const TensorEntry& tensor = file.tensors()[i];
     const TensorStatistics& numbers = found.statistics[i];
-    fmt::print("{:<36} {:<5} {:<16} {:>10.4f} {:>10.4f} {:>10.4f} {:>10.4f}\n", tensor.name,
+    fmt::print("{:<36} {:<5} {:<16} {:>10.4f} {:>10.4f} {:>10.4f} {:>10.4f}\n", printable(tensor.name),
                name_of(tensor.dtype), shape_of(tensor), numbers.smallest, numbers.largest, numbers.mean,
                numbers.deviation);
   }

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "cli/cli.h"
+#include "cli/outputs.h"
 #include "infer/generate.h"
 #include "text/utf8.h"
 
@@ -41,6 +42,7 @@ void print_top(const std::vector<float>& logits, const Tokenizer* tokenizer, int
 
 int print_logits(const Flags& flags) {
   LoadedModel loaded = flags.model.load();
+  require_apart(flags.raw, {loaded.path, flags.model.tokenizer});
   Runner runner(*loaded.model);
   std::vector<int32_t> tokens = flags.tokens;
   if (tokens.empty()) tokens = require_tokenizer(loaded).encode(flags.prompt);

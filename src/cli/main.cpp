@@ -97,7 +97,9 @@ int run(int argc, char** argv) {
 }
 
 // Does not throw if stderr is closed.
-void complain(const std::string& sentence) { std::fputs(("aviary: " + sentence + "\n").c_str(), stderr); }
+void complain(const std::string& sentence) {
+  std::fputs(("aviary: " + printable(sentence) + "\n").c_str(), stderr);
+}
 
 }  // namespace
 

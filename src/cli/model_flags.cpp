@@ -5,7 +5,9 @@
 #include "base/files.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
+#include "checkpoints/packed_file.h"
 #include "cli/cli.h"
+#include "cli/outputs.h"
 
 namespace aviary::cli {
 namespace {
@@ -84,12 +86,17 @@ void ModelFlags::add_running_to(CLI::App& command) {
       ->group(model_group);
 }
 
+void print_notes(const std::vector<std::string>& notes) {
+  for (const std::string& note : notes) fmt::print(stderr, "[{}]\n", note);
+}
+
 LoadedModel ModelFlags::load() const {
   LoadedModel loaded;
   loaded.path = find_model(path);
   if (precision == "bf16" && kernels::fastest_precision() != kernels::Precision::bf16)
     fmt::print(stderr, "[--precision bf16: {}]\n", kernels::products_of(Dtype::bf16));
   Checkpoint checkpoint = open(loaded.path);
+  if (!quiet) print_notes(checkpoint.notes);
   loaded.model = std::move(checkpoint.model);
   loaded.tokenizer = std::move(checkpoint.tokenizer);
   return loaded;
@@ -102,6 +109,7 @@ Checkpoint ModelFlags::open(const fs::path& file) const {
   auto stop = [&] {
     if (writing && writing->guard.interrupted()) throw Interrupted();
   };
+  require_apart(packed_path(file), {tokenizer});
   PackedCache& packed = options.cache.emplace();
   packed.progress = [&](int64_t written, int64_t total) {
     if (!writing) writing.emplace(total);

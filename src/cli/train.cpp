@@ -10,6 +10,7 @@
 #include "base/human.h"
 #include "base/platform.h"
 #include "cli/cli.h"
+#include "cli/outputs.h"
 #include "cli/settings.h"
 #include "models/registry.h"
 #include "train/run_folder.h"
@@ -162,6 +163,7 @@ int train(const Flags& flags) {
   const bool existed = !flags.out.empty() && fs::exists(flags.out);
   const RunFolder folder = new_folder(flags);
   const RemoveIfEmpty cleanup{existed ? fs::path() : folder.path()};
+  require_apart(files_of_run(folder.path()), {flags.text, flags.tokenizer});
   TokenizerPtr tokenizer = tokenizer_for(flags, split.train, preliminary.model.vocab_size);
   if (!tokenizer) {
     fmt::print("Stopped before the first step; nothing is kept.\n");

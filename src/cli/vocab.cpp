@@ -5,6 +5,7 @@
 #include "base/files.h"
 #include "base/human.h"
 #include "cli/cli.h"
+#include "cli/outputs.h"
 #include "data/corpus.h"
 
 namespace aviary::cli {
@@ -16,6 +17,7 @@ struct Flags {
 };
 
 int train_vocabulary_file(const Flags& flags) {
+  require_apart(flags.out, {flags.text});
   const TextFile file(flags.text);
   for (const std::string& note : file.report().notes) fmt::print("note: {}\n", note);
   AtomicFile out(flags.out);  // checks that it can be written before the work starts

@@ -270,6 +270,14 @@ void check_corpus(const Corpus& data, const TrainConfig& shared) {
         shared.text, what, tokens, shared.context);
 }
 
+std::vector<std::filesystem::path> files_of_comparison(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> files;
+  for (const char* name : {"compare.json", "compare.html", "members.csv", "loss.csv", "validation.csv",
+                           "positions.csv", "tokens.svg", "time.svg"})
+    files.push_back(folder / name);
+  return files;
+}
+
 ComparisonEnd run_comparison(const ComparisonOptions& options, Ledger ledger, const TokenizerPtr& tokenizer,
                              const Corpus& data) {
   return Comparison(options, std::move(ledger), tokenizer, data).run();

@@ -45,4 +45,7 @@ void check_corpus(const Corpus& data, const TrainConfig& shared);
 ComparisonEnd run_comparison(const ComparisonOptions& options, Ledger ledger, const TokenizerPtr& tokenizer,
                              const Corpus& data);
 
+// The files of a comparison in its folder, without the runs of its members.
+std::vector<std::filesystem::path> files_of_comparison(const std::filesystem::path& folder);
+
 }  // namespace aviary

@@ -27,6 +27,19 @@ RunFolder RunFolder::hold(const fs::path& path) {
   return std::move(*folder);
 }
 
+bool is_run(const fs::path& folder) {
+  std::error_code ignored;
+  return fs::exists(folder / "checkpoint.safetensors", ignored);
+}
+
+std::vector<fs::path> files_of_run(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const char* name :
+       {"config.json", "checkpoint.safetensors", "model.safetensors", "log.jsonl", "loss.svg"})
+    files.push_back(folder / name);
+  return files;
+}
+
 bool can_begin(const fs::path& folder) {
   auto has = [&](const char* name) { return fs::exists(folder / name); };
   if (fs::exists(folder) && !fs::is_directory(folder)) return false;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/platform.h"
 
@@ -30,5 +31,11 @@ class RunFolder {
 // Whether a new run can start in this folder without overwriting anything: it has no files of a run, or those
 // of a run that was stopped before its first checkpoint.
 bool can_begin(const std::filesystem::path& folder);
+
+// Whether the folder has a run with a checkpoint.
+bool is_run(const std::filesystem::path& folder);
+
+// The files of a run in its folder, whether they exist yet or not.
+std::vector<std::filesystem::path> files_of_run(const std::filesystem::path& folder);
 
 }  // namespace aviary

@@ -154,6 +154,41 @@ TEST_F(BadModel, AModelWithoutATokenizerAsksForOne) {
   expect_refusal(run(folder_.path(), {"generate", (golden("rwkv-v7/model.pth")).string()}), {"--tokenizer"});
 }
 
+// No character but line ends and what a terminal prints.
+void expect_tame(const Outcome& outcome) {
+  for (const std::string& text : {outcome.out, outcome.err}) {
+    for (const char c : text) EXPECT_TRUE(c == '\n' || static_cast<unsigned char>(c) >= 0x20) << text;
+    for (const char* wild : {"\x7f", "\u009b", "\u202e"})
+      EXPECT_EQ(text.find(wild), std::string::npos) << text;
+  }
+}
+
+TEST_F(BadModel, TextFromAFileIsEscapedWhereverItIsShown) {
+  const std::string wild = "\x1b[31m\n\u009b\u202e\x7f";
+  fs::copy_file(golden("rwkv-v4/model.safetensors"), folder_ / "v4.st");
+  rewrite_tensors(folder_ / "v4.st", [&](auto& tensors, auto& metadata) {
+    tensors.push_back({wild + ".att.att_mask", Dtype::f32, {1}, std::string(4, '\0')});  // a buffer of RWKV-4
+    metadata["tokenizer.chat_template"] = wild;
+    metadata["aviary.step"] = wild;
+  });
+  for (const Arguments& flags : {Arguments{}, Arguments{"--tensors"}, Arguments{"--json"}}) {
+    const Outcome outcome = run(folder_.path(), Arguments{"inspect", "v4.st"} + flags);
+    EXPECT_NE(outcome.out.find("RWKV-4"), std::string::npos) << outcome.err;
+    expect_tame(outcome);
+  }
+  expect_tame(run(folder_.path(), {"convert", "v4.st", "v4.pth", "--all", "--type", "f16"}));
+  rewrite_tensors(model_, [&](auto& tensors, auto&) { tensors[0].name = wild; });
+  for (const Arguments& command : {generate_, Arguments{"inspect", "run"}}) {
+    const Outcome outcome = run(folder_.path(), command);
+    expect_refusal(outcome, {"model.safetensors"});
+    expect_tame(outcome);
+  }
+  change_config("\"version\"", "\"\\u001b[31m\": 1, \"version\"");
+  const Outcome config = run(folder_.path(), generate_);
+  expect_refusal(config, {"which this program does not know"});
+  expect_tame(config);
+}
+
 TEST_F(BadModel, ACheckpointIsNotAModel) {
   expect_refusal(run(folder_.path(), {"generate", "run/checkpoint.safetensors"}),
                  {"run/checkpoint.safetensors"});

@@ -138,7 +138,8 @@ TEST_F(Convert, AGgufFileWithoutATokenizerCausesAWarning) {
   const Outcome without = convert({"run", "small.gguf"});
   EXPECT_EQ(without.code, 0);
   EXPECT_NE(without.err.find("small.gguf: it has no tokenizer"), std::string::npos) << without.err;
-  EXPECT_EQ(convert({"run", "with.gguf", "--tokenizer", "bytes"}).err, "");
+  const Outcome with = convert({"run", "with.gguf", "--tokenizer", "bytes"});
+  EXPECT_EQ(with.err.find("tokenizer"), std::string::npos) << with.err;
 }
 
 TEST_F(Convert, TheTokenizerOfAnotherModelCanBeUsed) {
@@ -151,6 +152,78 @@ TEST_F(Convert, AFileIsNeverOverwrittenByItself) {
   const std::string before = read(folder_ / "run/model.safetensors");
   expect_refusal(convert({"run", "run/model.safetensors", "--type", "f16"}), {"run/model.safetensors"});
   EXPECT_EQ(read(folder_ / "run/model.safetensors"), before);
+}
+
+TEST_F(Convert, NoFileOfARunOrOfASideInputIsOverwritten) {
+  fs::copy_file(folder_ / "run/model.safetensors", folder_ / "other.safetensors");
+  fs::create_symlink("run/checkpoint.safetensors", folder_ / "link.safetensors");
+  fs::create_hard_link(folder_ / "run/model.safetensors", folder_ / "hard.safetensors");
+  write(folder_ / "text.pth", prose(500));
+  const auto before = files_below(folder_.path());
+  for (const char* model : {"run", "run/model.safetensors"})
+    for (const char* out : {"run/checkpoint.safetensors", "run/../run/checkpoint.safetensors",
+                            "link.safetensors", "hard.safetensors"})
+      expect_refusal(convert({model, out, "--type", "f16"}), {out, "another file"});
+  expect_refusal(convert({"run", "other.safetensors", "--tokenizer", "other.safetensors"}),
+                 {"other.safetensors: cannot be written, since it is read"});
+  expect_refusal(convert({"run", "text.pth", "--report", "text.pth"}),
+                 {"text.pth", "read by the same command"});
+  EXPECT_EQ(files_below(folder_.path()), before);
+  expect_success(convert({"run", "run/half.safetensors", "--type", "f16"}));  // a new file is welcome there
+  expect_success(convert({"run", "run/half.safetensors", "--type", "bf16"}));
+}
+
+TEST_F(Convert, NoFileOfAFolderOfHuggingFaceIsOverwritten) {
+  fs::create_directories(folder_ / "hf");
+  fs::copy_file(golden("rwkv-v4/model.safetensors"), folder_ / "hf/part.safetensors");
+  Json map;
+  const TensorFile file = read_tensor_file(folder_ / "hf/part.safetensors");
+  for (const TensorEntry& tensor : file.tensors()) map[tensor.name] = "part.safetensors";
+  write(folder_ / "hf/model.safetensors.index.json", Json{{"weight_map", map}}.dump());
+  const auto before = files_below(folder_.path());
+  expect_refusal(convert({"hf", "hf/part.safetensors", "--type", "bf16"}),
+                 {"hf/part.safetensors", "a file of hf"});
+  EXPECT_EQ(files_below(folder_.path()), before);
+  expect_success(convert({"hf", "hf/new.safetensors", "--type", "bf16"}));
+}
+
+TEST_F(Convert, ALinkToAFileThatIsNotThereYetIsFollowed) {
+  fs::create_directories(folder_ / "disk");
+  fs::create_symlink("disk/model.st", folder_ / "link.st");
+  expect_success(convert({"run", "link.st"}));
+  EXPECT_TRUE(fs::is_symlink(folder_ / "link.st"));
+  EXPECT_EQ(logits("disk/model.st"), logits("run"));
+}
+
+TEST_F(Convert, ASettingThatAFileCannotSayIsNamedAndNothingIsWritten) {
+  expect_success(
+      run(folder_.path(),
+          Arguments{"train", "text.txt", "--out", "tk", "--steps", "2", "--token-shift", "4,2,1"} + tiny));
+  for (const char* out : {"tk.pth", "tk.gguf"}) {
+    expect_refusal(convert({"tk", out}), {out, "token_shift \"4,2,1\"", ".safetensors", "--force"});
+    EXPECT_FALSE(fs::exists(folder_ / out));
+  }
+  expect_success(convert({"tk", "tk.safetensors"}));
+  EXPECT_EQ(logits("tk.safetensors"), logits("tk"));
+  const Outcome forced = convert({"tk", "tk.pth", "--force"});
+  EXPECT_EQ(forced.code, 0);
+  EXPECT_NE(forced.err.find("no place for the token_shift \"4,2,1\""), std::string::npos) << forced.err;
+  // A file that llama.cpp would compute differently does not claim to be one of llama.cpp.
+  const Outcome gguf = convert({"tk", "tk.gguf", "--force"});
+  EXPECT_NE(gguf.err.find("only this program reads"), std::string::npos) << gguf.err;
+  EXPECT_EQ(read_tensor_file(folder_ / "tk.gguf").metadata().at("general.architecture"), "aviary");
+  EXPECT_EQ(logits("tk.gguf"), logits("tk"));
+}
+
+TEST_F(Convert, AHeadSizeThatLlamaCppDoesNotComputeIsTold) {
+  const Outcome narrow = convert({"run", "narrow.gguf"});  // heads of 8
+  EXPECT_EQ(narrow.code, 0);
+  EXPECT_NE(narrow.err.find("only with heads of 64, and this model has heads of 8"), std::string::npos)
+      << narrow.err;
+  Arguments wide = tiny;
+  *(std::find(wide.begin(), wide.end(), "--width") + 1) = "64";
+  expect_success(run(folder_.path(), Arguments{"train", "text.txt", "--out", "wide", "--steps", "1"} + wide));
+  EXPECT_EQ(convert({"wide", "wide.gguf"}).err.find("heads"), std::string::npos);
 }
 
 TEST_F(Convert, NumbersThatATypeCannotRepresentKeepABetterOne) {
