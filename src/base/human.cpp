@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
+#include <charconv>
 #include <cmath>
 
 namespace aviary {
@@ -23,6 +25,26 @@ std::string human_bytes(int64_t bytes) {
   for (; std::abs(value) >= 999.5 && unit + 1 < units.size(); ++unit) value /= 1024;
   int decimals = std::abs(value) < 9.995 ? 2 : std::abs(value) < 99.95 ? 1 : 0;
   return fmt::format("{:.{}f} {}", value, decimals, units[unit]);
+}
+
+std::optional<int64_t> parse_bytes(std::string_view text) {
+  constexpr std::string_view powers = " kmgt";
+  constexpr double most = 0x1p60;
+  double number = 0;
+  const auto [last, error] =
+      std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+  if (error != std::errc() || !std::isfinite(number) || std::signbit(number)) return {};
+  std::string unit(last, text.data() + text.size());
+  unit.erase(0, unit.find_first_not_of(' '));
+  std::transform(unit.begin(), unit.end(), unit.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (unit.ends_with('b')) unit.pop_back();
+  const bool binary = unit.size() == 2 && unit[1] == 'i';
+  if (binary) unit.pop_back();
+  const size_t power = unit.empty() ? 0 : powers.find(unit, 1);
+  if (unit.size() > 1 || power == powers.npos) return {};
+  number *= std::pow(binary ? 1024.0 : 1000.0, static_cast<double>(power));
+  if (number > most) return {};
+  return std::llround(number);
 }
 
 std::string human_duration(double seconds) {

@@ -50,5 +50,20 @@ TEST(Human, RatesHaveThreeDigits) {
   EXPECT_EQ(human_rate(0, "steps"), "0 steps/s");
 }
 
+TEST(Human, SizesAreReadAsPeopleWriteThem) {
+  const std::pair<const char*, int64_t> sizes[] = {
+      {"0", 0},          {"1000", 1000},         {"600M", 600'000'000}, {"1.5G", 1'500'000'000},
+      {"0.3M", 300'000}, {"100MB", 100'000'000}, {"64MiB", 64 << 20},   {"1.5 gb", 1'500'000'000},
+      {"2k", 2000},      {"2KiB", 2048},         {"2ki", 2048},         {"1T", 1'000'000'000'000},
+      {"12B", 12},       {".5k", 500},           {"1.2344k", 1234}};
+  for (const auto& [text, bytes] : sizes) EXPECT_EQ(parse_bytes(text), bytes) << text;
+}
+
+TEST(Human, ATextThatIsNoSizeIsNone) {
+  for (const char* text : {"", "M", "-1", "-0", "-1M", "nan", "inf", "1e3", "0x10", "1MM", "1iB", "600Mx",
+                           "600 M B", "1,5M", "99999999T", "1e400", " 5"})
+    EXPECT_EQ(parse_bytes(text), std::nullopt) << text;
+}
+
 }  // namespace
 }  // namespace aviary

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cstdint>
 
 namespace aviary {
@@ -60,6 +62,37 @@ std::string in_quotes(std::string_view name) {
   // Not within a character: its further bytes are 10xxxxxx.
   for (int i = 0; i < 3 && end < name.size() && (static_cast<uint8_t>(name[end]) & 0xc0) == 0x80; ++i) --end;
   return fmt::format("'{}{}'", printable(name.substr(0, end)), end < name.size() ? "..." : "");
+}
+
+namespace {
+
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+// Means itself to every shell. Bytes of other alphabets do, too.
+bool is_plain(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) || static_cast<unsigned char>(c) >= 0x80 ||
+         std::string_view("_@%+=:,./-").find(c) != std::string_view::npos;
+}
+
+}  // namespace
+
+std::string for_shell(std::string_view word) {
+  if (!word.empty() && std::all_of(word.begin(), word.end(), is_plain)) return std::string(word);
+  const bool control = std::any_of(word.begin(), word.end(), is_control);
+  std::string text = control ? "$'" : "'";
+  for (char c : word) {
+    if (control && is_control(c))
+      text += c == '\n' ? "\\n" : fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    else if (control && (c == '\'' || c == '\\'))
+      text += std::string("\\") + c;
+    else
+      text += c == '\'' ? "'\\''" : std::string(1, c);
+  }
+  return text + "'";
+}
+
+std::string path_for_shell(std::string_view path) {
+  return for_shell(path.starts_with('-') ? "./" + std::string(path) : std::string(path));
 }
 
 }  // namespace aviary

@@ -1,4 +1,4 @@
-// Text from outside (files, models, names of files) in messages and tables.
+// Text from outside (files, models, names of files) in messages and tables, and words of command lines.
 #pragma once
 
 #include <string>
@@ -13,5 +13,11 @@ std::string printable(std::string_view text);
 
 // A name from a file in an error message: in quotes, printable, and cut after 80 bytes.
 std::string in_quotes(std::string_view name);
+
+// A word of a command line that a shell reads as exactly these bytes: as it is, in '...', or in $'...' (bash,
+// zsh, ksh) if it contains control characters.
+std::string for_shell(std::string_view word);
+// The same for a path, which is also safe from being taken for an option.
+std::string path_for_shell(std::string_view path);
 
 }  // namespace aviary

@@ -44,5 +44,17 @@ TEST(Errors, AMessageHasNoControlCharactersWhateverItQuotes) {
   }
 }
 
+TEST(Quotes, AShellReadsAWordAsItIs) {
+  EXPECT_EQ(for_shell("runs/my-book_2.txt"), "runs/my-book_2.txt");
+  EXPECT_EQ(for_shell(""), "''");
+  EXPECT_EQ(for_shell("my dir"), "'my dir'");
+  EXPECT_EQ(for_shell("$HOME `x` \"y\" !"), "'$HOME `x` \"y\" !'");
+  EXPECT_EQ(for_shell("it's"), "'it'\\''s'");
+  EXPECT_EQ(for_shell("a\nb\x1b'\\"), "$'a\\nb\\x1b\\'\\\\'");
+  EXPECT_EQ(for_shell("~/x"), "'~/x'");
+  EXPECT_EQ(path_for_shell("-out"), "./-out");
+  EXPECT_EQ(path_for_shell("-my out"), "'./-my out'");
+}
+
 }  // namespace
 }  // namespace aviary
