@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <charconv>
 #include <cstring>
 
 #include "base/error.h"
@@ -142,6 +143,35 @@ std::string excerpt(std::string_view bytes) {
   size_t end = std::min(longest, bytes.size());
   for (int i = 0; i < 3 && end < bytes.size() && (byte_at(bytes, end) & 0xc0) == 0x80; ++i) --end;
   return printable(bytes.substr(0, end)) + (end < bytes.size() ? "..." : "");
+}
+
+std::string unescaped(std::string_view text) {
+  constexpr std::string_view letters = "ntr\\\"'", meanings = "\n\t\r\\\"'";
+  std::string bytes;
+  for (size_t at = 0; at < text.size();) {
+    if (text[at] != '\\') {
+      bytes += text[at++];
+      continue;
+    }
+    const char kind = at + 1 < text.size() ? text[at + 1] : '\0';
+    const size_t letter = letters.find(kind), digits = kind == 'x' ? 2 : kind == 'u' ? 4 : 0;
+    const std::string_view number = text.substr(std::min(at + 2, text.size()), digits);
+    uint32_t value = 0;
+    const auto [last, error] = std::from_chars(number.data(), number.data() + number.size(), value, 16);
+    const bool hexadecimal = digits > 0 && error == std::errc() && last == text.data() + at + 2 + digits;
+    const bool surrogate = kind == 'u' && value >= 0xd800 && value <= 0xdfff;
+    require(letter != letters.npos || (hexadecimal && !surrogate),
+            "\"{}\" is no escape; expected \\n, \\t, \\r, \\\\, \\\", \\', \\xHH or \\uHHHH",
+            excerpt(text.substr(at, 2 + digits)));
+    if (letter != letters.npos)
+      bytes += meanings[letter];
+    else if (kind == 'x')
+      bytes += static_cast<char>(value);
+    else
+      append_utf8(bytes, value);
+    at += 2 + digits;
+  }
+  return bytes;
 }
 
 std::string Utf8Stream::push(std::string_view bytes) {

@@ -44,6 +44,9 @@ bool is_control(uint32_t code_point);
 inline std::string escaped(std::string_view bytes) { return printable(bytes); }
 // The same for the beginning of `bytes`, for error messages.
 std::string excerpt(std::string_view bytes);
+// The bytes of a text with escapes: \n, \t, \r, \\, \", \', \xHH (a byte) and \uHHHH (a character). Throws
+// Error for any other backslash.
+std::string unescaped(std::string_view text);
 
 // Converts bytes that arrive in pieces to valid UTF-8: holds back an incomplete character until its remaining
 // bytes arrive, and replaces invalid bytes by U+FFFD. The output does not depend on how the bytes were split.

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "base/error.h"
 #include "base/random.h"
 
 namespace aviary {
@@ -54,6 +55,14 @@ TEST(Utf8, EscapedTextIsOneLineWithoutControlCharacters) {
   EXPECT_EQ(excerpt("abc"), "abc");
   EXPECT_EQ(excerpt(std::string(39, 'a') + "\u4f60 and more"), std::string(39, 'a') + "...");
   EXPECT_EQ(excerpt(std::string(41, '\xff')).size(), 40u * 4 + 3);
+}
+
+TEST(Utf8, EscapesStandForWhatTheyMeanElsewhere) {
+  EXPECT_EQ(unescaped("a\\n\\t\\r\\\\\\\"\\'\\x41\\xFF\\u4f60."), "a\n\t\r\\\"'A\xff\u4f60.");
+  EXPECT_EQ(unescaped("plain \u4f60"), "plain \u4f60");
+  EXPECT_EQ(unescaped("\\x00").size(), 1u);
+  for (const char* text : {"\\", "a\\", "\\q", "\\x4", "\\x4g", "\\u12", "\\ud800", "\\x-1"})
+    EXPECT_THROW(unescaped(text), Error) << text;
 }
 
 TEST(Utf8Stream, HoldsBackACharacterUntilItIsComplete) {
