@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -40,6 +41,18 @@ void read(const Json& json, Value& value) {
 void read(const Json& json, std::optional<int64_t>& value) { value = json.get<int64_t>(); }
 void read(const Json& json, ScheduleKind& value) { value = schedule_kind(json.get<std::string>()); }
 void read(const Json& json, kernels::Precision& value) { value = precision_of(json.get<std::string>()); }
+
+// JSON would cut 2.5 to 2, and make a large number of a negative one.
+template <typename Value>
+bool fits(const Json& json, const Value&) {
+  if constexpr (std::is_same_v<Value, std::optional<int64_t>>)
+    return fits(json, int64_t{});
+  else if constexpr (std::is_same_v<Value, int64_t> || std::is_same_v<Value, uint64_t>)
+    return json.is_number_unsigned() ? std::in_range<Value>(json.get<uint64_t>())
+                                     : std::is_signed_v<Value> && json.is_number_integer();
+  else
+    return true;
+}
 
 // In format 1, `minutes` means that the number of steps was not known, and the maximum was written instead.
 void read_steps_of_format_1(TrainConfig& config) {
@@ -86,7 +99,11 @@ TrainConfig train_config_from_json(const std::string& text, const std::string& w
         "{}: there is no setting \"{}\"; the run was made by another version of Aviary, or the file changed",
         where, name);
     try {
-      setting->visit(config, [&, &value = value](auto& member) { read(value, member); });
+      setting->visit(config, [&, &name = name, &value = value](auto& member) {
+        require(!value.is_number() || fits(value, member), "the setting {} is {}, expected a whole number",
+                name, value.dump());
+        read(value, member);
+      });
     } catch (const Json::exception&) {
       fail("{}: the setting {} is {}, which is of the wrong kind", where, name, in_quotes(value.dump()));
     } catch (const Error& error) {

@@ -86,6 +86,10 @@ TEST(TrainConfig, WhatIsNotUnderstoodIsRefusedByName) {
   EXPECT_NE(changed("layers", 2).find("\"layers\""), std::string::npos);  // a field of model
   EXPECT_NE(changed("format", 99).find("newer"), std::string::npos);
   EXPECT_NE(changed("context", "long").find("context is \"long\""), std::string::npos);
+  EXPECT_NE(changed("context", 2.5).find("context is 2.5"), std::string::npos);
+  EXPECT_NE(changed("steps", 7.5).find("steps is 7.5"), std::string::npos);
+  EXPECT_NE(changed("seed", -1).find("seed is -1"), std::string::npos);
+  EXPECT_NE(changed("batch", 1e300).find("batch is 1e+300"), std::string::npos);
   EXPECT_NE(changed("schedule", "square").find("square"), std::string::npos);
   EXPECT_NE(changed("precision", "f8").find("f8"), std::string::npos);
   EXPECT_NE(changed("batch", 0).find("--batch is 0"), std::string::npos);
