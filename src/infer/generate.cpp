@@ -10,11 +10,21 @@
 namespace aviary {
 namespace {
 
+// What is read before the first token of a text without a prompt.
+std::vector<int32_t> beginning(const Tokenizer& tokenizer) {
+  if (tokenizer.end_of_text()) return {*tokenizer.end_of_text()};
+  try {
+    return tokenizer.encode("\n");
+  } catch (const Error&) {  // a vocabulary of characters may have no line break
+    int32_t token = 0;
+    while (token + 1 < tokenizer.vocab_size() && tokenizer.bytes_of(token).empty()) ++token;
+    return {token};
+  }
+}
+
 std::vector<int32_t> prompt_tokens(const Tokenizer& tokenizer, std::string_view prompt) {
   std::vector<int32_t> tokens = tokenizer.encode(prompt);
-  if (tokens.empty())
-    tokens = tokenizer.end_of_text() ? std::vector{*tokenizer.end_of_text()} : tokenizer.encode("\n");
-  return tokens;
+  return tokens.empty() ? beginning(tokenizer) : tokens;
 }
 
 }  // namespace

@@ -33,8 +33,9 @@ struct Generation {
 std::vector<float> read_tokens(Runner& runner, std::span<const int32_t> tokens, State& state,
                                int64_t chunk = 256);
 
-// Continues `prompt`; an empty one is replaced by the end-of-text token, or by a line break if there is none.
-// `show` receives the text piece by piece, complete UTF-8 characters only; it returns false to stop.
+// Continues `prompt`; an empty one is replaced by the end-of-text token, or by a line break if there is none,
+// or by the first token of a vocabulary that has neither. `show` receives the text piece by piece, complete
+// UTF-8 characters only; it returns false to stop.
 Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view prompt,
                     const GenerateOptions& options, const std::function<bool(std::string_view)>& show = {});
 
