@@ -1,7 +1,7 @@
 // The memory of a backward pass through a model with quantized matrices: the gradient passes through them to
 // the vectors (norms, mixes), and only these are trained. Matrices are not decoded as a whole, so in addition
 // to the weights a pass needs only the activations kept by the tape.
-//   stored_gradient_bench --model rwkv7:0.45B --type q4_k --tokens 128
+//   stored_gradient_bench --random rwkv7:0.45B --type q4_k --tokens 128
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -19,7 +19,7 @@ int main(int argc, char** argv) {
   std::string size = "rwkv7:0.45B", type_name = "q4_k";
   int64_t tokens = 128;
   CLI::App app;
-  app.add_option("--model", size, "A version and a size, as rwkv7:0.45B");
+  app.add_option("--random", size, "A version and a size, as rwkv7:0.45B");
   app.add_option("--type", type_name, "How matrices are stored");
   app.add_option("--tokens", tokens, "Of the sequence");
   CLI11_PARSE(app, argc, argv);

@@ -7,8 +7,9 @@ namespace aviary {
 
 // Number of workers, including the calling thread; the default is the number of cores.
 AVIARY_API int threads();
-// Throws Error unless 1 <= count <= 1024. Must not be called while another thread computes. Results do not
-// depend on it, bit for bit.
+inline constexpr int most_threads = 1024;
+// Throws Error unless 1 <= count <= most_threads. Must not be called while another thread computes. Results
+// do not depend on it, bit for bit.
 AVIARY_API void set_threads(int count);
 
 }  // namespace aviary

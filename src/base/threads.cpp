@@ -245,7 +245,8 @@ int threads() {
 }
 
 void set_threads(int count) {
-  require(count >= 1 && count <= 1024, "set_threads: the number of threads is {}, expected 1 to 1024", count);
+  require(count >= 1 && count <= most_threads, "the number of threads is {}, expected 1 to {}", count,
+          most_threads);
   ThePool& the = the_pool();
   std::lock_guard lock(the.turns);
   the.pool.reset();

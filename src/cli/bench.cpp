@@ -262,10 +262,9 @@ Action add_bench(CLI::App& command) {
       ->capture_default_str();
   command.add_option("--batches", flags->request.batches, "Sequences decoded at once, between commas")
       ->delimiter(',')
-      ->allow_extra_args(false)
       ->capture_default_str();
   command.add_option("--seconds", flags->request.seconds, "Duration of each measurement")
-      ->check(CLI::Range(0.01, 600.0, "0.01 to 600"))
+      ->check(number_bounds(0.01, 600, "0.01 to 600"))
       ->capture_default_str();
   command.add_option("--rounds", flags->request.rounds, "Measurements, of which the median counts")
       ->check(bounds(1, 1000))
@@ -277,10 +276,14 @@ Action add_bench(CLI::App& command) {
                   "Instead of a model file: random weights of this size, as rwkv7:1.5B or rwkv7:24x2048 "
                   "(default: none)")
       ->group(random);
-  add_type_option(command, flags->type, "Of its matrices")->capture_default_str()->group(random);
-  command.add_option("--vocabulary", flags->vocabulary, "Its tokens")
+  add_type_option(command, flags->type, "Type of its matrices")
+      ->capture_default_str()
+      ->needs("--random")
+      ->group(random);
+  command.add_option("--vocabulary", flags->vocabulary, "Number of its tokens")
       ->check(bounds(2, 1 << 20))
       ->capture_default_str()
+      ->needs("--random")
       ->group(random);
   command.add_flag("--machine", flags->machine, "Only measure the machine")->group(other);
   command
@@ -288,11 +291,18 @@ Action add_bench(CLI::App& command) {
           "--long", flags->long_run,
           "Instead: decode so many tokens (whole hundreds), time and memory on the way (default: none)")
       ->check(bounds(100))
-      ->excludes("--json")
       ->group(other);
   command.add_option("--plots", flags->plots, "The folder for the two figures of --long (default: none)")
+      ->needs("--long")
       ->group(other);
-  return [flags] { return bench(*flags); };
+  return [flags, &command] {
+    refuse_beside(command, "--random", {"model", "--tokenizer", "--cache"});
+    refuse_beside(command, "--machine",
+                  {"model", "--random", "--long", "--prompt", "--batches", "--seconds", "--rounds",
+                   "--tokenizer", "--precision", "--cache"});
+    refuse_beside(command, "--long", {"--json", "--prompt", "--batches", "--seconds", "--rounds"});
+    return bench(*flags);
+  };
 }
 
 const Registration registration({"bench", CommandGroup::study, 2,

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
+#include <initializer_list>
 #include <optional>
 #include <string>
 
@@ -35,6 +36,12 @@ constexpr const char* tokenizer_kinds =
     "bytes, or a file: World vocabulary, tokenizer.json, vocab.json, a model";
 // Bounds of a whole number, shown in the help as "0 to 64" or "0 or more".
 CLI::Validator bounds(int64_t least, int64_t most = int64_t{1} << 40);
+// Bounds of any number, inclusive, shown in the help and in messages as `shown`.
+CLI::Validator number_bounds(double least, double most, const std::string& shown);
+
+// Throws Error if the option `given` was given together with one of `others`, which would have no effect.
+void refuse_beside(const CLI::App& command, const std::string& given,
+                   std::initializer_list<const char*> others);
 
 struct ModelFlags {
   std::string path, tokenizer, precision;

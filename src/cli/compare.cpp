@@ -45,6 +45,10 @@ TrainConfig configure(const Flags& flags, const TextFile& file) {
     config.validation_bytes = std::min(std::ssize(file.text()) / 10, most_validation_bytes);
   config.sample_every = 0;
   if (!flags.tokenizer.empty()) config.tokenizer = flags.tokenizer;
+  require(!flags.asked.has("vocabulary") || flags.tokenizer.empty(),
+          "--vocabulary is for a vocabulary that is learned from the text, but --tokenizer names one; leave "
+          "one of "
+          "them out");
   if (config.tokenizer == "bytes" || (flags.tokenizer.empty() && config.model.vocab_size <= 256)) {
     config.tokenizer = "bytes";
     config.model.vocab_size = 256;
@@ -122,7 +126,7 @@ int compare(const Flags& flags) {
 
 Action add_compare(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  command.add_option("text", flags->text, "The text to learn from (UTF-8)")->required();
+  command.add_option("text", flags->text, "The text to learn from, in UTF-8")->required();
   command.add_option("--versions", flags->versions,
                      "Names between commas, each with options of its own: rwkv4,rwkv4+head_qk=64,rwkv7 "
                      "(default: all; aviary inspect --versions)");

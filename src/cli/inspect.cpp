@@ -254,12 +254,16 @@ Action add_inspect(CLI::App& command) {
     command.add_option(name, value, help)->needs(versions)->capture_default_str()->group(family);
   };
   add_size("--layers", flags->sizes.layers, "Layers of the models whose parameters are counted");
-  add_size("--width", flags->sizes.width, "Their width");
-  add_size("--vocabulary", flags->sizes.vocabulary, "Their tokens");
+  add_size("--width", flags->sizes.width, "Width of these models");
+  add_size("--vocabulary", flags->sizes.vocabulary, "Number of their tokens");
   command.add_flag("--markdown", flags->markdown, "Print the versions as a Markdown table")
       ->needs(versions)
       ->group(family);
-  return [flags] { return inspect(*flags); };
+  return [flags, &command] {
+    refuse_beside(command, "--versions", {"model", "--tensors"});
+    refuse_beside(command, "--markdown", {"--json"});
+    return inspect(*flags);
+  };
 }
 
 const Registration registration({"inspect", CommandGroup::files, 1,

@@ -13,32 +13,11 @@
 #include "base/interrupt.h"
 #include "base/threads.h"
 #include "cli/cli.h"
+#include "cli/strict_options.h"
 
 namespace {
 
 using namespace aviary;
-
-// The error message for an invalid command line.
-int refuse(const CLI::App& app, const CLI::ParseError& error) {
-  std::string program = "aviary", what = error.what();
-  const CLI::App* command = &app;
-  for (; !command->get_subcommands().empty(); program += " " + command->get_name())
-    command = command->get_subcommands().front();
-  const std::vector<std::string> extra = app.remaining(true);
-  const auto is_option = [](const std::string& word) { return word.starts_with("-"); };
-  const auto option = std::find_if(extra.begin(), extra.end(), is_option);
-  const auto word = std::find_if_not(extra.begin(), extra.end(), is_option);
-  if (command == &app && word != extra.end())
-    what = fmt::format("there is no command \"{}\"", *word);
-  else if (option != extra.end())
-    what = fmt::format("there is no option \"{}\"", *option);
-  else if (word != extra.end() && error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError))
-    what = fmt::format("\"{}\" is one argument too many", *word);
-  for (char& c : what)
-    if (c == '\n') c = ' ';
-  fmt::print(stderr, "{}: {}; {} --help lists what there is\n", program, what, program);
-  return 2;
-}
 
 std::vector<std::pair<CLI::App*, cli::Action>> add_commands(CLI::App& app) {
   static constexpr const char* groups[] = {"Commands", "Model files", "Texts and tokens", "Looking closer"};
@@ -50,7 +29,9 @@ std::vector<std::pair<CLI::App*, cli::Action>> add_commands(CLI::App& app) {
   for (const cli::Command& command : commands) {
     CLI::App* added = app.add_subcommand(command.name, command.help);
     added->group(groups[static_cast<size_t>(command.group)]);
-    added->footer("aviary --help lists the options that every command takes.");
+    added->footer(
+        "An option without a value is off unless it is given. aviary --help lists the options that every "
+        "command takes.");
     actions.emplace_back(added, command.add(*added));
   }
   return actions;
@@ -65,25 +46,31 @@ void flush_output() {
 int run(int argc, char** argv) {
   CLI::App app{
       "Train, evaluate and use RWKV language models.\n"
-      "Start with:  aviary train book.txt   and then:  aviary generate"};
+      "Start with:  aviary train book.txt   and then:  aviary generate",
+      "aviary"};
   app.set_version_flag("--version", std::string("aviary ") + version());
   app.require_subcommand(1);
   app.fallthrough();
   int thread_count = threads();
   std::string isa;
-  app.add_option("--threads", thread_count, "Number of threads (default: all cores)");
+  app.add_option("--threads", thread_count, "Number of threads (default: all cores)")
+      ->check(cli::bounds(1, most_threads));
   app.add_option(
          "--isa", isa,
          "Use no newer instructions than avx2 or baseline, for comparisons (default: best, all of this CPU)")
       ->check(CLI::IsMember({"best", "avx2", "baseline"}));
 
   const auto actions = add_commands(app);
+  const cli::StrictOptions strict(app);
 
   try {
-    app.parse(argc, argv);
+    std::vector<std::string> words = cli::words_of(app, argc, argv);
+    std::reverse(words.begin(), words.end());  // as CLI11 expects them
+    app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
-    return error.get_exit_code() == 0 ? app.exit(error) : refuse(app, error);
+    return error.get_exit_code() == 0 ? app.exit(error) : cli::refuse(app, error);
   }
+  strict.tell_drawn_seeds();
   set_threads(thread_count);
   if (isa == "avx2") kernels::set_isa(kernels::Isa::avx2);
   if (isa == "baseline") kernels::set_isa(kernels::Isa::baseline);

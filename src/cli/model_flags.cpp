@@ -1,6 +1,8 @@
 // Finds and loads the model of a command.
 #include <fmt/format.h>
 
+#include <charconv>
+
 #include "base/error.h"
 #include "base/files.h"
 #include "base/interrupt.h"
@@ -23,6 +25,10 @@ struct CacheWriting {
   InterruptGuard guard;
   Progress line;
 };
+
+std::string out_of_range(const std::string& text, const std::string& expected) {
+  return fmt::format("{} is out of range, expected {}", text, expected);
+}
 
 }  // namespace
 
@@ -57,7 +63,29 @@ fs::path find_model(const std::string& path) {
 CLI::Validator bounds(int64_t least, int64_t most) {
   const std::string shown =
       most == int64_t{1} << 40 ? fmt::format("{} or more", least) : fmt::format("{} to {}", least, most);
-  return CLI::Range(least, most, shown);
+  return {[=](std::string& text) {
+            int64_t number = 0;  // of a text that StrictOptions has checked
+            std::from_chars(text.data(), text.data() + text.size(), number);
+            return least <= number && number <= most ? "" : out_of_range(text, shown);
+          },
+          shown};
+}
+
+CLI::Validator number_bounds(double least, double most, const std::string& shown) {
+  return {[=](std::string& text) {
+            double number = 0;
+            std::from_chars(text.data(), text.data() + text.size(), number);
+            return least <= number && number <= most ? "" : out_of_range(text, shown);
+          },
+          shown};
+}
+
+void refuse_beside(const CLI::App& command, const std::string& given,
+                   std::initializer_list<const char*> others) {
+  if (command.count(given) == 0) return;
+  for (const char* other : others)
+    require(command.count(other) == 0,
+            "{} is given, and beside it {} would have no effect; leave one of them out", given, other);
 }
 
 void ModelFlags::add_to(CLI::App& command) {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "cli/cli.h"
+#include "cli/strict_options.h"
 #include "text/utf8.h"
 
 namespace aviary::cli {
@@ -64,9 +65,8 @@ class AddFlag {
   }
   CLI::Option* operator()(LearningRateScales& value) const {
     return add<std::vector<std::string>>([&value](const std::vector<std::string>& given) {
-             for (const std::string& scale : given) value.insert(parse_scale(scale));
-           })
-        ->allow_extra_args(false);
+      for (const std::string& scale : given) value.insert(parse_scale(scale));
+    });
   }
   template <typename Value>
   CLI::Option* operator()(Value& value) const {
@@ -97,7 +97,8 @@ void add_settings(CLI::App& command, SettingFlag commands, Asked& asked) {
     if (setting.flag == SettingFlag::none || (commands == SettingFlag::all && setting.flag != commands))
       continue;
     setting.visit(asked.values, [&](auto& value) {
-      AddFlag(command, setting, asked)(value)->group(heading(setting.group));
+      CLI::Option* option = AddFlag(command, setting, asked)(value)->group(heading(setting.group));
+      if (setting.in_bytes) option->type_name(size_type);
     });
   }
   command.get_option("--steps")->excludes(command.get_option("--minutes"));

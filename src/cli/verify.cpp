@@ -47,14 +47,20 @@ int verify(const Flags& flags) {
 Action add_verify(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   flags->model.add_to(command);
-  command.add_option("--golden", flags->golden,
-                     "Compare with the reference data in these folders, tests/golden/README.md (default: "
-                     "none, the model is checked)");
+  command.add_option(
+      "--golden", flags->golden,
+      "Compare with the reference data in this folder, tests/golden/README.md; may be repeated "
+      "(default: none, the model is checked)");
   command.add_option("--length", flags->length, "Read so many random tokens")
       ->check(bounds(1, 1 << 20))
       ->capture_default_str();
-  command.add_option("--seed", flags->seed, "Of the tokens and of where they are cut")->capture_default_str();
-  return [flags] { return verify(*flags); };
+  command.add_option("--seed", flags->seed, "Seed of the tokens and of where they are cut; random: draw one")
+      ->capture_default_str();
+  return [flags, &command] {
+    refuse_beside(command, "--golden",
+                  {"model", "--length", "--seed", "--tokenizer", "--precision", "--cache"});
+    return verify(*flags);
+  };
 }
 
 const Registration registration(

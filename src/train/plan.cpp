@@ -96,9 +96,19 @@ void refuse_what_would_be_ignored(const Asked& asked, const TrainConfig& config)
       "--dropout-at says where elements are dropped, but --dropout is 0; give a probability with --dropout");
   require(!asked.has("final_learning_rate") || config.schedule.kind != ScheduleKind::constant,
           "--final-learning-rate is for a learning rate that changes, but --schedule is constant");
-  require(!asked.has("warmup") || !config.schedule.steps || config.schedule.warmup <= *config.schedule.steps,
-          "--warmup is {}, more than the {} steps of the run", config.schedule.warmup,
-          config.schedule.steps.value_or(0));
+  require(
+      !asked.has("validate_every") || config.validate_every <= 0 || config.validation_bytes != 0,
+      "--validate-every says when to validate, but --validation-bytes is 0: there is no text to do it with");
+}
+
+// Takes the usual warm-up from a run that is too short for it. Rejects a given one that is.
+void fit_warmup(const Asked& asked, TrainConfig& config) {
+  const int64_t steps = config.schedule.steps.value_or(config.schedule.most_steps);  // 0: not known
+  if (steps > 0 && !asked.has("warmup")) config.schedule.warmup = std::min(config.schedule.warmup, steps / 5);
+  require(steps == 0 || config.schedule.warmup <= steps, "--warmup is {}, more than the {} steps of the run",
+          config.schedule.warmup, steps);
+  require(!asked.has("warmup_from") || config.schedule.warmup > 0,
+          "--warmup-from says where the warm-up begins, but this run has none; give its steps with --warmup");
 }
 
 // The number of steps for a useful number of passes over the tokens: many for small texts, few for large
@@ -141,8 +151,7 @@ TrainConfig resolve(const Asked& asked, const Facts& facts) {
   check(config);
   refuse_what_would_be_ignored(asked, config);
   if (facts.vocabulary) take_vocabulary(asked, facts, config);
-  const int64_t steps = config.schedule.steps.value_or(config.schedule.most_steps);
-  if (steps > 0 && !asked.has("warmup")) config.schedule.warmup = std::min(config.schedule.warmup, steps / 5);
+  fit_warmup(asked, config);
   return config;
 }
 

@@ -32,7 +32,8 @@ constexpr Setting table[] = {
     {"most_steps", at<&TrainConfig::schedule, &Schedule::most_steps>, none, first, 0, many,
      "Upper limit while the number of steps is unknown"},
     {"version", at<&TrainConfig::model, &ModelConfig::version>, train, first, 0, 0,
-     "Version: rwkv7, rwkv4, ... (aviary inspect --versions; default: rwkv7)", true, "model"},
+     "Version of RWKV: rwkv7, rwkv4, ... (aviary inspect --versions; default: rwkv7)", true,
+     "model-version"},
 
     {"recipe", at<&TrainConfig::model, &ModelConfig::recipe>, train, model, 0, 0,
      "Initialization and learning rates, for versions with several: v4neo or v4-original of rwkv4 (default: the "
@@ -57,7 +58,7 @@ constexpr Setting table[] = {
     {"carry_state", at<&TrainConfig::carry_state>, train, batches, 0, 0,
      "Sequences continue where they stopped, with their state"},
     {"seed", at<&TrainConfig::seed>, all, batches, 0, 0,
-     "Random seed of the initialization and of the order of the text (default: 1)"},
+     "Seed of the initialization and of the order of the text; random: draw one (default: 1)"},
 
     {"learning_rate", at<&TrainConfig::schedule, &Schedule::start>, all, learning, 0, 10,
      "Learning rate after the warm-up (default: that of the recipe for the width)"},
@@ -94,7 +95,9 @@ constexpr Setting table[] = {
      "Precision of matrix products: f32, bf16 (default: the fastest on this CPU)"},
 
     {"validation_bytes", at<&TrainConfig::validation_bytes>, all, output, -1, 1e15,
-     "Size of the validation text at the end of the text (default: a tenth, at most 200,000; compare: 50,000)"},
+     "Bytes at the end of the text to validate with, as 20000 or 20K (default: a tenth, at most 200,000; "
+     "compare: 50,000)",
+     false, nullptr, true},
     {"validate_every", at<&TrainConfig::validate_every>, all, output, -1, many,
      "Steps between validations; 0: only at the end (default: 20 times in a run; compare: 10 times)"},
     {"checkpoint_every", at<&TrainConfig::checkpoint_every>, train, output, 0, many,

@@ -35,6 +35,7 @@ struct Setting {
   const char* help;                 // one line, including the default if that is not a fixed number
   bool of_model = false;            // a field of config.model, which is stored as a whole
   const char* flag_name = nullptr;  // if it is not the name with dashes
+  bool in_bytes = false;            // a size; the flag also takes 100MB, 64KiB, ...
 
   // "--learning-rate"; "--no-l2wrap" for a switch that is on by default.
   std::string flag_text() const;

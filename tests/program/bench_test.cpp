@@ -56,7 +56,7 @@ TEST(Bench, InvalidRequestsAreRejected) {
   expect_refusal(run(folder.path(), {"bench", "--random", "rwkv7:2x64", "--type", "q3"}), {"--type"}, 2);
   expect_refusal(run(folder.path(), {"bench", "missing.gguf"}), {"missing.gguf"});
   const Arguments small{"bench", "--random", "rwkv7:1x64", "--vocabulary", "10"};
-  expect_refusal(run(folder.path(), small + Arguments{"--threads", "0"}), {"threads", "0"});
+  expect_refusal(run(folder.path(), small + Arguments{"--threads", "0"}), {"--threads: 0"}, 2);
   expect_refusal(run(folder.path(), small + Arguments{"--batches", "4097"}), {"--batches", "4097", "4096"});
 }
 

@@ -140,7 +140,7 @@ TEST_F(Compare, InvalidInputIsAnErrorInOneSentence) {
       {"rwkv4+head_size=8", {}, {"rwkv4", "head"}},
       {"rwkv4+recipe=cake", {}, {"rwkv4", "cake", "v4neo"}},
       {"rwkv4,", {}, {"--versions"}},
-      {"rwkv4", {"--learning-rate", "nan"}, {"--learning-rate is nan"}},
+      {"rwkv4", {"--learning-rate", "nan"}, {"--learning-rate: 'nan'"}, 2},
       {"rwkv4", {"--validation-bytes", "10"}, {"validation", "--context"}},
       {"rwkv4", {"--minutes", "3"}, {"--steps", "--minutes"}, 2},
       {"rwkv4", {"--seed", "x"}, {"--seed"}, 2},

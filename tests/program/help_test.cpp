@@ -43,10 +43,13 @@ bool is_command(const Entry& entry) {
          entry.section != "Positionals:";
 }
 
+// "--tokens,-n INT:0 or more=200", but not "--quiet,-q" or "--ids Excludes: --json": types are in capitals.
 bool takes_a_value(const Entry& entry) {
-  for (const char* type : {" TEXT", " INT", " UINT", " FLOAT"})
-    if (entry.name.find(type) != std::string::npos) return true;
-  return false;
+  const size_t type = entry.name.find(' ') + 1;
+  const auto is_capital = [&](size_t at) {
+    return at < entry.name.size() && std::isupper(static_cast<unsigned char>(entry.name[at])) != 0;
+  };
+  return type > 0 && is_capital(type) && is_capital(type + 1);
 }
 
 void check_help(const Arguments& command) {
@@ -56,7 +59,7 @@ void check_help(const Arguments& command) {
   const std::vector<Entry> entries = help_of(command);
   EXPECT_GE(entries.size(), 1U);
   for (const Entry& entry : entries) {
-    EXPECT_GT(entry.text.size(), 4U) << entry.name << " is not described";
+    EXPECT_GT(entry.text.size(), 9U) << entry.name << " is not described";
     const bool tells = entry.name.find('=') != std::string::npos ||
                        entry.name.find("REQUIRED") != std::string::npos ||
                        entry.text.find("default: ") != std::string::npos;
@@ -66,6 +69,25 @@ void check_help(const Arguments& command) {
 }
 
 TEST(Help, DescribesEveryOptionOfEveryCommandAndItsDefault) { check_help({}); }
+
+TEST(Help, TellsTheDefaultOfOptionsWithoutAValue) {
+  for (const char* command : {"train", "generate", "inspect"})
+    EXPECT_NE(
+        run(TestFolder().path(), {command, "--help"}).out.find("An option without a value is off unless"),
+        std::string::npos)
+        << command;
+}
+
+// --model is a model, in every command.
+TEST(Help, ModelMeansTheSameInEveryCommand) {
+  for (const Entry& command : help_of({})) {
+    if (!is_command(command)) continue;
+    for (const Entry& entry : help_of({command.name})) {
+      const bool is_model = entry.name.starts_with("--model ");
+      EXPECT_FALSE(is_model && entry.text.find("ersion") != std::string::npos) << command.name;
+    }
+  }
+}
 
 TEST(Help, BeginsWithTheCommandsThatANewcomerNeeds) {
   std::vector<std::string> commands;
