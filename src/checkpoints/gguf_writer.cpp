@@ -319,17 +319,32 @@ std::string describe(std::span<const Piece> pieces, const std::string& where) {
   return text;
 }
 
+// Bytes until the next multiple of the alignment.
+uint64_t padding_after(uint64_t position) {
+  return gguf::align_up(position, gguf::default_alignment) - position;
+}
+
 void write_padding(AtomicFile& file, uint64_t position) {
-  const std::string zeros(gguf::align_up(position, gguf::default_alignment) - position, '\0');
+  const std::string zeros(padding_after(position), '\0');
   if (!zeros.empty()) file.write(zeros);
 }
 
-}  // namespace
+// Everything in the file: what comes before the data, and the tensors.
+struct Contents {
+  std::string head;
+  std::vector<Piece> pieces;
 
-void write_gguf(const std::filesystem::path& path, const ModelConfig& config,
-                std::span<const StoredTensor> tensors, const std::map<std::string, std::string>& metadata,
-                const Tokenizer* tokenizer, const WriteProgress& progress) {
-  const std::string where = path.string();
+  // Of the tensors, without padding.
+  int64_t data_bytes(const std::string& where) const {
+    int64_t total = 0;
+    for (const Piece& piece : pieces) total += static_cast<int64_t>(bytes_of(piece, where));
+    return total;
+  }
+};
+
+Contents contents_of(const std::string& where, const ModelConfig& config,
+                     std::span<const StoredTensor> tensors,
+                     const std::map<std::string, std::string>& metadata, const Tokenizer* tokenizer) {
   for (const StoredTensor& tensor : tensors) check(tensor, where);
   const LlamaArchitecture* llama = is_of_llama(config) ? find_llama_architecture(config.version) : nullptr;
   KeyWriter keys;
@@ -338,34 +353,43 @@ void write_gguf(const std::filesystem::path& path, const ModelConfig& config,
   keys.text("general.name", name != metadata.end()
                                 ? name->second
                                 : fmt::format("{} L{} D{}", config.version, config.n_layer, config.n_embd));
-  std::vector<Piece> pieces;
+  Contents contents;
   if (llama) {
     LlamaLayout layout(*llama, tensors, where);
     add_llama_keys(keys, *llama, layout);
-    pieces = std::move(layout.pieces());
+    contents.pieces = std::move(layout.pieces());
   } else {
-    pieces = pieces_as_they_are(tensors, where);
+    contents.pieces = pieces_as_they_are(tensors, where);
   }
-  keys.number("general.file_type", file_type(pieces));
+  keys.number("general.file_type", file_type(contents.pieces));
   keys.text("aviary.config", to_json(config));
   for (const auto& [key, value] : metadata)
     if (is_kept(key)) keys.text(key, value);
   add_vocabulary_keys(keys, config.vocab_size, tokenizer, metadata);
 
-  std::string head(gguf::magic);
+  std::string& head = contents.head;
+  head = gguf::magic;
   auto raw = [&](auto value) { head.append(reinterpret_cast<const char*>(&value), sizeof(value)); };
   raw(gguf::newest_version);
-  raw(uint64_t{pieces.size()});
+  raw(uint64_t{contents.pieces.size()});
   raw(keys.count());
   head += keys.bytes();
-  head += describe(pieces, where);
-  int64_t total = 0;
-  for (const Piece& piece : pieces) total += static_cast<int64_t>(bytes_of(piece, where));
+  head += describe(contents.pieces, where);
+  return contents;
+}
+
+}  // namespace
+
+void write_gguf(const std::filesystem::path& path, const ModelConfig& config,
+                std::span<const StoredTensor> tensors, const std::map<std::string, std::string>& metadata,
+                const Tokenizer* tokenizer, const WriteProgress& progress) {
+  const std::string where = path.string();
+  const Contents contents = contents_of(where, config, tensors, metadata, tokenizer);
   AtomicFile file(path);
-  file.write(head);
-  write_padding(file, head.size());
-  WriteCounter counter(progress, total);
-  for (const Piece& piece : pieces) {
+  file.write(contents.head);
+  write_padding(file, contents.head.size());
+  WriteCounter counter(progress, contents.data_bytes(where));
+  for (const Piece& piece : contents.pieces) {
     TensorTable scratch;
     const StoredTensor stored = piece.make(scratch);
     write_stored(stored, [&](Bytes bytes) {
@@ -375,6 +399,17 @@ void write_gguf(const std::filesystem::path& path, const ModelConfig& config,
     write_padding(file, bytes_of(piece, where));
   }
   file.commit();
+}
+
+int64_t gguf_bytes(const std::filesystem::path& path, const ModelConfig& config,
+                   std::span<const StoredTensor> tensors, const std::map<std::string, std::string>& metadata,
+                   const Tokenizer* tokenizer) {
+  const std::string where = path.string();
+  const Contents contents = contents_of(where, config, tensors, metadata, tokenizer);
+  uint64_t bytes = gguf::align_up(contents.head.size(), gguf::default_alignment);
+  for (const Piece& piece : contents.pieces)
+    bytes += gguf::align_up(bytes_of(piece, where), gguf::default_alignment);
+  return static_cast<int64_t>(bytes);
 }
 
 }  // namespace aviary

@@ -25,5 +25,11 @@ void write_gguf(const std::filesystem::path& path, const ModelConfig& config,
                 std::span<const StoredTensor> tensors,
                 const std::map<std::string, std::string>& metadata = {}, const Tokenizer* tokenizer = nullptr,
                 const WriteProgress& progress = {});
+// The size of the file that write_gguf() writes for these arguments, in bytes: data, padding, keys and
+// vocabulary. Throws the same errors, naming `path`.
+int64_t gguf_bytes(const std::filesystem::path& path, const ModelConfig& config,
+                   std::span<const StoredTensor> tensors,
+                   const std::map<std::string, std::string>& metadata = {},
+                   const Tokenizer* tokenizer = nullptr);
 
 }  // namespace aviary

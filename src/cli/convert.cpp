@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 
 #include "base/error.h"
@@ -13,6 +14,7 @@
 #include "checkpoints/targets.h"
 #include "cli/cli.h"
 #include "cli/outputs.h"
+#include "cli/strict_options.h"
 #include "formats/gguf.h"
 #include "formats/pth.h"
 #include "formats/safetensors.h"
@@ -27,7 +29,7 @@ namespace fs = std::filesystem;
 
 struct Flags {
   std::string in, out, type, report, tokenizer;
-  uint64_t fit = 0;   // bytes; 0: not requested
+  int64_t fit = 0;    // bytes of the file; 0: not requested
   double max_kl = 0;  // nats per token; 0: not requested
   bool force = false, all = false;
 
@@ -49,6 +51,7 @@ Description describe(const Flags& flags, const TensorFile& file) {
     const ModelConfig config = config_of(file, flags.in);
     description.config = model_version(config.version).complete(config);
   } catch (const Error& error) {
+    require(flags.tokenizer.empty(), "{}; so --tokenizer would have no effect, leave it out", error.what());
     fmt::print(stderr, "{}; its tensors are converted as they are\n", error.what());
     description.metadata = file.metadata();
     return description;
@@ -69,6 +72,20 @@ QuantizationPlan unchanged_plan(const TensorFile& file) {
   QuantizationPlan plan;
   for (const TensorEntry& tensor : file.tensors()) plan.tensors.push_back({{tensor, tensor.dtype}, {}, {}});
   return plan;
+}
+
+// The size of the GGUF file with this plan, at most: the report that it will hold is not known yet.
+int64_t file_bytes(const Flags& flags, const Description& description, const QuantizationPlan& plan) {
+  constexpr double longest = -1.2345678901234567e-300;
+  const ModelComparison widest{.tokens = std::numeric_limits<int64_t>::max(),
+                               .original_loss = 690.1,  // e^690.1 is a perplexity of as many digits
+                               .quantized_loss = 690.1,
+                               .mean_divergence = longest,
+                               .largest_divergence = longest,
+                               .same_choice = longest};
+  std::map<std::string, std::string> metadata = description.metadata;
+  metadata["aviary.quantization"] = to_json(plan, flags.report.empty() ? nullptr : &widest);
+  return gguf_bytes(flags.out, *description.config, plan.stored(), metadata, description.tokenizer.get());
 }
 
 // Compares the original and the planned model on a text.
@@ -193,7 +210,9 @@ QuantizationPlan make_plan(const Flags& flags, const Description& description, c
   const TypeChoice choice(file, go_on);
   progress.finish();
   if (guard.interrupted()) throw Interrupted();
-  if (flags.fit > 0) return choice.of_size(static_cast<int64_t>(flags.fit));
+  if (flags.fit > 0)
+    return choice.of_size(flags.fit,
+                          [&](const QuantizationPlan& plan) { return file_bytes(flags, description, plan); });
   return choice.of_quality(flags.max_kl, [&](const QuantizationPlan& plan) {
     const double divergence = compare(flags, description, plan, guard).mean_divergence;
     if (guard.interrupted()) throw Interrupted();
@@ -216,6 +235,10 @@ int convert(const Flags& flags) {
   require(target != Target::gguf || description.config,
           "{}: GGUF files say how a model runs, and this version does not run yet; write a .safetensors or "
           ".pth file",
+          flags.out);
+  require(target != Target::pth || flags.tokenizer.empty() || !flags.report.empty(),
+          "{}: a .pth file has no place for a tokenizer, so --tokenizer would have no effect; leave it out, "
+          "or write another format",
           flags.out);
   require(target == Target::gguf || (flags.fit == 0 && flags.max_kl == 0),
           "{}: --fit and --max-kl choose among types that only GGUF files have; name a .gguf file",
@@ -255,18 +278,19 @@ Action add_convert(CLI::App& command) {
       "--report", flags->report,
       "Read this text with both models and print how their predictions differ (default: none)");
   command
-      .add_option("--fit", flags->fit,
-                  "Choose a type for every tensor so that all take at most so much, as 600M, and differ "
-                  "little (default: no limit)")
-      ->transform(CLI::AsSizeValue(true))
-      ->check(CLI::PositiveNumber)
+      .add_option(
+          "--fit", flags->fit,
+          "Choose a type for every tensor so that the file has at most so many bytes, as 600M, and its "
+          "predictions differ little (default: no limit)")
+      ->type_name(size_type)
+      ->check(bounds(1))
       ->excludes(type);
   command
       .add_option(
           "--max-kl", flags->max_kl,
           "Choose a type for every tensor so that the file is small and its predictions of the text of "
           "--report differ by at most so many nats per token, as 0.01 (default: no limit)")
-      ->check(CLI::PositiveNumber)
+      ->check(number_bounds(std::numeric_limits<double>::min(), 1e9, "more than 0"))
       ->needs(report)
       ->excludes(type)
       ->excludes("--fit");

@@ -66,15 +66,17 @@ QuantizationPlan TypeChoice::at_price(double price) const {
   return plan;
 }
 
-QuantizationPlan TypeChoice::of_size(int64_t bytes) const {
+QuantizationPlan TypeChoice::of_size(int64_t bytes,
+                                     const std::function<int64_t(const QuantizationPlan&)>& size) const {
   double low = lowest_price, high = highest_price;
   QuantizationPlan best = at_price(high);
-  require(best.bytes() <= bytes, "--fit: the smallest types take {}, which is more than {}",
-          human_bytes(best.bytes()), human_bytes(bytes));
+  const int64_t smallest = size(best);
+  require(smallest <= bytes, "--fit: the smallest file, {} bytes, is larger than {} bytes",
+          with_commas(smallest), with_commas(bytes));
   for (int step = 0; step < search_steps; ++step) {
     const double middle = std::sqrt(low * high);
     QuantizationPlan plan = at_price(middle);
-    if (plan.bytes() <= bytes)
+    if (size(plan) <= bytes)
       high = middle, best = std::move(plan);
     else
       low = middle;

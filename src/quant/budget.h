@@ -14,10 +14,10 @@ class TypeChoice {
   // `file` must outlive it. `progress` as for plan_types().
   explicit TypeChoice(const TensorFile& file, const std::function<bool(int64_t)>& progress = {});
 
-  // A plan with at most `bytes` bytes of tensors, not counting the names and tokenizer in the file. Among the
-  // plans in which no tensor can save bytes at less damage per byte, the one with the least damage. Throws
-  // Error if even the smallest plan is larger.
-  QuantizationPlan of_size(int64_t bytes) const;
+  // A plan whose `size` is at most `bytes`: that of the file with this plan. Among the plans in which no
+  // tensor can save bytes at less damage per byte, the one with the least damage. `size` is called about
+  // forty times. Throws Error if even the smallest plan is larger.
+  QuantizationPlan of_size(int64_t bytes, const std::function<int64_t(const QuantizationPlan&)>& size) const;
   // The smallest of the plans tried whose `divergence`, in nats per token, is at most `largest`; `divergence`
   // is called about ten times. Throws Error if even the best types exceed it.
   QuantizationPlan of_quality(double largest,

@@ -37,6 +37,8 @@ class Budget : public testing::Test {
   std::optional<TypeChoice> choice_;
 };
 
+int64_t bytes_of(const QuantizationPlan& plan) { return plan.bytes(); }
+
 // A simple measure of damage for tests.
 double damage(const QuantizationPlan& plan) {
   double sum = 0;
@@ -47,7 +49,7 @@ double damage(const QuantizationPlan& plan) {
 TEST_F(Budget, APlanUsesMostOfTheBudget) {
   double before = 1;
   for (int64_t bytes : {45'000, 60'000, 80'000, 140'000}) {
-    const QuantizationPlan plan = choice_->of_size(bytes);
+    const QuantizationPlan plan = choice_->of_size(bytes, bytes_of);
     EXPECT_LE(plan.bytes(), bytes);
     EXPECT_GE(plan.bytes(), bytes * 3 / 5) << bytes;
     EXPECT_LT(damage(plan), before) << bytes;
@@ -56,8 +58,13 @@ TEST_F(Budget, APlanUsesMostOfTheBudget) {
   }
 }
 
+TEST_F(Budget, WhatIsInTheFileBesideTheTensorsCounts) {
+  const auto with_names = [](const QuantizationPlan& plan) { return plan.bytes() + 15'000; };
+  EXPECT_LE(choice_->of_size(60'000, with_names).bytes(), 45'000);
+}
+
 TEST_F(Budget, TheMostImportantTensorsGetTheMostBits) {
-  const QuantizationPlan plan = choice_->of_size(50'000);
+  const QuantizationPlan plan = choice_->of_size(50'000, bytes_of);
   auto bytes = [&](size_t i) { return plan.tensors[i].stored.bytes(); };
   EXPECT_GE(bytes(0), bytes(1));
   EXPECT_GE(bytes(3), bytes(2));
@@ -68,10 +75,10 @@ TEST_F(Budget, AMatrixThatIsNotFiniteIsReported) {
   values_[1][7] = NAN;
   write_safetensors(folder_ / "broken.safetensors", unchanged(entries_), {});
   const TensorFile broken = read_tensor_file(folder_ / "broken.safetensors");
-  EXPECT_NE(why_broken(TypeChoice(broken).of_size(1'000'000)), "");
+  EXPECT_NE(why_broken(TypeChoice(broken).of_size(1'000'000, bytes_of)), "");
 }
 
-TEST_F(Budget, AnImpossibleSizeIsRejected) { EXPECT_THROW(choice_->of_size(1000), Error); }
+TEST_F(Budget, AnImpossibleSizeIsRejected) { EXPECT_THROW(choice_->of_size(1000, bytes_of), Error); }
 
 TEST_F(Budget, AQualityIsReachedWithFewBytes) {
   int calls = 0;

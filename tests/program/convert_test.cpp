@@ -87,14 +87,36 @@ TEST_F(Convert, TypesAreChosenForASizeAndForAQuality) {
     return fs::file_size(folder_ / "whole.gguf");
   }();
   expect_success(convert({"run", "small.gguf", "--fit", std::to_string(whole * 8 / 10)}));
-  EXPECT_LE(fs::file_size(folder_ / "small.gguf"), whole * 8 / 10 + 20'000)
-      << "tensors, and the names around them";
+  EXPECT_LE(fs::file_size(folder_ / "small.gguf"), whole * 8 / 10) << "the whole file counts";
   expect_success(convert({"run", "good.gguf", "--max-kl", "0.001", "--report", "some.txt"}));
   EXPECT_LT(fs::file_size(folder_ / "good.gguf"), whole);
-  expect_refusal(convert({"run", "none.gguf", "--fit", "1k"}), {"smallest", "more than"});
+  expect_refusal(convert({"run", "none.gguf", "--fit", "1k"}), {"smallest", "larger than 1,000 bytes"});
   expect_refusal(convert({"run", "none.pth", "--fit", "1M"}), {"none.pth", ".gguf"});
   expect_refusal(convert({"run", "none.gguf", "--max-kl", "0.1"}), {"--report"}, 2);
   EXPECT_FALSE(fs::exists(folder_ / "none.gguf"));
+}
+
+TEST_F(Convert, SizesAreReadAsPeopleWriteThem) {
+  expect_success(convert({"run", "small.gguf", "--fit", "0.08M"}));
+  EXPECT_LE(fs::file_size(folder_ / "small.gguf"), 80'000u);
+  const std::string small = read(folder_ / "small.gguf");
+  for (const char* size : {"80000", "80k", "80KB", "0.00008 G"}) {
+    expect_success(convert({"run", "same.gguf", "--fit", size}));
+    EXPECT_EQ(read(folder_ / "same.gguf"), small) << size;
+  }
+  expect_success(convert({"run", "report.gguf", "--fit", "76KiB", "--report", "text.txt"}));
+  EXPECT_LE(fs::file_size(folder_ / "report.gguf"), 76u << 10);
+  for (const char* size : {"0", "-1", "nan", "M", "1e6", "0.0000001"})
+    expect_refusal(convert({"run", "none.gguf", "--fit", size}), {"--fit:", "expected"}, 2);
+  expect_refusal(convert({"run", "none.gguf", "--max-kl", "nan", "--report", "text.txt"}),
+                 {"--max-kl: 'nan'"}, 2);
+  expect_refusal(convert({"run", "none.gguf", "--max-kl", "0", "--report", "text.txt"}), {"--max-kl: 0"}, 2);
+  EXPECT_FALSE(fs::exists(folder_ / "none.gguf"));
+}
+
+TEST_F(Convert, ATokenizerForAFileWithoutAPlaceForOneIsRejected) {
+  expect_refusal(convert({"run", "none.pth", "--tokenizer", "bytes"}), {"none.pth", "--tokenizer"});
+  EXPECT_FALSE(fs::exists(folder_ / "none.pth"));
 }
 
 TEST_F(Convert, UnknownFormatsAndTypesAreRejected) {
