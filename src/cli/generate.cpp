@@ -1,6 +1,7 @@
 // aviary generate: generates text with a model and prints it as it is generated.
 #include <fmt/format.h>
 
+#include <limits>
 #include <random>
 
 #include "base/error.h"
@@ -8,6 +9,7 @@
 #include "base/interrupt.h"
 #include "checkpoints/state_file.h"
 #include "cli/cli.h"
+#include "cli/texts.h"
 #include "infer/generate.h"
 #include "models/cost.h"
 #include "models/registry.h"
@@ -20,6 +22,9 @@ struct Flags {
   ModelFlags model;
   std::string prompt, state;
   GenerateOptions options;
+  TokenFlags tokens;
+  Escapes escapes;
+  bool ignore_end_of_text = false;
   std::optional<uint64_t> seed;
 };
 
@@ -30,14 +35,31 @@ std::string printable(std::string_view text) {
   return whole + characters.flush();
 }
 
+void print_statistics(const Generation& result, uint64_t seed, Model& model) {
+  auto rate = [](int64_t tokens, double seconds) {
+    return human_rate(seconds > 0 ? static_cast<double>(tokens) / seconds : 0, "tokens");
+  };
+  fmt::print(stderr, "[prompt: {} tokens, {}; text: {} tokens, {}; seed {}]\n",
+             with_commas(result.prompt_tokens), rate(result.prompt_tokens, result.prompt_seconds),
+             with_commas(result.tokens), rate(result.tokens, result.seconds), seed);
+  if (result.guessed > 0)
+    fmt::print(stderr, "[guessed {} tokens, {} of them right]\n", with_commas(result.guessed),
+               with_commas(result.guessed_right));
+  fmt::print(stderr, "[{}: {}]\n", model_version(model.config().version).title, describe(token_cost(model)));
+}
+
 int generate_text(const Flags& flags) {
-  const Sampler checked(flags.options.sampling);  // rejects invalid options before anything is read or shown
-  for (const std::string& stop : flags.options.stop)
+  GenerateOptions options = flags.options;
+  const std::string prompt = flags.escapes.read("--prompt", flags.prompt);
+  for (std::string& stop : options.stop) {
+    stop = flags.escapes.read("--stop", stop);
     require(is_utf8(stop) && !stop.empty(), "--stop is \"{}\", expected some text in UTF-8", printable(stop));
+  }
   LoadedModel loaded = flags.model.load();
   const Tokenizer& tokenizer = require_tokenizer(loaded);
   Runner runner(*loaded.model);
-  GenerateOptions options = flags.options;
+  flags.tokens.apply(options.sampling, tokenizer, loaded.model->config().vocab_size, flags.escapes);
+  options.stop_at_end_of_text = !flags.ignore_end_of_text;
   options.sampling.seed = flags.seed.value_or(std::random_device{}());
   State start;
   if (!flags.state.empty()) {
@@ -45,44 +67,41 @@ int generate_text(const Flags& flags) {
     options.start = &start;
   }
   InterruptGuard guard;
-  fmt::print("{}", printable(flags.prompt));
+  fmt::print("{}", printable(prompt));
   std::fflush(stdout);
   options.go_on = [&] { return !guard.interrupted(); };
-  const Generation result = generate(runner, tokenizer, flags.prompt, options, [&](std::string_view text) {
+  const Generation result = generate(runner, tokenizer, prompt, options, [&](std::string_view text) {
     fmt::print("{}", text);
     std::fflush(stdout);
     return true;
   });
   fmt::print("\n");
   std::fflush(stdout);  // before the statistics on stderr
-  if (flags.model.quiet) return 0;
-  auto rate = [](int64_t tokens, double seconds) {
-    return human_rate(seconds > 0 ? static_cast<double>(tokens) / seconds : 0, "tokens");
-  };
-  fmt::print(stderr, "[prompt: {} tokens, {}; text: {} tokens, {}; seed {}]\n",
-             with_commas(result.prompt_tokens), rate(result.prompt_tokens, result.prompt_seconds),
-             with_commas(result.tokens), rate(result.tokens, result.seconds), options.sampling.seed);
-  if (result.guessed > 0)
-    fmt::print(stderr, "[guessed {} tokens, {} of them right]\n", with_commas(result.guessed),
-               with_commas(result.guessed_right));
-  fmt::print(stderr, "[{}: {}]\n", model_version(loaded.model->config().version).title,
-             describe(token_cost(*loaded.model)));
+  if (!flags.model.quiet) print_statistics(result, options.sampling.seed, *loaded.model);
   return guard.interrupted() ? 130 : 0;
 }
 
+constexpr double least = std::numeric_limits<double>::min(), most = std::numeric_limits<double>::max();
+
 // Rarely needed options.
-void add_sampling(CLI::App& command, SamplerOptions& sampling) {
-  auto add = [&](const char* name, auto& value, const char* help) {
-    command.add_option(name, value, help)->capture_default_str()->group("Choice of the next token");
+void add_sampling(CLI::App& command, SamplerOptions& sampling, TokenFlags& tokens) {
+  const std::string group = "Choice of the next token";
+  auto add = [&](const char* name, auto& value, const CLI::Validator& limits, const char* help) {
+    return command.add_option(name, value, help)->check(limits)->capture_default_str()->group(group);
   };
-  add("--top-k", sampling.top_k, "Only the K most probable tokens; 0: all");
-  add("--top-a", sampling.top_a, "Only tokens with p >= A * max(p)^2; 0: all");
-  add("--top-p-x", sampling.top_p_x, "Beside those of --top-p, every token with p >= X; 0: none");
-  add("--presence-penalty", sampling.presence_penalty,
+  const CLI::Validator share = number_bounds(0, 1, "0 to 1"),
+                       penalty = number_bounds(-1000, 1000, "-1000 to 1000");
+  add("--top-k", sampling.top_k, bounds(0), "Only the K most probable tokens; 0: all");
+  add("--top-a", sampling.top_a, share, "Only tokens with p >= A * max(p)^2; 0: all");
+  add("--top-p-x", sampling.top_p_x, share, "Beside those of --top-p, every token with p >= X; 0: none");
+  add("--presence-penalty", sampling.presence_penalty, penalty,
       "Subtracted from the logit of every token that was written before");
-  add("--frequency-penalty", sampling.frequency_penalty,
+  add("--frequency-penalty", sampling.frequency_penalty, penalty,
       "Subtracted once more for every time that it was written");
-  add("--penalty-decay", sampling.penalty_decay, "Factor by which these times fade per token; 1: never");
+  add("--penalty-decay", sampling.penalty_decay, share,
+      "Factor by which these times fade per token; 1: never")
+      ->needs("--frequency-penalty");
+  tokens.add_to(command, group);
 }
 
 Action add_generate(CLI::App& command) {
@@ -98,13 +117,22 @@ Action add_generate(CLI::App& command) {
   command
       .add_option("--temperature", sampling.temperature,
                   "Below 1 likelier tokens, above 1 more surprising ones; 0: always the most probable token")
+      ->check(number_bounds(0, most, "0 or more"))
       ->capture_default_str();
   command.add_option("--top-p", sampling.top_p, "Only the most probable tokens whose sum reaches P")
+      ->check(number_bounds(least, 1, "above 0, to 1"))
       ->capture_default_str();
   command.add_option("--stop", flags->options.stop, "End before this text; may be repeated (default: none)");
-  command.add_option("--seed", flags->seed, "Same seed, same text (default: another one each time)");
+  command.add_option("--seed", flags->seed,
+                     "Same seed, same text; random: draw one (default: another one each time)");
   command.add_flag("--quiet,-q", flags->model.quiet, "Print only the text");
-  add_sampling(command, sampling);
+  const std::string text_group = "Texts";
+  flags->escapes.add_to(command, "--prompt, --stop, --ban, --bias and --exempt")->group(text_group);
+  command
+      .add_flag("--ignore-end-of-text", flags->ignore_end_of_text,
+                "Write on after an end-of-text token, up to --tokens (to have none at all, --ban it)")
+      ->group(text_group);
+  add_sampling(command, sampling, flags->tokens);
   command
       .add_option("--state", flags->state,
                   "Begin from this tuned state, a file of blocks.N.att.time_state (default: the model's own)")

@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "cli/cli.h"
 #include "cli/outputs.h"
+#include "cli/texts.h"
 #include "infer/generate.h"
 #include "text/utf8.h"
 
@@ -19,6 +20,7 @@ struct Flags {
   ModelFlags model;
   std::vector<int32_t> tokens;
   std::string prompt, raw;
+  Escapes escapes;
   int64_t top = 10;
 };
 
@@ -45,7 +47,7 @@ int print_logits(const Flags& flags) {
   require_apart(flags.raw, {loaded.path, flags.model.tokenizer});
   Runner runner(*loaded.model);
   std::vector<int32_t> tokens = flags.tokens;
-  if (tokens.empty()) tokens = require_tokenizer(loaded).encode(flags.prompt);
+  if (tokens.empty()) tokens = require_tokenizer(loaded).encode(flags.escapes.read("--prompt", flags.prompt));
   require(!tokens.empty(),
           "logits: name the tokens (--tokens 1,2,3) or the text (--prompt TEXT) before the one asked for");
   State state = runner.new_state();
@@ -61,6 +63,7 @@ Action add_logits(CLI::App& command) {
   auto* tokens = command.add_option("--tokens", flags->tokens, "The tokens so far: 1,2,3 (default: none)")
                      ->delimiter(',');
   command.add_option("--prompt,-p", flags->prompt, "The text so far (default: none)")->excludes(tokens);
+  flags->escapes.add_to(command, "--prompt")->needs("--prompt");
   command.add_option("--top", flags->top, "Print so many tokens, the most probable ones")
       ->check(bounds(0, 1 << 20))
       ->capture_default_str();

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "cli/cli.h"
+#include "cli/texts.h"
 #include "text/utf8.h"
 
 namespace aviary::cli {
@@ -16,6 +17,7 @@ struct Flags {
   std::string file = "-";
   std::optional<std::string> text;
   TokenizerFlags tokenizer;
+  Escapes escapes;
   bool ids = false, json = false, count = false;
 };
 
@@ -33,7 +35,8 @@ int tokenize(const Flags& flags) {
   require(flags.text || flags.file == "-" || std::filesystem::exists(flags.file, ignored),
           "{}: No such file or directory; for a text itself there is --text", flags.file);
   const TokenizerPtr tokenizer = flags.tokenizer.open();
-  const std::vector<int32_t> tokens = tokenizer->encode(flags.text ? *flags.text : read_input(flags.file));
+  const std::vector<int32_t> tokens =
+      tokenizer->encode(flags.text ? flags.escapes.read("--text", *flags.text) : read_input(flags.file));
   if (flags.count) {
     fmt::print("{}\n", tokens.size());
   } else if (flags.json) {
@@ -54,6 +57,7 @@ Action add_tokenize(CLI::App& command) {
   auto* file = command.add_option("file", flags->file,
                                   "A file with the text, or - for the standard input (default: -)");
   command.add_option("--text", flags->text, "The text itself (default: that of the file)")->excludes(file);
+  flags->escapes.add_to(command, "--text")->needs("--text");
   flags->tokenizer.add_to(command);
   auto* ids =
       command.add_flag("--ids", flags->ids, "Print only the ids, on one line, as detokenize reads them");

@@ -9,9 +9,11 @@
 #include "base/files.h"
 #include "base/human.h"
 #include "base/platform.h"
+#include "base/quotes.h"
 #include "cli/cli.h"
 #include "cli/outputs.h"
 #include "cli/settings.h"
+#include "cli/texts.h"
 #include "models/registry.h"
 #include "train/run_folder.h"
 #include "train/session.h"
@@ -31,6 +33,7 @@ struct Flags {
   std::string text, resume, out, tokenizer, preset;
   Asked asked;  // the settings
   std::string sample_prompt = "The ";
+  Escapes escapes;
 };
 
 // Null if Ctrl-C stopped learning a vocabulary.
@@ -72,10 +75,11 @@ void print_plan(const Trainer& trainer, const fs::path& folder) {
 RunFolder new_folder(const Flags& flags) {
   if (!flags.out.empty()) {
     const fs::path folder = flags.out;
-    require(can_begin(folder) || !fs::exists(folder / "checkpoint.safetensors"),
-            "{0}: there is a run already; go on with it (aviary train --resume {0}) or name another folder "
-            "with --out",
-            flags.out);
+    require(
+        can_begin(folder) || !fs::exists(folder / "checkpoint.safetensors"),
+        "{}: there is a run already; go on with it (aviary train --resume {}) or name another folder with "
+        "--out",
+        flags.out, path_for_shell(flags.out));
     require(
         can_begin(folder) || (fs::exists(folder) && !fs::is_directory(folder)),
         "{}: there are files of something else that a run would write over (config.json, model.safetensors, "
@@ -114,13 +118,13 @@ int finish(Trainer& trainer, SessionOptions options) {
   const SessionEnd end = run_session(trainer, options);
   if (end == SessionEnd::interrupted) {
     fmt::print("\nStopped after step {}; everything is saved. Go on with:\n  aviary train --resume {}\n",
-               place_of(trainer), folder);
+               place_of(trainer), path_for_shell(folder));
     return 130;
   }
   fmt::print(
       "\nDone: {0}/model.safetensors is the model, {0}/loss.svg its loss. Write with it:\n"
-      "  aviary generate {0} --prompt \"{1}\"\n",
-      folder, options.sample_prompt);
+      "  aviary generate {1} --prompt {2}\n",
+      folder, path_for_shell(folder), for_shell(options.sample_prompt));
   return 0;
 }
 
@@ -140,6 +144,11 @@ int resume(const Flags& flags) {
   Trainer trainer(config, tokenizer, Corpus(file.text(), *tokenizer, config.validation_bytes));
   trainer.load(folder.path());
   if (steps) {
+    require(*steps > trainer.steps_done(),
+            "--steps is {}, but the run in {} has done {} steps; give the number of all steps, of the old "
+            "and the "
+            "new ones, or leave --steps out",
+            *steps, flags.resume, with_commas(trainer.steps_done()));
     trainer.set_steps(*steps);
     write_run_config(folder.path(), trainer.config());
   }
@@ -195,7 +204,7 @@ void add_option(CLI::App& command, const ModelOption& option, Options& values) {
     command
         .add_option_function<int64_t>(
             flag, [&](int64_t number) { values.set(option.name, number); }, help)
-        ->check(CLI::Range(int64_t{0}, option.most))
+        ->check(bounds(0, option.most))
         ->group(group);
 }
 
@@ -204,7 +213,7 @@ void refuse_changes(const CLI::App& command) {
   for (const CLI::Option* option : command.get_options())
     require(
         option->count() == 0 || option->check_name("--resume") || option->check_name("--steps") ||
-            option->check_name("--sample-prompt"),
+            option->check_name("--sample-prompt") || option->check_name("--escape"),
         "train: --resume goes on with the settings of the run, so {} cannot be given with it (--steps can)",
         option->get_name());
 }
@@ -231,7 +240,9 @@ Action add_train(CLI::App& command) {
   command.add_option("--sample-prompt", flags->sample_prompt, "What samples begin with")
       ->capture_default_str()
       ->group("Output");
+  flags->escapes.add_to(command, "--sample-prompt")->needs("--sample-prompt")->group("Output");
   return [flags, &command] {
+    flags->sample_prompt = flags->escapes.read("--sample-prompt", flags->sample_prompt);
     if (!flags->resume.empty()) refuse_changes(command);
     flags->asked.quickstart = !flags->preset.empty();
     return train(*flags);

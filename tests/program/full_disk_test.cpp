@@ -67,7 +67,7 @@ TEST_F(FullDisk, TheLastCompleteCheckpointIsKeptAndCanBeResumed) {
     // However much could be written, the files are complete: either the old or the new ones.
     expect_success(run(folder_.path(), {"generate", place(), "--tokens", "3", "--threads", "1"}));
     fs::remove(disk_ / "filler");
-    expect_success(run(folder_.path(), {"train", "--resume", place(), "--steps", "6", "--threads", "1"}));
+    expect_success(run(folder_.path(), {"train", "--resume", place(), "--steps", "7", "--threads", "1"}));
     fs::remove_all(place());
   }
   EXPECT_GE(refused, 3);

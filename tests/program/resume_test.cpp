@@ -127,7 +127,9 @@ TEST_F(Resume, AnInterruptedRunThatCarriesItsStateEndsWithTheSameBits) {
   interrupt_and_compare({"--carry-state"}, 3);
 }
 
-TEST_F(Resume, AnInterruptedRunOfRwkv4EndsWithTheSameBits) { interrupt_and_compare({"--model", "rwkv4"}, 4); }
+TEST_F(Resume, AnInterruptedRunOfRwkv4EndsWithTheSameBits) {
+  interrupt_and_compare({"--model-version", "rwkv4"}, 4);
+}
 
 TEST_F(Resume, TwoThreadsTrainTheSameBitsAsOne) {
   train_undisturbed({"--accumulate", "2", "--dropout", "0.1"});
@@ -222,6 +224,15 @@ TEST_F(Resume, AFinishedRunCanContinueForMoreSteps) {
   expect_success(outcome);
   EXPECT_NE(outcome.out.find("after step 2 of 5"), std::string::npos) << outcome.out;
   EXPECT_NE(run(folder_.path(), {"inspect", "run"}).out.find("trained for 5 steps"), std::string::npos);
+}
+
+TEST_F(Resume, FewerStepsThanAreDoneAreRefusedAndChangeNothing) {
+  train_tiny(folder_.path(), 4);
+  const auto before = files_below(folder_.path());
+  for (const char* steps : {"3", "4"})
+    expect_refusal(run(folder_.path(), {"train", "--resume", "run", "--steps", steps}),
+                   {std::string("--steps is ") + steps, "has done 4 steps"});
+  EXPECT_EQ(files_below(folder_.path()), before);
 }
 
 TEST_F(Resume, ARunWhoseOutputPipeIsClosedIsSaved) {
