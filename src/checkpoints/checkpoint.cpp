@@ -247,6 +247,19 @@ void load_parameters(const TensorFile& file, const std::string& where, Model& mo
   model.parameters().changed();
 }
 
+void replace_parameters(const AdapterFile& adapter, Model& model) {
+  for (const TensorEntry& entry : adapter.whole) {
+    Parameter* parameter = model.parameters().find(entry.name);
+    require(parameter != nullptr, "{}: it changes {}, which this {} does not have", adapter.where,
+            in_quotes(entry.name), model_version(model.config().version).title);
+    require(same_shape(entry.shape, parameter->spec.shape), "{}: {} has shape {}, expected {}", adapter.where,
+            in_quotes(entry.name), to_string(entry.shape), to_string(parameter->spec.shape));
+    if (parameter->weight.is_stored()) parameter->weight.decode_values();
+    load_parameter(entry, adapter.where, *parameter, false);
+    parameter->weight.changed();
+  }
+}
+
 Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype, bool allow_broken) {
   const TensorFile file = read_tensor_file(path);
   const std::string where = path.string();
@@ -299,8 +312,26 @@ void write_cache(const std::filesystem::path& path, const PackedKey& key, const 
 
 }  // namespace
 
+namespace {
+
+void add_adapters(std::span<const AdapterRequest> requests, bool cached, Model& model) {
+  for (const AdapterRequest& request : requests) {
+    const AdapterFile adapter = read_adapter(request.path);
+    replace_parameters(adapter, model);
+    for (const TensorEntry& entry : adapter.whole)
+      require(!cached || model.parameters().find(entry.name)->spec.use == Use::vector,
+              "{}: it replaces the matrix {}, which a cache of the model without it would hide; leave out "
+              "--cache",
+              adapter.where, in_quotes(entry.name));
+    add_adapter(adapter, request, model);
+  }
+}
+
+}  // namespace
+
 Checkpoint open_checkpoint(const std::filesystem::path& path, std::optional<kernels::Precision> precision,
-                           const std::optional<PackedCache>& cache) {
+                           const std::optional<PackedCache>& cache,
+                           std::span<const AdapterRequest> adapters) {
   const auto file = std::make_shared<TensorFile>(read_tensor_file(path, Transposed::in_place));
   const std::string where = path.string();
   const ModelConfig config = config_of(*file, where);
@@ -315,6 +346,7 @@ Checkpoint open_checkpoint(const std::filesystem::path& path, std::optional<kern
   PackedKey key;
   if (cache) key = packed_key(*file);  // before anything is used from the file
   take_numbers(file, where, model);
+  add_adapters(adapters, cache.has_value(), model);
   key.precision = precision.value_or(usual_precision(model));
   const bool mapped = cache && map_packed(packed_path(path), key, model);
   auto check = [&](const Parameter& parameter) {

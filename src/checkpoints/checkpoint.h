@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 
+#include "checkpoints/adapter_file.h"
 #include "formats/tensor_file.h"
 #include "models/registry.h"
 #include "text/tokenizer.h"
@@ -51,10 +52,12 @@ struct PackedCache {
 // Opens a model for inference. It keeps its file open: tables are used in place in the mapped file, in the
 // types of the file, and matrices are packed from there (ops/weight.h). Afterwards its numbers no longer
 // change, and threads may share it (models/run.h). precision: of products with float32 numbers; none:
-// usual_precision (models/run.h). Throws the errors of load_checkpoint().
+// usual_precision (models/run.h). adapters: added to the model in this order. Throws the errors of
+// load_checkpoint(), read_adapter() and add_adapter().
 Checkpoint open_checkpoint(const std::filesystem::path& path,
                            std::optional<kernels::Precision> precision = {},
-                           const std::optional<PackedCache>& cache = {});
+                           const std::optional<PackedCache>& cache = {},
+                           std::span<const AdapterRequest> adapters = {});
 
 // The tokenizer in the metadata; null if there is none. Throws Error if it is damaged or has more tokens than
 // the model.
@@ -66,6 +69,10 @@ std::map<std::string, std::string> metadata_of(const ModelConfig& config, const 
 // Writes atomically. Additional metadata entries are written unchanged.
 void save_checkpoint(const std::filesystem::path& path, const Model& model, const Tokenizer* tokenizer,
                      const std::map<std::string, std::string>& metadata = {});
+
+// Replaces parameters of the model, which must not be packed yet, by the whole tensors of an adapter. Throws
+// Error if the model has no such parameter, or it has another shape.
+void replace_parameters(const AdapterFile& adapter, Model& model);
 
 // Copies the values in `file` to the parameters of `model`, like load_checkpoint.
 void load_parameters(const TensorFile& file, const std::string& where, Model& model,

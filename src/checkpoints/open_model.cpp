@@ -24,7 +24,7 @@ fs::path model_file_at(const fs::path& path) {
 
 Checkpoint open_model(const fs::path& path, const OpenOptions& options) {
   const fs::path file = model_file_at(path);
-  Checkpoint checkpoint = open_checkpoint(file, options.precision, options.cache);
+  Checkpoint checkpoint = open_checkpoint(file, options.precision, options.cache, options.adapters);
   if (!options.tokenizer.empty())
     checkpoint.tokenizer = open_tokenizer(options.tokenizer);
   else if (!checkpoint.tokenizer && checkpoint.model->config().vocab_size == 256)

@@ -18,6 +18,7 @@ struct OpenOptions {
   std::string tokenizer = {};
   std::optional<kernels::Precision> precision = {};  // of products with float32 numbers; none: the usual one
   std::optional<PackedCache> cache = {};
+  std::vector<AdapterRequest> adapters = {};  // added to the model
 };
 
 // Opens a model for inference: a file in any format of read_tensor_file, a folder of Hugging Face, or a run

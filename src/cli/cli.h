@@ -45,6 +45,7 @@ void refuse_beside(const CLI::App& command, const std::string& given,
 
 struct ModelFlags {
   std::string path, tokenizer, precision;
+  std::vector<std::string> adapters;
   bool cache = false;
   bool quiet = false;  // only errors on stderr
   void add_to(CLI::App& command);

@@ -108,6 +108,13 @@ void ModelFlags::add_running_to(CLI::App& command) {
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->group(model_group);
   command
+      .add_option("--adapter", adapters,
+                  "Add this adapter, a LoRA or MiSS file of a trainer: FILE or FILE,weight=W,alpha=A; can be "
+                  "repeated "
+                  "(default: none)")
+      ->allow_extra_args(false)
+      ->group(model_group);
+  command
       .add_flag("--cache", cache,
                 "Load the weights as this CPU multiplies them from FILE.packed, which is written the first "
                 "time: the model is there at once, and processes share its memory")
@@ -132,6 +139,7 @@ LoadedModel ModelFlags::load() const {
 
 Checkpoint ModelFlags::open(const fs::path& file) const {
   OpenOptions options{.tokenizer = tokenizer, .precision = asked_precision()};
+  for (const std::string& adapter : adapters) options.adapters.push_back(adapter_request(adapter));
   if (!cache) return open_model(file, options);
   std::optional<CacheWriting> writing;
   auto stop = [&] {

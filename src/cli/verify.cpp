@@ -64,7 +64,7 @@ Action add_verify(CLI::App& command) {
 }
 
 const Registration registration(
-    {"verify", CommandGroup::files, 3,
+    {"verify", CommandGroup::files, 4,
      "Check that a model computes the same however its input is cut; or compare with reference data",
      add_verify});
 

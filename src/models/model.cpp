@@ -18,19 +18,6 @@ Stream::Places places_of(Context& c, const Stream& s, size_t kept) {
   return places;
 }
 
-// The first block that must be recorded: no earlier block leads to a trained parameter. 0 also if a parameter
-// before the blocks is trained; `layers` if only parameters after the blocks are. The parameter table is in
-// the order of the computation.
-int64_t first_recorded_block(const ParameterTable& parameters, int64_t layers) {
-  bool behind = false;
-  for (const Parameter& parameter : parameters) {
-    const int64_t block = block_of(parameter.spec.name);
-    behind |= block >= 0;
-    if (parameter.weight.trainable()) return block >= 0 ? block : behind ? layers : 0;
-  }
-  return layers;
-}
-
 bool wants_gradient(const Var& x) { return x.gradient != nullptr; }
 
 void keep(Var& value, const Tensor& place) {
@@ -50,7 +37,7 @@ Output Model::forward(Context& c, std::span<const int32_t> tokens, std::span<Var
 Stream Model::start(Context& c, std::span<const int32_t> tokens, std::span<Var> state) {
   Stream s{.tokens = tokens, .state = state};
   Tape* const tape = c.tape;
-  if (first_recorded_block(parameters_, config_.n_layer) > 0) c.tape = nullptr;
+  if (first_recorded_block() >= 0) c.tape = nullptr;
   embed(c, s);
   c.tape = tape;
   if (c.reuse) s.places = places_of(c, s, kept_);
@@ -64,7 +51,7 @@ void Model::run(Context& c, Stream& s, int64_t first, int64_t last) {
   Tape* const tape = c.tape;
   const bool differentiated =
       wants_gradient(s.x) || std::any_of(s.state.begin(), s.state.end(), wants_gradient);
-  const int64_t recorded = differentiated ? 0 : first_recorded_block(parameters_, config_.n_layer);
+  const int64_t recorded = differentiated ? first : first_recorded_block();
   for (int64_t layer = first; layer < last; ++layer) {
     c.tape = layer < recorded ? nullptr : tape;
     block(c, static_cast<size_t>(layer), s);
@@ -74,6 +61,13 @@ void Model::run(Context& c, Stream& s, int64_t first, int64_t last) {
     keep(s.x, s.places.x);
     c.arena.rewind(begin);
   }
+}
+
+int64_t Model::first_recorded_block() const {
+  const auto trained = std::find_if(parameters_.begin(), parameters_.end(),
+                                    [](const Parameter& parameter) { return parameter.weight.trainable(); });
+  const int64_t at = std::distance(parameters_.begin(), trained);
+  return std::upper_bound(block_begins_.begin(), block_begins_.end(), at) - block_begins_.begin() - 1;
 }
 
 Output Model::finish(Context& c, const Stream& s) {
@@ -121,7 +115,12 @@ void Model::build(const ModelFrame& frame, const std::function<void(int64_t)>& a
   };
   embedding_ = add(frame.embedding, Use::table);
   if (!frame.first_norm.empty()) first_norm_.emplace(add_norm(frame.first_norm));
-  for (int64_t layer = 0; layer < config_.n_layer; ++layer) add_block(layer);
+  auto next_parameter = [&] { return std::distance(parameters_.begin(), parameters_.end()); };
+  for (int64_t layer = 0; layer < config_.n_layer; ++layer) {
+    block_begins_.push_back(next_parameter());
+    add_block(layer);
+  }
+  block_begins_.push_back(next_parameter());
   last_norm_.emplace(add_norm(frame.last_norm));
   head_ = add(frame.head, Use::out_in);
   if (frame.head_bias)

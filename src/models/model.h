@@ -176,6 +176,10 @@ class Model {
     bool largest;      // for a repeated token, use only the largest weight
   };
 
+  // The first block that must be recorded for the backward pass, since no earlier one leads to a trained
+  // parameter: -1 if a parameter before the blocks is trained, n_layer if only parameters after them are, or
+  // none.
+  int64_t first_recorded_block() const;
   void add_head_qk(const HeadQkStart& start);
   Copies copies(Context& c, HeadQk& p, const Var& x, const Stream& s);
 
@@ -183,6 +187,8 @@ class Model {
   Weight *head_ = nullptr, *head_bias_ = nullptr;
   std::optional<Norm> last_norm_;
   std::optional<HeadQk> head_qk_;
+  std::vector<int64_t>
+      block_begins_;            // where each block's parameters begin in the table; the last: where they end
   size_t kept_ = 0;             // size of Stream::kept
   std::vector<int32_t> shift_;  // of the channels; empty: 1
   int64_t context_limit_ = 0;

@@ -146,6 +146,13 @@ Product product_of(Context& c, const Var& x, Weight& weight, Layout layout) {
   return {x, c.result({x.rows(), b.n}, x.dtype()), 0, &weight, layout, 0, b, c.precision};
 }
 
+// y + (x A^T) B^T for each adapter of the weight.
+Var add_adapters(Context& c, const Var& x, const Weight& weight, Var y) {
+  for (const std::shared_ptr<Adapter>& adapter : weight.adapters())
+    y = linear(c, linear(c, x, adapter->a), adapter->b, Layout::out_in, y);  // [N, r] between them
+  return y;
+}
+
 Var multiply(Context& c, const Var& x, Weight& weight, Layout layout, Weight* bias, const Var& residual) {
   const Product p = product_of(c, x, weight, layout);
   if (!residual.empty()) require_shape("linear", "residual", residual.shape(), p.y.shape());
@@ -157,7 +164,7 @@ Var multiply(Context& c, const Var& x, Weight& weight, Layout layout, Weight* bi
       if (bias) bias_backward(tape, tape.gradient(p.y), *bias);
       pass_gradient(tape, p.y, residual);
     });
-  return p.y;
+  return add_adapters(c, x, weight, p.y);
 }
 
 }  // namespace
@@ -181,7 +188,7 @@ void linear_each(Context& c, std::span<const Var> x, std::span<Weight* const> we
   for (size_t i = 0; i < x.size(); ++i) {
     const Product& p = products[i];
     if (c.tape) c.tape->record({p.y}, [p](Tape& tape) { backward(tape, p); });
-    out[i] = p.y;
+    out[i] = add_adapters(c, x[i], *weights[i], p.y);
   }
 }
 

@@ -76,7 +76,34 @@ void Weight::require_changeable() const {
   require(changeable(), "weight {}: its numbers are stored, or packed for good; it cannot be trained", name_);
 }
 
+void Weight::add_adapter(std::shared_ptr<Adapter> adapter) {
+  const Shape &a = adapter->a.shape(), &b = adapter->b.shape();
+  require(shape_.rank() == 2 && a.rank() == 2 && b.rank() == 2 && a[1] == shape_[1] && b[0] == shape_[0] &&
+              a[0] == b[1],
+          "weight {}: matrices {} and {} of an adapter cannot be added to {}; expected [r, in] and [out, r]",
+          name_, a, b, shape_);
+  adapters_.push_back(std::move(adapter));
+}
+
+void Weight::merge_adapters() {
+  if (adapters_.empty()) return;
+  require_changeable();
+  const int64_t out = shape_[0], in = shape_[1];
+  for (const std::shared_ptr<Adapter>& adapter : adapters_) {
+    const int64_t rank = adapter->a.shape()[0];
+    const float* b = adapter->b.value().as<float>();
+    std::vector<float> b_rows(static_cast<size_t>(rank * out));  // B^T [r, out]
+    for (int64_t i = 0; i < out * rank; ++i) b_rows[static_cast<size_t>(i % rank * out + i / rank)] = b[i];
+    kernels::matmul_transposed(b_rows.data(), out, adapter->a.value().as<float>(), in, rank, out, in,
+                               value().as<float>(), in, kernels::Precision::f32);
+  }
+  adapters_.clear();
+  changed();
+}
+
 void Weight::pack(Layout layout, kernels::Precision precision, const Released& released) {
+  for (const std::shared_ptr<Adapter>& adapter : adapters_)
+    for (Weight* part : {&adapter->a, &adapter->b}) part->pack(Layout::out_in, precision);
   if (packed_ && !is_packed_as(layout, precision, forward_)) refuse(layout, precision);
   if (packed_ || dtype_ != Dtype::f32) return;
   if (packs_stored_rows(layout)) {

@@ -1,10 +1,10 @@
 // A parameter as used by operators, in three parts:
 //   storage    its numbers: float32 or float64 that can change, or stored numbers of a file, in its type;
 //   products   its packed matrices, in the layout that products on this CPU read;
-//   gradient   while it is trained.
-// An adapter (a low-rank matrix added to this one) will be a fourth part, owned by the weight. Its
-// contribution to y and dx will be added in the only operators that multiply with weights: linear() and its
-// variants (ops/linear.cpp) and head_loss() (ops/head_loss.cpp).
+//   gradient   while it is trained;
+//   adapters   low-rank matrices that are added to it. linear() (ops/linear.cpp) adds their products to its
+//   own, so the
+//              numbers and the packed matrices of the weight stay as they are, whatever their type.
 #pragma once
 
 #include <functional>
@@ -33,6 +33,8 @@ struct StoredNumbers {
 
 // Called with stored bytes that have been packed and will hardly be needed again.
 using Released = std::function<void(std::span<const std::byte>)>;
+
+struct Adapter;
 
 // Not thread-safe, with one exception: after pack(), or for a weight that is not used in products, all
 // functions called by operators only read, so any number of threads may run a model.
@@ -88,13 +90,22 @@ class Weight {
   // until set_trainable(false).
   void set_gradient(const Tensor& gradient);
 
+  // ---- Adapters
+
+  // For a matrix of products y = x W^T (Layout::out_in). Throws Error if the sizes do not match.
+  void add_adapter(std::shared_ptr<Adapter> adapter);
+  std::span<const std::shared_ptr<Adapter>> adapters() const { return adapters_; }
+  // Adds the products B A to the numbers and forgets the adapters. Throws Error for a weight that cannot
+  // change.
+  void merge_adapters();
+
   // ---- Products
 
-  // Packs the matrix B of y = x B, or each matrix of a stack (a weight of rank 3), for products that round
-  // float32 numbers to `precision`. Afterwards the numbers no longer change, and those that are not stored
-  // are freed. A matrix [out, in] stored as f16, bf16 or in a block format, not transposed, keeps its type.
-  // float64 weights are not packed. Does nothing if already packed, by pack() or adopt_packed(), in the same
-  // way.
+  // Packs the matrix B of y = x B, or each matrix of a stack (a weight of rank 3), and those of the adapters,
+  // for products that round float32 numbers to `precision`. Afterwards the numbers no longer change, and
+  // those that are not stored are freed. A matrix [out, in] stored as f16, bf16 or in a block format, not
+  // transposed, keeps its type. float64 weights are not packed. Does nothing if already packed, by pack() or
+  // adopt_packed(), in the same way.
   void pack(Layout layout, kernels::Precision precision, const Released& released = {});
   // Whether the matrices have the number, sizes and type that pack() gives.
   bool can_adopt(Layout layout, kernels::Precision precision,
@@ -163,6 +174,15 @@ class Weight {
   std::vector<kernels::PackedMatrix> forward_, backward_;  // one per matrix of a stack
   bool forward_stale_ = true, backward_stale_ = true;
   bool packed_ = false;  // permanently, by pack() or adopt_packed()
+
+  std::vector<std::shared_ptr<Adapter>> adapters_;
+};
+
+// W + B A instead of a matrix W [out, in] (LoRA: Hu et al. 2021, arXiv 2106.09685). B contains the scale of
+// the adapter.
+struct Adapter {
+  Weight a;  // [r, in]
+  Weight b;  // [out, r]
 };
 
 }  // namespace aviary
