@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cerrno>
 #include <cstdint>
+#include <cstdio>
+#include <cstring>
 #include <functional>
 #include <utility>
 
@@ -95,6 +98,22 @@ std::string read_file(const fs::path& path, int64_t max_bytes) {
     content.resize(filled + count);
     if (static_cast<int64_t>(content.size()) > max_bytes)
       fail("{}: the file holds more than the {} bytes expected at most", path.string(), max_bytes);
+    if (count == 0) return content;
+  }
+}
+
+std::string read_input(const fs::path& path, int64_t max_bytes) {
+  if (path != "-") return read_file(path, max_bytes);
+  std::string content;
+  for (;;) {
+    constexpr size_t piece = size_t{1} << 16;
+    const size_t filled = content.size();
+    content.resize(std::max(filled + piece, content.capacity()));
+    const size_t count = std::fread(content.data() + filled, 1, content.size() - filled, stdin);
+    content.resize(filled + count);
+    require(!std::ferror(stdin), "the standard input cannot be read: {}", std::strerror(errno));
+    require(std::ssize(content) <= max_bytes,
+            "the standard input has more than the {} bytes expected at most", max_bytes);
     if (count == 0) return content;
   }
 }

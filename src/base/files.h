@@ -43,6 +43,9 @@ class MappedFile {
 // bytes.
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes);
 
+// The same; "-" names the standard input.
+std::string read_input(const std::filesystem::path& path, int64_t max_bytes);
+
 // Writes a temporary file in the folder of `path` and renames it to `path` in commit(), so that at any moment
 // `path` is either the complete old file or the complete new one. Symbolic links are followed, also to a file
 // that does not exist yet; the mode of an existing file is kept. Every failure is an Error that names the

@@ -14,12 +14,33 @@ void (*handler_of(int signal))(int) {
 }
 
 TEST(Interrupt, TheFirstSignalSetsTheFlag) {
-  for (int signal : {SIGINT, SIGTERM}) {
+  std::signal(SIGHUP, SIG_DFL);  // the tests may run under nohup
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
     InterruptGuard guard;
     EXPECT_FALSE(guard.interrupted());
     raise(signal);
     EXPECT_TRUE(guard.interrupted());
+    EXPECT_EQ(interrupt_exit_code(), 128 + signal);
   }
+}
+
+TEST(Interrupt, AHangUpThatNohupIgnoresRemainsIgnored) {
+  const auto before = std::signal(SIGHUP, SIG_IGN);
+  {
+    InterruptGuard guard;
+    raise(SIGHUP);
+    EXPECT_FALSE(guard.interrupted());
+  }
+  EXPECT_EQ(handler_of(SIGHUP), SIG_IGN);
+  std::signal(SIGHUP, before);
+}
+
+TEST(Interrupt, ASecondHangUpIsNoDemandToEndAtOnce) {
+  std::signal(SIGHUP, SIG_DFL);
+  InterruptGuard guard;
+  raise(SIGHUP);
+  raise(SIGHUP);  // would end the process
+  EXPECT_TRUE(guard.interrupted());
 }
 
 TEST(Interrupt, ThePreviousHandlersAreRestored) {

@@ -86,9 +86,9 @@ int terminal_width(std::FILE* out);
 // From now on, writing to a closed pipe is an error and does not end the process.
 void ignore_broken_pipes();
 
-// While this object exists, SIGINT and SIGTERM call `handler` with the signal number, and interrupted system
-// calls are restarted. Create and destroy it on the main thread. The destructor restores the previous
-// handlers.
+// While this object exists, SIGINT, SIGTERM and, unless it was ignored before (nohup), SIGHUP call `handler`
+// with the signal number, and interrupted system calls are restarted. Create and destroy it on the main
+// thread. The destructor restores the previous handlers.
 class StopSignals {
  public:
   explicit StopSignals(void (*handler)(int));
@@ -98,6 +98,9 @@ class StopSignals {
   struct Old;
   std::unique_ptr<Old> old_;
 };
+
+// Whether the signal says that the terminal was closed (SIGHUP).
+bool is_hang_up(int signal);
 
 // Whether a 64-bit ARM CPU has the instructions SDOT and UDOT. (On x86 the compiler provides such checks.)
 bool arm_has_dot_products();

@@ -161,7 +161,7 @@ int terminal_width(std::FILE* out) {
 void ignore_broken_pipes() { std::signal(SIGPIPE, SIG_IGN); }
 
 struct StopSignals::Old {
-  struct sigaction interrupt, terminate;
+  struct sigaction interrupt, terminate, hang_up;
 };
 
 StopSignals::StopSignals(void (*handler)(int)) : old_(std::make_unique<Old>()) {
@@ -171,12 +171,17 @@ StopSignals::StopSignals(void (*handler)(int)) : old_(std::make_unique<Old>()) {
   sigemptyset(&action.sa_mask);
   ::sigaction(SIGINT, &action, &old_->interrupt);
   ::sigaction(SIGTERM, &action, &old_->terminate);
+  ::sigaction(SIGHUP, &action, &old_->hang_up);
+  if (old_->hang_up.sa_handler == SIG_IGN) ::sigaction(SIGHUP, &old_->hang_up, nullptr);
 }
 
 StopSignals::~StopSignals() {
+  ::sigaction(SIGHUP, &old_->hang_up, nullptr);
   ::sigaction(SIGTERM, &old_->terminate, nullptr);
   ::sigaction(SIGINT, &old_->interrupt, nullptr);
 }
+
+bool is_hang_up(int signal) { return signal == SIGHUP; }
 
 bool arm_has_dot_products() {
 #ifdef __aarch64__
