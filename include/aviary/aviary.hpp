@@ -42,7 +42,8 @@ struct LoadOptions {
   Precision precision = Precision::automatic;  // of products with float32 weights
   // For models without a tokenizer: "bytes", or the path of a World vocabulary, a tokenizer.json (byte-level
   // BPE), a vocab.json of characters, or another model that has one. Empty: the tokenizer in the model file
-  // or in its folder; without one, bytes if the vocabulary has 256 tokens, otherwise none.
+  // or in its folder; without one, bytes if the vocabulary has 256 tokens, otherwise none. One that is known
+  // not to be the model's is an error.
   std::string tokenizer = {};
   // Maps the packed weights for this CPU from FILE.packed, next to the model file. It is written the first
   // time, and again if it belongs to another model, CPU or precision. If it cannot be written, the model is
@@ -56,6 +57,7 @@ struct ModelInfo {
   int64_t width = 0;         // n_embd
   int64_t vocab_size = 0;    // V: the logits of one token
   int64_t context = 0;       // sequence length in training; 0: unknown. Not a limit
+  int32_t begin_token = -1;  // to be read before a text: the end of text in the World models; -1: none
   int64_t parameters = 0;    // total number
   Precision precision = {};  // f32 or bf16
 };
@@ -77,6 +79,7 @@ struct GenerateOptions {
   int64_t tokens = 200;  // at most
   SamplingOptions sampling = {};
   std::vector<std::string> stop = {};  // generation stops before the first of these; none may be empty
+  bool begin_token = true;             // read ModelInfo::begin_token, if there is one, before the prompt
 };
 
 struct Generation {

@@ -168,6 +168,7 @@ struct Model::Implementation {
             .width = config.n_embd,
             .vocab_size = config.vocab_size,
             .context = config.ctx_len,
+            .begin_token = checkpoint.begin_token.value_or(-1),
             .parameters = network->parameters().count(),
             .precision = network->parameters().packed_for() == kernels::Precision::bf16 ? Precision::bf16
                                                                                         : Precision::f32};
@@ -296,8 +297,11 @@ Generation Model::generate(std::string_view prompt, const GenerateOptions& optio
                            const std::function<bool(std::string_view)>& show) {
   const Tokenizer& tokenizer = implementation_->require_tokenizer("generate");
   require(options.tokens >= 0, "Model::generate: tokens is {}, expected at least 0", options.tokens);
+  inside::Request request = request_of(options);
+  const int32_t begin = implementation_->info.begin_token;
+  if (options.begin_token && begin >= 0) request.begin = begin;
   inside::Generated from =
-      aviary::generate(*implementation_->runners.take(), tokenizer, prompt, request_of(options), show);
+      aviary::generate(*implementation_->runners.take(), tokenizer, prompt, request, show);
   return {.text = std::move(from.text),
           .prompt_tokens = from.prompt_tokens,
           .tokens = from.tokens,

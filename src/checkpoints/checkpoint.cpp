@@ -15,6 +15,7 @@
 #include "models/recognize.h"
 #include "models/run.h"
 #include "numbers/encoding.h"
+#include "text/utf8.h"
 
 namespace aviary {
 namespace {
@@ -25,6 +26,8 @@ constexpr const char* config_key = "aviary.config";
 constexpr const char* tokenizer_key = "aviary.tokenizer";
 constexpr const char* vocabulary_key = "aviary.vocabulary";
 constexpr const char* hash_key = "aviary.tokenizer_hash";
+
+std::string hash_text(const Tokenizer& tokenizer) { return fmt::format("{:016x}", tokenizer.hash()); }
 
 }  // namespace
 
@@ -158,7 +161,7 @@ TokenizerPtr tokenizer_of(const TensorFile& file, const std::string& where, cons
   TokenizerPtr tokenizer =
       make_tokenizer(kind->second, vocabulary == metadata.end() ? std::string_view() : vocabulary->second);
   if (auto expected = metadata.find(hash_key); expected != metadata.end()) {
-    const std::string hash = fmt::format("{:016x}", tokenizer->hash());
+    const std::string hash = hash_text(*tokenizer);
     require(hash == expected->second,
             "{}: the vocabulary in the file is damaged: its hash is {}, expected {}", where, hash,
             expected->second);
@@ -167,6 +170,24 @@ TokenizerPtr tokenizer_of(const TensorFile& file, const std::string& where, cons
           "{}: the tokenizer has {} tokens, but the model only {} (another tokenizer was used to train it)",
           where, tokenizer->vocab_size(), config.vocab_size);
   return tokenizer;
+}
+
+std::optional<int32_t> begin_token_of(const std::map<std::string, std::string>& metadata,
+                                      const Tokenizer& tokenizer, const std::string& where) {
+  bool begins = is_published_world(tokenizer);
+  if (auto said = metadata.find("tokenizer.ggml.add_bos_token"); said != metadata.end())
+    begins = said->second == "true";
+  if (auto said = metadata.find(begin_token_key); said != metadata.end()) {
+    begins = said->second == begin_with_end_of_text;
+    require(begins || said->second == begin_with_nothing, "{}: {} is \"{}\", expected {} or {}", where,
+            begin_token_key, excerpt(said->second), begin_with_end_of_text, begin_with_nothing);
+  }
+  return begins ? tokenizer.end_of_text() : std::nullopt;
+}
+
+std::string known_tokenizer_hash(const std::map<std::string, std::string>& metadata, const Tokenizer* own) {
+  if (auto found = metadata.find(hash_key); found != metadata.end()) return found->second;
+  return own ? hash_text(*own) : "";
 }
 
 std::string to_json(const ModelConfig& config) {
@@ -362,7 +383,7 @@ std::map<std::string, std::string> metadata_of(const ModelConfig& config, const 
   std::map<std::string, std::string> metadata{{config_key, to_json(config)}};
   if (!tokenizer) return metadata;
   metadata[tokenizer_key] = tokenizer->kind();
-  metadata[hash_key] = fmt::format("{:016x}", tokenizer->hash());
+  metadata[hash_key] = hash_text(*tokenizer);
   if (std::string vocabulary = tokenizer->serialize(); !vocabulary.empty())
     metadata[vocabulary_key] = std::move(vocabulary);
   return metadata;

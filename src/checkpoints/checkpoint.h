@@ -19,7 +19,12 @@ struct Checkpoint {
   TokenizerPtr tokenizer;  // null if the file contains none
   std::map<std::string, std::string> metadata;
   std::vector<std::string> notes = {};  // what a user should know about the file: a sentence each
+  std::optional<int32_t> begin_token = {};  // set by open_model: begin_token_of the tokenizer
 };
+
+// What a model reads before a text, as metadata: the end of text or nothing (begin_token_of).
+inline constexpr const char* begin_token_key = "aviary.begin_token";
+inline constexpr const char *begin_with_end_of_text = "end_of_text", *begin_with_nothing = "none";
 
 // Names and shapes of the tensors, except those with more axes than tensors of models have.
 ShapeMap shapes_of(const TensorFile& file);
@@ -62,6 +67,17 @@ Checkpoint open_checkpoint(const std::filesystem::path& path,
 // The tokenizer in the metadata; null if there is none. Throws Error if it is damaged or has more tokens than
 // the model.
 TokenizerPtr tokenizer_of(const TensorFile& file, const std::string& where, const ModelConfig& config);
+
+// The token that the model reads before every text unless told otherwise: the end-of-text token or none.
+// The metadata says which (aviary.begin_token; tokenizer.ggml.add_bos_token of GGUF); without it, only models
+// with the vocabulary of the World models begin so, as they were trained. Throws Error, beginning with
+// `where`, for an unknown value.
+std::optional<int32_t> begin_token_of(const std::map<std::string, std::string>& metadata,
+                                      const Tokenizer& tokenizer, const std::string& where);
+
+// The hash (hex) of the tokenizer that the model was trained with, so far as the file tells: from the
+// metadata, or that of the tokenizer in the file (`own`, or null). Empty if it is not known.
+std::string known_tokenizer_hash(const std::map<std::string, std::string>& metadata, const Tokenizer* own);
 
 // The metadata of files written by Aviary: the config and, if there is one, the whole tokenizer.
 std::map<std::string, std::string> metadata_of(const ModelConfig& config, const Tokenizer* tokenizer);

@@ -243,9 +243,6 @@ bool is_kept(std::string_view key) {
   return true;
 }
 
-// For the published World vocabulary with 65529 tokens, whose models are trained for chat.
-constexpr uint64_t published_world_hash = 0x492f306f5f9150fc;
-
 // In a chat, an empty line ends a message.
 void add_chat_keys(KeyWriter& keys, const std::string& chat_template, std::span<const gguf::Token> tokens) {
   keys.text("tokenizer.chat_template", chat_template);
@@ -271,7 +268,7 @@ void add_vocabulary_keys(KeyWriter& keys, int64_t vocab_size, const Tokenizer* t
   auto given = metadata.find("tokenizer.chat_template");
   if (given != metadata.end())
     add_chat_keys(keys, given->second, tokens);
-  else if (tokenizer && tokenizer->hash() == published_world_hash)
+  else if (tokenizer && is_published_world(*tokenizer))  // whose models are trained for chat
     add_chat_keys(keys, "rwkv-world", tokens);
 }
 

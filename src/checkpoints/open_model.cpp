@@ -25,11 +25,15 @@ fs::path model_file_at(const fs::path& path) {
 Checkpoint open_model(const fs::path& path, const OpenOptions& options) {
   const fs::path file = model_file_at(path);
   Checkpoint checkpoint = open_checkpoint(file, options.precision, options.cache, options.adapters);
-  if (!options.tokenizer.empty())
-    checkpoint.tokenizer = open_tokenizer(options.tokenizer);
-  else if (!checkpoint.tokenizer && checkpoint.model->config().vocab_size == 256)
+  if (!options.tokenizer.empty()) {
+    const std::string known = known_tokenizer_hash(checkpoint.metadata, checkpoint.tokenizer.get());
+    checkpoint.tokenizer = open_tokenizer_for(options.tokenizer, checkpoint.model->config(), known,
+                                              file.string(), options.any_tokenizer);
+  } else if (!checkpoint.tokenizer && checkpoint.model->config().vocab_size == 256) {
     checkpoint.tokenizer = make_bytes_tokenizer();
-  if (checkpoint.tokenizer) require_fit(*checkpoint.tokenizer, checkpoint.model->config(), file.string());
+  }
+  if (checkpoint.tokenizer)
+    checkpoint.begin_token = begin_token_of(checkpoint.metadata, *checkpoint.tokenizer, file.string());
   return checkpoint;
 }
 
@@ -58,6 +62,18 @@ void require_fit(const Tokenizer& tokenizer, const ModelConfig& config, const st
   require(tokenizer.vocab_size() <= config.vocab_size,
           "{}: the tokenizer has {} tokens, but the model only {}: not the one it was trained with", model,
           tokenizer.vocab_size(), config.vocab_size);
+}
+
+TokenizerPtr open_tokenizer_for(const std::string& name, const ModelConfig& config,
+                                const std::string& known_hash, const std::string& model, bool any) {
+  TokenizerPtr tokenizer = open_tokenizer(name);
+  require_fit(*tokenizer, config, model);
+  const std::string hash = fmt::format("{:016x}", tokenizer->hash());
+  require(any || known_hash.empty() || hash == known_hash,
+          "{}: the model was trained with another tokenizer than {} (its hash is {}, expected {}); name "
+          "that one, or none, or take this one all the same with --force",
+          model, name, hash, known_hash);
+  return tokenizer;
 }
 
 }  // namespace aviary

@@ -73,5 +73,30 @@ TEST_F(OpenModel, ATokenizerIsTakenFromAFileOrFromAnotherModel) {
   EXPECT_EQ(open_tokenizer("bytes")->vocab_size(), 256);
 }
 
+TEST_F(OpenModel, ATokenizerThatIsKnownNotToBeTheModelsIsRefused) {
+  put_in_parts();
+  put("tokenizer.json", characters);
+  const TestFolder other;
+  write_file_atomically(other / "vocab.json", std::string_view("{\"0\": \"b\", \"1\": \"a\"}"));
+  const std::string own = (folder_ / "tokenizer.json").string(), swapped = (other / "vocab.json").string();
+  EXPECT_EQ(open_model(folder_.path(), {.tokenizer = own}).tokenizer->encode("a")[0], 0);
+  EXPECT_THROW(open_model(folder_.path(), {.tokenizer = swapped}), Error);
+  EXPECT_EQ(
+      open_model(folder_.path(), {.tokenizer = swapped, .any_tokenizer = true}).tokenizer->encode("a")[0], 1);
+}
+
+TEST_F(OpenModel, TheTokenBeforeATextIsTheOneThatTheModelNames) {
+  std::string vocabulary;
+  for (int byte = 0; byte < 256; ++byte) vocabulary += fmt::format("{} b'\\x{:02x}' 1\n", byte + 1, byte);
+  const TokenizerPtr world = make_world_tokenizer(vocabulary);
+  const std::string begin = "aviary.begin_token", bos = "tokenizer.ggml.add_bos_token";
+  EXPECT_FALSE(begin_token_of({}, *world, "x")) << "this is not the vocabulary of the World models";
+  EXPECT_EQ(begin_token_of({{begin, "end_of_text"}}, *world, "x"), 0);
+  EXPECT_EQ(begin_token_of({{bos, "true"}}, *world, "x"), 0);
+  EXPECT_FALSE(begin_token_of({{begin, "none"}, {bos, "true"}}, *world, "x"));
+  EXPECT_FALSE(begin_token_of({{begin, "end_of_text"}}, *make_bytes_tokenizer(), "x")) << "it has none";
+  EXPECT_THROW(begin_token_of({{begin, "yes"}}, *world, "x"), Error);
+}
+
 }  // namespace
 }  // namespace aviary

@@ -22,8 +22,11 @@ std::vector<int32_t> beginning(const Tokenizer& tokenizer) {
   }
 }
 
-std::vector<int32_t> prompt_tokens(const Tokenizer& tokenizer, std::string_view prompt) {
-  std::vector<int32_t> tokens = tokenizer.encode(prompt);
+std::vector<int32_t> prompt_tokens(const Tokenizer& tokenizer, std::string_view prompt,
+                                   std::optional<int32_t> begin) {
+  std::vector<int32_t> tokens;
+  if (begin) tokens.push_back(*begin);
+  tokenizer.encode(prompt, tokens);
   return tokens.empty() ? beginning(tokenizer) : tokens;
 }
 
@@ -45,11 +48,12 @@ Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view
                     const GenerateOptions& options, const std::function<bool(std::string_view)>& show) {
   Generation result;
   Finished finished;
-  Request request{.tokens = prompt_tokens(tokenizer, prompt),
+  Request request{.tokens = prompt_tokens(tokenizer, prompt, options.begin),
                   .writing = {.tokens = options.tokens,
                               .sampling = options.sampling,
                               .stop = options.stop,
-                              .stop_at_end_of_text = options.stop_at_end_of_text},
+                              .stop_at_end_of_text = options.stop_at_end_of_text,
+                              .exact_bytes = options.exact_bytes},
                   .draft = options.draft};
   if (options.start) request.start = *options.start;
   request.show = [&](const Writer::Piece& piece) {

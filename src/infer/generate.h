@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "infer/writer.h"
@@ -15,6 +16,8 @@ struct GenerateOptions {
   SamplerOptions sampling = {};
   std::vector<std::string> stop = {};
   bool stop_at_end_of_text = true;
+  bool exact_bytes = false;           // the bytes of the tokens, also where they are no UTF-8
+  std::optional<int32_t> begin = {};  // a token to read before the prompt
   int64_t draft = 0;  // maximum number of tokens guessed ahead from the text so far; does not change the text
   const State* start = nullptr;      // before the prompt; null: the initial state
   std::function<bool()> go_on = {};  // called before every step, also while reading the prompt; false stops
@@ -35,7 +38,7 @@ std::vector<float> read_tokens(Runner& runner, std::span<const int32_t> tokens, 
 
 // Continues `prompt`; an empty one is replaced by the end-of-text token, or by a line break if there is none,
 // or by the first token of a vocabulary that has neither. `show` receives the text piece by piece, complete
-// UTF-8 characters only; it returns false to stop.
+// UTF-8 characters only (unless exact_bytes); it returns false to stop.
 Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view prompt,
                     const GenerateOptions& options, const std::function<bool(std::string_view)>& show = {});
 

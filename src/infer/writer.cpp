@@ -12,7 +12,8 @@ Writer::Writer(const Tokenizer& tokenizer, WriterOptions options, std::unique_pt
       stop_(std::move(options.stop)),
       constraint_(std::move(constraint)),
       limit_(options.tokens),
-      stop_at_end_of_text_(options.stop_at_end_of_text) {
+      stop_at_end_of_text_(options.stop_at_end_of_text),
+      exact_bytes_(options.exact_bytes) {
   require(limit_ >= 0, "generate: tokens is {}, expected at least 0", limit_);
   if (limit_ == 0) end_ = TextEnd::length;
 }
@@ -28,7 +29,8 @@ Writer::Piece Writer::push(std::span<float> logits) {
   sampler_.accept(piece.token);
   if (constraint_) constraint_->accept(piece.token);
   ++tokens_;
-  piece.text = stop_.push(characters_.push(tokenizer_->bytes_of(piece.token)));
+  const std::string_view bytes = tokenizer_->bytes_of(piece.token);
+  piece.text = exact_bytes_ ? stop_.push(bytes) : stop_.push(characters_.push(bytes));
   if (stop_.matched()) {
     end_ = TextEnd::stop;
   } else if (tokens_ == limit_) {

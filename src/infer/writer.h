@@ -18,6 +18,7 @@ struct WriterOptions {
   SamplerOptions sampling = {};
   std::vector<std::string> stop = {};
   bool stop_at_end_of_text = true;
+  bool exact_bytes = false;  // the bytes of the tokens, also where they are no UTF-8
 };
 
 // Why a text ended: limit of tokens, stop string, end-of-text token, canceled by its reader, or an error.
@@ -33,7 +34,8 @@ class Writer {
 
   struct Piece {
     int32_t token = 0;  // the chosen one, possibly the end of text
-    // The text that can be shown now: complete UTF-8 characters, no part of a stop string; may be empty.
+    // The text that can be shown now: complete UTF-8 characters (unless exact_bytes), no part of a stop
+    // string; may be empty.
     std::string text = {};
   };
   // Chooses the next token from its logits [V], which the constraint masks in place. Only while !ended().
@@ -58,7 +60,7 @@ class Writer {
   Utf8Stream characters_;
   std::unique_ptr<Constraint> constraint_;
   int64_t limit_ = 0, tokens_ = 0;
-  bool stop_at_end_of_text_ = true;
+  bool stop_at_end_of_text_ = true, exact_bytes_ = false;
   TextEnd end_ = TextEnd::none;
 };
 

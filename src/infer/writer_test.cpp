@@ -40,6 +40,12 @@ TEST(Writer, ShowsWholeCharactersAndCountsTokens) {
   EXPECT_EQ(writer.tokens(), 3);
 }
 
+TEST(Writer, ExactBytesAreShownAsTheyAre) {
+  const TokenizerPtr bytes = make_bytes_tokenizer();
+  Writer writer(*bytes, {.tokens = 4, .stop = {"!"}, .exact_bytes = true});
+  EXPECT_EQ(pieces(writer, "a\xc3\xff\x1b"), (Pieces{"a", "\xc3", "\xff", "\x1b"}));
+}
+
 TEST(Writer, AStopStringIsFoundAcrossTokensAndNeverShown) {
   const TokenizerPtr bytes = make_bytes_tokenizer();
   Writer writer(*bytes, {.stop = {"end", "never"}});

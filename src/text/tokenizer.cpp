@@ -56,6 +56,12 @@ uint64_t Tokenizer::hash() const {
 
 TokenizerPtr make_bytes_tokenizer() { return std::make_shared<BytesTokenizer>(); }
 
+bool is_published_world(const Tokenizer& tokenizer) {
+  constexpr uint64_t hash = 0x492f306f5f9150fc;
+  constexpr int32_t size = 65530;
+  return tokenizer.kind() == "world" && tokenizer.vocab_size() == size && tokenizer.hash() == hash;
+}
+
 TokenizerPtr make_tokenizer(std::string_view kind, std::string_view serialized) {
   if (kind == "bytes") {
     require(serialized.empty(), "tokenizer of kind \"bytes\": it needs no vocabulary, got {} bytes of one",

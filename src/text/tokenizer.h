@@ -50,6 +50,9 @@ TokenizerPtr make_bytes_tokenizer();
 // parse_vocabulary.
 TokenizerPtr make_world_tokenizer(std::string_view vocabulary_text);
 
+// Whether this is the vocabulary of the published World models, with 65529 tokens and the end of text.
+bool is_published_world(const Tokenizer& tokenizer);
+
 // Byte-level byte pair encoding as described by a tokenizer.json (text/bpe_definition.h), such as the
 // GPT-NeoX 20B file. Bytes that are not part of valid UTF-8 become separate tokens. encode throws Error for a
 // byte without a token (the 20B file lacks the 13 bytes that never occur in UTF-8). The round trip loses only
