@@ -212,7 +212,7 @@ int bench_long(const Flags& flags, Runner& runner, const InterruptGuard& guard) 
     return !guard.interrupted();
   });
   progress.finish();
-  if (guard.interrupted()) return 130;
+  if (guard.interrupted()) return interrupt_exit_code();
   const size_t count = run.seconds.size(), tenth = std::max<size_t>(count / 10, 1);
   fmt::print("{} tokens, one after the other\n", with_commas(run.tokens * std::ssize(run.seconds)));
   fmt::print("{:<18} {:>12} {:>12}\n", "", "first tenth", "last tenth");
@@ -249,7 +249,7 @@ int bench(const Flags& flags) {
     progress.update(static_cast<int64_t>(1000 * done));
     return !guard.interrupted();
   });
-  if (guard.interrupted()) return 130;
+  if (guard.interrupted()) return interrupt_exit_code();
   (flags.json ? print_json : print_text)(flags, loaded, speed);
   return 0;
 }

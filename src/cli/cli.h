@@ -9,6 +9,7 @@
 
 #include "checkpoints/open_model.h"
 #include "cli/command.h"
+#include "data/text_file.h"
 #include "models/family.h"
 #include "models/run.h"
 
@@ -26,14 +27,15 @@ std::filesystem::path find_model(const std::string& path);
 struct LoadedModel {
   std::filesystem::path path;
   std::unique_ptr<Model> model;
-  TokenizerPtr tokenizer;  // null if unknown
+  TokenizerPtr tokenizer;              // null if unknown
+  std::optional<int32_t> begin_token;  // Checkpoint::begin_token
 };
 // The groups of options in the help of a command; options without a group come first and are those that a
 // newcomer needs.
 constexpr const char* model_group = "Model";
 // The values of --tokenizer, for its help.
 constexpr const char* tokenizer_kinds =
-    "bytes, or a file: World vocabulary, tokenizer.json, vocab.json, a model";
+    "bytes, or a file: World vocabulary, tokenizer.json, vocab.json, a model, the folder of a run";
 // Bounds of a whole number, shown in the help as "0 to 64" or "0 or more".
 CLI::Validator bounds(int64_t least, int64_t most = int64_t{1} << 40);
 // Bounds of any number, inclusive, shown in the help and in messages as `shown`.
@@ -47,6 +49,7 @@ struct ModelFlags {
   std::string path, tokenizer, precision;
   std::vector<std::string> adapters;
   bool cache = false;
+  bool force = false;  // any tokenizer
   bool quiet = false;  // only errors on stderr
   void add_to(CLI::App& command);
   // The same without the model, for commands with their own option for it.
@@ -71,9 +74,40 @@ std::optional<Dtype> parse_type(const std::string& name);
 // A tokenizer given by its own file, or by a model that contains it or that it must match.
 struct TokenizerFlags {
   std::string tokenizer, model;
+  bool force = false;  // also one that is not the model's
   void add_to(CLI::App& command);
   TokenizerPtr open() const;
 };
+// A text for a command, through the one door (data/text_file.h); its notes go to stderr unless `quiet`.
+TextFile open_text(const std::string& path, bool quiet = false);
+// The same for a text to learn from, which has words.
+TextFile open_text_to_learn(const std::string& path);
+
+struct Escapes;  // cli/texts.h
+
+// --prompt TEXT or --file FILE: a text to go on from.
+struct PromptFlags {
+  std::string text, file;
+  // `help` says what the text is.
+  void add_to(CLI::App& command, const std::string& help);
+  // Of --file and of "-", the standard input, through open_text; of the command line with `escapes`; "" if
+  // nothing was given.
+  std::string read(const Escapes& escapes, bool quiet = false) const;
+};
+
+// What a model has read before a text begins: --state FILE, and --begin-token or --no-begin-token.
+struct BeginFlags {
+  std::string state;
+  std::optional<bool> begin_token;  // nothing: as the model says, and not after a state
+  void add_to(CLI::App& command);
+  // Throws Error if the tokenizer has no end of text, but is to begin with it.
+  std::optional<int32_t> token(const LoadedModel& loaded) const;
+  // The tokens of a text, after that token.
+  std::vector<int32_t> encode(const LoadedModel& loaded, std::string_view text) const;
+  // The state before the first token; nothing: the model's own.
+  std::optional<State> start(const Model& model) const;
+};
+
 // train_vocabulary (text/vocabulary_trainer.h) with a status line; empty if stopped by Ctrl-C.
 std::string learn_vocabulary(std::string_view text, int32_t size);
 
@@ -83,7 +117,5 @@ int list_versions(const FamilySizes& sizes, ListForm form);
 
 // A hash of a text, 16 hex digits.
 std::string hash_of(std::string_view text);
-// The bytes of a file, or of standard input for "-".
-std::string read_input(const std::string& path);
 
 }  // namespace aviary::cli

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
+#include "base/interrupt.h"
 #include "base/platform.h"
 #include "cli/cli.h"
 #include "cli/outputs.h"
@@ -38,7 +39,7 @@ TrainConfig configure(const Flags& flags, const TextFile& file) {
   require(!flags.own_recipes || !(flags.asked.has("learning_rate") || flags.asked.has("final_learning_rate")),
           "--own-recipes takes the learning rates of the versions, so --learning-rate and "
           "--final-learning-rate cannot be given with it");
-  TrainConfig config = resolve(flags.asked, {.text = text_facts(flags.text, file.text())});
+  TrainConfig config = resolve(flags.asked, {.text = text_facts(file)});
   if (flags.asked.has("learning_rate") && !flags.asked.has("final_learning_rate"))
     config.schedule.end = config.schedule.start / decline;
   if (!flags.asked.has("validation_bytes"))
@@ -74,7 +75,7 @@ TokenizerPtr tokenizer_for(const Flags& flags, const TrainConfig& config, std::s
 
 int stopped(const fs::path& folder) {
   fmt::print("\nStopped; everything is kept in {}. The same command goes on with it.\n", folder.string());
-  return 130;
+  return interrupt_exit_code();
 }
 
 int compare(const Flags& flags) {
@@ -83,13 +84,14 @@ int compare(const Flags& flags) {
   options.members = parse_members(flags.versions.empty() ? every_version() : flags.versions);
   options.own_recipes = flags.own_recipes;
   options.warmup_given = flags.asked.has("warmup");
-  const TextFile file(flags.text);
+  const TextFile file = open_text_to_learn(flags.text);
   options.shared = configure(flags, file);
   for (const Member& member : options.members) member_config(options, member, 0);  // rejects invalid settings
-  const fs::path usual = fs::path("runs") / ("compare-" + fs::path(flags.text).stem().string());
+  const fs::path usual = fs::path("runs") / ("compare-" + usual_name(file));
   options.folder = flags.out.empty() ? usual : fs::path(flags.out);
   require_apart(files_of_comparison(options.folder), {flags.text, flags.tokenizer});
   if (flags.tokenizer.empty()) require_apart(options.folder / vocabulary_file, {flags.text});
+  options.shared.text = place_of_text(file, options.folder);
   const std::string asked = asked_of(options.shared, flags.own_recipes);
   open_comparison(options.folder, asked);  // the same
 
@@ -97,7 +99,7 @@ int compare(const Flags& flags) {
   const TokenizerPtr tokenizer = tokenizer_for(flags, options.shared, split.train, options.folder);
   if (!tokenizer) {
     fmt::print("Stopped before the first step; nothing is kept.\n");
-    return 130;
+    return interrupt_exit_code();
   }
   options.shared.tokenizer = tokenizer->kind();
   options.shared.model.vocab_size = tokenizer->vocab_size();
@@ -108,6 +110,7 @@ int compare(const Flags& flags) {
   make_folders(options.folder);
   const RunFolder held = RunFolder::hold(options.folder);
   Ledger ledger = open_comparison(options.folder, asked);
+  keep_text(file, options.shared.text);
   write_ledger(options.folder, ledger);
   if (options.shared.tokenizer == "world" && flags.tokenizer.empty())
     write_file_atomically(options.folder / vocabulary_file, tokenizer->serialize());
@@ -126,7 +129,8 @@ int compare(const Flags& flags) {
 
 Action add_compare(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  command.add_option("text", flags->text, "The text to learn from, in UTF-8")->required();
+  command.add_option("text", flags->text, "The text to learn from, in UTF-8; -: the standard input")
+      ->required();
   command.add_option("--versions", flags->versions,
                      "Names between commas, each with options of its own: rwkv4,rwkv4+head_qk=64,rwkv7 "
                      "(default: all; aviary inspect --versions)");
@@ -134,9 +138,8 @@ Action add_compare(CLI::App& command) {
                      "Folder of the comparison (default: runs/compare-<name of the text>)");
   add_settings(command, SettingFlag::all, flags->asked);
   command
-      .add_option(
-          "--tokenizer", flags->tokenizer,
-          "bytes, or a file (World vocabulary, tokenizer.json, vocab.json); default: learned from the text")
+      .add_option("--tokenizer", flags->tokenizer,
+                  fmt::format("{} (default: learned from the text)", tokenizer_kinds))
       ->group("Model");
   command
       .add_flag(

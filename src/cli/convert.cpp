@@ -36,13 +36,12 @@ struct Flags {
   bool quantizes() const { return !type.empty() || fit > 0 || max_kl > 0; }
 };
 
-constexpr int64_t largest_text = int64_t{1} << 30;
-
 // The metadata of the file.
 struct Description {
   std::optional<ModelConfig> config;  // nothing for a version that is not supported yet
   TokenizerPtr tokenizer;
   std::map<std::string, std::string> metadata;
+  std::vector<int32_t> report;  // the tokens of the text of --report
 };
 
 Description describe(const Flags& flags, const TensorFile& file) {
@@ -57,11 +56,14 @@ Description describe(const Flags& flags, const TensorFile& file) {
     return description;
   }
   const ModelConfig& config = *description.config;
-  description.tokenizer =
-      flags.tokenizer.empty() ? tokenizer_of(file, flags.in, config) : open_tokenizer(flags.tokenizer);
-  if (description.tokenizer) require_fit(*description.tokenizer, config, flags.in);
+  description.tokenizer = tokenizer_of(file, flags.in, config);
+  if (!flags.tokenizer.empty())
+    description.tokenizer = open_tokenizer_for(
+        flags.tokenizer, config, known_tokenizer_hash(file.metadata(), description.tokenizer.get()), flags.in,
+        flags.force);
   description.metadata = metadata_of(config, description.tokenizer.get());
-  for (const char* kept : {"aviary.step", "tokenizer.chat_template"})
+  for (const char* kept :
+       {"aviary.step", begin_token_key, "tokenizer.ggml.add_bos_token", "tokenizer.chat_template"})
     if (auto found = file.metadata().find(kept); found != file.metadata().end())
       description.metadata.insert(*found);
   return description;
@@ -88,14 +90,22 @@ int64_t file_bytes(const Flags& flags, const Description& description, const Qua
   return gguf_bytes(flags.out, *description.config, plan.stored(), metadata, description.tokenizer.get());
 }
 
-// Compares the original and the planned model on a text.
-ModelComparison compare(const Flags& flags, const Description& description, const QuantizationPlan& plan,
-                        const InterruptGuard& guard) {
+// The tokens of the text of --report, after the token that the model begins with.
+std::vector<int32_t> read_report(const Flags& flags, const Description& description) {
   require(description.config && description.tokenizer,
           "--report reads a text with the model, which needs a version that runs and a tokenizer; {} has {}",
           flags.in, description.config ? "no tokenizer (name one with --tokenizer)" : "no such version");
-  const std::string text = read_file(flags.report, largest_text);
-  const std::vector<int32_t> tokens = description.tokenizer->encode(text);
+  std::vector<int32_t> tokens;
+  if (const auto begin = begin_token_of(description.metadata, *description.tokenizer, flags.in))
+    tokens.push_back(*begin);
+  description.tokenizer->encode(open_text(flags.report).text(), tokens);
+  return tokens;
+}
+
+// Compares the original and the planned model on that text.
+ModelComparison compare(const Flags& flags, const Description& description, const QuantizationPlan& plan,
+                        const InterruptGuard& guard) {
+  const std::vector<int32_t>& tokens = description.report;
   const Checkpoint original = load_checkpoint(flags.in, Dtype::f32, flags.force);
   const std::unique_ptr<Model> planned = create_model(*description.config);
   for (Parameter& parameter : planned->parameters())  // some are optional in a file
@@ -104,7 +114,7 @@ ModelComparison compare(const Flags& flags, const Description& description, cons
   for (Model* model : {original.model.get(), planned.get()})
     model->parameters().pack(kernels::Precision::f32);
   Runner before(*original.model), after(*planned);
-  Progress progress({.label = "compare", .total = std::ssize(tokens), .summary = false});
+  Progress progress({.label = "compare", .total = std::ssize(tokens) - 1, .summary = false});
   return compare_quantized(before, after, tokens, [&](int64_t done) {
     progress.update(done);
     return !guard.interrupted();
@@ -232,6 +242,7 @@ int convert(const Flags& flags) {
   Flags found = flags;
   found.in = in.string();
   Description description = describe(found, file);
+  if (!flags.report.empty()) description.report = read_report(found, description);
   require(target != Target::gguf || description.config,
           "{}: GGUF files say how a model runs, and this version does not run yet; write a .safetensors or "
           ".pth file",
@@ -276,7 +287,8 @@ Action add_convert(CLI::App& command) {
       "How matrices are stored; a tensor that it would spoil gets a better type (default: as they are)");
   CLI::Option* report = command.add_option(
       "--report", flags->report,
-      "Read this text with both models and print how their predictions differ (default: none)");
+      "Read this text (-: the standard input) with both models and print how their predictions differ "
+      "(default: none)");
   command
       .add_option(
           "--fit", flags->fit,
@@ -300,13 +312,14 @@ Action add_convert(CLI::App& command) {
   command.add_flag("--all", flags->all, "Print the type and error of every tensor");
   command.add_flag(
       "--force", flags->force,
-      "Write the file even when the result is broken, or when it cannot say a setting of the model");
+      "Write the file even when the result is broken, when it cannot say a setting of the model, or "
+      "when --tokenizer is not the model's");
   return [flags] {
     try {
       return convert(*flags);
     } catch (const Interrupted&) {
       fmt::print(stderr, "stopped; nothing was written\n");
-      return 130;
+      return interrupt_exit_code();
     }
   };
 }

@@ -5,20 +5,38 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/files.h"
+#include "base/platform.h"
 #include "cli/cli.h"
 #include "text/utf8.h"
 
 namespace aviary::cli {
 namespace {
 
+constexpr int64_t largest_input = int64_t{4} << 30;
+
 struct Flags {
   std::vector<std::string> ids;
   TokenizerFlags tokenizer;
 };
 
+// Bytes for the standard output: as they are, but on a terminal as text that gives it no orders.
+class Output {
+ public:
+  void write(std::string_view bytes) {
+    const std::string shown = terminal_ ? for_terminal(characters_.push(bytes)) : std::string(bytes);
+    std::fwrite(shown.data(), 1, shown.size(), stdout);
+  }
+  void finish() { std::fputs(characters_.flush().c_str(), stdout); }
+
+ private:
+  const bool terminal_ = platform::terminal_width(stdout) > 0;
+  Utf8Stream characters_;
+};
+
 // Writes the bytes of every id in `text`; ids are separated by white space, commas or brackets. Throws Error
 // for anything else and for ids that the tokenizer does not have; `where` names the source of the text.
-void write_tokens(std::string_view text, std::string_view where, const Tokenizer& tokenizer) {
+void write_tokens(std::string_view text, std::string_view where, const Tokenizer& tokenizer, Output& output) {
   constexpr std::string_view separators = " \t\r\n,[]";
   for (;;) {
     text.remove_prefix(std::min(text.find_first_not_of(separators), text.size()));
@@ -33,16 +51,17 @@ void write_tokens(std::string_view text, std::string_view where, const Tokenizer
     require(error == std::errc() && id >= 0 && id < tokenizer.vocab_size(),
             "detokenize: {} in {} is no token of this tokenizer, whose ids are 0 to {}", excerpt(word), where,
             tokenizer.vocab_size() - 1);
-    const std::string_view bytes = tokenizer.bytes_of(static_cast<int32_t>(id));
-    std::fwrite(bytes.data(), 1, bytes.size(), stdout);
+    output.write(tokenizer.bytes_of(static_cast<int32_t>(id)));
     text.remove_prefix(word.size());
   }
 }
 
 int detokenize(const Flags& flags) {
   const TokenizerPtr tokenizer = flags.tokenizer.open();
-  if (flags.ids.empty()) write_tokens(read_input("-"), "the input", *tokenizer);
-  for (const std::string& ids : flags.ids) write_tokens(ids, "the command line", *tokenizer);
+  Output output;
+  if (flags.ids.empty()) write_tokens(read_input("-", largest_input), "the input", *tokenizer, output);
+  for (const std::string& ids : flags.ids) write_tokens(ids, "the command line", *tokenizer, output);
+  output.finish();
   return 0;
 }
 

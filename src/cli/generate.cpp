@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/human.h"
 #include "base/interrupt.h"
-#include "checkpoints/state_file.h"
+#include "base/platform.h"
 #include "cli/cli.h"
 #include "cli/texts.h"
 #include "infer/generate.h"
@@ -20,20 +20,14 @@ namespace {
 
 struct Flags {
   ModelFlags model;
-  std::string prompt, state;
+  PromptFlags prompt;
+  BeginFlags begin;
   GenerateOptions options;
   TokenFlags tokens;
   Escapes escapes;
   bool ignore_end_of_text = false;
   std::optional<uint64_t> seed;
 };
-
-// The prompt as shown: invalid UTF-8 becomes U+FFFD; the model reads the original bytes.
-std::string printable(std::string_view text) {
-  Utf8Stream characters;
-  const std::string whole = characters.push(text);
-  return whole + characters.flush();
-}
 
 void print_statistics(const Generation& result, uint64_t seed, Model& model) {
   auto rate = [](int64_t tokens, double seconds) {
@@ -50,10 +44,10 @@ void print_statistics(const Generation& result, uint64_t seed, Model& model) {
 
 int generate_text(const Flags& flags) {
   GenerateOptions options = flags.options;
-  const std::string prompt = flags.escapes.read("--prompt", flags.prompt);
+  const std::string prompt = flags.prompt.read(flags.escapes, flags.model.quiet);
   for (std::string& stop : options.stop) {
     stop = flags.escapes.read("--stop", stop);
-    require(is_utf8(stop) && !stop.empty(), "--stop is \"{}\", expected some text in UTF-8", printable(stop));
+    require(is_utf8(stop) && !stop.empty(), "--stop is \"{}\", expected some text in UTF-8", excerpt(stop));
   }
   LoadedModel loaded = flags.model.load();
   const Tokenizer& tokenizer = require_tokenizer(loaded);
@@ -61,24 +55,25 @@ int generate_text(const Flags& flags) {
   flags.tokens.apply(options.sampling, tokenizer, loaded.model->config().vocab_size, flags.escapes);
   options.stop_at_end_of_text = !flags.ignore_end_of_text;
   options.sampling.seed = flags.seed.value_or(std::random_device{}());
-  State start;
-  if (!flags.state.empty()) {
-    start = load_state(flags.state, *loaded.model);
-    options.start = &start;
-  }
-  InterruptGuard guard;
-  fmt::print("{}", printable(prompt));
-  std::fflush(stdout);
-  options.go_on = [&] { return !guard.interrupted(); };
-  const Generation result = generate(runner, tokenizer, prompt, options, [&](std::string_view text) {
-    fmt::print("{}", text);
+  const std::optional<State> start = flags.begin.start(*loaded.model);
+  if (start) options.start = &*start;
+  options.begin = flags.begin.token(loaded);
+  // A terminal gets no control characters from a model; a pipe or a file gets the exact bytes.
+  const bool terminal = platform::terminal_width(stdout) > 0;
+  options.exact_bytes = !terminal;
+  const auto show = [&](std::string_view text) {
+    fmt::print("{}", terminal ? for_terminal(text) : std::string(text));
     std::fflush(stdout);
     return true;
-  });
+  };
+  InterruptGuard guard;
+  show(prompt);
+  options.go_on = [&] { return !guard.interrupted(); };
+  const Generation result = generate(runner, tokenizer, prompt, options, show);
   fmt::print("\n");
   std::fflush(stdout);  // before the statistics on stderr
   if (!flags.model.quiet) print_statistics(result, options.sampling.seed, *loaded.model);
-  return guard.interrupted() ? 130 : 0;
+  return guard.interrupted() ? interrupt_exit_code() : 0;
 }
 
 constexpr double least = std::numeric_limits<double>::min(), most = std::numeric_limits<double>::max();
@@ -110,7 +105,7 @@ Action add_generate(CLI::App& command) {
   // The default is for chats; stories repeat their words.
   sampling.presence_penalty = sampling.frequency_penalty = 0;
   flags->model.add_to(command);
-  command.add_option("--prompt,-p", flags->prompt, "The text to continue (default: none, a new text)");
+  flags->prompt.add_to(command, "The text to continue");
   command.add_option("--tokens,-n", flags->options.tokens, "Write at most so many tokens")
       ->check(bounds(0))
       ->capture_default_str();
@@ -133,10 +128,7 @@ Action add_generate(CLI::App& command) {
                 "Write on after an end-of-text token, up to --tokens (to have none at all, --ban it)")
       ->group(text_group);
   add_sampling(command, sampling, flags->tokens);
-  command
-      .add_option("--state", flags->state,
-                  "Begin from this tuned state, a file of blocks.N.att.time_state (default: the model's own)")
-      ->group(model_group);
+  flags->begin.add_to(command);
   command
       .add_option("--draft", flags->options.draft,
                   "Guess up to N tokens ahead from the text so far and read them in one step: the same text, "

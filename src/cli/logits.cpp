@@ -19,7 +19,9 @@ namespace {
 struct Flags {
   ModelFlags model;
   std::vector<int32_t> tokens;
-  std::string prompt, raw;
+  PromptFlags prompt;
+  BeginFlags begin;
+  std::string raw;
   Escapes escapes;
   int64_t top = 10;
 };
@@ -47,10 +49,11 @@ int print_logits(const Flags& flags) {
   require_apart(flags.raw, {loaded.path, flags.model.tokenizer});
   Runner runner(*loaded.model);
   std::vector<int32_t> tokens = flags.tokens;
-  if (tokens.empty()) tokens = require_tokenizer(loaded).encode(flags.escapes.read("--prompt", flags.prompt));
+  if (tokens.empty()) tokens = flags.begin.encode(loaded, flags.prompt.read(flags.escapes));
   require(!tokens.empty(),
-          "logits: name the tokens (--tokens 1,2,3) or the text (--prompt TEXT) before the one asked for");
-  State state = runner.new_state();
+          "name the tokens (--tokens 1,2,3) or the text (--prompt TEXT) before the one asked for");
+  std::optional<State> start = flags.begin.start(*loaded.model);
+  State state = start ? std::move(*start) : runner.new_state();
   const std::vector<float> logits = read_tokens(runner, tokens, state);
   if (!flags.raw.empty()) write_file_atomically(flags.raw, std::as_bytes(std::span(logits)));
   print_top(logits, loaded.tokenizer.get(), flags.top);
@@ -62,8 +65,11 @@ Action add_logits(CLI::App& command) {
   flags->model.add_to(command);
   auto* tokens = command.add_option("--tokens", flags->tokens, "The tokens so far: 1,2,3 (default: none)")
                      ->delimiter(',');
-  command.add_option("--prompt,-p", flags->prompt, "The text so far (default: none)")->excludes(tokens);
+  flags->prompt.add_to(command, "The text so far");
   flags->escapes.add_to(command, "--prompt")->needs("--prompt");
+  flags->begin.add_to(command);
+  for (const char* of_text : {"--prompt", "--file", "--begin-token"})
+    command.get_option(of_text)->excludes(tokens);
   command.add_option("--top", flags->top, "Print so many tokens, the most probable ones")
       ->check(bounds(0, 1 << 20))
       ->capture_default_str();

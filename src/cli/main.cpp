@@ -94,7 +94,7 @@ int main(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const aviary::Interrupted&) {
-    return 130;
+    return interrupt_exit_code();
   } catch (const aviary::Error& error) {
     complain(error.what());
   } catch (const std::bad_alloc&) {

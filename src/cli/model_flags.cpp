@@ -100,6 +100,8 @@ void ModelFlags::add_running_to(CLI::App& command) {
       .add_option("--tokenizer", tokenizer,
                   fmt::format("Its tokenizer: {} (default: the model's own)", tokenizer_kinds))
       ->group(model_group);
+  command.add_flag("--force", force, "Take --tokenizer also where the model was trained with another one")
+      ->group(model_group);
   command
       .add_option(
           "--precision", precision,
@@ -134,11 +136,12 @@ LoadedModel ModelFlags::load() const {
   if (!quiet) print_notes(checkpoint.notes);
   loaded.model = std::move(checkpoint.model);
   loaded.tokenizer = std::move(checkpoint.tokenizer);
+  loaded.begin_token = checkpoint.begin_token;
   return loaded;
 }
 
 Checkpoint ModelFlags::open(const fs::path& file) const {
-  OpenOptions options{.tokenizer = tokenizer, .precision = asked_precision()};
+  OpenOptions options{.tokenizer = tokenizer, .any_tokenizer = force, .precision = asked_precision()};
   for (const std::string& adapter : adapters) options.adapters.push_back(adapter_request(adapter));
   if (!cache) return open_model(file, options);
   std::optional<CacheWriting> writing;

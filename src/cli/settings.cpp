@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "cli/cli.h"
 #include "cli/strict_options.h"
 #include "text/utf8.h"
@@ -104,11 +105,39 @@ void add_settings(CLI::App& command, SettingFlag commands, Asked& asked) {
   command.get_option("--steps")->excludes(command.get_option("--minutes"));
 }
 
-Facts::Text text_facts(const std::string& path, std::string_view text) {
-  const std::string absolute = std::filesystem::absolute(path).lexically_normal().string();
-  require(is_utf8(absolute),
-          "{}: the name is no UTF-8, so the run could not remember it; rename the file or folder", path);
-  return {.path = absolute, .hash = hash_of(text), .bytes = std::ssize(text)};
+namespace {
+
+std::string absolute_path(const std::filesystem::path& path) {
+  std::string place = std::filesystem::absolute(path).lexically_normal().string();
+  require(is_utf8(place),
+          "{}: the name is no UTF-8, so the run could not remember it; rename the file or folder",
+          path.string());
+  return place;
+}
+
+}  // namespace
+
+Facts::Text text_facts(const TextFile& file) {
+  return {.path = file.is_stream() ? file.name() : absolute_path(file.name()),
+          .hash = hash_of(file.text()),
+          .bytes = std::ssize(file.text())};
+}
+
+std::string usual_name(const TextFile& file) {
+  return file.is_stream() ? "stdin" : std::filesystem::path(file.name()).stem().string();
+}
+
+std::string place_of_text(const TextFile& file, const std::filesystem::path& folder) {
+  if (!file.is_stream()) return absolute_path(file.name());
+  const std::filesystem::path place = folder / "text.txt";
+  require(!std::filesystem::exists(place) || hash_of(TextFile(place).text()) == hash_of(file.text()),
+          "{}: {} is to be kept there, but there is another text; name another folder with --out",
+          place.string(), file.name());
+  return absolute_path(place);
+}
+
+void keep_text(const TextFile& file, const std::string& place) {
+  if (file.is_stream()) write_file_atomically(place, file.text());
 }
 
 Facts::Vocabulary vocabulary_facts(const Tokenizer& tokenizer, int64_t train_tokens, bool chosen) {

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "data/text_file.h"
 #include "text/tokenizer.h"
 #include "train/plan.h"
 #include "train/settings.h"
@@ -16,7 +17,13 @@ namespace aviary::cli {
 void add_settings(CLI::App& command, SettingFlag commands, Asked& asked);
 
 // Path, hash and size of a text to train on. Throws Error when its name is not UTF-8.
-Facts::Text text_facts(const std::string& path, std::string_view text);
+Facts::Text text_facts(const TextFile& file);
+// The name of a run for this text, if none is given.
+std::string usual_name(const TextFile& file);
+// Where a run in `folder` finds its text again: in the file, or, for a text from the standard input or a
+// pipe, in folder/text.txt, which keep_text writes. Throws Error if there is another text in that place.
+std::string place_of_text(const TextFile& file, const std::filesystem::path& folder);
+void keep_text(const TextFile& file, const std::string& place);
 // The tokens of the training part of the text.
 Facts::Vocabulary vocabulary_facts(const Tokenizer& tokenizer, int64_t train_tokens, bool chosen);
 

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "cli/cli.h"
 #include "cli/texts.h"
 #include "text/utf8.h"
@@ -13,12 +14,14 @@
 namespace aviary::cli {
 namespace {
 
+constexpr int64_t largest_input = int64_t{4} << 30;  // of any bytes
+
 struct Flags {
   std::string file = "-";
   std::optional<std::string> text;
   TokenizerFlags tokenizer;
   Escapes escapes;
-  bool ids = false, json = false, count = false;
+  bool bytes = false, ids = false, json = false, count = false;
 };
 
 // The ids in sequence.
@@ -30,13 +33,17 @@ void print_ids(std::span<const int32_t> tokens, std::string_view separator) {
   }
 }
 
+std::string text_of(const Flags& flags) {
+  if (flags.text) return flags.escapes.read("--text", *flags.text);
+  return flags.bytes ? read_input(flags.file, largest_input) : std::string(open_text(flags.file).text());
+}
+
 int tokenize(const Flags& flags) {
   std::error_code ignored;
   require(flags.text || flags.file == "-" || std::filesystem::exists(flags.file, ignored),
           "{}: No such file or directory; for a text itself there is --text", flags.file);
   const TokenizerPtr tokenizer = flags.tokenizer.open();
-  const std::vector<int32_t> tokens =
-      tokenizer->encode(flags.text ? flags.escapes.read("--text", *flags.text) : read_input(flags.file));
+  const std::vector<int32_t> tokens = tokenizer->encode(text_of(flags));
   if (flags.count) {
     fmt::print("{}\n", tokens.size());
   } else if (flags.json) {
@@ -58,6 +65,11 @@ Action add_tokenize(CLI::App& command) {
                                   "A file with the text, or - for the standard input (default: -)");
   command.add_option("--text", flags->text, "The text itself (default: that of the file)")->excludes(file);
   flags->escapes.add_to(command, "--text")->needs("--text");
+  command
+      .add_flag(
+          "--bytes", flags->bytes,
+          "Take the input as it is, any bytes and a byte order mark, and not as a text, which is checked")
+      ->excludes("--text");
   flags->tokenizer.add_to(command);
   auto* ids =
       command.add_flag("--ids", flags->ids, "Print only the ids, on one line, as detokenize reads them");

@@ -1,10 +1,6 @@
 // Finds, checks and learns the tokenizer of a command.
 #include <fmt/format.h>
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-
 #include "base/error.h"
 #include "base/files.h"
 #include "base/interrupt.h"
@@ -14,16 +10,11 @@
 
 namespace aviary::cli {
 
-namespace {
-
-constexpr int64_t largest_input = int64_t{4} << 30;
-
-}  // namespace
-
 void TokenizerFlags::add_to(CLI::App& command) {
   command.add_option("--model", model, "Take the tokenizer of this model (default: the newest run)");
   command.add_option("--tokenizer", tokenizer,
                      fmt::format("Take this tokenizer: {} (default: that of --model)", tokenizer_kinds));
+  command.add_flag("--force", force, "Take --tokenizer also where --model was trained with another one");
 }
 
 TokenizerPtr TokenizerFlags::open() const {
@@ -40,9 +31,11 @@ TokenizerPtr TokenizerFlags::open() const {
             path.string());
     return its;
   }
-  TokenizerPtr found = open_tokenizer(tokenizer);
-  require_fit(*found, config_of(read_tensor_file(path), path.string()), path.string());
-  return found;
+  const TensorFile file = read_tensor_file(path);
+  const ModelConfig config = config_of(file, path.string());
+  const TokenizerPtr own = tokenizer_of(file, path.string(), config);
+  return open_tokenizer_for(tokenizer, config, known_tokenizer_hash(file.metadata(), own.get()),
+                            path.string(), force);
 }
 
 std::string learn_vocabulary(std::string_view text, int32_t size) {
@@ -53,21 +46,6 @@ std::string learn_vocabulary(std::string_view text, int32_t size) {
                             progress.update(static_cast<int64_t>(done * all));
                             return !guard.interrupted();
                           }});
-}
-
-std::string read_input(const std::string& path) {
-  if (path != "-") return read_file(path, largest_input);
-  std::string content;
-  for (;;) {
-    constexpr size_t piece = size_t{1} << 16;
-    const size_t filled = content.size();
-    content.resize(filled + piece);
-    const size_t count = std::fread(content.data() + filled, 1, piece, stdin);
-    content.resize(filled + count);
-    require(!std::ferror(stdin), "the input cannot be read: {}", std::strerror(errno));
-    require(std::ssize(content) <= largest_input, "the input is larger than {} bytes; cut it", largest_input);
-    if (count == 0) return content;
-  }
 }
 
 }  // namespace aviary::cli

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
+#include "base/interrupt.h"
 #include "base/platform.h"
 #include "base/quotes.h"
 #include "cli/cli.h"
@@ -15,6 +16,7 @@
 #include "cli/settings.h"
 #include "cli/texts.h"
 #include "models/registry.h"
+#include "text/utf8.h"
 #include "train/run_folder.h"
 #include "train/session.h"
 #include "train/trainer.h"
@@ -32,7 +34,7 @@ namespace fs = std::filesystem;
 struct Flags {
   std::string text, resume, out, tokenizer, preset;
   Asked asked;  // the settings
-  std::string sample_prompt = "The ";
+  std::optional<std::string> sample_prompt;
   Escapes escapes;
 };
 
@@ -71,8 +73,8 @@ void print_plan(const Trainer& trainer, const fs::path& folder) {
   std::fflush(stdout);
 }
 
-// A folder for a new run: the given one, or runs/<name of the text>, with a number if that is taken.
-RunFolder new_folder(const Flags& flags) {
+// A folder for a new run: the given one, or runs/<name>, with a number if that is taken.
+RunFolder new_folder(const Flags& flags, const std::string& name) {
   if (!flags.out.empty()) {
     const fs::path folder = flags.out;
     require(
@@ -88,9 +90,8 @@ RunFolder new_folder(const Flags& flags) {
     make_folders(folder);
     return RunFolder::hold(folder);
   }
-  const std::string stem = fs::path(flags.text).stem().string();
   for (int number = 1;; ++number) {
-    const fs::path folder = fs::path("runs") / (number == 1 ? stem : fmt::format("{}-{}", stem, number));
+    const fs::path folder = fs::path("runs") / (number == 1 ? name : fmt::format("{}-{}", name, number));
     if (!can_begin(folder)) continue;
     make_folders(folder);
     if (std::optional<RunFolder> held = RunFolder::try_hold(folder)) return std::move(*held);
@@ -119,13 +120,38 @@ int finish(Trainer& trainer, SessionOptions options) {
   if (end == SessionEnd::interrupted) {
     fmt::print("\nStopped after step {}; everything is saved. Go on with:\n  aviary train --resume {}\n",
                place_of(trainer), path_for_shell(folder));
-    return 130;
+    return interrupt_exit_code();
   }
   fmt::print(
       "\nDone: {0}/model.safetensors is the model, {0}/loss.svg its loss. Write with it:\n"
       "  aviary generate {1} --prompt {2}\n",
       folder, path_for_shell(folder), for_shell(options.sample_prompt));
   return 0;
+}
+
+// What samples begin with. Throws Error if the vocabulary cannot spell the text of --sample-prompt.
+std::string sample_prompt_of(const Flags& flags, const Trainer& trainer) {
+  if (!flags.sample_prompt) return usual_sample_prompt(trainer.tokenizer(), trainer.data());
+  try {
+    trainer.tokenizer().encode(*flags.sample_prompt);
+  } catch (const Error& error) {
+    fail("--sample-prompt \"{}\": {}", excerpt(*flags.sample_prompt), error.what());
+  }
+  return *flags.sample_prompt;
+}
+
+// The text of a run to go on with: where it was, or where --text says that it is now.
+TextFile text_of_run(const Flags& flags, const TrainConfig& config) {
+  require(
+      !flags.text.empty() || fs::exists(config.text),
+      "{}: No such file or directory: this was the text of the run; if it has moved, say where it is now: "
+      "--text FILE",
+      config.text);
+  TextFile file(flags.text.empty() ? config.text : flags.text);
+  require(hash_of(file.text()) == config.text_hash, "{}: {}", file.name(),
+          flags.text.empty() ? "the text has changed since the run began; restore it, or start a new run"
+                             : "this is not the text of the run; name that one, or start a new run");
+  return file;
 }
 
 int resume(const Flags& flags) {
@@ -137,23 +163,23 @@ int resume(const Flags& flags) {
   const std::optional<int64_t> steps = flags.asked.values.schedule.steps;
   if (steps) config.schedule.steps = steps;
   check(config);
-  const TextFile file(config.text);
-  require(hash_of(file.text()) == config.text_hash,
-          "{}: the text has changed since the run began; restore it, or start a new run", config.text);
+  const TextFile file = text_of_run(flags, config);
+  if (!flags.text.empty()) config.text = place_of_text(file, folder.path());
   TokenizerPtr tokenizer = read_run_tokenizer(folder.path());
   Trainer trainer(config, tokenizer, Corpus(file.text(), *tokenizer, config.validation_bytes));
   trainer.load(folder.path());
+  const std::string sample_prompt = sample_prompt_of(flags, trainer);
   if (steps) {
     require(*steps > trainer.steps_done(),
             "--steps is {}, but the run in {} has done {} steps; give the number of all steps, of the old "
-            "and the "
-            "new ones, or leave --steps out",
+            "and the new ones, or leave --steps out",
             *steps, flags.resume, with_commas(trainer.steps_done()));
     trainer.set_steps(*steps);
-    write_run_config(folder.path(), trainer.config());
   }
+  if (!flags.text.empty()) keep_text(file, config.text);
+  if (steps || !flags.text.empty()) write_run_config(folder.path(), trainer.config());
   fmt::print("Going on after step {}\n", place_of(trainer));
-  return finish(trainer, {.folder = folder.path(), .sample_prompt = flags.sample_prompt});
+  return finish(trainer, {.folder = folder.path(), .sample_prompt = sample_prompt});
 }
 
 int train(const Flags& flags) {
@@ -162,28 +188,30 @@ int train(const Flags& flags) {
   if (!flags.resume.empty()) return resume(flags);
   require(!flags.text.empty(),
           "train: name a text (aviary train book.txt) or a run to go on with (--resume RUN)");
-  const TextFile file(flags.text);
-  for (const std::string& note : file.report().notes) fmt::print("note: {}\n", note);
-  Facts facts{.text = text_facts(flags.text, file.text())};
+  const TextFile file = open_text_to_learn(flags.text);
+  Facts facts{.text = text_facts(file)};
   // Rejects invalid settings before time is spent.
   const TrainConfig preliminary = resolve(flags.asked, facts);
   complete(preliminary.model);  // and so does this
   const SplitText split = split_text(file.text(), preliminary.validation_bytes);
   const bool existed = !flags.out.empty() && fs::exists(flags.out);
-  const RunFolder folder = new_folder(flags);
+  const RunFolder folder = new_folder(flags, usual_name(file));
   const RemoveIfEmpty cleanup{existed ? fs::path() : folder.path()};
   require_apart(files_of_run(folder.path()), {flags.text, flags.tokenizer});
   TokenizerPtr tokenizer = tokenizer_for(flags, split.train, preliminary.model.vocab_size);
   if (!tokenizer) {
     fmt::print("Stopped before the first step; nothing is kept.\n");
-    return 130;
+    return interrupt_exit_code();
   }
   Corpus corpus(split, *tokenizer);
   facts.vocabulary = vocabulary_facts(*tokenizer, std::ssize(corpus.train), !flags.tokenizer.empty());
+  facts.text.path = place_of_text(file, folder.path());
   Trainer trainer(resolve(flags.asked, facts), tokenizer, std::move(corpus));
+  const std::string sample_prompt = sample_prompt_of(flags, trainer);
+  keep_text(file, facts.text.path);
   write_run_config(folder.path(), trainer.config());
   print_plan(trainer, folder.path());
-  return finish(trainer, {.folder = folder.path(), .sample_prompt = flags.sample_prompt});
+  return finish(trainer, {.folder = folder.path(), .sample_prompt = sample_prompt});
 }
 
 void add_option(CLI::App& command, const ModelOption& option, Options& values) {
@@ -211,16 +239,20 @@ void add_option(CLI::App& command, const ModelOption& option, Options& values) {
 // A run resumes with its own settings; a flag with a different value is an error.
 void refuse_changes(const CLI::App& command) {
   for (const CLI::Option* option : command.get_options())
-    require(
-        option->count() == 0 || option->check_name("--resume") || option->check_name("--steps") ||
-            option->check_name("--sample-prompt") || option->check_name("--escape"),
-        "train: --resume goes on with the settings of the run, so {} cannot be given with it (--steps can)",
-        option->get_name());
+    require(option->count() == 0 || option->check_name("--resume") || option->check_name("--steps") ||
+                option->check_name("--sample-prompt") || option->check_name("--escape") ||
+                option->check_name("--text"),
+            "train: --resume goes on with the settings of the run, so {} cannot be given with it (--steps "
+            "can, and --text where the text has moved)",
+            option->get_name());
 }
 
 Action add_train(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  command.add_option("text", flags->text, "The text to learn from, in UTF-8 (default: none, with --resume)");
+  command.add_option(
+      "text,--text", flags->text,
+      "The text to learn from, in UTF-8; -: the standard input; with --resume, where the text of "
+      "the run is now (default: none, with --resume where it was)");
   command.add_option("--resume", flags->resume,
                      "Go on with the run in this folder, bit for bit (default: begin a new run)");
   command.add_option("--out", flags->out, "Folder of the run (default: runs/<name of the text>)");
@@ -231,18 +263,19 @@ Action add_train(CLI::App& command) {
       ->check(CLI::IsMember({"quickstart"}))
       ->group("Model");
   command
-      .add_option(
-          "--tokenizer", flags->tokenizer,
-          "bytes, or a file (World vocabulary, tokenizer.json, vocab.json); default: learned from the text")
+      .add_option("--tokenizer", flags->tokenizer,
+                  fmt::format("{} (default: learned from the text)", tokenizer_kinds))
       ->group("Model");
   for (const ModelOption* option : model_options())
     add_option(command, *option, flags->asked.values.model.options);
-  command.add_option("--sample-prompt", flags->sample_prompt, "What samples begin with")
-      ->capture_default_str()
+  command
+      .add_option("--sample-prompt", flags->sample_prompt,
+                  "What samples begin with (default: \"The \", or the first characters of the text)")
       ->group("Output");
   flags->escapes.add_to(command, "--sample-prompt")->needs("--sample-prompt")->group("Output");
   return [flags, &command] {
-    flags->sample_prompt = flags->escapes.read("--sample-prompt", flags->sample_prompt);
+    if (flags->sample_prompt)
+      flags->sample_prompt = flags->escapes.read("--sample-prompt", *flags->sample_prompt);
     if (!flags->resume.empty()) refuse_changes(command);
     flags->asked.quickstart = !flags->preset.empty();
     return train(*flags);

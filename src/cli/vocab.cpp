@@ -4,9 +4,9 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
+#include "base/interrupt.h"
 #include "cli/cli.h"
 #include "cli/outputs.h"
-#include "data/corpus.h"
 
 namespace aviary::cli {
 namespace {
@@ -18,13 +18,12 @@ struct Flags {
 
 int train_vocabulary_file(const Flags& flags) {
   require_apart(flags.out, {flags.text});
-  const TextFile file(flags.text);
-  for (const std::string& note : file.report().notes) fmt::print("note: {}\n", note);
+  const TextFile file = open_text_to_learn(flags.text);
   AtomicFile out(flags.out);  // checks that it can be written before the work starts
   const std::string vocabulary = learn_vocabulary(file.text(), flags.size);
   if (vocabulary.empty()) {
     fmt::print("Stopped; nothing was written.\n");
-    return 130;
+    return interrupt_exit_code();
   }
   out.write(vocabulary);
   out.commit();
@@ -42,7 +41,9 @@ Action add_vocab(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   command.require_subcommand(1);
   CLI::App* train = command.add_subcommand("train", "Learn a vocabulary from a text, in the World format");
-  train->add_option("text", flags->text, "The file with the text to learn from (UTF-8)")->required();
+  train
+      ->add_option("text", flags->text, "The file with the text to learn from (UTF-8); -: the standard input")
+      ->required();
   train->add_option("--size", flags->size, "Tokens, with the 256 bytes and the end of text")
       ->check(bounds(257, 65536))
       ->capture_default_str();

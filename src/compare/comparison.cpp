@@ -35,7 +35,7 @@ class Comparison {
     if (!guard_.interrupted()) announce();
     for (size_t i = 0; i < options_.members.size() && !guard_.interrupted(); ++i) {
       train(i);
-      if (i + 1 < options_.members.size()) write_page();
+      if (i + 1 < options_.members.size()) show_page();
     }
     write_page();
     if (guard_.interrupted()) return ComparisonEnd::interrupted;
@@ -63,6 +63,10 @@ class Comparison {
   void train_to_the_end(const Member& member, const std::string& label);
   MemberResult result_of(const Member& member) const;
   void write_page() const;
+  // The page so far; the next member does not need it.
+  void show_page() const;
+  // The others are still compared.
+  void leave_out(const Member& member, const Error& error);
 
   const ComparisonOptions& options_;
   Ledger ledger_;
@@ -156,9 +160,8 @@ void Comparison::train_to_the_end(const Member& member, const std::string& label
                                .out = options_.out};
   try {
     run_session(trainer, session);
-  } catch (const Error& error) {  // the others are still compared
-    fmt::print(options_.out, "{}: {}\n", member.name, error.what());
-    failures_[member.name] = error.what();
+  } catch (const Error& error) {
+    leave_out(member, error);
   }
 }
 
@@ -168,10 +171,20 @@ void Comparison::train(size_t i) {
   if (read_measures(path)) return;
   train_to_the_end(member, fmt::format("{} of {}, {}", i + 1, options_.members.size(), member.name));
   if (guard_.interrupted() || failures_.contains(member.name)) return;
-  const auto measures = measure_member(path, config_of(member), data_, [&] { return !guard_.interrupted(); });
-  if (!measures) return;
-  write_measures(path, *measures);
-  tell(member);
+  try {
+    const auto measures =
+        measure_member(path, config_of(member), data_, [&] { return !guard_.interrupted(); });
+    if (!measures) return;
+    write_measures(path, *measures);
+    tell(member);
+  } catch (const Error& error) {
+    leave_out(member, error);
+  }
+}
+
+void Comparison::leave_out(const Member& member, const Error& error) {
+  fmt::print(options_.out, "{}: {}\n", member.name, error.what());
+  failures_[member.name] = error.what();
 }
 
 void Comparison::tell(const Member& member) const {
@@ -195,6 +208,14 @@ MemberResult Comparison::result_of(const Member& member) const {
           .log = read_log(path),
           .measures = read_measures(path),
           .failure = failure == failures_.end() ? "" : failure->second};
+}
+
+void Comparison::show_page() const {
+  try {
+    write_page();
+  } catch (const Error& error) {
+    fmt::print(options_.out, "note: no page yet: {}\n", error.what());
+  }
 }
 
 void Comparison::write_page() const {

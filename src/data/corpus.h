@@ -1,41 +1,13 @@
-// A text file as training data: checked, split, converted to tokens.
+// A text as training data: split, converted to tokens.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
-#include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/files.h"
 #include "text/tokenizer.h"
 
 namespace aviary {
-
-// The result of checking a text before training on it.
-struct TextReport {
-  std::string_view text;                // without a byte order mark, otherwise unchanged
-  int64_t invalid_bytes = 0;            // that are not valid UTF-8
-  int64_t windows_line_ends = 0;        // \r\n; they are kept
-  std::vector<std::string> notes = {};  // one sentence for each irregularity that the user should know about
-};
-
-// Checks the bytes of the file `name`. Throws Error, saying what to do, if the text cannot be trained on:
-// empty or only white space, NUL bytes, more than a tenth control characters or invalid UTF-8, UTF-16 or
-// UTF-32.
-TextReport check_text(std::string_view bytes, const std::string& name);
-
-// A checked text in a file; the view stays valid as long as the TextFile.
-class TextFile {
- public:
-  explicit TextFile(const std::filesystem::path& path);
-  std::string_view text() const { return report_.text; }
-  const TextReport& report() const { return report_; }
-
- private:
-  MappedFile file_;
-  TextReport report_;
-};
 
 struct SplitText {
   std::string_view train, validation;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <numeric>
 
 #include "base/error.h"
 
@@ -11,21 +12,21 @@ namespace {
 
 constexpr int64_t rows_at_once = 2048;  // of several windows
 
-Evaluation evaluation_of(std::span<const int32_t> tokens, const Tokenizer& tokenizer) {
-  require(tokens.size() >= 2, "evaluate: the text has {} tokens, at least 2 are needed", tokens.size());
-  Evaluation result;
-  for (int32_t token : tokens) result.bytes += static_cast<int64_t>(tokenizer.bytes_of(token).size());
-  return result;
+// `nats` for the prediction of `targets`.
+void add(Evaluation& sums, double nats, std::span<const int32_t> targets, const Tokenizer& tokenizer) {
+  sums.nats += nats;
+  sums.tokens += std::ssize(targets);
+  for (int32_t token : targets) sums.bytes += std::ssize(tokenizer.bytes_of(token));
 }
 
 void require_finite(double loss, int64_t tokens) {
   require(std::isfinite(loss), "evaluate: the loss is {} after {} tokens: the model is broken", loss, tokens);
 }
 
-// Reads the windows [begins[i], ends[i]) as sequences of one pass, each with a fresh state. losses: one per
-// row.
+// Reads the windows [begins[i], ends[i]) as sequences of one pass, each from the state `start` (null: the
+// initial one). losses: one per row.
 void run_windows(Runner& runner, std::span<const int32_t> text, std::span<const int64_t> begins,
-                 std::span<const int64_t> ends, std::vector<double>& losses) {
+                 std::span<const int64_t> ends, const State* start, std::vector<double>& losses) {
   Sequences sequences;
   std::vector<int32_t> tokens, targets;
   for (size_t i = 0; i < begins.size(); ++i) {
@@ -34,8 +35,46 @@ void run_windows(Runner& runner, std::span<const int32_t> text, std::span<const 
     targets.insert(targets.end(), text.begin() + begins[i] + 1, text.begin() + ends[i] + 1);
   }
   losses.resize(tokens.size());
-  std::vector<State> states = runner.new_states(sequences.count());
+  std::vector<State> states =
+      start ? std::vector<State>(begins.size(), *start) : runner.new_states(sequences.count());
   require_finite(runner.loss(tokens, targets, sequences, states, losses), begins.front());
+}
+
+Evaluation evaluate_whole(Runner& runner, std::span<const int32_t> tokens, const Tokenizer& tokenizer,
+                          const EvaluateOptions& options) {
+  Evaluation result;
+  State state = options.start ? *options.start : runner.new_state();
+  const int64_t total = std::ssize(tokens) - 1;
+  for (int64_t begin = 0; begin < total; begin += options.chunk) {
+    const int64_t rows = std::min(options.chunk, total - begin);
+    const auto from = static_cast<size_t>(begin), count = static_cast<size_t>(rows);
+    const auto targets = tokens.subspan(from + 1, count);
+    const double loss = runner.loss(tokens.subspan(from, count), targets, Sequences::uniform(1, rows), state);
+    require_finite(loss, begin);
+    add(result, loss * static_cast<double>(rows), targets, tokenizer);
+    if (options.progress && !options.progress(result.tokens)) break;
+  }
+  return result;
+}
+
+Evaluation evaluate_windows(Runner& runner, std::span<const int32_t> tokens, const Tokenizer& tokenizer,
+                            const EvaluateOptions& options) {
+  Evaluation result;
+  const int64_t total = std::ssize(tokens) - 1;
+  std::vector<double> losses;
+  for (int64_t at = 0; at < total;) {
+    std::vector<int64_t> begins, ends;
+    do {
+      begins.push_back(at);
+      at = std::min(at + options.window, total);
+      ends.push_back(at);
+    } while (at < total && at - begins.front() + options.window <= rows_at_once);
+    run_windows(runner, tokens, begins, ends, options.start, losses);
+    add(result, std::accumulate(losses.begin(), losses.end(), 0.0),
+        tokens.subspan(static_cast<size_t>(begins.front()) + 1, losses.size()), tokenizer);
+    if (options.progress && !options.progress(result.tokens)) break;
+  }
+  return result;
 }
 
 }  // namespace
@@ -47,41 +86,10 @@ double Evaluation::bits_per_byte() const {
 }
 
 Evaluation evaluate(Runner& runner, std::span<const int32_t> tokens, const Tokenizer& tokenizer,
-                    const std::function<bool(int64_t)>& progress, int64_t chunk) {
-  Evaluation result = evaluation_of(tokens, tokenizer);
-  State state = runner.new_state();
-  const int64_t total = static_cast<int64_t>(tokens.size()) - 1;
-  for (int64_t begin = 0; begin < total; begin += chunk) {
-    const int64_t rows = std::min(chunk, total - begin);
-    const auto from = static_cast<size_t>(begin), count = static_cast<size_t>(rows);
-    const double loss = runner.loss(tokens.subspan(from, count), tokens.subspan(from + 1, count),
-                                    Sequences::uniform(1, rows), state);
-    require_finite(loss, begin);
-    result.nats += loss * static_cast<double>(rows);
-    result.tokens += rows;
-    if (progress && !progress(begin + rows)) break;
-  }
-  return result;
-}
-
-Evaluation evaluate_windows(Runner& runner, std::span<const int32_t> tokens, const Tokenizer& tokenizer,
-                            int64_t window, const std::function<bool(int64_t)>& progress) {
-  Evaluation result = evaluation_of(tokens, tokenizer);
-  const int64_t total = static_cast<int64_t>(tokens.size()) - 1;
-  std::vector<double> losses;
-  for (int64_t at = 0; at < total;) {
-    std::vector<int64_t> begins, ends;
-    do {
-      begins.push_back(at);
-      at = std::min(at + window, total);
-      ends.push_back(at);
-    } while (at < total && at - begins.front() + window <= rows_at_once);
-    run_windows(runner, tokens, begins, ends, losses);
-    for (double loss : losses) result.nats += loss;
-    result.tokens += static_cast<int64_t>(losses.size());
-    if (progress && !progress(at)) break;
-  }
-  return result;
+                    const EvaluateOptions& options) {
+  require(tokens.size() >= 2, "evaluate: the text has {} tokens, at least 2 are needed", tokens.size());
+  return options.window > 0 ? evaluate_windows(runner, tokens, tokenizer, options)
+                            : evaluate_whole(runner, tokens, tokenizer, options);
 }
 
 double PositionLoss::mean(int64_t begin, int64_t end) const {
@@ -104,7 +112,7 @@ PositionLoss loss_by_position(Runner& runner, std::span<const int32_t> tokens, i
       begins.push_back(windows > 1 ? i * room / (windows - 1) : 0);
       ends.push_back(begins.back() + length);
     }
-    run_windows(runner, tokens, begins, ends, losses);
+    run_windows(runner, tokens, begins, ends, nullptr, losses);
     for (size_t i = 0; i < losses.size(); ++i) result.nats[i % result.nats.size()] += losses[i];
     result.windows += std::ssize(begins);
     if (progress && !progress(result.windows)) break;

@@ -10,9 +10,12 @@
 
 namespace aviary {
 
+// All of it is about the predicted tokens. The first token is read but not predicted, so its nats and its
+// bytes count nowhere; if it is the end-of-text token, which has no bytes, all bytes of the text are
+// predicted.
 struct Evaluation {
-  int64_t tokens = 0;  // predicted ones
-  int64_t bytes = 0;   // of the text, including those of the first token
+  int64_t tokens = 0;  // predicted
+  int64_t bytes = 0;   // of the predicted tokens
   double nats = 0;     // summed cross entropy
 
   double loss() const;           // nats per token
@@ -20,16 +23,19 @@ struct Evaluation {
   double bits_per_byte() const;  // total bits divided by total bytes
 };
 
-// One pass over the tokens in chunks; the state is carried from chunk to chunk. The first token is not
-// predicted. Stops early if `progress`, called with the number of tokens done, returns false. Throws Error
-// for fewer than two tokens and if the loss is not finite.
-Evaluation evaluate(Runner& runner, std::span<const int32_t> tokens, const Tokenizer& tokenizer,
-                    const std::function<bool(int64_t)>& progress = {}, int64_t chunk = 512);
+struct EvaluateOptions {
+  // 0: one pass, the state carried to the end. Otherwise windows of so many tokens that each start with a
+  // fresh state, as in training, which is fair to models that cannot look back further than that.
+  int64_t window = 0;
+  const State* start = nullptr;                // before the text, or each window; null: the initial state
+  std::function<bool(int64_t)> progress = {};  // gets the number of predicted tokens; false: stop early
+  int64_t chunk = 512;                         // tokens read at once when the state is carried
+};
 
-// The same in windows of `window` tokens that each start with a fresh state, as in training. This is fair to
-// models that cannot look back further than that.
-Evaluation evaluate_windows(Runner& runner, std::span<const int32_t> tokens, const Tokenizer& tokenizer,
-                            int64_t window, const std::function<bool(int64_t)>& progress = {});
+// How well the model predicts each token from those before it. Throws Error for fewer than two tokens and if
+// the loss is not finite.
+Evaluation evaluate(Runner& runner, std::span<const int32_t> tokens, const Tokenizer& tokenizer,
+                    const EvaluateOptions& options = {});
 
 // The mean loss at each position of a window. A model that makes use of its context predicts late tokens
 // better than early ones.

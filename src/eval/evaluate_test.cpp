@@ -45,18 +45,65 @@ class Evaluate : public testing::TestWithParam<const char*> {
 };
 
 TEST_P(Evaluate, WindowsStartWithAFreshStateAndCoverAllTokens) {
-  const Evaluation result = evaluate_windows(runner_, tokens_, *tokenizer_, 64);
+  const Evaluation result = evaluate(runner_, tokens_, *tokenizer_, {.window = 64});
   EXPECT_EQ(result.tokens, 299);
-  EXPECT_EQ(result.bytes, 300);
+  EXPECT_EQ(result.bytes, 299);
   double nats = 0;
   for (int64_t begin = 0; begin < 299; begin += 64)
     for (double loss : losses(begin, std::min<int64_t>(64, 299 - begin))) nats += loss;
   EXPECT_NEAR(result.nats, nats, 1e-6 * nats);
-  EXPECT_NEAR(result.bits_per_byte(), nats / std::numbers::ln2 / 300, 1e-6);
+  EXPECT_NEAR(result.bits_per_byte(), nats / std::numbers::ln2 / 299, 1e-6);
   // A window as long as the text is one pass.
-  EXPECT_NEAR(evaluate_windows(runner_, tokens_, *tokenizer_, 1000).nats,
+  EXPECT_NEAR(evaluate(runner_, tokens_, *tokenizer_, {.window = 1000}).nats,
               evaluate(runner_, tokens_, *tokenizer_).nats, 1e-4 * nats);
-  EXPECT_LT(evaluate_windows(runner_, tokens_, *tokenizer_, 2, [](int64_t) { return false; }).tokens, 2100);
+  const auto stop = [](int64_t) { return false; };
+  EXPECT_LT(evaluate(runner_, tokens_, *tokenizer_, {.window = 2, .progress = stop}).tokens, 2100);
+}
+
+// Characters of two bytes, and an end of text without any.
+class Pairs final : public Tokenizer {
+ public:
+  using Tokenizer::encode;
+  void encode(std::string_view, std::vector<int32_t>&) const override {}
+  std::string_view bytes_of(int32_t token) const override { return token == 0 ? "" : "ab"; }
+  int32_t vocab_size() const override { return 256; }
+  std::string kind() const override { return "pairs"; }
+  std::string serialize() const override { return ""; }
+  std::optional<int32_t> end_of_text() const override { return 0; }
+};
+
+TEST_P(Evaluate, BitsAndBytesAreThoseOfThePredictedTokens) {
+  const Pairs tokenizer;
+  std::fill(tokens_.begin(), tokens_.end(), 7);
+  for (const int64_t window : {0, 64}) {
+    EXPECT_EQ(evaluate(runner_, tokens_, tokenizer, {.window = window}).bytes, 2 * 299);
+    const std::vector<int32_t> two = {7, 9}, begun = {0, 7, 9};
+    const Evaluation one = evaluate(runner_, two, tokenizer, {.window = window});
+    EXPECT_EQ(one.tokens, 1);
+    EXPECT_EQ(one.bytes, 2);
+    EXPECT_NEAR(one.bits_per_byte(), one.loss() / std::numbers::ln2 / 2, 1e-12);
+    EXPECT_EQ(evaluate(runner_, begun, tokenizer, {.window = window}).bytes, 4);  // all of the text
+  }
+}
+
+TEST_P(Evaluate, TheProgressEndsAtThePredictedTokens) {
+  int64_t done = 0;
+  const auto note = [&](int64_t tokens) { return done = tokens, true; };
+  for (const int64_t window : {0, 64}) {
+    evaluate(runner_, tokens_, *tokenizer_, {.window = window, .progress = note});
+    EXPECT_EQ(done, 299);
+  }
+}
+
+TEST_P(Evaluate, ATextIsReadFromAGivenState) {
+  const auto text = std::span<const int32_t>(tokens_);
+  State start = runner_.new_state();
+  runner_.logits(text.first(100), Sequences::uniform(1, 100), start, {});
+  const auto rest = text.subspan(100);
+  const double continued = evaluate(runner_, rest, *tokenizer_, {.start = &start}).nats;
+  EXPECT_NE(continued, evaluate(runner_, rest, *tokenizer_).nats);
+  EXPECT_NEAR(continued, evaluate(runner_, rest, *tokenizer_, {.window = 1000, .start = &start}).nats,
+              1e-4 * continued);
 }
 
 TEST_P(Evaluate, LossByPositionIsTheMeanOverWindows) {

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <exception>
+#include <set>
 
 #include "base/error.h"
 #include "base/human.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "infer/generate.h"
+#include "text/utf8.h"
 #include "train/log.h"
 
 namespace aviary {
@@ -48,7 +51,8 @@ class Session {
         report.validation_bits_per_byte = trainer_.validate(0, options_.validation_window);
       log_.add(report, config.tokens_per_step());
       show(report);
-      if (every(config.sample_every, samples) && !trainer_.finished()) sample();
+      if (every(config.sample_every, samples) && !trainer_.finished())
+        decorate("no sample", [&] { sample(); });
       if (every(config.checkpoint_every) || now() - saved_ > options_.checkpoint_seconds) save();
     }
     save();
@@ -111,15 +115,31 @@ class Session {
     GenerateOptions options{.tokens = sample_tokens};
     options.sampling.seed = trainer_.config().seed;
     std::string text =
+        options_.sample_prompt +
         generate(trainer_.runner(), trainer_.tokenizer(), options_.sample_prompt, options).text;
     std::replace(text.begin(), text.end(), '\n', ' ');
-    progress_->print(fmt::format("  \"{}{} ...\"", options_.sample_prompt, text));
+    progress_->print(fmt::format("  \"{} ...\"", for_terminal(text)));
   }
 
   void save() {
     trainer_.save(options_.folder);
-    log_.draw(bits_per_byte_of_a_nat());
+    decorate("the loss curve cannot be drawn", [&] { log_.draw(bits_per_byte_of_a_nat()); });
     saved_ = now();
+  }
+
+  // Work without which the run is as good: its error is told once, and the run goes on.
+  template <typename Work>
+  void decorate(const char* what, Work work) {
+    try {
+      work();
+    } catch (const std::exception& error) {
+      const std::string note = fmt::format("note: {}: {}", what, for_terminal(error.what()));
+      if (notes_.insert(note).second) tell(note);
+    }
+  }
+  void tell(const std::string& line) {
+    if (progress_) return progress_->print(line);
+    static_cast<void>(std::fputs((line + "\n").c_str(), options_.out));  // before the first step
   }
 
   Trainer& trainer_;
@@ -130,9 +150,23 @@ class Session {
   int64_t first_step_ = 0;
   double smooth_ = 0;
   int64_t total_ = 0;
+  std::set<std::string> notes_;  // that were told
 };
 
 }  // namespace
+
+std::string usual_sample_prompt(const Tokenizer& tokenizer, const Corpus& data) {
+  constexpr size_t beginning = 8;  // tokens
+  const std::string usual = "The ";
+  try {
+    tokenizer.encode(usual);
+    return usual;
+  } catch (const Error&) {  // a vocabulary of other characters
+    const std::string text =
+        tokenizer.decode(std::span(data.train).first(std::min(beginning, data.train.size())));
+    return text.substr(0, valid_utf8_length(text));
+  }
+}
 
 SessionEnd run_session(Trainer& trainer, const SessionOptions& options) {
   return Session(trainer, options).run();

@@ -11,8 +11,8 @@ namespace aviary {
 
 struct SessionOptions {
   std::filesystem::path folder;
-  double checkpoint_seconds = 60;  // in addition to config.checkpoint_every
-  std::string sample_prompt;
+  double checkpoint_seconds = 60;     // in addition to config.checkpoint_every
+  std::string sample_prompt;          // what samples begin with
   std::string label = "train";        // for the status line
   int64_t validation_tokens = 20000;  // used for validation during training, 0: all; at the end all are used
   int64_t validation_window = 0;      // Trainer::validate
@@ -20,10 +20,15 @@ struct SessionOptions {
   std::FILE* out = stdout;
 };
 
+// What samples begin with unless the user says: "The ", or, where the vocabulary cannot spell that, the first
+// characters of the text.
+std::string usual_sample_prompt(const Tokenizer& tokenizer, const Corpus& data);
+
 enum class SessionEnd : uint8_t { finished, interrupted };
 
-// Trains until the last step or Ctrl-C, and then writes a checkpoint. Throws Error if the loss remains not
-// finite; the last good checkpoint is kept.
+// Trains until the last step or an interrupt (base/interrupt.h), and then writes a checkpoint. A sample or a
+// curve that cannot be made becomes a note. Throws Error if the loss remains not finite; the last good
+// checkpoint is kept.
 SessionEnd run_session(Trainer& trainer, const SessionOptions& options);
 
 }  // namespace aviary

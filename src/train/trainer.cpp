@@ -26,7 +26,6 @@ constexpr const char* checkpoint_file = "checkpoint.safetensors";
 constexpr const char* model_file = "model.safetensors";
 constexpr const char* config_file = "config.json";
 constexpr const char* fingerprint_key = "aviary.fingerprint";
-constexpr int64_t validation_chunk = 512;
 
 TensorEntry entry_of(const std::string& name, const Tensor& tensor) {
   TensorEntry entry{.name = name, .dtype = tensor.dtype(), .shape = {}, .data = {}};
@@ -57,6 +56,15 @@ int64_t read_number(const TensorFile& file, const std::string& where, const char
               found->second.find_first_not_of("0123456789") == std::string::npos && found->second.size() < 19,
           "{}: the metadata entry {} is missing or not a number: not a checkpoint of a run", where, name);
   return std::stoll(found->second);
+}
+
+// The tokenizer of a checkpoint.
+TokenizerPtr tokenizer_in(const TensorFile& file, const std::string& where) {
+  auto kind = file.metadata().find("aviary.tokenizer"),
+       vocabulary = file.metadata().find("aviary.vocabulary");
+  require(kind != file.metadata().end(), "{}: the checkpoint names no tokenizer", where);
+  return make_tokenizer(kind->second,
+                        vocabulary == file.metadata().end() ? std::string_view() : vocabulary->second);
 }
 
 // Tokens that each carried state has read, as "128 128 0". Release 0.1 did not save them; its runs go on from
@@ -179,8 +187,7 @@ double Trainer::validate(int64_t tokens, int64_t window) {
     text = text.first(static_cast<size_t>(tokens));
   if (text.size() < 2) return -1;
   if (window == 0 && token_cost(*model_).state_growth > 0) window = config_.context;
-  if (window > 0) return evaluate_windows(runner_, text, *tokenizer_, window).bits_per_byte();
-  return evaluate(runner_, text, *tokenizer_, {}, validation_chunk).bits_per_byte();
+  return evaluate(runner_, text, *tokenizer_, {.window = window}).bits_per_byte();
 }
 
 void Trainer::save(const fs::path& folder) const {
@@ -207,7 +214,8 @@ void Trainer::save(const fs::path& folder) const {
     metadata["aviary.vocabulary"] = vocabulary;
   metadata[fingerprint_key] = fingerprint_of(entries);
   write_safetensors(folder / checkpoint_file, unchanged(entries), metadata);
-  save_checkpoint(folder / model_file, *model_, tokenizer_.get(), {{"aviary.step", std::to_string(step_)}});
+  save_checkpoint(folder / model_file, *model_, tokenizer_.get(),
+                  {{"aviary.step", std::to_string(step_)}, {begin_token_key, begin_with_nothing}});
 }
 
 void Trainer::load(const fs::path& folder) {
@@ -219,6 +227,10 @@ void Trainer::load(const fs::path& folder) {
           "{}: the file is damaged: its content does not have the fingerprint that was written with it; "
           "start the run again in another folder",
           where);
+  require(
+      tokenizer_in(file, where)->hash() == tokenizer_->hash(),
+      "{}: the run was trained with another tokenizer; give the one that it began with, or begin a new run",
+      where);
   for (Parameter& parameter : model_->parameters())
     read_tensor(file, where, parameter.spec.name, parameter.weight.value());
   model_->parameters().changed();
@@ -251,13 +263,8 @@ void write_run_config(const fs::path& folder, const TrainConfig& config) {
 }
 
 TokenizerPtr read_run_tokenizer(const fs::path& folder) {
-  const TensorFile file = read_tensor_file(folder / checkpoint_file);
-  auto kind = file.metadata().find("aviary.tokenizer"),
-       vocabulary = file.metadata().find("aviary.vocabulary");
-  require(kind != file.metadata().end(), "{}: the checkpoint names no tokenizer",
-          (folder / checkpoint_file).string());
-  return make_tokenizer(kind->second,
-                        vocabulary == file.metadata().end() ? std::string_view() : vocabulary->second);
+  const fs::path path = folder / checkpoint_file;
+  return tokenizer_in(read_tensor_file(path), path.string());
 }
 
 }  // namespace aviary

@@ -38,7 +38,8 @@ class Trainer {
   // according to the config.
   Trainer(TrainConfig config, TokenizerPtr tokenizer, Corpus data,
           std::unique_ptr<BatchSource> source = nullptr);
-  // Resumes from the checkpoint of `folder`; `data` must be made from the same text.
+  // Resumes from the checkpoint of `folder`; `data` must be made from the same text. Throws Error if the
+  // checkpoint is damaged, of another run, or was trained with another tokenizer.
   void load(const std::filesystem::path& folder);
   // Writes checkpoint.safetensors and model.safetensors.
   void save(const std::filesystem::path& folder) const;

@@ -103,8 +103,8 @@ TEST(Help, OfGenerateBeginsWithFewFlags) {
   std::vector<std::string> first;
   for (const Entry& entry : help_of({"generate"}))
     if (entry.section == "Options:") first.push_back(entry.name.substr(0, entry.name.find(' ')));
-  EXPECT_EQ(first, (std::vector<std::string>{"-h,--help", "-p,--prompt", "-n,--tokens", "--temperature",
-                                             "--top-p", "--stop", "--seed", "-q,--quiet"}));
+  EXPECT_EQ(first, (std::vector<std::string>{"-h,--help", "-p,--prompt", "-f,--file", "-n,--tokens",
+                                             "--temperature", "--top-p", "--stop", "--seed", "-q,--quiet"}));
 }
 
 }  // namespace

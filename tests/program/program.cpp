@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <pty.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -32,6 +34,7 @@ double now() {
 [[noreturn]] void become(const char* folder, const char* in, const char* out, const char* err,
                          char* const* arguments) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::signal(SIGHUP, SIG_DFL);  // the tests may run under nohup
   const int to = ::open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600),
             errors = ::open(err, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   if (::chdir(folder) != 0 || ::dup2(::open(in, O_RDONLY), 0) < 0 || ::dup2(to, 1) < 0 ||
@@ -39,6 +42,21 @@ double now() {
     ::_exit(126);
   ::execv(program_path, arguments);
   ::_exit(127);
+}
+
+// With the instructions of AVIARY_TEST_ISA.
+Arguments command_of(const Arguments& arguments) {
+  Arguments all{"aviary"};
+  const char* isa = std::getenv("AVIARY_TEST_ISA");
+  if (isa && std::ranges::find(arguments, "--isa") == arguments.end()) all = all + Arguments{"--isa", isa};
+  return all + arguments;
+}
+
+std::vector<char*> pointers_to(Arguments& arguments) {
+  std::vector<char*> pointers;
+  for (std::string& argument : arguments) pointers.push_back(argument.data());
+  pointers.push_back(nullptr);
+  return pointers;
 }
 
 }  // namespace
@@ -49,13 +67,8 @@ Arguments operator+(Arguments first, const Arguments& second) {
 }
 
 Process::Process(const fs::path& folder, const Arguments& arguments, const fs::path& input) {
-  Arguments all{"aviary"};
-  const char* isa = std::getenv("AVIARY_TEST_ISA");
-  if (isa && std::ranges::find(arguments, "--isa") == arguments.end()) all = all + Arguments{"--isa", isa};
-  all = all + arguments;
-  std::vector<char*> pointers;
-  for (std::string& argument : all) pointers.push_back(argument.data());
-  pointers.push_back(nullptr);
+  Arguments all = command_of(arguments);
+  const std::vector<char*> pointers = pointers_to(all);
   const std::string in = folder.string(), from = input.string(), out = (captured_ / "out").string(),
                     err = (captured_ / "err").string();
   started_ = now();
@@ -100,6 +113,50 @@ Outcome Process::wait(double limit) {
   outcome.out = read(captured_ / "out");
   outcome.err = read(captured_ / "err");
   return outcome;
+}
+
+Terminal::Terminal(const fs::path& folder, const Arguments& arguments) {
+  Arguments all = command_of(arguments);
+  const std::vector<char*> pointers = pointers_to(all);
+  termios raw{};
+  ::cfmakeraw(&raw);  // the output is not changed
+  pid_ = ::forkpty(&terminal_, nullptr, &raw, nullptr);
+  if (pid_ == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::signal(SIGHUP, SIG_DFL);
+    if (::chdir(folder.c_str()) != 0) ::_exit(126);
+    ::execv(program_path, pointers.data());
+    ::_exit(127);
+  }
+  EXPECT_GT(pid_, 0) << "cannot start a process with a terminal";
+}
+
+Terminal::~Terminal() {
+  close();
+  if (pid_ <= 0) return;
+  ::kill(pid_, SIGKILL);
+  ::waitpid(pid_, nullptr, 0);
+}
+
+std::string Terminal::read_all() {
+  std::string text;
+  for (char piece[4096];;) {
+    const ssize_t count = ::read(terminal_, piece, sizeof piece);
+    if (count <= 0) return text;  // an error: the program has ended
+    text.append(piece, static_cast<size_t>(count));
+  }
+}
+
+void Terminal::close() {
+  if (terminal_ >= 0) ::close(terminal_);
+  terminal_ = -1;
+}
+
+int Terminal::wait() {
+  int status = 0;
+  ::waitpid(pid_, &status, 0);
+  pid_ = -1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
 Outcome run(const fs::path& folder, const Arguments& arguments, const fs::path& input) {

@@ -49,6 +49,26 @@ class Process {
   double started_ = 0;
 };
 
+// A running `aviary ARGUMENTS` whose input and output are a terminal of its own.
+class Terminal {
+ public:
+  Terminal(const fs::path& folder, const Arguments& arguments);
+  Terminal(const Terminal&) = delete;
+  Terminal& operator=(const Terminal&) = delete;
+  ~Terminal();
+
+  // What it writes until it ends; the line ends are \n.
+  std::string read_all();
+  // As when its window is closed.
+  void close();
+  // Waits for its end: the exit code, or minus the signal number.
+  int wait();
+
+ private:
+  pid_t pid_ = -1;
+  int terminal_ = -1;
+};
+
 Outcome run(const fs::path& folder, const Arguments& arguments, const fs::path& input = "/dev/null");
 
 // Expects exit code `code` and exactly one line on stderr, which contains each of `words`.

@@ -193,8 +193,72 @@ TEST_F(Resume, AChangedTextIsRejected) {
   write(folder_ / "text.txt", prose(4000, 2));
   expect_refusal(run(folder_.path(), {"train", "--resume", "run"}), {"text.txt", "changed"});
   fs::remove(folder_ / "text.txt");
-  expect_refusal(run(folder_.path(), {"train", "--resume", "run"}), {"text.txt", "No such file"});
+  expect_refusal(run(folder_.path(), {"train", "--resume", "run"}), {"text.txt", "No such file", "--text"});
   EXPECT_EQ(files_below(folder_ / "run"), before);
+}
+
+TEST_F(Resume, ARunGoesOnWithItsTextInAnotherPlace) {
+  train_tiny(folder_.path(), 2);
+  const auto before = files_below(folder_ / "run");
+  fs::create_directory(folder_ / "new");
+  fs::rename(folder_ / "text.txt", folder_ / "new/book.txt");
+  write(folder_ / "other.txt", prose(4000, 2));
+  const Arguments resume = {"train", "--resume", "run", "--threads", "1", "--steps"};
+  expect_refusal(run(folder_.path(), resume + Arguments{"3", "--text", "other.txt"}),
+                 {"other.txt", "not the text of the run"});
+  EXPECT_EQ(files_below(folder_ / "run"), before);
+  expect_success(run(folder_.path(), resume + Arguments{"3", "--text", "new/book.txt"}));
+  expect_success(run(folder_.path(), resume + Arguments{"4"}));  // it is remembered
+  EXPECT_NE(run(folder_.path(), {"inspect", "run"}).out.find("trained for 4 steps"), std::string::npos);
+}
+
+// Ends a long run in this way, and expects it saved.
+void expect_saved_after(int signal, const fs::path& folder) {
+  write(folder / "text.txt", prose(4000));
+  Process process(folder, Arguments{"train", "text.txt", "--out", "run", "--steps", "100000000"} + tiny);
+  for (int i = 0; i < 10'000 && !fs::exists(folder / "run/log.jsonl"); ++i) sleep_for(0.005);
+  process.signal(signal);
+  const Outcome outcome = process.wait();
+  EXPECT_EQ(outcome.code, 128 + signal) << outcome.err;
+  EXPECT_NE(outcome.out.find("aviary train --resume run"), std::string::npos) << outcome.out;
+  EXPECT_TRUE(fs::exists(folder / "run/checkpoint.safetensors"));
+}
+
+TEST_F(Resume, ARunThatIsToldToEndIsSaved) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    const TestFolder folder;
+    expect_saved_after(signal, folder.path());
+  }
+}
+
+TEST_F(Resume, ARunWhoseTerminalIsClosedIsSaved) {
+  write(folder_ / "text.txt", prose(4000));
+  Terminal terminal(folder_.path(),
+                    Arguments{"train", "text.txt", "--out", "run", "--steps", "100000000"} + tiny);
+  for (int i = 0; i < 10'000 && !fs::exists(folder_ / "run/log.jsonl"); ++i) sleep_for(0.005);
+  terminal.close();
+  EXPECT_GT(terminal.wait(), 0);  // not by a signal; what it says can no longer be written
+  EXPECT_TRUE(fs::exists(folder_ / "run/checkpoint.safetensors"));
+}
+
+TEST_F(Resume, ARunWhoseTokenizerIsNoLongerTheSameIsRejected) {
+  write(folder_ / "text.txt", prose(20'000));
+  for (const char* seed : {"a", "b"}) {
+    write(folder_ / (seed + std::string(".txt")), prose(20'000, static_cast<uint64_t>(*seed)));
+    expect_success(run(folder_.path(), {"vocab", "train", seed + std::string(".txt"), "--size", "300",
+                                        "--out", seed + std::string(".vocabulary")}));
+  }
+  const Arguments compare = {"compare", "text.txt", "--versions",  "rwkv4",      "--out",    "both",
+                             "--steps", "2",        "--tokenizer", "vocabulary", "--layers", "1",
+                             "--width", "16",       "--context",   "16",         "--batch",  "2"};
+  fs::copy_file(folder_ / "a.vocabulary", folder_ / "vocabulary");
+  expect_success(run(folder_.path(), compare));
+  fs::remove(folder_ / "both/rwkv4/measures.json");
+  fs::remove(folder_ / "vocabulary");
+  fs::copy_file(folder_ / "b.vocabulary", folder_ / "vocabulary");
+  const Outcome outcome = run(folder_.path(), compare);
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_NE((outcome.out + outcome.err).find("another tokenizer"), std::string::npos) << outcome.out;
 }
 
 TEST_F(Resume, AFolderThatIsNotARunIsRejected) {
@@ -213,7 +277,6 @@ TEST_F(Resume, SettingsThatDifferFromThoseOfTheRunAreRejected) {
   const auto before = files_below(folder_.path());
   expect_refusal(run(folder_.path(), {"train", "--resume", "run", "--learning-rate", "1e-3"}),
                  {"--learning-rate"});
-  expect_refusal(run(folder_.path(), {"train", "text.txt", "--resume", "run"}), {"text"});
   expect_refusal(run(folder_.path(), {"train", "--resume", "run", "--steps", "-4"}), {"--steps"});
   EXPECT_EQ(files_below(folder_.path()), before);
 }

@@ -70,7 +70,8 @@ TEST_F(Tokenize, AnyBytesSurviveTheRoundTrip) {
   for (int i = 0; i < 5000; ++i) bytes += static_cast<char>(random.below(256));
   write(folder_ / "binary", bytes);
   for (const char* tokenizer : {"bytes", "world.txt"}) {
-    const Outcome ids = run(folder_.path(), {"tokenize", "binary", "--ids", "--tokenizer", tokenizer});
+    const Outcome ids =
+        run(folder_.path(), {"tokenize", "binary", "--bytes", "--ids", "--tokenizer", tokenizer});
     expect_success(ids);
     const Outcome back = detokenize(ids.out, {"--tokenizer", tokenizer});
     expect_success(back);
@@ -79,7 +80,7 @@ TEST_F(Tokenize, AnyBytesSurviveTheRoundTrip) {
 }
 
 TEST_F(Tokenize, TheSameTokensAreShownInFourWays) {
-  const Arguments bytes = {"--tokenizer", "bytes"};
+  const Arguments bytes = {"--bytes", "--tokenizer", "bytes"};
   EXPECT_EQ(tokenize("a\n\xff", bytes).out, "     97  \"a\"\n     10  \"\\n\"\n    255  \"\\xff\"\n");
   EXPECT_EQ(tokenize("a\n\xff", bytes + Arguments{"--ids"}).out, "97 10 255\n");
   EXPECT_EQ(tokenize("a\n\xff", bytes + Arguments{"--count"}).out, "3\n");
@@ -89,12 +90,12 @@ TEST_F(Tokenize, TheSameTokensAreShownInFourWays) {
   EXPECT_EQ(Json::parse(many)["tokens"].size(), 100'000u);
 }
 
-TEST_F(Tokenize, ADashIsStandardInputAndEmptyInputIsEmpty) {
+TEST_F(Tokenize, ADashIsStandardInputAndNoBytesAreNoTokens) {
   EXPECT_EQ(tokenize("ab", {"-", "--ids", "--tokenizer", "bytes"}).out, "97 98\n");
-  EXPECT_EQ(tokenize("", {"--tokenizer", "bytes"}).out, "");
-  EXPECT_EQ(tokenize("", {"--tokenizer", "bytes", "--ids"}).out, "\n");
-  EXPECT_EQ(tokenize("", {"--tokenizer", "bytes", "--count"}).out, "0\n");
-  EXPECT_EQ(Json::parse(tokenize("", {"--tokenizer", "bytes", "--json"}).out),
+  EXPECT_EQ(tokenize("", {"--bytes", "--tokenizer", "bytes"}).out, "");
+  EXPECT_EQ(tokenize("", {"--bytes", "--tokenizer", "bytes", "--ids"}).out, "\n");
+  EXPECT_EQ(tokenize("", {"--bytes", "--tokenizer", "bytes", "--count"}).out, "0\n");
+  EXPECT_EQ(Json::parse(tokenize("", {"--bytes", "--tokenizer", "bytes", "--json"}).out),
             (Json{{"count", 0}, {"tokens", Json::array()}}));
   const Outcome nothing = detokenize("", {"--tokenizer", "bytes"});
   expect_success(nothing);
@@ -153,11 +154,43 @@ TEST_F(Tokenize, TheTokenizerOfAModelIsUsedAndMustMatch) {
   train_tiny(folder_.path(), 1);
   EXPECT_EQ(tokenize("ab", {"--model", "run", "--ids"}).out, "97 98\n");
   EXPECT_EQ(tokenize("ab", {"--tokenizer", "run/model.safetensors", "--ids"}).out, "97 98\n");
-  EXPECT_EQ(tokenize("ab", {"--model", "run", "--ids", "--tokenizer", "tokenizer.json"}).out, "2\n");
+  EXPECT_EQ(tokenize("ab", {"--tokenizer", "run", "--ids"}).out, "97 98\n");
   expect_refusal(tokenize("ab", {"--model", "run", "--tokenizer", "world.txt"}),
                  {"run/model.safetensors", "the model only 256", "not the one it was trained with"});
   expect_refusal(run(folder_.path(), {"generate", "run", "--tokenizer", "world.txt"}),
                  {"run/model.safetensors", "the model only 256"});
+}
+
+TEST_F(Tokenize, ATokenizerThatIsNotTheModelsIsRefusedUnlessForced) {
+  train_tiny(folder_.path(), 1);
+  write(folder_ / "in", "ab");
+  for (const Arguments& command :
+       {Arguments{"tokenize", "in", "--ids", "--model", "run"},
+        Arguments{"detokenize", "1", "--model", "run"}, Arguments{"evaluate", "run", "in"},
+        Arguments{"generate", "run", "-n", "3", "-p", "ab"}, Arguments{"logits", "run", "-p", "ab"},
+        Arguments{"bench", "run", "--seconds", "0.01", "--rounds", "1"},
+        Arguments{"convert", "run", "new.safetensors"}}) {
+    SCOPED_TRACE(command[0]);
+    expect_refusal(run(folder_.path(), command + Arguments{"--tokenizer", "tokenizer.json"}),
+                   {"run/model.safetensors", "another tokenizer than tokenizer.json", "--force"});
+    EXPECT_FALSE(fs::exists(folder_ / "new.safetensors"));
+    expect_success(run(folder_.path(), command + Arguments{"--tokenizer", "bytes"}));
+    fs::remove(folder_ / "new.safetensors");
+    if (command[0] != "evaluate")  // "ab" is one token, which nothing predicts
+      expect_success(run(folder_.path(), command + Arguments{"--tokenizer", "tokenizer.json", "--force"}));
+    fs::remove(folder_ / "new.safetensors");
+  }
+}
+
+TEST_F(Tokenize, ATokenizerIsTakenFromTheFolderOfARun) {
+  expect_success(run(folder_.path(), Arguments{"train", "text.txt", "--out", "run", "--steps", "1"} +
+                                         tiny_with("world.txt")));
+  expect_success(run(folder_.path(), {"convert", "run", "bare.pth"}));
+  const Outcome outcome = run(folder_.path(), {"evaluate", "bare.pth", "text.txt", "--tokenizer", "run"});
+  expect_success(outcome);
+  EXPECT_EQ(outcome.out, run(folder_.path(), {"evaluate", "run", "text.txt"}).out);
+  expect_success(run(folder_.path(),
+                     Arguments{"train", "text.txt", "--out", "again", "--steps", "1"} + tiny_with("run")));
 }
 
 TEST_F(Tokenize, AModelCanContainATokenizerJson) {

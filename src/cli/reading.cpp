@@ -1,0 +1,80 @@
+// What a command reads: a text or a prompt, and what the model has read before it begins.
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "checkpoints/state_file.h"
+#include "cli/cli.h"
+#include "cli/texts.h"
+
+namespace aviary::cli {
+
+namespace {
+
+void tell_notes(const TextFile& file) {
+  for (const std::string& note : file.report().notes) fmt::print(stderr, "note: {}\n", note);
+}
+
+}  // namespace
+
+TextFile open_text(const std::string& path, bool quiet) {
+  TextFile file(path);
+  if (!quiet) tell_notes(file);
+  return file;
+}
+
+TextFile open_text_to_learn(const std::string& path) {
+  TextFile file(path);
+  file.require_words();
+  tell_notes(file);
+  return file;
+}
+
+void PromptFlags::add_to(CLI::App& command, const std::string& help) {
+  auto* prompt = command.add_option("--prompt,-p", text, help + "; -: the standard input (default: none)");
+  command
+      .add_option("--file,-f", file,
+                  "Take the text of --prompt from this file, its last line break included; -: the standard "
+                  "input (default: none)")
+      ->excludes(prompt);
+}
+
+std::string PromptFlags::read(const Escapes& escapes, bool quiet) const {
+  if (!file.empty()) return std::string(open_text(file, quiet).text());
+  return text == "-" ? std::string(open_text(text, quiet).text()) : escapes.read("--prompt", text);
+}
+
+void BeginFlags::add_to(CLI::App& command) {
+  command
+      .add_option("--state", state,
+                  "Begin from this tuned state, a file of blocks.N.att.time_state (default: the model's own)")
+      ->group(model_group);
+  command
+      .add_flag_function(
+          "--begin-token,!--no-begin-token", [this](int64_t count) { begin_token = count > 0; },
+          "Read the end-of-text token before the text, or not (default: where the vocabulary is that of the "
+          "World models, unless the file says otherwise or --state is given)")
+      ->group(model_group);
+}
+
+std::optional<int32_t> BeginFlags::token(const LoadedModel& loaded) const {
+  if (!begin_token) return state.empty() ? loaded.begin_token : std::nullopt;
+  if (!*begin_token) return {};
+  const std::optional<int32_t> token = require_tokenizer(loaded).end_of_text();
+  require(token.has_value(), "--begin-token: the tokenizer of {} has no end-of-text token",
+          loaded.path.string());
+  return token;
+}
+
+std::vector<int32_t> BeginFlags::encode(const LoadedModel& loaded, std::string_view text) const {
+  std::vector<int32_t> tokens;
+  if (const std::optional<int32_t> begin = token(loaded)) tokens.push_back(*begin);
+  require_tokenizer(loaded).encode(text, tokens);
+  return tokens;
+}
+
+std::optional<State> BeginFlags::start(const Model& model) const {
+  if (state.empty()) return {};
+  return load_state(state, model);
+}
+
+}  // namespace aviary::cli

@@ -1,0 +1,112 @@
+#include "data/text_file.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "text/utf8.h"
+
+namespace aviary {
+
+namespace {
+
+struct Counts {
+  int64_t nul = -1;  // position of the first one
+  int64_t control = 0, blank = 0, windows_line_ends = 0;
+};
+
+Counts count_bytes(std::string_view text) {
+  Counts counts;
+  for (size_t i = 0; i < text.size(); ++i) {
+    uint8_t byte = static_cast<uint8_t>(text[i]);
+    if (byte > 0x20 && byte != 0x7f) continue;
+    bool blank = byte == ' ' || (byte >= '\t' && byte <= '\r');
+    if (blank)
+      ++counts.blank;
+    else if (byte != 0x1b)
+      ++counts.control;  // escape: terminal logs are text
+    if (byte == 0 && counts.nul < 0) counts.nul = static_cast<int64_t>(i);
+    if (byte == '\n' && i > 0 && text[i - 1] == '\r') ++counts.windows_line_ends;
+  }
+  return counts;
+}
+
+void refuse_wide_encodings(std::string_view bytes, const std::string& name) {
+  using namespace std::string_view_literals;
+  const char* encoding = nullptr;
+  if (bytes.starts_with("\xff\xfe\0\0"sv) || bytes.starts_with("\0\0\xfe\xff"sv))
+    encoding = "UTF-32";
+  else if (bytes.starts_with("\xff\xfe"sv) || bytes.starts_with("\xfe\xff"sv))
+    encoding = "UTF-16";
+  if (encoding != nullptr)
+    fail("{}: the text is encoded as {}, expected UTF-8; convert it with: iconv -f {} -t UTF-8", name,
+         encoding, encoding);
+}
+
+double percent(int64_t part, size_t whole) {
+  return 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+}
+
+}  // namespace
+
+TextReport check_text(std::string_view bytes, const std::string& name) {
+  constexpr double most_strange = 10;  // percent
+  refuse_wide_encodings(bytes, name);
+  TextReport report{.text = bytes};
+  if (bytes.starts_with("\xef\xbb\xbf")) {
+    report.text.remove_prefix(3);
+    report.notes.push_back("the text begins with a byte order mark, which is left out");
+  }
+  require(!report.text.empty(), "{}: it is empty, expected text", name);
+  Counts counts = count_bytes(report.text);
+  report.blank = counts.blank == std::ssize(report.text);
+  require(counts.nul < 0,
+          "{}: byte {} is NUL, so this is a binary file, not a text (or UTF-16 or UTF-32 without a mark)",
+          name, counts.nul);
+  double control = percent(counts.control, report.text.size());
+  require(control <= most_strange,
+          "{}: {:.0f} % of the bytes are control characters, so this is a binary file, not a text", name,
+          control);
+  report.invalid_bytes = count_invalid_utf8(report.text);
+  double invalid = percent(report.invalid_bytes, report.text.size());
+  require(invalid <= most_strange,
+          "{}: {:.0f} % of the bytes are not valid UTF-8; convert the text from its encoding, for example "
+          "with: iconv -f WINDOWS-1252 -t UTF-8",
+          name, invalid);
+  if (report.invalid_bytes > 0)
+    report.notes.push_back(fmt::format("{} bytes ({:.2g} %) are not valid UTF-8 and are kept unchanged",
+                                       report.invalid_bytes, invalid));
+  report.windows_line_ends = counts.windows_line_ends;
+  if (counts.windows_line_ends > 0)
+    report.notes.push_back(
+        fmt::format("{} lines end in the Windows way (CR LF) and are kept so, which costs the model a "
+                    "little; tr -d '\\r' removes it",
+                    counts.windows_line_ends));
+  return report;
+}
+
+namespace {
+
+std::string_view as_text(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+}  // namespace
+
+TextFile::TextFile(const std::filesystem::path& path)
+    : name_(path == "-" ? "the standard input" : path.string()) {
+  constexpr int64_t largest_stream = int64_t{4} << 30;  // it is read into memory
+  std::error_code ignored;
+  const bool in_place = path != "-" && (!std::filesystem::exists(path, ignored) ||
+                                        std::filesystem::is_regular_file(path, ignored));
+  if (in_place)
+    file_ = MappedFile(path);
+  else
+    stream_ = std::make_unique<const std::string>(read_input(path, largest_stream));
+  report_ = check_text(stream_ ? std::string_view(*stream_) : as_text(file_.bytes()), name_);
+}
+
+void TextFile::require_words() const {
+  require(!report_.blank, "{}: the text contains only spaces and line breaks", name_);
+}
+
+}  // namespace aviary
