@@ -389,6 +389,12 @@ std::map<std::string, std::string> metadata_of(const ModelConfig& config, const 
   return metadata;
 }
 
+void keep_metadata(const std::map<std::string, std::string>& from, std::map<std::string, std::string>& to) {
+  for (const char* kept :
+       {"aviary.step", begin_token_key, "tokenizer.ggml.add_bos_token", "tokenizer.chat_template"})
+    if (const auto found = from.find(kept); found != from.end()) to.insert(*found);
+}
+
 void save_checkpoint(const std::filesystem::path& path, const Model& model, const Tokenizer* tokenizer,
                      const std::map<std::string, std::string>& metadata) {
   std::map<std::string, std::string> all = metadata_of(model.config(), tokenizer);

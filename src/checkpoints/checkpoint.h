@@ -18,7 +18,7 @@ struct Checkpoint {
   std::unique_ptr<Model> model;
   TokenizerPtr tokenizer;  // null if the file contains none
   std::map<std::string, std::string> metadata;
-  std::vector<std::string> notes = {};  // what a user should know about the file: a sentence each
+  std::vector<std::string> notes = {};      // what a user should know about the file: a sentence each
   std::optional<int32_t> begin_token = {};  // set by open_model: begin_token_of the tokenizer
 };
 
@@ -81,6 +81,10 @@ std::string known_tokenizer_hash(const std::map<std::string, std::string>& metad
 
 // The metadata of files written by Aviary: the config and, if there is one, the whole tokenizer.
 std::map<std::string, std::string> metadata_of(const ModelConfig& config, const Tokenizer* tokenizer);
+
+// Copies what remains true of a model whose numbers are written in another way: how long it was trained, what
+// it reads before a text, its chat template.
+void keep_metadata(const std::map<std::string, std::string>& from, std::map<std::string, std::string>& to);
 
 // Writes atomically. Additional metadata entries are written unchanged.
 void save_checkpoint(const std::filesystem::path& path, const Model& model, const Tokenizer* tokenizer,

@@ -62,10 +62,7 @@ Description describe(const Flags& flags, const TensorFile& file) {
         flags.tokenizer, config, known_tokenizer_hash(file.metadata(), description.tokenizer.get()), flags.in,
         flags.force);
   description.metadata = metadata_of(config, description.tokenizer.get());
-  for (const char* kept :
-       {"aviary.step", begin_token_key, "tokenizer.ggml.add_bos_token", "tokenizer.chat_template"})
-    if (auto found = file.metadata().find(kept); found != file.metadata().end())
-      description.metadata.insert(*found);
+  keep_metadata(file.metadata(), description.metadata);
   return description;
 }
 

@@ -57,7 +57,9 @@ int merge(const Flags& flags) {
     tensor.source.data = {static_cast<const std::byte*>(value.data()), static_cast<size_t>(value.bytes())};
     tensors.push_back(std::move(tensor));
   }
-  write_safetensors(flags.out, tensors, metadata_of(checkpoint.model->config(), checkpoint.tokenizer.get()));
+  auto metadata = metadata_of(checkpoint.model->config(), checkpoint.tokenizer.get());
+  keep_metadata(checkpoint.metadata, metadata);
+  write_safetensors(flags.out, tensors, metadata);
   fmt::print("{}: {}\n", flags.out, human_bytes(static_cast<int64_t>(fs::file_size(flags.out))));
   return 0;
 }
