@@ -330,8 +330,8 @@ void add_matrix(const AdapterFile& adapter, const AdapterMatrix& matrix, double 
           "made for",
           adapter.where, in_quotes(matrix.name), out, in);
   const auto added =
-      std::make_shared<Adapter>(Weight(matrix.name + " (adapter, A)", {rank, in}, Dtype::f32),
-                                Weight(matrix.name + " (adapter, B)", {out, rank}, Dtype::f32));
+      std::make_shared<Adapter>(Adapter{Weight(matrix.name + " (adapter, A)", {rank, in}, Dtype::f32),
+                                        Weight(matrix.name + " (adapter, B)", {out, rank}, Dtype::f32)});
   float *a = added->a.value().as<float>(), *b = added->b.value().as<float>();
   std::ranges::copy(matrix.a, a);
   for (int64_t k = 0; fixed && k < in; ++k) a[k % rank * in + k] = 1;

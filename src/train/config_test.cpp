@@ -85,7 +85,7 @@ TEST(TrainConfig, WhatIsNotUnderstoodIsRefusedByName) {
   EXPECT_NE(changed("wings", 2).find("\"wings\""), std::string::npos);
   EXPECT_NE(changed("layers", 2).find("\"layers\""), std::string::npos);  // a field of model
   EXPECT_NE(changed("format", 99).find("newer"), std::string::npos);
-  EXPECT_NE(changed("context", "long").find("context is \"long\""), std::string::npos);
+  EXPECT_NE(changed("context", "long").find("context is '\"long\"'"), std::string::npos);
   EXPECT_NE(changed("context", 2.5).find("context is 2.5"), std::string::npos);
   EXPECT_NE(changed("steps", 7.5).find("steps is 7.5"), std::string::npos);
   EXPECT_NE(changed("seed", -1).find("seed is -1"), std::string::npos);
