@@ -33,9 +33,9 @@ TEST_F(Outputs, LogitsDoNotReplaceAFileOfTheRun) {
   for (const char* out :
        {"run/model.safetensors", "run/checkpoint.safetensors", "run/config.json", "run/log.jsonl"})
     expect_kept({"logits", "run", "--tokens", "1", "--raw", out}, {out, "another file"});
-  expect_kept(
-      {"logits", "run", "--tokens", "1", "--tokenizer", "vocabulary.json", "--raw", "vocabulary.json"},
-      {"vocabulary.json", "read by the same command"});
+  expect_kept({"logits", "run", "--tokens", "1", "--tokenizer", "vocabulary.json", "--force", "--raw",
+               "vocabulary.json"},
+              {"vocabulary.json", "read by the same command"});
   expect_success(run(folder_.path(), {"logits", "run", "--tokens", "1", "--raw", "run/logits.f32"}));
 }
 
