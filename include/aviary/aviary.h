@@ -48,6 +48,7 @@ typedef struct aviary_load_options {
                             NULL: its own */
   int cache; /* not 0: the weights as this CPU multiplies them are mapped from FILE.packed beside the
               model, which is written the first time if it can be */
+  int any_tokenizer; /* not 0: also a tokenizer that is known not to be the model's; 0: that is an error */
 } aviary_load_options;
 
 /* A file (.safetensors, .pth, .gguf, .bin of rwkv.cpp), a folder of Hugging Face, or the folder of a training

@@ -43,8 +43,9 @@ struct LoadOptions {
   // For models without a tokenizer: "bytes", or the path of a World vocabulary, a tokenizer.json (byte-level
   // BPE), a vocab.json of characters, or another model that has one. Empty: the tokenizer in the model file
   // or in its folder; without one, bytes if the vocabulary has 256 tokens, otherwise none. One that is known
-  // not to be the model's is an error.
+  // not to be the model's is an error, unless `any_tokenizer`.
   std::string tokenizer = {};
+  bool any_tokenizer = false;
   // Maps the packed weights for this CPU from FILE.packed, next to the model file. It is written the first
   // time, and again if it belongs to another model, CPU or precision. If it cannot be written, the model is
   // loaded nevertheless.

@@ -69,6 +69,7 @@ aviary_model* aviary_load(const char* path, const aviary_load_options* options) 
     if (options && options->bf16) load.precision = aviary::Precision::fastest;
     load.cache = options && options->cache;
     if (options && options->tokenizer) load.tokenizer = options->tokenizer;
+    if (options) load.any_tokenizer = options->any_tokenizer != 0;
     return new aviary_model{aviary::Model::load(path, load)};
   });
 }

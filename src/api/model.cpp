@@ -207,7 +207,9 @@ Model& Model::operator=(Model&&) noexcept = default;
 Model::~Model() = default;
 
 Model Model::load(const std::filesystem::path& path, const LoadOptions& options) {
-  OpenOptions open{.tokenizer = options.tokenizer, .precision = chosen(options.precision)};
+  OpenOptions open{.tokenizer = options.tokenizer,
+                   .any_tokenizer = options.any_tokenizer,
+                   .precision = chosen(options.precision)};
   if (options.cache) open.cache.emplace();
   return Model(std::make_unique<Implementation>(open_model(path, open)));
 }

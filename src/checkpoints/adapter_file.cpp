@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "formats/format.h"
 #include "formats/llama_names.h"
+#include "formats/trainer_names.h"
 #include "models/registry.h"
 
 namespace aviary {
@@ -71,10 +72,10 @@ std::string original_of_llama(std::string_view name) {
   return {};
 }
 
-// The name of the module without the wrappers of trainers.
+// The name of a module of the model that PEFT wrapped.
 std::string module_name(std::string_view name) {
-  for (std::string_view prefix : {"base_model.model.", "model."})
-    if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
+  constexpr std::string_view prefix = "base_model.model.";
+  if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
   return std::string(name);
 }
 
@@ -175,7 +176,7 @@ class Collector {
 
 void read_tensors(AdapterFile& adapter, const fs::path& path) {
   const MappedFile& file = adapter.files.emplace_back(MappedFile(path));
-  adapter.table = parse_stored_tensors(file.bytes(), path.string());
+  adapter.table = without_wrappers(parse_stored_tensors(file.bytes(), path.string()), path.string());
   Collector collector(adapter);
   for (const TensorEntry& tensor : adapter.table.tensors) collector.add(tensor);
   collector.finish();
@@ -197,6 +198,31 @@ nlohmann::json read_config(const fs::path& path) {
   return json;
 }
 
+// Throws Error for settings of PEFT with which an adapter is something else than W + scale B A for the W of
+// the model.
+void refuse_other_forms(const nlohmann::json& json, const std::string& where) {
+  for (const char* key : {"use_dora", "fan_in_fan_out", "lora_bias", "alpha_pattern", "layer_replication"}) {
+    const auto value = json.find(key);
+    require(value == json.end() || value->is_null() || *value == false ||
+                (value->is_structured() && value->empty()),
+            "{}: {} is {}, which is not supported", where, key,
+            in_quotes(value == json.end() ? "" : value->dump()));
+  }
+  for (const char* key : {"init_weights", "init_lora_weights"}) {
+    const auto value = json.find(key);
+    if (value == json.end() || !value->is_string()) continue;
+    const std::string start = *value;
+    require(start != "bat" && start != "mini", "{}: {} is {}, a form of MiSS that is not supported", where,
+            key, in_quotes(start));
+    for (const char* changes_base : {"pissa", "olora", "corda", "loftq"})
+      require(!start.starts_with(changes_base),
+              "{}: {} is {}, with which the training began from a changed model; save the adapter converted "
+              "to a plain "
+              "LoRA",
+              where, key, in_quotes(start));
+  }
+}
+
 // A folder of Hugging Face PEFT: adapter_config.json with adapter_model.safetensors or adapter_model.bin.
 void read_peft(AdapterFile& adapter, const fs::path& folder) {
   const fs::path config = folder / "adapter_config.json";
@@ -205,12 +231,7 @@ void read_peft(AdapterFile& adapter, const fs::path& folder) {
       json.value("peft_type", nlohmann::json("")).is_string() ? json.value("peft_type", "") : "";
   require(type == "LORA" || type == "MISS", "{}: peft_type is {}, expected LORA or MISS", config.string(),
           in_quotes(type));
-  const auto init = json.find("init_weights");
-  require(init == json.end() || !init->is_string() || *init != "bat",
-          "{}: init_weights is \"bat\", which multiplies the model's own matrices and is not supported",
-          config.string());
-  require(json.value("use_dora", nlohmann::json(false)) != true, "{}: use_dora is not supported",
-          config.string());
+  refuse_other_forms(json, config.string());
   const fs::path safetensors = folder / "adapter_model.safetensors";
   read_tensors(adapter, fs::exists(safetensors) ? safetensors : folder / "adapter_model.bin");
   if (type == "MISS") return;
@@ -231,6 +252,9 @@ void take_llama_alpha(AdapterFile& adapter) {
   const auto type = metadata.find("general.type");
   require(type != metadata.end() && type->second == "adapter",
           "{}: a GGUF file of a model, not of an adapter", adapter.where);
+  const auto kind = metadata.find("adapter.type");
+  require(kind == metadata.end() || kind->second == "lora", "{}: adapter.type is {}, expected lora",
+          adapter.where, in_quotes(kind == metadata.end() ? "" : kind->second));
   const auto alpha = metadata.find("adapter.lora.alpha");
   double value = 0;
   if (alpha != metadata.end())
@@ -275,6 +299,20 @@ AdapterRequest adapter_request(const std::string& text) {
   require(!request.path.empty(), "--adapter {}: expected FILE, or FILE,weight=W,alpha=A,init=FILE",
           in_quotes(text));
   return request;
+}
+
+std::vector<fs::path> files_of_adapter(const AdapterRequest& request) {
+  std::vector<fs::path> files;
+  for (const fs::path& path : {request.path, request.init}) {
+    if (path.empty()) continue;
+    files.push_back(path);
+    std::error_code ignored;
+    if (!fs::is_directory(path, ignored)) continue;
+    for (const char* name : {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin",
+                             "adapter.json", "adapter.pth"})
+      files.push_back(path / name);
+  }
+  return files;
 }
 
 AdapterFile read_adapter(const fs::path& path) {

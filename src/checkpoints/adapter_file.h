@@ -22,6 +22,8 @@ struct AdapterRequest {
 };
 // Throws Error for text in another form.
 AdapterRequest adapter_request(const std::string& text);
+// All files that are read for it, whether they exist or not.
+std::vector<std::filesystem::path> files_of_adapter(const AdapterRequest& request);
 
 // How much of B A is added: all of it, alpha / r, or alpha / sqrt(r) of it.
 enum class AdapterScale : uint8_t { one, alpha_by_rank, alpha_by_root };

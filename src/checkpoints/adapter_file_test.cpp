@@ -192,9 +192,31 @@ TEST_F(Adapters, OfPeftSayTheirAlpha) {
   expect_near(opened(peft(R"({"peft_type": "LORA", "lora_alpha": 6})", tensors)), changed(2));
   expect_near(opened(peft(R"({"peft_type": "LORA", "lora_alpha": 6, "use_rslora": true})", tensors)),
               changed(6 / std::sqrt(3.0)));
-  EXPECT_NE(
-      refusal(peft(R"({"peft_type": "LORA", "lora_alpha": 6, "use_dora": true})", tensors)).find("use_dora"),
-      std::string::npos);
+}
+
+TEST_F(Adapters, OfPeftWithSettingsThatMeanSomethingElseAreRefused) {
+  const auto tensors = lora("base_model.model.", ".lora_A.weight", ".lora_B.weight");
+  const std::pair<const char*, const char*> settings[] = {{"use_dora", "true"},
+                                                          {"fan_in_fan_out", "true"},
+                                                          {"alpha_pattern", R"({"att.key": 3})"},
+                                                          {"init_lora_weights", R"("pissa_niter_4")"},
+                                                          {"init_weights", R"("mini")"}};
+  for (const auto& [key, value] : settings) {
+    const std::string answer = refusal(
+        peft(fmt::format(R"({{"peft_type": "LORA", "lora_alpha": 6, "{}": {}}})", key, value), tensors));
+    EXPECT_NE(answer.find(key), std::string::npos) << answer;
+  }
+  expect_near(opened(peft(R"({"peft_type": "LORA", "lora_alpha": 6, "use_dora": false, "alpha_pattern": {},
+                             "layer_replication": null, "init_lora_weights": true})",
+                          tensors)),
+              changed(2));
+}
+
+TEST_F(Adapters, AreFoundBehindThePrefixesOfTrainers) {
+  for (const char* prefix : {"module.", "_orig_mod.", "module.model."}) {
+    write_pth(folder_ / "lora.pth", lora(prefix, ".lora_A", ".lora_B"));
+    expect_near(opened(file("lora.pth") + ",alpha=3"), changed(1));
+  }
 }
 
 TEST_F(Adapters, OfAFolderWithAdapterJsonAreScaled) {

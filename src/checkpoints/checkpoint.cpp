@@ -27,12 +27,6 @@ constexpr const char* tokenizer_key = "aviary.tokenizer";
 constexpr const char* vocabulary_key = "aviary.vocabulary";
 constexpr const char* hash_key = "aviary.tokenizer_hash";
 
-std::string hash_text(const Tokenizer& tokenizer) { return fmt::format("{:016x}", tokenizer.hash()); }
-
-}  // namespace
-
-namespace {
-
 // What is not known here may change what the model computes.
 void require_known_keys(const Json& config, const std::string& where) {
   std::set<std::string_view> known{"version", "recipe", "variant"};
@@ -161,7 +155,7 @@ TokenizerPtr tokenizer_of(const TensorFile& file, const std::string& where, cons
   TokenizerPtr tokenizer =
       make_tokenizer(kind->second, vocabulary == metadata.end() ? std::string_view() : vocabulary->second);
   if (auto expected = metadata.find(hash_key); expected != metadata.end()) {
-    const std::string hash = hash_text(*tokenizer);
+    const std::string hash = tokenizer->hash_text();
     require(hash == expected->second,
             "{}: the vocabulary in the file is damaged: its hash is {}, expected {}", where, hash,
             expected->second);
@@ -187,7 +181,7 @@ std::optional<int32_t> begin_token_of(const std::map<std::string, std::string>& 
 
 std::string known_tokenizer_hash(const std::map<std::string, std::string>& metadata, const Tokenizer* own) {
   if (auto found = metadata.find(hash_key); found != metadata.end()) return found->second;
-  return own ? hash_text(*own) : "";
+  return own ? own->hash_text() : "";
 }
 
 std::string to_json(const ModelConfig& config) {
@@ -335,9 +329,12 @@ void write_cache(const std::filesystem::path& path, const PackedKey& key, const 
 
 namespace {
 
-void add_adapters(std::span<const AdapterRequest> requests, bool cached, Model& model) {
+void add_adapters(std::span<const AdapterRequest> requests, bool cached, Checkpoint& checkpoint) {
+  Model& model = *checkpoint.model;
   for (const AdapterRequest& request : requests) {
     const AdapterFile adapter = read_adapter(request.path);
+    for (const std::string& note : adapter.table.notes)
+      checkpoint.notes.push_back(adapter.where + ": " + note);
     replace_parameters(adapter, model);
     for (const TensorEntry& entry : adapter.whole)
       require(!cached || model.parameters().find(entry.name)->spec.use == Use::vector,
@@ -367,7 +364,7 @@ Checkpoint open_checkpoint(const std::filesystem::path& path, std::optional<kern
   PackedKey key;
   if (cache) key = packed_key(*file);  // before anything is used from the file
   take_numbers(file, where, model);
-  add_adapters(adapters, cache.has_value(), model);
+  add_adapters(adapters, cache.has_value(), checkpoint);
   key.precision = precision.value_or(usual_precision(model));
   const bool mapped = cache && map_packed(packed_path(path), key, model);
   auto check = [&](const Parameter& parameter) {
@@ -383,7 +380,7 @@ std::map<std::string, std::string> metadata_of(const ModelConfig& config, const 
   std::map<std::string, std::string> metadata{{config_key, to_json(config)}};
   if (!tokenizer) return metadata;
   metadata[tokenizer_key] = tokenizer->kind();
-  metadata[hash_key] = hash_text(*tokenizer);
+  metadata[hash_key] = tokenizer->hash_text();
   if (std::string vocabulary = tokenizer->serialize(); !vocabulary.empty())
     metadata[vocabulary_key] = std::move(vocabulary);
   return metadata;

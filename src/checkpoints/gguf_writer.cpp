@@ -255,7 +255,7 @@ void add_vocabulary_keys(KeyWriter& keys, int64_t vocab_size, const Tokenizer* t
   const bool known = tokenizer && (tokenizer->kind() == "world" || tokenizer->kind() == "bytes");
   if (tokenizer) {
     keys.text("aviary.tokenizer", tokenizer->kind());
-    keys.text("aviary.tokenizer_hash", fmt::format("{:016x}", tokenizer->hash()));
+    keys.text("aviary.tokenizer_hash", tokenizer->hash_text());
     if (!known) keys.text("aviary.vocabulary", tokenizer->serialize());
   }
   // llama.cpp aborts if it finds no token for a text, even while loading a model.

@@ -68,10 +68,10 @@ TokenizerPtr open_tokenizer_for(const std::string& name, const ModelConfig& conf
                                 const std::string& known_hash, const std::string& model, bool any) {
   TokenizerPtr tokenizer = open_tokenizer(name);
   require_fit(*tokenizer, config, model);
-  const std::string hash = fmt::format("{:016x}", tokenizer->hash());
+  const std::string hash = tokenizer->hash_text();
   require(any || known_hash.empty() || hash == known_hash,
           "{}: the model was trained with another tokenizer than {} (its hash is {}, expected {}); name "
-          "that one, or none, or take this one all the same with --force",
+          "that one, or none (--force, any_tokenizer in the library, takes this one all the same)",
           model, name, hash, known_hash);
   return tokenizer;
 }

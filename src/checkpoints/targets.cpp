@@ -91,13 +91,11 @@ void require_said(const std::filesystem::path& path, const ModelConfig& config, 
   if (target == Target::gguf)
     fail(
         "{}: llama.cpp, which defines these files, has nothing for the {} of this model; write a "
-        ".safetensors "
-        "file (--force writes a .gguf file that only this program reads)",
+        ".safetensors file (--force writes a .gguf file that only this program reads)",
         path.string(), fmt::join(missing, ", "));
   fail(
       "{}: such a file has no place for the {} of this model, so it would be opened as another model; write "
-      "a "
-      ".safetensors file (--force writes it all the same)",
+      "a .safetensors file (--force writes it all the same)",
       path.string(), fmt::join(missing, ", "));
 }
 

@@ -235,13 +235,13 @@ int bench(const Flags& flags) {
   if (flags.machine) return bench_machine(flags);
   for (const int64_t batch : flags.request.batches)
     require(batch >= 1 && batch <= 4096, "--batches: {} sequences at once, expected 1 to 4096", batch);
-  Loaded loaded = load(flags);
-  Runner runner(loaded.model());
-  InterruptGuard guard;
   if (!flags.plots.empty())
     require_apart(
         {std::filesystem::path(flags.plots) / "time.svg", std::filesystem::path(flags.plots) / "memory.svg"},
-        {flags.model.path, flags.model.tokenizer});
+        flags.random.empty() ? flags.model.inputs() : std::vector<std::filesystem::path>());
+  Loaded loaded = load(flags);
+  Runner runner(loaded.model());
+  InterruptGuard guard;
   if (flags.long_run > 0) return bench_long(flags, runner, guard);
   read_first_token(loaded, runner);
   Progress progress({.label = "measure", .total = 1000, .summary = false});
@@ -296,10 +296,10 @@ Action add_bench(CLI::App& command) {
       ->needs("--long")
       ->group(other);
   return [flags, &command] {
-    refuse_beside(command, "--random", {"model", "--tokenizer", "--cache"});
+    ModelFlags::refuse_beside(command, "--random");
+    ModelFlags::refuse_beside(command, "--machine");
     refuse_beside(command, "--machine",
-                  {"model", "--random", "--long", "--prompt", "--batches", "--seconds", "--rounds",
-                   "--tokenizer", "--precision", "--cache"});
+                  {"--random", "--long", "--prompt", "--batches", "--seconds", "--rounds", "--precision"});
     refuse_beside(command, "--long", {"--json", "--prompt", "--batches", "--seconds", "--rounds"});
     return bench(*flags);
   };

@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "base/interrupt.h"
+#include "base/progress.h"
 #include "checkpoints/open_model.h"
 #include "cli/command.h"
 #include "data/text_file.h"
@@ -54,11 +56,18 @@ struct ModelFlags {
   void add_to(CLI::App& command);
   // The same without the model, for commands with their own option for it.
   void add_running_to(CLI::App& command);
+  // Throws Error if `given` was given together with one of the flags of a model file, which it makes useless.
+  static void refuse_beside(const CLI::App& command, const std::string& given);
+  // The files and folders that load() reads: for require_apart (cli/outputs.h).
+  std::vector<std::filesystem::path> inputs() const;
   LoadedModel load() const;
   Checkpoint open(const std::filesystem::path& file) const;
   // --precision; nothing if it was not given.
   std::optional<kernels::Precision> asked_precision() const;
 };
+// A line of progress, in `line`, for a file that is written; throws Interrupted after Ctrl-C. Both must
+// outlive it.
+WriteProgress write_progress(std::optional<Progress>& line, const InterruptGuard& guard);
 // What a user should know about a model file, on stderr.
 void print_notes(const std::vector<std::string>& notes);
 // Throws Error if the model has no tokenizer.

@@ -48,8 +48,7 @@ TrainConfig configure(const Flags& flags, const TextFile& file) {
   if (!flags.tokenizer.empty()) config.tokenizer = flags.tokenizer;
   require(!flags.asked.has("vocabulary") || flags.tokenizer.empty(),
           "--vocabulary is for a vocabulary that is learned from the text, but --tokenizer names one; leave "
-          "one of "
-          "them out");
+          "one of them out");
   if (config.tokenizer == "bytes" || (flags.tokenizer.empty() && config.model.vocab_size <= 256)) {
     config.tokenizer = "bytes";
     config.model.vocab_size = 256;

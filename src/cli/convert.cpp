@@ -148,13 +148,7 @@ void write(const Flags& flags, const Description& description, const Quantizatio
            const InterruptGuard& guard) {
   const std::vector<StoredTensor> tensors = plan.stored();
   std::optional<Progress> line;
-  auto progress = [&](int64_t written, int64_t total) {
-    if (!line)
-      line.emplace(ProgressOptions{
-          .label = "write", .total = total, .unit = "MB", .unit_size = 1'000'000, .summary = false});
-    line->update(written);
-    if (guard.interrupted()) throw Interrupted();
-  };
+  const WriteProgress progress = write_progress(line, guard);
   switch (target_of(flags.out)) {
     case Target::safetensors:
       return write_safetensors(flags.out, tensors, description.metadata, progress);

@@ -45,8 +45,12 @@ void print_top(const std::vector<float>& logits, const Tokenizer* tokenizer, int
 }
 
 int print_logits(const Flags& flags) {
+  if (!flags.raw.empty()) {
+    std::vector<std::filesystem::path> inputs = flags.model.inputs();
+    inputs.insert(inputs.end(), {flags.prompt.file, flags.begin.state});
+    require_apart(flags.raw, inputs);
+  }
   LoadedModel loaded = flags.model.load();
-  require_apart(flags.raw, {loaded.path, flags.model.tokenizer});
   Runner runner(*loaded.model);
   std::vector<int32_t> tokens = flags.tokens;
   if (tokens.empty()) tokens = flags.begin.encode(loaded, flags.prompt.read(flags.escapes));

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
+#include "checkpoints/targets.h"
 #include "cli/cli.h"
 #include "cli/outputs.h"
 #include "formats/safetensors.h"
@@ -18,49 +19,59 @@ struct Flags {
   std::vector<std::string> adapters;
 };
 
-// The type in which a tensor is written: that of the model; numbers in blocks cannot take small changes, so
-// f16.
-Dtype written_type(const TensorFile& file, const Parameter& parameter) {
-  const TensorEntry* entry = file.find(parameter.spec.name);
-  if (!entry) return Dtype::f32;
-  return is_quantized(entry->dtype) ? Dtype::f16 : entry->dtype;
+// The tensors of the merged model, in the types of its file. Blocks cannot take small changes, so f16
+// instead.
+std::vector<StoredTensor> tensors_of(Model& model, const TensorFile& file) {
+  std::vector<StoredTensor> tensors;
+  for (Parameter& parameter : model.parameters()) {
+    parameter.weight.merge_adapters();
+    const Tensor& value = parameter.weight.value();
+    const TensorEntry* entry = file.find(parameter.spec.name);
+    const Dtype type = !entry ? Dtype::f32 : is_quantized(entry->dtype) ? Dtype::f16 : entry->dtype;
+    StoredTensor& tensor =
+        tensors.emplace_back(StoredTensor{{.name = parameter.spec.name, .shape = {}, .data = {}}, type});
+    for (int i = 0; i < value.shape().rank(); ++i) tensor.source.shape.push_back(value.shape()[i]);
+    tensor.source.data = {static_cast<const std::byte*>(value.data()), static_cast<size_t>(value.bytes())};
+  }
+  return tensors;
 }
 
 int merge(const Flags& flags) {
-  const fs::path path = find_model(flags.model);
   require(
-      fs::path(flags.out).extension() == ".safetensors",
+      target_of(flags.out) == Target::safetensors,
       "--out {}: expected a name that ends in .safetensors; `aviary convert` writes other formats from it",
       flags.out);
+  const fs::path path = find_model(flags.model);
   std::vector<AdapterRequest> requests;
   std::vector<fs::path> inputs{path};
   for (const std::string& text : flags.adapters) {
     requests.push_back(adapter_request(text));
-    inputs.insert(inputs.end(), {requests.back().path, requests.back().init});
+    for (const fs::path& file : files_of_adapter(requests.back())) inputs.push_back(file);
   }
   require_apart(flags.out, inputs);
+  AtomicFile{flags.out};  // checks that it can be written before the work starts
+  InterruptGuard guard;
   Checkpoint checkpoint = load_checkpoint(path);
+  print_notes(checkpoint.notes);
   for (const AdapterRequest& request : requests) {
     const AdapterFile adapter = read_adapter(request.path);
+    print_notes(adapter.table.notes);
     replace_parameters(adapter, *checkpoint.model);
     add_adapter(adapter, request, *checkpoint.model);
-    fmt::print("{}: {}, {} matrices of rank {}, {} whole tensors\n", adapter.where, adapter.kind,
+    fmt::print("{}: {}, {} matrices of rank {}, {} whole tensors\n", printable(adapter.where), adapter.kind,
                adapter.matrices.size(), adapter.matrices[0].rank, adapter.whole.size());
   }
   const TensorFile file = read_tensor_file(path);
-  std::vector<StoredTensor> tensors;
-  for (Parameter& parameter : checkpoint.model->parameters()) {
-    parameter.weight.merge_adapters();
-    const Tensor& value = parameter.weight.value();
-    StoredTensor tensor{{parameter.spec.name, Dtype::f32, {}, {}}, written_type(file, parameter)};
-    for (int i = 0; i < value.shape().rank(); ++i) tensor.source.shape.push_back(value.shape()[i]);
-    tensor.source.data = {static_cast<const std::byte*>(value.data()), static_cast<size_t>(value.bytes())};
-    tensors.push_back(std::move(tensor));
-  }
+  const std::vector<StoredTensor> tensors = tensors_of(*checkpoint.model, file);
   auto metadata = metadata_of(checkpoint.model->config(), checkpoint.tokenizer.get());
   keep_metadata(checkpoint.metadata, metadata);
-  write_safetensors(flags.out, tensors, metadata);
+  std::optional<Progress> line;
+  write_safetensors(flags.out, tensors, metadata, write_progress(line, guard));
+  line.reset();
   fmt::print("{}: {}\n", flags.out, human_bytes(static_cast<int64_t>(fs::file_size(flags.out))));
+  if (std::ranges::any_of(file.tensors(),
+                          [](const TensorEntry& tensor) { return is_quantized(tensor.dtype); }))
+    fmt::print("What the model stores in blocks is f16 here; `aviary convert` makes blocks of it again\n");
   return 0;
 }
 
@@ -74,9 +85,18 @@ Action add_merge(CLI::App& command) {
       .add_option("adapters", flags->adapters,
                   "Adapters, added in this order: FILE or FILE,weight=W,alpha=A,init=FILE2 (docs/formats.md)")
       ->required();
-  command.add_option("--out", flags->out, "The file to write, .safetensors, in the types of the model")
+  command
+      .add_option("--out", flags->out,
+                  "The file to write, .safetensors, in the types of the model; f16 for those in blocks")
       ->required();
-  return [flags] { return merge(*flags); };
+  return [flags] {
+    try {
+      return merge(*flags);
+    } catch (const Interrupted&) {
+      fmt::print(stderr, "stopped; nothing was written\n");
+      return interrupt_exit_code();
+    }
+  };
 }
 
 const Registration registration({"merge", CommandGroup::files, 3, "Add adapters to a model and write it",

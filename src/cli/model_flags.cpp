@@ -101,6 +101,7 @@ void ModelFlags::add_running_to(CLI::App& command) {
                   fmt::format("Its tokenizer: {} (default: the model's own)", tokenizer_kinds))
       ->group(model_group);
   command.add_flag("--force", force, "Take --tokenizer also where the model was trained with another one")
+      ->needs("--tokenizer")
       ->group(model_group);
   command
       .add_option(
@@ -111,16 +112,35 @@ void ModelFlags::add_running_to(CLI::App& command) {
       ->group(model_group);
   command
       .add_option("--adapter", adapters,
-                  "Add this adapter, a LoRA or MiSS file of a trainer: FILE or FILE,weight=W,alpha=A; can be "
-                  "repeated "
-                  "(default: none)")
-      ->allow_extra_args(false)
+                  "Add this adapter, a LoRA or MiSS file of a trainer: FILE or FILE,weight=W,alpha=A "
+                  "(docs/formats.md); may be repeated (default: none)")
       ->group(model_group);
   command
       .add_flag("--cache", cache,
                 "Load the weights as this CPU multiplies them from FILE.packed, which is written the first "
                 "time: the model is there at once, and processes share its memory")
       ->group(model_group);
+}
+
+void ModelFlags::refuse_beside(const CLI::App& command, const std::string& given) {
+  cli::refuse_beside(command, given, {"model", "--tokenizer", "--adapter", "--cache"});
+}
+
+std::vector<fs::path> ModelFlags::inputs() const {
+  std::vector<fs::path> files{path.empty() ? newest_run().value_or("") : fs::path(path), tokenizer};
+  for (const std::string& adapter : adapters)
+    for (const fs::path& file : files_of_adapter(adapter_request(adapter))) files.push_back(file);
+  return files;
+}
+
+WriteProgress write_progress(std::optional<Progress>& line, const InterruptGuard& guard) {
+  return [&](int64_t written, int64_t total) {
+    if (!line)
+      line.emplace(ProgressOptions{
+          .label = "write", .total = total, .unit = "MB", .unit_size = 1'000'000, .summary = false});
+    line->update(written);
+    if (guard.interrupted()) throw Interrupted();
+  };
 }
 
 void print_notes(const std::vector<std::string>& notes) {
@@ -148,7 +168,11 @@ Checkpoint ModelFlags::open(const fs::path& file) const {
   auto stop = [&] {
     if (writing && writing->guard.interrupted()) throw Interrupted();
   };
-  require_apart(packed_path(file), {tokenizer});
+  // Not `inputs()`: the packed weights belong to the model.
+  std::vector<fs::path> others{tokenizer};
+  for (const AdapterRequest& adapter : options.adapters)
+    for (const fs::path& part : files_of_adapter(adapter)) others.push_back(part);
+  require_apart(packed_path(file), others);
   PackedCache& packed = options.cache.emplace();
   packed.progress = [&](int64_t written, int64_t total) {
     if (!writing) writing.emplace(total);

@@ -57,8 +57,8 @@ Action add_verify(CLI::App& command) {
   command.add_option("--seed", flags->seed, "Seed of the tokens and of where they are cut; random: draw one")
       ->capture_default_str();
   return [flags, &command] {
-    refuse_beside(command, "--golden",
-                  {"model", "--length", "--seed", "--tokenizer", "--precision", "--cache"});
+    ModelFlags::refuse_beside(command, "--golden");
+    refuse_beside(command, "--golden", {"--length", "--seed", "--precision"});
     return verify(*flags);
   };
 }

@@ -1,5 +1,6 @@
 #include "text/tokenizer.h"
 
+#include <fmt/format.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -53,6 +54,8 @@ uint64_t Tokenizer::hash() const {
   std::string content = kind() + '\n' + serialize();
   return XXH64(content.data(), content.size(), 0);
 }
+
+std::string Tokenizer::hash_text() const { return fmt::format("{:016x}", hash()); }
 
 TokenizerPtr make_bytes_tokenizer() { return std::make_shared<BytesTokenizer>(); }
 

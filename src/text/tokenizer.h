@@ -36,6 +36,8 @@ class Tokenizer {
   // xxh64 of the kind and the serialized vocabulary: equal hashes mean equal tokens, regardless of how the
   // file was formatted.
   uint64_t hash() const;
+  // The same as files say it: 16 hex digits.
+  std::string hash_text() const;
   // The token that separates texts, if the vocabulary has one.
   virtual std::optional<int32_t> end_of_text() const = 0;
 };

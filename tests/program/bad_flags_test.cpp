@@ -221,6 +221,13 @@ INSTANTIATE_TEST_SUITE_P(
                 {"bench", "text.txt", "--random", "rwkv7:2x64"},
                 {"--random", "model"}},
         BadFlag{"TypeOfNoRandomModel", {"bench", "text.txt", "--type", "q8_0"}, {"--type", "--random"}, 2},
+        BadFlag{"AdapterOfRandomWeights",
+                {"bench", "--random", "rwkv7:2x64", "--adapter", "a.pth"},
+                {"--random", "--adapter"}},
+        BadFlag{"AdapterOfReferenceData",
+                {"verify", "--golden", "folder", "--adapter", "a.pth"},
+                {"--golden", "--adapter"}},
+        BadFlag{"ForceOfNothing", {"evaluate", "run", "text.txt", "--force"}, {"--force", "--tokenizer"}, 2},
         BadFlag{"BatchesOfTheMachine", {"bench", "--machine", "--batches", "4"}, {"--machine", "--batches"}},
         BadFlag{
             "PlotsOfNothing", {"bench", "--random", "rwkv7:2x64", "--plots", "p"}, {"--plots", "--long"}, 2},
