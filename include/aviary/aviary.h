@@ -46,8 +46,8 @@ typedef struct aviary_load_options {
              most of whose weights have no more bits */
   const char* tokenizer; /* for models without one: "bytes", or the path of a vocabulary or of another model;
                             NULL: its own */
-  int cache; /* not 0: the weights as this CPU multiplies them are mapped from FILE.packed beside the
-              model, which is written the first time if it can be */
+  int cache;         /* not 0: the weights as this CPU multiplies them are mapped from FILE.packed beside the
+                      model, which is written the first time if it can be */
   int any_tokenizer; /* not 0: also a tokenizer that is known not to be the model's; 0: that is an error */
 } aviary_load_options;
 

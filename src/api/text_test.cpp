@@ -1,8 +1,8 @@
 // Text through the public interface: a byte-level model, written by the rooms below.
 #include "api/inside.h"
+#include "base/utf8.h"
 #include "models/registry.h"
 #include "support/test_folder.h"
-#include "text/utf8.h"
 // After them, because of the names:
 #include <aviary/aviary.h>
 #include <gtest/gtest.h>

@@ -11,6 +11,10 @@ namespace aviary {
 // Everything else, also a backslash, stays as it is, so that the result is its own printable form.
 std::string printable(std::string_view text);
 
+// The same, but line breaks and tabs remain: what a model wrote, for a terminal, to which it gives no orders.
+std::string for_terminal(std::string_view text);
+// printable() of the beginning of a text, at most 40 bytes of it, for error messages.
+std::string excerpt(std::string_view text);
 // A name from a file in an error message: in quotes, printable, and cut after 80 bytes.
 std::string in_quotes(std::string_view name);
 

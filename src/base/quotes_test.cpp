@@ -56,5 +56,14 @@ TEST(Quotes, AShellReadsAWordAsItIs) {
   EXPECT_EQ(path_for_shell("-my out"), "'./-my out'");
 }
 
+TEST(Quotes, TextForATerminalAndItsBeginningHaveNoControlCharacters) {
+  EXPECT_EQ(printable("a\n\t\x7f\u4f60\xff\u009b"), "a\\n\\x09\\x7f\u4f60\\xff\\xc2\\x9b");
+  EXPECT_EQ(for_terminal("a\n\t\x1b[2J\r\u4f60\xff\u009b"), "a\n\t\\x1b[2J\\x0d\u4f60\\xff\\xc2\\x9b");
+  EXPECT_EQ(for_terminal(""), "");
+  EXPECT_EQ(excerpt("abc"), "abc");
+  EXPECT_EQ(excerpt(std::string(39, 'a') + "\u4f60 and more"), std::string(39, 'a') + "...");
+  EXPECT_EQ(excerpt(std::string(41, '\xff')).size(), 40u * 4 + 3);
+}
+
 }  // namespace
 }  // namespace aviary

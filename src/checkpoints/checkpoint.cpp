@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/quotes.h"
 #include "base/threads.h"
 #include "checkpoints/packed_file.h"
 #include "checkpoints/state_file.h"
@@ -15,7 +16,6 @@
 #include "models/recognize.h"
 #include "models/run.h"
 #include "numbers/encoding.h"
-#include "text/utf8.h"
 
 namespace aviary {
 namespace {

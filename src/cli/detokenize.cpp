@@ -7,8 +7,8 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/platform.h"
+#include "base/utf8.h"
 #include "cli/cli.h"
-#include "text/utf8.h"
 
 namespace aviary::cli {
 namespace {

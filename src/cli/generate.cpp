@@ -8,12 +8,12 @@
 #include "base/human.h"
 #include "base/interrupt.h"
 #include "base/platform.h"
+#include "base/utf8.h"
 #include "cli/cli.h"
 #include "cli/texts.h"
 #include "infer/generate.h"
 #include "models/cost.h"
 #include "models/registry.h"
-#include "text/utf8.h"
 
 namespace aviary::cli {
 namespace {

@@ -7,11 +7,11 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/quotes.h"
 #include "cli/cli.h"
 #include "cli/outputs.h"
 #include "cli/texts.h"
 #include "infer/generate.h"
-#include "text/utf8.h"
 
 namespace aviary::cli {
 namespace {
@@ -39,7 +39,7 @@ void print_top(const std::vector<float>& logits, const Tokenizer* tokenizer, int
     const double p =
         std::exp(static_cast<double>(logits[token]) - static_cast<double>(logits[order[0]])) / sum;
     std::string text;
-    if (tokenizer) text = '"' + escaped(tokenizer->bytes_of(static_cast<int32_t>(token))) + '"';
+    if (tokenizer) text = '"' + printable(tokenizer->bytes_of(static_cast<int32_t>(token))) + '"';
     fmt::print("{:>7} {:>12.6f} {:>12.8f}  {}\n", token, logits[token], p, text);
   }
 }

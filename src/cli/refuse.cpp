@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "base/nearest.h"
+#include "base/quotes.h"
 #include "cli/strict_options.h"
-#include "text/utf8.h"
 
 namespace aviary::cli {
 namespace {

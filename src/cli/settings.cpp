@@ -4,9 +4,9 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/utf8.h"
 #include "cli/cli.h"
 #include "cli/strict_options.h"
-#include "text/utf8.h"
 
 namespace aviary::cli {
 namespace {

@@ -7,9 +7,9 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/quotes.h"
 #include "cli/cli.h"
 #include "cli/texts.h"
-#include "text/utf8.h"
 
 namespace aviary::cli {
 namespace {
@@ -54,7 +54,7 @@ int tokenize(const Flags& flags) {
     print_ids(tokens, " ");
     fmt::print("\n");
   } else {
-    for (int32_t token : tokens) fmt::print("{:>7}  \"{}\"\n", token, escaped(tokenizer->bytes_of(token)));
+    for (int32_t token : tokens) fmt::print("{:>7}  \"{}\"\n", token, printable(tokenizer->bytes_of(token)));
   }
   return 0;
 }

@@ -16,7 +16,6 @@
 #include "cli/settings.h"
 #include "cli/texts.h"
 #include "models/registry.h"
-#include "text/utf8.h"
 #include "train/run_folder.h"
 #include "train/session.h"
 #include "train/trainer.h"

@@ -5,11 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "base/utf8.h"
 #include "infer/constraint.h"
 #include "infer/sampler.h"
 #include "infer/stop_matcher.h"
 #include "text/tokenizer.h"
-#include "text/utf8.h"
 
 namespace aviary {
 

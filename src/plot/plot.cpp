@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "plot/plot_axis.h"
-#include "text/utf8.h"
 
 namespace aviary {
 namespace {

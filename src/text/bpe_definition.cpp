@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/quotes.h"
 #include "text/byte_alphabet.h"
-#include "text/utf8.h"
 #include "text/vocabulary.h"
 
 namespace aviary {

@@ -6,11 +6,11 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "text/bpe_definition.h"
 #include "text/byte_alphabet.h"
 #include "text/normalize.h"
 #include "text/tokenizer.h"
-#include "text/utf8.h"
 #include "text/word_cache.h"
 
 namespace aviary {

@@ -4,7 +4,7 @@
 
 #include <set>
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 namespace aviary {
 namespace {

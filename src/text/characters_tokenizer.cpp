@@ -5,8 +5,8 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "text/tokenizer.h"
-#include "text/utf8.h"
 #include "text/vocabulary.h"
 
 namespace aviary {
@@ -63,7 +63,7 @@ class CharactersTokenizer final : public Tokenizer {
       const uint32_t code_point = utf8_code_point(entry.bytes);
       if (code_point >= token_of_.size()) token_of_.resize(code_point + 1, -1);
       int32_t& token = token_of_[code_point];
-      require(token < 0, "vocab.json: \"{}\" has the ids {} and {}", escaped(entry.bytes), token, entry.id);
+      require(token < 0, "vocab.json: \"{}\" has the ids {} and {}", printable(entry.bytes), token, entry.id);
       token = entry.id;
       characters_[static_cast<size_t>(entry.id)] = entry.bytes;
     }
@@ -109,7 +109,7 @@ class CharactersTokenizer final : public Tokenizer {
     fail(
         "characters tokenizer: \"{}\" in line {}, column {} of the text is not in this vocabulary; take it "
         "out or replace it",
-        escaped(piece), line, column);
+        printable(piece), line, column);
   }
 
   std::vector<std::string> characters_;  // by id

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/random.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 namespace aviary {
 namespace {

@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "base/error.h"
-#include "text/utf8.h"
+#include "base/quotes.h"
 
 namespace aviary {
 
@@ -133,7 +133,7 @@ std::string translate_pattern(std::string_view pattern) {
           pattern.size(), longest_pattern);
   auto demand = [&](bool known, std::string_view construct) {
     require(known, "split pattern \"{}\": {} has other meanings in other programs and is not supported",
-            excerpt(pattern), escaped(construct));
+            excerpt(pattern), printable(construct));
   };
   std::string translated;
   bool in_set = false;

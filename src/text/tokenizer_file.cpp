@@ -1,7 +1,7 @@
 #include "text/tokenizer_file.h"
 
 #include "base/error.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 namespace aviary {
 

@@ -4,8 +4,8 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "base/utf8.h"
 #include "support/test_data.h"
-#include "text/utf8.h"
 #include "text/vocabulary.h"
 
 namespace aviary {

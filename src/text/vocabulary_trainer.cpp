@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "text/pair_merger.h"
 #include "text/pieces.h"
 #include "text/tokenizer.h"
-#include "text/utf8.h"
 #include "text/vocabulary.h"
 
 namespace aviary {

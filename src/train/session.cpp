@@ -10,8 +10,8 @@
 #include "base/human.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
+#include "base/utf8.h"
 #include "infer/generate.h"
-#include "text/utf8.h"
 #include "train/log.h"
 
 namespace aviary {

@@ -6,9 +6,9 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/utf8.h"
 #include "program.h"
 #include "support/repository.h"
-#include "text/utf8.h"
 
 namespace aviary::program {
 namespace {

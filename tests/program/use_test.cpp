@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/utf8.h"
 #include "program.h"
 #include "support/repository.h"
-#include "text/utf8.h"
 
 namespace aviary::program {
 namespace {

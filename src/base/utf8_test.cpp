@@ -1,4 +1,4 @@
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <gtest/gtest.h>
 
@@ -48,15 +48,6 @@ TEST(Utf8, TheLengthOfCompleteCharactersIsFoundAtEveryOffset) {
       EXPECT_EQ(valid_utf8_length(valid + end), valid.size());
       EXPECT_EQ(count_invalid_utf8(valid + end + valid), static_cast<int64_t>(std::strlen(end)));
     }
-}
-
-TEST(Utf8, EscapedTextIsOneLineWithoutControlCharacters) {
-  EXPECT_EQ(escaped("a\n\t\x7f\u4f60\xff\u009b"), "a\\n\\x09\\x7f\u4f60\\xff\\xc2\\x9b");
-  EXPECT_EQ(for_terminal("a\n\t\x1b[2J\r\u4f60\xff\u009b"), "a\n\t\\x1b[2J\\x0d\u4f60\\xff\\xc2\\x9b");
-  EXPECT_EQ(for_terminal(""), "");
-  EXPECT_EQ(excerpt("abc"), "abc");
-  EXPECT_EQ(excerpt(std::string(39, 'a') + "\u4f60 and more"), std::string(39, 'a') + "...");
-  EXPECT_EQ(excerpt(std::string(41, '\xff')).size(), 40u * 4 + 3);
 }
 
 TEST(Utf8, EscapesStandForWhatTheyMeanElsewhere) {

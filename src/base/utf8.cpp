@@ -1,4 +1,4 @@
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <algorithm>
 #include <cassert>
@@ -137,24 +137,6 @@ bool is_white_space(uint32_t c) {
 }
 
 bool is_control(uint32_t c) { return c < 0x20 || (c >= 0x7f && c < 0xa0); }
-
-std::string for_terminal(std::string_view bytes) {
-  std::string text;
-  for (;;) {
-    const size_t kept = std::min(bytes.find_first_of("\n\t"), bytes.size());
-    text += escaped(bytes.substr(0, kept));
-    if (kept == bytes.size()) return text;
-    text += bytes[kept];
-    bytes.remove_prefix(kept + 1);
-  }
-}
-
-std::string excerpt(std::string_view bytes) {
-  constexpr size_t longest = 40;
-  size_t end = std::min(longest, bytes.size());
-  for (int i = 0; i < 3 && end < bytes.size() && (byte_at(bytes, end) & 0xc0) == 0x80; ++i) --end;
-  return printable(bytes.substr(0, end)) + (end < bytes.size() ? "..." : "");
-}
 
 std::string unescaped(std::string_view text) {
   constexpr std::string_view letters = "ntr\\\"'", meanings = "\n\t\r\\\"'";

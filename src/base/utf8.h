@@ -6,8 +6,6 @@
 #include <string>
 #include <string_view>
 
-#include "base/quotes.h"
-
 namespace aviary {
 
 enum class Utf8Kind : uint8_t { character, invalid, incomplete };
@@ -40,12 +38,6 @@ int64_t count_invalid_utf8(std::string_view text);
 bool is_white_space(uint32_t code_point);
 bool is_control(uint32_t code_point);
 
-// The text as one printable line (base/quotes.h).
-inline std::string escaped(std::string_view bytes) { return printable(bytes); }
-// The same, but line breaks and tabs remain: what a model wrote, for a terminal, to which it gives no orders.
-std::string for_terminal(std::string_view bytes);
-// escaped() of the beginning of `bytes`, for error messages.
-std::string excerpt(std::string_view bytes);
 // The bytes of a text with escapes: \n, \t, \r, \\, \", \', \xHH (a byte) and \uHHHH (a character). Throws
 // Error for any other backslash.
 std::string unescaped(std::string_view text);
