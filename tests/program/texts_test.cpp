@@ -6,7 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "base/utf8.h"
+#include "base/quotes.h"
 #include "program.h"
 #include "support/repository.h"
 
