@@ -48,14 +48,17 @@ double percent(int64_t part, size_t whole) {
 
 }  // namespace
 
+std::string_view without_mark(std::string_view bytes, const std::string& name) {
+  refuse_wide_encodings(bytes, name);
+  if (bytes.starts_with("\xef\xbb\xbf")) bytes.remove_prefix(3);
+  return bytes;
+}
+
 TextReport check_text(std::string_view bytes, const std::string& name) {
   constexpr double most_strange = 10;  // percent
-  refuse_wide_encodings(bytes, name);
-  TextReport report{.text = bytes};
-  if (bytes.starts_with("\xef\xbb\xbf")) {
-    report.text.remove_prefix(3);
+  TextReport report{.text = without_mark(bytes, name)};
+  if (report.text.size() < bytes.size())
     report.notes.push_back("the text begins with a byte order mark, which is left out");
-  }
   require(!report.text.empty(), "{}: it is empty, expected text", name);
   Counts counts = count_bytes(report.text);
   report.blank = counts.blank == std::ssize(report.text);
@@ -84,15 +87,7 @@ TextReport check_text(std::string_view bytes, const std::string& name) {
   return report;
 }
 
-namespace {
-
-std::string_view as_text(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-}  // namespace
-
-TextFile::TextFile(const std::filesystem::path& path)
+InputFile::InputFile(const std::filesystem::path& path)
     : name_(path == "-" ? "the standard input" : path.string()) {
   constexpr int64_t largest_stream = int64_t{4} << 30;  // it is read into memory
   std::error_code ignored;
@@ -102,11 +97,18 @@ TextFile::TextFile(const std::filesystem::path& path)
     file_ = MappedFile(path);
   else
     stream_ = std::make_unique<const std::string>(read_input(path, largest_stream));
-  report_ = check_text(stream_ ? std::string_view(*stream_) : as_text(file_.bytes()), name_);
 }
 
+std::string_view InputFile::bytes() const {
+  if (stream_) return *stream_;
+  return {reinterpret_cast<const char*>(file_.bytes().data()), file_.bytes().size()};
+}
+
+TextFile::TextFile(InputFile input)
+    : input_(std::move(input)), report_(check_text(input_.bytes(), input_.name())) {}
+
 void TextFile::require_words() const {
-  require(!report_.blank, "{}: the text contains only spaces and line breaks", name_);
+  require(!report_.blank, "{}: the text contains only spaces and line breaks", name());
 }
 
 }  // namespace aviary

@@ -25,19 +25,20 @@ struct TextReport {
 // bytes, more than a tenth control characters or invalid UTF-8, UTF-16 or UTF-32.
 TextReport check_text(std::string_view bytes, const std::string& name);
 
-// A checked text; the view stays valid as long as the TextFile, also when it is moved.
-class TextFile {
+// The bytes without a byte order mark of UTF-8. Throws Error for those of UTF-16 and UTF-32, saying how to
+// convert them.
+std::string_view without_mark(std::string_view bytes, const std::string& name);
+
+// The bytes of a file, unchecked; the view stays valid as long as the InputFile, also when it is moved.
+class InputFile {
  public:
   // "-" is the standard input; pipes are read to their end (at most 4 GiB). Throws Error if the file cannot
-  // be read, and the errors of check_text.
-  explicit TextFile(const std::filesystem::path& path);
+  // be read.
+  explicit InputFile(const std::filesystem::path& path);
 
-  std::string_view text() const { return report_.text; }
+  std::string_view bytes() const;
   // The path, or "the standard input".
   const std::string& name() const { return name_; }
-  const TextReport& report() const { return report_; }
-  // Throws Error if there is only white space, from which nothing can be learned.
-  void require_words() const;
   // Whether it came from the standard input or a pipe, and cannot be read again.
   bool is_stream() const { return stream_ != nullptr; }
 
@@ -45,6 +46,24 @@ class TextFile {
   std::string name_;
   MappedFile file_;                            // or
   std::unique_ptr<const std::string> stream_;  // of a pipe or the standard input
+};
+
+// A checked text; the view stays valid as long as the TextFile, also when it is moved.
+class TextFile {
+ public:
+  // Throws the errors of InputFile and check_text.
+  explicit TextFile(const std::filesystem::path& path) : TextFile(InputFile(path)) {}
+  explicit TextFile(InputFile input);
+
+  std::string_view text() const { return report_.text; }
+  const std::string& name() const { return input_.name(); }
+  const TextReport& report() const { return report_; }
+  // Throws Error if there is only white space, from which nothing can be learned.
+  void require_words() const;
+  bool is_stream() const { return input_.is_stream(); }
+
+ private:
+  InputFile input_;
   TextReport report_;
 };
 
