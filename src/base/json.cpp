@@ -14,9 +14,11 @@ Json parse(std::string_view text, std::string_view where) {
     require(depth <= deepest, "{}: the JSON is nested more than {} deep", where, deepest);
     return true;
   };
-  Json json = Json::parse(text.begin(), text.end(), watch, false);
-  require(!json.is_discarded(), "{}: not valid JSON (is the file cut off?)", where);
-  return json;
+  try {
+    return Json::parse(text.begin(), text.end(), watch);
+  } catch (const typename Json::parse_error& error) {
+    fail("{}: not valid JSON from byte {} on (is the file cut off?)", where, error.byte - 1);
+  }
 }
 
 }  // namespace

@@ -26,8 +26,10 @@ TEST(Json, ReadsWhatIsValidAndKeepsTheOrderWhereAsked) {
 }
 
 TEST(Json, RefusesWhatIsNotJson) {
-  for (const char* text : {"", "{", "{\"a\": \"\xff\"}", "[1] 2"}) {
-    EXPECT_EQ(complaint(text), "a.json: not valid JSON (is the file cut off?)") << text;
+  for (const auto& [text, byte] : std::vector<std::pair<const char*, int>>{
+           {"", 0}, {"{", 1}, {"{\"a\": \"\xff\"}", 7}, {"[1] 2", 4}, {"[1 2]", 3}}) {
+    EXPECT_EQ(complaint(text),
+              fmt::format("a.json: not valid JSON from byte {} on (is the file cut off?)", byte));
     EXPECT_EQ(try_parse_json(text), std::nullopt) << text;
     EXPECT_THROW(parse_ordered_json(text, ""), Error) << text;
   }

@@ -204,7 +204,7 @@ std::string marked_part(const Document& document, const Tokenizer& tokenizer, si
 
 std::string marked(const Document& document, const Tokenizer& tokenizer, int64_t longest) {
   const size_t size = document.tokens.size(), half = static_cast<size_t>(longest) / 2;
-  if (size <= 2 * half) return marked_part(document, tokenizer, 0, size);
+  if (size <= static_cast<size_t>(longest)) return marked_part(document, tokenizer, 0, size);
   size_t begin = half, end = size - half;
   while (begin > 0 && goes_on(tokenizer.bytes_of(document.tokens[begin]))) --begin;
   while (end < size && goes_on(tokenizer.bytes_of(document.tokens[end]))) ++end;

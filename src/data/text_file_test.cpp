@@ -76,6 +76,17 @@ TEST(TextFile, KeepsItsTextWhenMoved) {
   EXPECT_THROW(TextFile(folder / "missing.txt"), Error);
 }
 
+TEST(InputFile, HasTheBytesOfAFileThatMayBeNoTextAndBecomesATextFile) {
+  TestFolder folder;
+  write_file_atomically(folder / "data", "\xef\xbb\xbfh\0i"sv);
+  InputFile file(folder / "data");
+  EXPECT_EQ(file.bytes(), "\xef\xbb\xbfh\0i"sv);
+  EXPECT_EQ(without_mark(file.bytes(), file.name()), "h\0i"sv);
+  EXPECT_THROW(TextFile(std::move(file)), Error);
+  write_file_atomically(folder / "text", "\xef\xbb\xbfhi"sv);
+  EXPECT_EQ(TextFile(InputFile(folder / "text")).text(), "hi");
+}
+
 TEST(TextFile, OnlyWhiteSpaceIsATextFromWhichNothingCanBeLearned) {
   TestFolder folder;
   write_file_atomically(folder / "blank.txt", " \n\t \r\n"sv);
