@@ -51,6 +51,7 @@ constexpr Suffix suffixes[] = {
     {".miss_block", Role::miss_transposed, miss, AdapterScale::one},
     {".miss_block.default", Role::miss_transposed, miss, AdapterScale::one},
     {".weight.D", Role::miss, miss, AdapterScale::alpha_by_rank},
+    {".miss", Role::miss, miss, AdapterScale::alpha_by_rank},
 };
 
 const Suffix* suffix_of(std::string_view name) {
@@ -166,6 +167,7 @@ class Collector {
     require(part.empty(), "{}: {} is there twice", adapter_.where, in_quotes(tensor.name));
     part = std::move(numbers);
     to.rank = rank;
+    if (is_a) to.in = std::ssize(part) / rank;
     if (role == Role::miss || role == Role::miss_transposed) fixed_.insert(name);
   }
 
@@ -174,13 +176,27 @@ class Collector {
   std::set<std::string> fixed_;  // those of MiSS
 };
 
+// What a file of Aviary says in its metadata.
+void take_info(AdapterFile& adapter) {
+  const std::optional<StoredAdapterInfo> stored = adapter_info_in(adapter.table.metadata, adapter.where);
+  if (!stored) return;
+  adapter.info = stored->info;
+  adapter.kind = fmt::format("an adapter of Aviary ({})", stored->info.method);
+  adapter.alpha = stored->info.alpha;
+  adapter.scale = stored->info.rank_stabilized ? AdapterScale::alpha_by_root : AdapterScale::alpha_by_rank;
+  for (AdapterMatrix& matrix : adapter.matrices)
+    if (const auto in = stored->inputs.find(matrix.name); in != stored->inputs.end() && matrix.a.empty())
+      matrix.in = in->second;
+}
+
 void read_tensors(AdapterFile& adapter, const fs::path& path) {
   const MappedFile& file = adapter.files.emplace_back(MappedFile(path));
   adapter.table = without_wrappers(parse_stored_tensors(file.bytes(), path.string()), path.string());
   Collector collector(adapter);
   for (const TensorEntry& tensor : adapter.table.tensors) collector.add(tensor);
   collector.finish();
-  require(!adapter.matrices.empty(),
+  take_info(adapter);
+  require(!adapter.matrices.empty() || (adapter.info && !adapter.whole.empty()),
           "{}: no adapter: none of its tensors has the name of a part of one, as P.lora_A, P.lora_B, "
           "P.disha, P.lora.0",
           path.string());
@@ -332,6 +348,18 @@ AdapterFile read_adapter(const fs::path& path) {
   return adapter;
 }
 
+std::string describe(const AdapterFile& adapter) {
+  std::set<int64_t> ranks;
+  for (const AdapterMatrix& matrix : adapter.matrices) ranks.insert(matrix.rank);
+  std::string text = adapter.kind;
+  if (ranks.size() == 1)
+    text += fmt::format(", {} matrices of rank {}", adapter.matrices.size(), *ranks.begin());
+  else if (!ranks.empty())
+    text += fmt::format(", {} matrices of ranks {} to {}", adapter.matrices.size(), *ranks.begin(),
+                        *ranks.rbegin());
+  return text + fmt::format(", {} whole tensors", adapter.whole.size());
+}
+
 double factor_of(const AdapterFile& adapter, const AdapterRequest& request, const AdapterMatrix& matrix) {
   if (!request.init.empty() || adapter.scale == AdapterScale::one) {
     require(!request.alpha, "{}: alpha is given, but of {} all is added; leave it out", adapter.where,
@@ -363,7 +391,8 @@ void add_matrix(const AdapterFile& adapter, const AdapterMatrix& matrix, double 
   Parameter& parameter = adapted_parameter(adapter, matrix, model);
   const int64_t out = parameter.spec.shape[0], in = parameter.spec.shape[1], rank = matrix.rank;
   const bool fixed = matrix.a.empty();
-  require(std::ssize(matrix.b) == out * rank && (fixed || std::ssize(matrix.a) == rank * in),
+  require(std::ssize(matrix.b) == out * rank && (fixed || std::ssize(matrix.a) == rank * in) &&
+              (matrix.in == 0 || matrix.in == in),
           "{}: its matrices for {} are not for one of {} x {}; an adapter serves only the model that it was "
           "made for",
           adapter.where, in_quotes(matrix.name), out, in);
@@ -381,6 +410,12 @@ void add_matrix(const AdapterFile& adapter, const AdapterMatrix& matrix, double 
 }  // namespace
 
 void add_adapter(const AdapterFile& adapter, const AdapterRequest& request, Model& model) {
+  require(!adapter.matrices.empty() || (request.weight == 1 && !request.alpha && request.init.empty()),
+          "{}: it holds whole parameters and no matrices to add, so weight, alpha and init have no effect; "
+          "leave them out",
+          adapter.where);
+  require(request.init.empty() || !adapter.info,
+          "{}: {}, already holds the difference to its start; leave out init", adapter.where, adapter.kind);
   for (const AdapterMatrix& matrix : adapter.matrices)
     add_matrix(adapter, matrix, factor_of(adapter, request, matrix), model);
   if (request.init.empty()) return;

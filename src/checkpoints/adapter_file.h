@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoints/tuning_info.h"
 #include "formats/tensor_file.h"
 #include "models/model.h"
 
@@ -17,6 +18,7 @@ struct AdapterRequest {
   std::filesystem::path path;
   double weight = 1;            // factor of all that the adapter adds
   std::optional<double> alpha;  // for files that do not say it
+  bool any_base = false;        // also where the file says that it was trained on another model
   std::filesystem::path
       init;  // PiSSA: the file of the matrices from which training started, which are subtracted
 };
@@ -35,13 +37,15 @@ struct AdapterMatrix {
   // [r, in]; empty for MiSS, whose A is fixed: A[j, k] = 1 if k mod r == j, otherwise 0.
   std::vector<float> a = {};
   std::vector<float> b = {};  // [out, r]
+  int64_t in = 0;             // needed for MiSS only; 0: the file does not say it
 };
 
 struct AdapterFile {
   std::string where;  // the path
   std::string kind;   // "a LoRA of Hugging Face PEFT"
   AdapterScale scale = AdapterScale::one;
-  std::optional<double> alpha;  // in the file
+  std::optional<double> alpha;      // in the file
+  std::optional<AdapterInfo> info;  // in files of Aviary
   std::vector<AdapterMatrix> matrices;
   std::vector<TensorEntry> whole;  // named like parameters; the data is valid as long as `files` and `table`
   std::vector<MappedFile> files;
@@ -49,11 +53,15 @@ struct AdapterFile {
 };
 
 // Reads an adapter in one of these dialects, recognized by container and content (docs/formats.md):
-//   LoRA or PiSSA of RWKV trainers (.pth with P.lora_A, P.lora_B), Bone, DiSHA and MiSS (P.bone, P.disha, [r,
-//   out]), folders of Hugging Face PEFT (LoRA, MiSS), folders with adapter.json and adapter.pth (P.weight.D),
-//   .lora of web-rwkv (P.lora.0, P.lora.1), and GGUF adapters of llama.cpp.
+//   files of Aviary (adapter_writer.h), LoRA or PiSSA of RWKV trainers (.pth with P.lora_A, P.lora_B), Bone,
+//   DiSHA and MiSS (P.bone, P.disha, [r, out]), folders of Hugging Face PEFT (LoRA, MiSS), folders with
+//   adapter.json and adapter.pth (P.weight.D), .lora of web-rwkv (P.lora.0, P.lora.1), and GGUF adapters of
+//   llama.cpp.
 // Throws Error if it is none of them, or incomplete.
 AdapterFile read_adapter(const std::filesystem::path& path);
+
+// "a LoRA of Hugging Face PEFT, 12 matrices of rank 8, 2 whole tensors"
+std::string describe(const AdapterFile& adapter);
 
 // The factor of B A for `matrix`. Throws Error if it needs an alpha that neither the file nor the request
 // says, and if the request says one that has no meaning.

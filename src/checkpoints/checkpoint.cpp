@@ -262,6 +262,8 @@ void load_parameters(const TensorFile& file, const std::string& where, Model& mo
   model.parameters().changed();
 }
 
+namespace {
+
 void replace_parameters(const AdapterFile& adapter, Model& model) {
   for (const TensorEntry& entry : adapter.whole) {
     Parameter* parameter = model.parameters().find(entry.name);
@@ -273,6 +275,17 @@ void replace_parameters(const AdapterFile& adapter, Model& model) {
     load_parameter(entry, adapter.where, *parameter, false);
     parameter->weight.changed();
   }
+}
+
+}  // namespace
+
+AdapterFile apply_adapter(const AdapterRequest& request, const TensorFile& base,
+                          const std::filesystem::path& path, Model& model) {
+  AdapterFile adapter = read_adapter(request.path);
+  if (adapter.info) require_base(adapter.info->base, adapter.where, base, path, request.any_base);
+  replace_parameters(adapter, model);
+  add_adapter(adapter, request, model);
+  return adapter;
 }
 
 Checkpoint load_checkpoint(const std::filesystem::path& path, Dtype dtype, bool allow_broken) {
@@ -329,19 +342,18 @@ void write_cache(const std::filesystem::path& path, const PackedKey& key, const 
 
 namespace {
 
-void add_adapters(std::span<const AdapterRequest> requests, bool cached, Checkpoint& checkpoint) {
+void add_adapters(std::span<const AdapterRequest> requests, const TensorFile& file,
+                  const std::filesystem::path& path, bool cached, Checkpoint& checkpoint) {
   Model& model = *checkpoint.model;
   for (const AdapterRequest& request : requests) {
-    const AdapterFile adapter = read_adapter(request.path);
+    const AdapterFile adapter = apply_adapter(request, file, path, model);
     for (const std::string& note : adapter.table.notes)
       checkpoint.notes.push_back(adapter.where + ": " + note);
-    replace_parameters(adapter, model);
     for (const TensorEntry& entry : adapter.whole)
       require(!cached || model.parameters().find(entry.name)->spec.use == Use::vector,
               "{}: it replaces the matrix {}, which a cache of the model without it would hide; leave out "
               "--cache",
               adapter.where, in_quotes(entry.name));
-    add_adapter(adapter, request, model);
   }
 }
 
@@ -364,7 +376,7 @@ Checkpoint open_checkpoint(const std::filesystem::path& path, std::optional<kern
   PackedKey key;
   if (cache) key = packed_key(*file);  // before anything is used from the file
   take_numbers(file, where, model);
-  add_adapters(adapters, cache.has_value(), checkpoint);
+  add_adapters(adapters, *file, path, cache.has_value(), checkpoint);
   key.precision = precision.value_or(usual_precision(model));
   const bool mapped = cache && map_packed(packed_path(path), key, model);
   auto check = [&](const Parameter& parameter) {

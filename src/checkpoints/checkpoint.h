@@ -90,9 +90,12 @@ void keep_metadata(const std::map<std::string, std::string>& from, std::map<std:
 void save_checkpoint(const std::filesystem::path& path, const Model& model, const Tokenizer* tokenizer,
                      const std::map<std::string, std::string>& metadata = {});
 
-// Replaces parameters of the model, which must not be packed yet, by the whole tensors of an adapter. Throws
-// Error if the model has no such parameter, or it has another shape.
-void replace_parameters(const AdapterFile& adapter, Model& model);
+// Reads an adapter and applies it to `model`, of the open file `base` at `path`, which must not be packed
+// yet: its whole tensors replace parameters, its low-rank matrices are added. Throws the errors of
+// read_adapter() and add_adapter(), and Error if a whole tensor is not a parameter of the model or has
+// another shape, and if the adapter says that it was trained on another model (unless request.any_base).
+AdapterFile apply_adapter(const AdapterRequest& request, const TensorFile& base,
+                          const std::filesystem::path& path, Model& model);
 
 // Copies the values in `file` to the parameters of `model`, like load_checkpoint.
 void load_parameters(const TensorFile& file, const std::string& where, Model& model,

@@ -51,7 +51,7 @@ struct ModelFlags {
   std::string path, tokenizer, precision;
   std::vector<std::string> adapters;
   bool cache = false;
-  bool force = false;  // any tokenizer
+  bool force = false;  // also a tokenizer, adapters and a state of another model
   bool quiet = false;  // only errors on stderr
   void add_to(CLI::App& command);
   // The same without the model, for commands with their own option for it.
@@ -113,8 +113,9 @@ struct BeginFlags {
   std::optional<int32_t> token(const LoadedModel& loaded) const;
   // The tokens of a text, after that token.
   std::vector<int32_t> encode(const LoadedModel& loaded, std::string_view text) const;
-  // The state before the first token; nothing: the model's own.
-  std::optional<State> start(const Model& model) const;
+  // The state before the first token; nothing: the model's own. any_base: also one that was trained on
+  // another model.
+  std::optional<State> start(const LoadedModel& loaded, bool any_base) const;
 };
 
 // train_vocabulary (text/vocabulary_trainer.h) with a status line; empty if stopped by Ctrl-C.

@@ -26,7 +26,7 @@ int evaluate_text(const Flags& flags) {
   const Tokenizer& tokenizer = require_tokenizer(loaded);
   Runner runner(*loaded.model);
   const std::vector<int32_t> tokens = flags.begin.encode(loaded, text.text());
-  const std::optional<State> start = flags.begin.start(*loaded.model);
+  const std::optional<State> start = flags.begin.start(loaded, flags.model.force);
   const bool begun = flags.begin.token(loaded).has_value();
   InterruptGuard guard;
   Progress progress({.label = "evaluate", .total = std::ssize(tokens) - 1});

@@ -55,7 +55,7 @@ int generate_text(const Flags& flags) {
   flags.tokens.apply(options.sampling, tokenizer, loaded.model->config().vocab_size, flags.escapes);
   options.stop_at_end_of_text = !flags.ignore_end_of_text;
   options.sampling.seed = flags.seed.value_or(std::random_device{}());
-  const std::optional<State> start = flags.begin.start(*loaded.model);
+  const std::optional<State> start = flags.begin.start(loaded, flags.model.force);
   if (start) options.start = &*start;
   options.begin = flags.begin.token(loaded);
   // A terminal gets no control characters from a model; a pipe or a file gets the exact bytes.

@@ -56,7 +56,7 @@ int print_logits(const Flags& flags) {
   if (tokens.empty()) tokens = flags.begin.encode(loaded, flags.prompt.read(flags.escapes));
   require(!tokens.empty(),
           "name the tokens (--tokens 1,2,3) or the text (--prompt TEXT) before the one asked for");
-  std::optional<State> start = flags.begin.start(*loaded.model);
+  std::optional<State> start = flags.begin.start(loaded, flags.model.force);
   State state = start ? std::move(*start) : runner.new_state();
   const std::vector<float> logits = read_tokens(runner, tokens, state);
   if (!flags.raw.empty()) write_file_atomically(flags.raw, std::as_bytes(std::span(logits)));

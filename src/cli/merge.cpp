@@ -17,6 +17,7 @@ namespace fs = std::filesystem;
 struct Flags {
   std::string model, out;
   std::vector<std::string> adapters;
+  bool force = false;
 };
 
 // The tensors of the merged model, in the types of its file. Blocks cannot take small changes, so f16
@@ -46,6 +47,7 @@ int merge(const Flags& flags) {
   std::vector<fs::path> inputs{path};
   for (const std::string& text : flags.adapters) {
     requests.push_back(adapter_request(text));
+    requests.back().any_base = flags.force;
     for (const fs::path& file : files_of_adapter(requests.back())) inputs.push_back(file);
   }
   require_apart(flags.out, inputs);
@@ -53,15 +55,12 @@ int merge(const Flags& flags) {
   InterruptGuard guard;
   Checkpoint checkpoint = load_checkpoint(path);
   print_notes(checkpoint.notes);
-  for (const AdapterRequest& request : requests) {
-    const AdapterFile adapter = read_adapter(request.path);
-    print_notes(adapter.table.notes);
-    replace_parameters(adapter, *checkpoint.model);
-    add_adapter(adapter, request, *checkpoint.model);
-    fmt::print("{}: {}, {} matrices of rank {}, {} whole tensors\n", printable(adapter.where), adapter.kind,
-               adapter.matrices.size(), adapter.matrices[0].rank, adapter.whole.size());
-  }
   const TensorFile file = read_tensor_file(path);
+  for (const AdapterRequest& request : requests) {
+    const AdapterFile adapter = apply_adapter(request, file, path, *checkpoint.model);
+    print_notes(adapter.table.notes);
+    fmt::print("{}: {}\n", printable(adapter.where), describe(adapter));
+  }
   const std::vector<StoredTensor> tensors = tensors_of(*checkpoint.model, file);
   auto metadata = metadata_of(checkpoint.model->config(), checkpoint.tokenizer.get());
   keep_metadata(checkpoint.metadata, metadata);
@@ -89,6 +88,8 @@ Action add_merge(CLI::App& command) {
       .add_option("--out", flags->out,
                   "The file to write, .safetensors, in the types of the model; f16 for those in blocks")
       ->required();
+  command.add_flag("--force", flags->force,
+                   "Add also adapters that say that they were trained on another model");
   return [flags] {
     try {
       return merge(*flags);

@@ -17,6 +17,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* model_file = "model.safetensors";
+// What --force applies to; --state is not an option of every command.
+constexpr const char* forced[] = {"--tokenizer", "--adapter", "--state"};
 
 // Progress while the cache is written.
 struct CacheWriting {
@@ -100,9 +102,19 @@ void ModelFlags::add_running_to(CLI::App& command) {
       .add_option("--tokenizer", tokenizer,
                   fmt::format("Its tokenizer: {} (default: the model's own)", tokenizer_kinds))
       ->group(model_group);
-  command.add_flag("--force", force, "Take --tokenizer also where the model was trained with another one")
-      ->needs("--tokenizer")
+  command
+      .add_flag(
+          "--force", force,
+          "Take --tokenizer, --adapter and --state also where they say that they belong to another model")
       ->group(model_group);
+  command.parse_complete_callback([&command] {
+    const bool given = std::ranges::any_of(forced, [&](const char* name) {
+      const CLI::Option* option = command.get_option_no_throw(name);
+      return option && option->count() > 0;
+    });
+    if (command.count("--force") > 0 && !given)
+      throw CLI::RequiresError("--force", fmt::format("one of {}", fmt::join(forced, ", ")));
+  });
   command
       .add_option(
           "--precision", precision,
@@ -162,7 +174,10 @@ LoadedModel ModelFlags::load() const {
 
 Checkpoint ModelFlags::open(const fs::path& file) const {
   OpenOptions options{.tokenizer = tokenizer, .any_tokenizer = force, .precision = asked_precision()};
-  for (const std::string& adapter : adapters) options.adapters.push_back(adapter_request(adapter));
+  for (const std::string& adapter : adapters) {
+    options.adapters.push_back(adapter_request(adapter));
+    options.adapters.back().any_base = force;
+  }
   if (!cache) return open_model(file, options);
   std::optional<CacheWriting> writing;
   auto stop = [&] {

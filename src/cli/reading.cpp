@@ -45,8 +45,10 @@ std::string PromptFlags::read(const Escapes& escapes, bool quiet) const {
 
 void BeginFlags::add_to(CLI::App& command) {
   command
-      .add_option("--state", state,
-                  "Begin from this tuned state, a file of blocks.N.att.time_state (default: the model's own)")
+      .add_option(
+          "--state", state,
+          "Begin from this tuned state: of Aviary, or blocks.N.att.time_state in .pth, .safetensors or "
+          ".state (default: the model's own)")
       ->group(model_group);
   command
       .add_flag_function(
@@ -72,9 +74,9 @@ std::vector<int32_t> BeginFlags::encode(const LoadedModel& loaded, std::string_v
   return tokens;
 }
 
-std::optional<State> BeginFlags::start(const Model& model) const {
+std::optional<State> BeginFlags::start(const LoadedModel& loaded, bool any_base) const {
   if (state.empty()) return {};
-  return load_state(state, model);
+  return load_state(state, *loaded.model, loaded.path, any_base);
 }
 
 }  // namespace aviary::cli

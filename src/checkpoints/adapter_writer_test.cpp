@@ -1,0 +1,239 @@
+// Adapters that were written, read again and added to a model, against the model whose matrices were changed.
+#include "checkpoints/adapter_writer.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "checkpoints/checkpoint.h"
+#include "checkpoints/gguf_writer.h"
+#include "formats/pth.h"
+#include "models/run.h"
+#include "support/test_folder.h"
+#include "support/test_versions.h"
+
+namespace aviary {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t rank = 3;  // does not divide the widths, as MiSS permits
+
+std::vector<double> logits(Model& model) {
+  Runner runner(model, kernels::Precision::f32);
+  State state = runner.new_state();
+  return to_host(runner.all_logits(std::vector<int32_t>{5, 250, 7}, Sequences::uniform(1, 3), state));
+}
+
+class WrittenAdapters : public testing::Test {
+ protected:
+  WrittenAdapters() {
+    save_checkpoint(
+        model_,
+        *noisy_model({.version = "rwkv7", .n_layer = 2, .n_embd = 64, .vocab_size = 256, .ctx_len = 16}),
+        nullptr);
+    const Checkpoint checkpoint = load_checkpoint(model_);
+    for (const char* name : {"blocks.1.att.key.weight", "blocks.0.ffn.value.weight"}) {
+      const Shape& shape = checkpoint.model->parameters().find(name)->spec.shape;
+      AdapterMatrix& matrix = matrices_.emplace_back(AdapterMatrix{.name = name, .rank = rank});
+      matrix.in = shape[1];
+      matrix.a = numbers(rank * shape[1]);
+      matrix.b = numbers(shape[0] * rank);
+    }
+  }
+
+  std::vector<float> numbers(int64_t count) {
+    std::vector<float> result(static_cast<size_t>(count));
+    for (float& number : result) number = static_cast<float>(0.1 * random_.normal());
+    return result;
+  }
+  std::vector<AdapterMatrix> miss() const {
+    std::vector<AdapterMatrix> matrices = matrices_;
+    for (AdapterMatrix& matrix : matrices) matrix.a.clear();
+    return matrices;
+  }
+  // The logits of the model with W + factor B A; for MiSS, A is fixed.
+  std::vector<double> changed(double factor, bool is_miss = false) const {
+    const Checkpoint checkpoint = load_checkpoint(model_);
+    for (const AdapterMatrix& m : matrices_) {
+      float* w = checkpoint.model->parameters().find(m.name)->weight.value().as<float>();
+      for (int64_t row = 0; row < std::ssize(m.b) / rank; ++row)
+        for (int64_t col = 0; col < m.in; ++col)
+          for (int64_t r = 0; r < rank; ++r) {
+            const double a = is_miss ? (col % rank == r ? 1 : 0)
+                                     : static_cast<double>(m.a[static_cast<size_t>(r * m.in + col)]);
+            w[row * m.in + col] += static_cast<float>(
+                factor * a * static_cast<double>(m.b[static_cast<size_t>(row * rank + r)]));
+          }
+    }
+    return logits(*checkpoint.model);
+  }
+  std::vector<double> opened(const fs::path& adapter, bool any_base = false) const {
+    AdapterRequest request = adapter_request(adapter.string());
+    request.any_base = any_base;
+    const std::vector<AdapterRequest> requests{request};
+    return logits(*open_checkpoint(model_, kernels::Precision::f32, {}, requests).model);
+  }
+  void expect_near(const std::vector<double>& result, const std::vector<double>& expected) const {
+    ASSERT_EQ(result.size(), expected.size());
+    for (size_t i = 0; i < result.size(); ++i) ASSERT_NEAR(result[i], expected[i], 2e-5) << i;
+    EXPECT_NE(expected, logits(*open_checkpoint(model_, kernels::Precision::f32).model));
+  }
+  BaseInfo base() const { return base_info_of(read_tensor_file(model_), model_); }
+  template <typename Act>
+  static std::string refusal(Act act) {
+    try {
+      act();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "done";
+  }
+
+  const TestFolder folder_;
+  const fs::path model_ = folder_ / "model.safetensors", file_ = folder_ / "adapter.safetensors";
+  Random random_{7};
+  std::vector<AdapterMatrix> matrices_;
+};
+
+TEST_F(WrittenAdapters, KeepTheirMatricesAndWhatIsSaidOfThem) {
+  const AdapterInfo info{.method = "lora", .alpha = 6, .base = base(), .trained_on = "twelve letters"};
+  write_adapter(file_, info, matrices_);
+  const AdapterFile read = read_adapter(file_);
+  ASSERT_TRUE(read.info.has_value());
+  EXPECT_EQ(read.info->method, "lora");
+  EXPECT_EQ(read.info->alpha, 6);
+  EXPECT_FALSE(read.info->rank_stabilized);
+  EXPECT_EQ(read.info->base.hash, info.base.hash);
+  EXPECT_EQ(read.info->base.type, "f32");
+  EXPECT_EQ(read.info->base.name, info.base.name);
+  EXPECT_EQ(read.info->base.version, "rwkv7");
+  EXPECT_EQ(read.info->trained_on, "twelve letters");
+  ASSERT_EQ(read.matrices.size(), matrices_.size());
+  for (size_t i = 0; i < matrices_.size(); ++i) {
+    EXPECT_EQ(read.matrices[i].name, matrices_[i].name);
+    EXPECT_EQ(read.matrices[i].a, matrices_[i].a);
+    EXPECT_EQ(read.matrices[i].b, matrices_[i].b);
+  }
+  expect_near(opened(file_), changed(2));
+}
+
+TEST_F(WrittenAdapters, ThatAreRankStabilizedHaveTheRootOfTheirRankInTheScale) {
+  write_adapter(file_, {.alpha = 6, .rank_stabilized = true}, matrices_);
+  expect_near(opened(file_), changed(6 / std::sqrt(3.0)));
+}
+
+TEST_F(WrittenAdapters, OfMissKeepTheWidthsThatTheirTensorsDoNotShow) {
+  write_adapter(file_, {.method = "miss", .alpha = rank}, miss());
+  const AdapterFile read = read_adapter(file_);
+  for (size_t i = 0; i < matrices_.size(); ++i) {
+    EXPECT_TRUE(read.matrices[i].a.empty());
+    EXPECT_EQ(read.matrices[i].in, matrices_[i].in);
+  }
+  expect_near(opened(file_), changed(1, true));
+}
+
+TEST_F(WrittenAdapters, OfPissaHoldTheDifferenceToTheirStart) {
+  std::vector<AdapterMatrix> differences;
+  for (const AdapterMatrix& matrix : matrices_) {
+    AdapterMatrix trained = matrix, start = matrix;
+    for (float& x : trained.b) x *= 1.75f;
+    for (float& x : start.b) x *= 0.75f;
+    differences.push_back(difference(trained, start));
+    EXPECT_EQ(differences.back().rank, 2 * rank);
+  }
+  write_adapter(file_, {.method = "pissa", .alpha = 2 * rank}, differences);
+  expect_near(opened(file_), changed(1));
+  const AdapterRequest request = adapter_request(file_.string() + ",init=" + file_.string());
+  EXPECT_NE(refusal([&] {
+              add_adapter(read_adapter(file_), request, *load_checkpoint(model_).model);
+            }).find("leave out init"),
+            std::string::npos);
+}
+
+TEST_F(WrittenAdapters, OfWholeParametersReplaceThem) {
+  const std::vector<float> twos(64, 2.0f);
+  const TensorEntry norm{"ln_out.weight", Dtype::f32, {64}, std::as_bytes(std::span(twos))};
+  write_adapter(file_, {.method = "parts"}, {}, std::span(&norm, 1));
+  const Checkpoint checkpoint = load_checkpoint(model_);
+  from_host(std::vector<double>(64, 2.0),
+            checkpoint.model->parameters().find("ln_out.weight")->weight.value());
+  expect_near(opened(file_), logits(*checkpoint.model));
+  EXPECT_NE(refusal([&] { opened(file_.string() + ",weight=0.5"); }).find("have no effect"),
+            std::string::npos);
+}
+
+TEST_F(WrittenAdapters, AreRefusedBesideAnotherBaseUnlessItIsForced) {
+  write_adapter(file_, {.alpha = rank, .base = base()}, matrices_);
+  const Checkpoint checkpoint = load_checkpoint(model_);
+  save_checkpoint(folder_ / "kept.safetensors", *checkpoint.model, nullptr);
+  checkpoint.model->parameters().find("emb.weight")->weight.value().as<float>()[100] += 1;
+  save_checkpoint(model_, *checkpoint.model, nullptr);
+  const std::string answer = refusal([&] { opened(file_); });
+  EXPECT_EQ(answer.find(file_.string() + ": it was trained on "), 0u) << answer;
+  EXPECT_NE(answer.find("--force"), std::string::npos) << answer;
+  EXPECT_EQ(refusal([&] { opened(file_, true); }), "done");
+}
+
+TEST_F(WrittenAdapters, ThatCannotBeReadAgainAreNotWritten) {
+  auto expect_refused = [&](const AdapterInfo& info, const std::vector<AdapterMatrix>& matrices,
+                            const char* words) {
+    const std::string answer = refusal([&] { write_adapter(file_, info, matrices); });
+    EXPECT_NE(answer.find(words), std::string::npos) << answer;
+    EXPECT_FALSE(fs::exists(file_));
+  };
+  expect_refused({}, {}, "nothing to write");
+  expect_refused({.method = "parts"}, matrices_, "2 matrices");
+  expect_refused({.method = "miss"}, matrices_, "not those of a MiSS adapter");
+  expect_refused({}, miss(), "not those of a LoRA");
+  std::vector<AdapterMatrix> matrices = matrices_;
+  matrices[1].b.pop_back();
+  expect_refused({}, matrices, "blocks.0.ffn.value.weight");
+  matrices = matrices_;
+  matrices[1].name = matrices[0].name;
+  expect_refused({}, matrices, "two tensors");
+  matrices[1].name = "head";
+  expect_refused({}, matrices, "not 'head'");
+  matrices = matrices_;
+  matrices[0].a[3] = std::nanf("");
+  expect_refused({}, matrices, "NaN");
+}
+
+TEST_F(WrittenAdapters, WithMetadataThatIsNotUnderstoodAreRefused) {
+  auto answer_to = [&](const std::string& json) {
+    return refusal([&] { adapter_info_in({{adapter_info_key, json}}, "file"); });
+  };
+  const std::string good = to_json(AdapterInfo{}, 3);
+  EXPECT_EQ(answer_to(good), "done");
+  auto with = [&](const std::string& from, const std::string& to) {
+    std::string json = good;
+    json.replace(json.find(from), from.size(), to);
+    return answer_to(json);
+  };
+  EXPECT_NE(with("\"format\":1", "\"format\":2").find("newer Aviary"), std::string::npos);
+  EXPECT_NE(with("\"method\":\"lora\"", "\"method\":\"x\"").find("method is 'x'"), std::string::npos);
+  EXPECT_NE(with("\"alpha\":1.0", "\"alpha\":\"\"").find("alpha is"), std::string::npos);
+  EXPECT_NE(with("false", "0").find("expected true or false"), std::string::npos);
+  EXPECT_NE(with("{", "{\"inputs\":{\"a\":-1},").find("expected a size"), std::string::npos);
+  EXPECT_NE(answer_to("[]").find("file, metadata entry aviary.adapter"), std::string::npos);
+}
+
+TEST_F(WrittenAdapters, KnowTheirBaseInEveryFormat) {
+  const TensorFile file = read_tensor_file(model_);
+  const std::string hash = base_hash_of(file);
+  EXPECT_EQ(hash.size(), 16u);
+  write_pth(folder_ / "model.pth", unchanged(file.tensors()));
+  EXPECT_EQ(base_hash_of(read_tensor_file(folder_ / "model.pth")), hash);
+  // Stored transposed, a matrix is copied or used in place.
+  std::vector<StoredTensor> halves = unchanged(file.tensors());
+  for (StoredTensor& tensor : halves) tensor.type = Dtype::f16;
+  write_pth(folder_ / "half.pth", halves);
+  EXPECT_NE(base_hash_of(read_tensor_file(folder_ / "half.pth")), hash);
+  write_gguf(folder_ / "model.gguf", config_of(file, ""), unchanged(file.tensors()));
+  const std::string of_gguf = base_hash_of(read_tensor_file(folder_ / "model.gguf"));
+  EXPECT_EQ(base_hash_of(read_tensor_file(folder_ / "model.gguf", Transposed::in_place)), of_gguf);
+  EXPECT_EQ(of_gguf, hash);
+}
+
+}  // namespace
+}  // namespace aviary
