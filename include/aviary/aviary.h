@@ -49,6 +49,10 @@ typedef struct aviary_load_options {
   int cache;         /* not 0: the weights as this CPU multiplies them are mapped from FILE.packed beside the
                       model, which is written the first time if it can be */
   int any_tokenizer; /* not 0: also a tokenizer that is known not to be the model's; 0: that is an error */
+  const char* const* adapters; /* added to the model, each as FILE or FILE,weight=W,alpha=A; ends with NULL.
+                                  NULL: none */
+  int any_base; /* not 0: also adapters and tuned states that say that they were trained on another model; 0:
+                   that is an error */
 } aviary_load_options;
 
 /* A file (.safetensors, .pth, .gguf, .bin of rwkv.cpp), a folder of Hugging Face, or the folder of a training
@@ -66,6 +70,9 @@ AVIARY_API int64_t aviary_width(const aviary_model* model);
 AVIARY_API aviary_state* aviary_state_new(const aviary_model* model);
 AVIARY_API aviary_state* aviary_state_clone(const aviary_state* state);
 AVIARY_API void aviary_state_free(aviary_state* state);
+
+/* The state of a file of state tuning, to begin with instead of aviary_state_new. */
+AVIARY_API aviary_state* aviary_state_tuned(const aviary_model* model, const char* path);
 
 /* Serializes a state: writes its bytes to `bytes` if `size` is large enough, and returns their number.
  * With NULL and 0 only returns the number. */

@@ -46,6 +46,11 @@ struct LoadOptions {
   // not to be the model's is an error, unless `any_tokenizer`.
   std::string tokenizer = {};
   bool any_tokenizer = false;
+  // Added to the model: files or folders of adapters (LoRA, MiSS) of trainers and of Aviary, as FILE or
+  // FILE,weight=W,alpha=A (docs/formats.md). One that says that it was trained on another model is an error,
+  // and so is such a tuned state, unless `any_base`.
+  std::vector<std::string> adapters = {};
+  bool any_base = false;
   // Maps the packed weights for this CPU from FILE.packed, next to the model file. It is written the first
   // time, and again if it belongs to another model, CPU or precision. If it cannot be written, the model is
   // loaded nevertheless.
@@ -139,6 +144,10 @@ class AVIARY_API Model {
 
   // The state before the first token.
   State new_state() const;
+  // The state of a file of state tuning, to begin with instead of new_state(). Throws Error if it is not one,
+  // if it is of a model of other sizes, and if it says that it was trained on another model (unless
+  // LoadOptions::any_base); for that the file of the model must still be where it was.
+  State tuned_state(const std::filesystem::path& path) const;
   // The state from the result of its to_bytes(). Throws Error if it is not a state of a model of this version
   // and sizes.
   State state_from_bytes(std::span<const std::byte> bytes) const;

@@ -70,6 +70,9 @@ aviary_model* aviary_load(const char* path, const aviary_load_options* options) 
     load.cache = options && options->cache;
     if (options && options->tokenizer) load.tokenizer = options->tokenizer;
     if (options) load.any_tokenizer = options->any_tokenizer != 0;
+    if (options) load.any_base = options->any_base != 0;
+    for (const char* const* adapter = options ? options->adapters : nullptr; adapter && *adapter; ++adapter)
+      load.adapters.emplace_back(*adapter);
     return new aviary_model{aviary::Model::load(path, load)};
   });
 }
@@ -90,6 +93,13 @@ aviary_state* aviary_state_new(const aviary_model* model) {
   return guarded<aviary_state*>(nullptr, [&] {
     require(model != nullptr, "aviary_state_new: the model is NULL");
     return new aviary_state{model->model.new_state()};
+  });
+}
+
+aviary_state* aviary_state_tuned(const aviary_model* model, const char* path) {
+  return guarded<aviary_state*>(nullptr, [&] {
+    require(model != nullptr && path != nullptr, "aviary_state_tuned: the model or the path is NULL");
+    return new aviary_state{model->model.tuned_state(path)};
   });
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/files.h"
 #include "checkpoints/open_model.h"
+#include "checkpoints/state_file.h"
 #include "infer/generate.h"
 #include "models/run.h"
 

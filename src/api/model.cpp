@@ -157,8 +157,10 @@ class RunnerPool {
 }  // namespace
 
 struct Model::Implementation {
-  explicit Implementation(Checkpoint checkpoint)
-      : network(std::move(checkpoint.model)),
+  Implementation(Checkpoint checkpoint, std::filesystem::path file, bool any)
+      : path(std::move(file)),
+        any_base(any),
+        network(std::move(checkpoint.model)),
         tokenizer(std::move(checkpoint.tokenizer)),
         runners(*network),
         kind(kind_of(*network)) {
@@ -194,6 +196,8 @@ struct Model::Implementation {
     return state.implementation_->values;
   }
 
+  const std::filesystem::path path;  // of the file
+  const bool any_base;
   std::unique_ptr<inside::Network> network;
   TokenizerPtr tokenizer;  // null: none
   RunnerPool runners;
@@ -211,7 +215,12 @@ Model Model::load(const std::filesystem::path& path, const LoadOptions& options)
                    .any_tokenizer = options.any_tokenizer,
                    .precision = chosen(options.precision)};
   if (options.cache) open.cache.emplace();
-  return Model(std::make_unique<Implementation>(open_model(path, open)));
+  for (const std::string& adapter : options.adapters) {
+    open.adapters.push_back(adapter_request(adapter));
+    open.adapters.back().any_base = options.any_base;
+  }
+  return Model(
+      std::make_unique<Implementation>(open_model(path, open), model_file_at(path), options.any_base));
 }
 
 const ModelInfo& Model::info() const { return implementation_->info; }
@@ -219,6 +228,12 @@ const ModelInfo& Model::info() const { return implementation_->info; }
 State Model::new_state() const {
   return State(std::make_unique<State::Implementation>(
       State::Implementation{implementation_->kind, implementation_->runners.take()->new_state()}));
+}
+
+State Model::tuned_state(const std::filesystem::path& path) const {
+  const Implementation& model = *implementation_;
+  return State(std::make_unique<State::Implementation>(
+      State::Implementation{model.kind, load_state(path, *model.network, model.path, model.any_base)}));
 }
 
 State Model::state_from_bytes(std::span<const std::byte> bytes) const {

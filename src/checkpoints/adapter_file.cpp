@@ -331,6 +331,23 @@ std::vector<fs::path> files_of_adapter(const AdapterRequest& request) {
   return files;
 }
 
+bool looks_like_adapter(const fs::path& path) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored))
+    return fs::exists(path / "adapter_config.json", ignored) || fs::exists(path / "adapter.json", ignored);
+  if (!fs::is_regular_file(path, ignored)) return false;
+  try {
+    const MappedFile file(path);
+    const TensorTable table = parse_stored_tensors(file.bytes(), path.string());
+    const auto type = table.metadata.find("general.type");
+    return table.metadata.contains(adapter_info_key) ||
+           (type != table.metadata.end() && type->second == "adapter") ||
+           std::ranges::any_of(table.tensors, [](const TensorEntry& t) { return suffix_of(t.name); });
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 AdapterFile read_adapter(const fs::path& path) {
   AdapterFile adapter;
   adapter.where = path.string();
@@ -375,33 +392,37 @@ double factor_of(const AdapterFile& adapter, const AdapterRequest& request, cons
   return request.weight * *alpha / (adapter.scale == AdapterScale::alpha_by_root ? std::sqrt(rank) : rank);
 }
 
-namespace {
-
-// The matrices of the model to which an adapter can be added.
-Parameter& adapted_parameter(const AdapterFile& adapter, const AdapterMatrix& matrix, Model& model) {
+Parameter& adapted_parameter(const std::string& where, const AdapterMatrix& matrix, Model& model) {
   Parameter* parameter = model.parameters().find(matrix.name);
-  require(parameter != nullptr, "{}: it changes {}, which this {} does not have", adapter.where,
+  require(parameter != nullptr, "{}: it changes {}, which this {} does not have", where,
           in_quotes(matrix.name), model_version(model.config().version).title);
   require(parameter->spec.use == Use::out_in && &parameter->weight != &model.head(),
-          "{}: it changes {}, which is not a matrix inside a block", adapter.where, in_quotes(matrix.name));
-  return *parameter;
-}
-
-void add_matrix(const AdapterFile& adapter, const AdapterMatrix& matrix, double factor, Model& model) {
-  Parameter& parameter = adapted_parameter(adapter, matrix, model);
-  const int64_t out = parameter.spec.shape[0], in = parameter.spec.shape[1], rank = matrix.rank;
-  const bool fixed = matrix.a.empty();
-  require(std::ssize(matrix.b) == out * rank && (fixed || std::ssize(matrix.a) == rank * in) &&
+          "{}: it changes {}, which is not a matrix inside a block", where, in_quotes(matrix.name));
+  const int64_t out = parameter->spec.shape[0], in = parameter->spec.shape[1], rank = matrix.rank;
+  require(std::ssize(matrix.b) == out * rank && (matrix.a.empty() || std::ssize(matrix.a) == rank * in) &&
               (matrix.in == 0 || matrix.in == in),
           "{}: its matrices for {} are not for one of {} x {}; an adapter serves only the model that it was "
           "made for",
-          adapter.where, in_quotes(matrix.name), out, in);
+          where, in_quotes(matrix.name), out, in);
+  return *parameter;
+}
+
+std::vector<float> fixed_matrix(int64_t rank, int64_t in) {
+  std::vector<float> a(static_cast<size_t>(rank * in));
+  for (int64_t k = 0; k < in; ++k) a[static_cast<size_t>(k % rank * in + k)] = 1;
+  return a;
+}
+
+namespace {
+
+void add_matrix(const AdapterFile& adapter, const AdapterMatrix& matrix, double factor, Model& model) {
+  Parameter& parameter = adapted_parameter(adapter.where, matrix, model);
+  const int64_t out = parameter.spec.shape[0], in = parameter.spec.shape[1], rank = matrix.rank;
   const auto added =
       std::make_shared<Adapter>(Adapter{Weight(matrix.name + " (adapter, A)", {rank, in}, Dtype::f32),
                                         Weight(matrix.name + " (adapter, B)", {out, rank}, Dtype::f32)});
   float *a = added->a.value().as<float>(), *b = added->b.value().as<float>();
-  std::ranges::copy(matrix.a, a);
-  for (int64_t k = 0; fixed && k < in; ++k) a[k % rank * in + k] = 1;
+  std::ranges::copy(matrix.a.empty() ? fixed_matrix(rank, in) : matrix.a, a);
   std::ranges::transform(matrix.b, b,
                          [&](float x) { return static_cast<float>(factor * static_cast<double>(x)); });
   parameter.weight.add_adapter(added);
@@ -409,13 +430,17 @@ void add_matrix(const AdapterFile& adapter, const AdapterMatrix& matrix, double 
 
 }  // namespace
 
-void add_adapter(const AdapterFile& adapter, const AdapterRequest& request, Model& model) {
+void require_effect(const AdapterFile& adapter, const AdapterRequest& request) {
   require(!adapter.matrices.empty() || (request.weight == 1 && !request.alpha && request.init.empty()),
           "{}: it holds whole parameters and no matrices to add, so weight, alpha and init have no effect; "
           "leave them out",
           adapter.where);
   require(request.init.empty() || !adapter.info,
           "{}: {}, already holds the difference to its start; leave out init", adapter.where, adapter.kind);
+}
+
+void add_adapter(const AdapterFile& adapter, const AdapterRequest& request, Model& model) {
+  require_effect(adapter, request);
   for (const AdapterMatrix& matrix : adapter.matrices)
     add_matrix(adapter, matrix, factor_of(adapter, request, matrix), model);
   if (request.init.empty()) return;

@@ -16,11 +16,11 @@ namespace aviary {
 // What is asked for on a command line: FILE, or FILE,weight=W,alpha=A,init=FILE2.
 struct AdapterRequest {
   std::filesystem::path path;
-  double weight = 1;            // factor of all that the adapter adds
-  std::optional<double> alpha;  // for files that do not say it
-  bool any_base = false;        // also where the file says that it was trained on another model
-  std::filesystem::path
-      init;  // PiSSA: the file of the matrices from which training started, which are subtracted
+  double weight = 1;                 // factor of all that the adapter adds
+  std::optional<double> alpha = {};  // for files that do not say it
+  bool any_base = false;             // also where the file says that it was trained on another model
+  std::filesystem::path init =
+      {};  // PiSSA: the file of the matrices from which training started, which are subtracted
 };
 // Throws Error for text in another form.
 AdapterRequest adapter_request(const std::string& text);
@@ -52,6 +52,9 @@ struct AdapterFile {
   TensorTable table;
 };
 
+// A of MiSS.
+std::vector<float> fixed_matrix(int64_t rank, int64_t in);
+
 // Reads an adapter in one of these dialects, recognized by container and content (docs/formats.md):
 //   files of Aviary (adapter_writer.h), LoRA or PiSSA of RWKV trainers (.pth with P.lora_A, P.lora_B), Bone,
 //   DiSHA and MiSS (P.bone, P.disha, [r, out]), folders of Hugging Face PEFT (LoRA, MiSS), folders with
@@ -60,12 +63,22 @@ struct AdapterFile {
 // Throws Error if it is none of them, or incomplete.
 AdapterFile read_adapter(const std::filesystem::path& path);
 
+// Whether the file or folder is an adapter by its content: read_adapter() will read it, or say what is wrong.
+bool looks_like_adapter(const std::filesystem::path& path);
+
 // "a LoRA of Hugging Face PEFT, 12 matrices of rank 8, 2 whole tensors"
 std::string describe(const AdapterFile& adapter);
 
 // The factor of B A for `matrix`. Throws Error if it needs an alpha that neither the file nor the request
 // says, and if the request says one that has no meaning.
 double factor_of(const AdapterFile& adapter, const AdapterRequest& request, const AdapterMatrix& matrix);
+
+// Throws Error if the request says what has no effect on this adapter.
+void require_effect(const AdapterFile& adapter, const AdapterRequest& request);
+
+// The parameter of `model` that the matrix changes. Throws Error, beginning with `where`, if there is none,
+// if it is not a matrix inside a block, or if it has other sizes.
+Parameter& adapted_parameter(const std::string& where, const AdapterMatrix& matrix, Model& model);
 
 // Adds the low-rank matrices to weights of the model, which must not be packed yet. Throws Error if a name or
 // a size is not of this model. Whole tensors are not applied.

@@ -262,28 +262,25 @@ void load_parameters(const TensorFile& file, const std::string& where, Model& mo
   model.parameters().changed();
 }
 
-namespace {
-
-void replace_parameters(const AdapterFile& adapter, Model& model) {
-  for (const TensorEntry& entry : adapter.whole) {
-    Parameter* parameter = model.parameters().find(entry.name);
-    require(parameter != nullptr, "{}: it changes {}, which this {} does not have", adapter.where,
-            in_quotes(entry.name), model_version(model.config().version).title);
-    require(same_shape(entry.shape, parameter->spec.shape), "{}: {} has shape {}, expected {}", adapter.where,
-            in_quotes(entry.name), to_string(entry.shape), to_string(parameter->spec.shape));
-    if (parameter->weight.is_stored()) parameter->weight.decode_values();
-    load_parameter(entry, adapter.where, *parameter, false);
-    parameter->weight.changed();
-  }
+Parameter& replaced_parameter(const std::string& where, const TensorEntry& tensor, Model& model) {
+  Parameter* parameter = model.parameters().find(tensor.name);
+  require(parameter != nullptr, "{}: it changes {}, which this {} does not have", where,
+          in_quotes(tensor.name), model_version(model.config().version).title);
+  require(same_shape(tensor.shape, parameter->spec.shape), "{}: {} has shape {}, expected {}", where,
+          in_quotes(tensor.name), to_string(tensor.shape), to_string(parameter->spec.shape));
+  return *parameter;
 }
-
-}  // namespace
 
 AdapterFile apply_adapter(const AdapterRequest& request, const TensorFile& base,
                           const std::filesystem::path& path, Model& model) {
   AdapterFile adapter = read_adapter(request.path);
   if (adapter.info) require_base(adapter.info->base, adapter.where, base, path, request.any_base);
-  replace_parameters(adapter, model);
+  for (const TensorEntry& tensor : adapter.whole) {
+    Parameter& parameter = replaced_parameter(adapter.where, tensor, model);
+    if (parameter.weight.is_stored()) parameter.weight.decode_values();
+    load_parameter(tensor, adapter.where, parameter, false);
+    parameter.weight.changed();
+  }
   add_adapter(adapter, request, model);
   return adapter;
 }

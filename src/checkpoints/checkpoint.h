@@ -90,6 +90,10 @@ void keep_metadata(const std::map<std::string, std::string>& from, std::map<std:
 void save_checkpoint(const std::filesystem::path& path, const Model& model, const Tokenizer* tokenizer,
                      const std::map<std::string, std::string>& metadata = {});
 
+// The parameter that a whole tensor of an adapter replaces. Throws Error, beginning with `where`, if there is
+// none or it has another shape.
+Parameter& replaced_parameter(const std::string& where, const TensorEntry& tensor, Model& model);
+
 // Reads an adapter and applies it to `model`, of the open file `base` at `path`, which must not be packed
 // yet: its whole tensors replace parameters, its low-rank matrices are added. Throws the errors of
 // read_adapter() and add_adapter(), and Error if a whole tensor is not a parameter of the model or has

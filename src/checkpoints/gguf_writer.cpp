@@ -7,78 +7,21 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "base/files.h"
+#include "base/error.h"
 #include "checkpoints/checkpoint.h"
 #include "checkpoints/gguf_writer.h"
 #include "checkpoints/targets.h"
 #include "formats/dialects.h"
-#include "formats/gguf.h"
-#include "formats/gguf_format.h"
+#include "formats/gguf_contents.h"
 #include "formats/gguf_vocabulary.h"
 #include "formats/llama_names.h"
 
 namespace aviary {
 namespace {
 
-using gguf::ValueType;
-
-// A tensor as it will be in the file.
-struct Piece {
-  std::string name;
-  std::vector<int64_t> shape;
-  Dtype type = Dtype::f32;
-  // Computed when it is written; `scratch` must exist until then.
-  std::function<StoredTensor(TensorTable& scratch)> make;
-};
-
-// Keys and values, in the order of the calls.
-class KeyWriter {
- public:
-  void text(std::string_view key, std::string_view value) {
-    begin(key, ValueType::string);
-    string(value);
-  }
-  void number(std::string_view key, int64_t value) {
-    begin(key, ValueType::u32);
-    raw(static_cast<uint32_t>(value));
-  }
-  void number(std::string_view key, float value) {
-    begin(key, ValueType::f32);
-    raw(value);
-  }
-  void tokens(std::span<const gguf::Token> tokens) {
-    begin_array("tokenizer.ggml.tokens", ValueType::string, tokens.size());
-    for (const gguf::Token& token : tokens) string(token.text);
-    begin_array("tokenizer.ggml.token_type", ValueType::i32, tokens.size());
-    for (const gguf::Token& token : tokens) raw(token.type);
-  }
-
-  uint64_t count() const { return count_; }
-  const std::string& bytes() const { return bytes_; }
-
- private:
-  template <typename T>
-  void raw(T value) {
-    bytes_.append(reinterpret_cast<const char*>(&value), sizeof(value));
-  }
-  void string(std::string_view text) {
-    raw(uint64_t{text.size()});
-    bytes_ += text;
-  }
-  void begin(std::string_view key, ValueType type) {
-    string(key);
-    raw(type);
-    ++count_;
-  }
-  void begin_array(std::string_view key, ValueType type, size_t size) {
-    begin(key, ValueType::array);
-    raw(type);
-    raw(uint64_t{size});
-  }
-
-  std::string bytes_;
-  uint64_t count_ = 0;
-};
+using gguf::Contents;
+using gguf::KeyWriter;
+using gguf::Piece;
 
 // The tensors with the names of llama.cpp, in the order of its tables.
 class LlamaLayout {
@@ -290,55 +233,6 @@ void check(const StoredTensor& tensor, const std::string& where) {
           tensor.source.data.size(), expected_bytes(tensor.source, where));
 }
 
-uint64_t bytes_of(const Piece& piece, const std::string& where) {
-  return static_cast<uint64_t>(expected_bytes({piece.name, piece.type, piece.shape, {}}, where));
-}
-
-// The descriptions of the tensors.
-std::string describe(std::span<const Piece> pieces, const std::string& where) {
-  std::string text;
-  auto raw = [&](auto value) { text.append(reinterpret_cast<const char*>(&value), sizeof(value)); };
-  uint64_t offset = 0;
-  for (const Piece& piece : pieces) {
-    const gguf::TensorType* type = gguf::find_tensor_type(piece.type);
-    require(type != nullptr, "{}: tensor {} would be stored as {}, which GGUF does not have", where,
-            in_quotes(piece.name), name_of(piece.type));
-    require(piece.shape.size() <= gguf::max_rank, "{}: tensor {} has {} dimensions, GGUF allows {}", where,
-            in_quotes(piece.name), piece.shape.size(), gguf::max_rank);
-    raw(uint64_t{piece.name.size()});
-    text += piece.name;
-    raw(static_cast<uint32_t>(piece.shape.size()));
-    for (size_t i = piece.shape.size(); i-- > 0;) raw(static_cast<uint64_t>(piece.shape[i]));
-    raw(type->id);
-    raw(offset);
-    offset = gguf::align_up(offset + bytes_of(piece, where), gguf::default_alignment);
-  }
-  return text;
-}
-
-// Bytes until the next multiple of the alignment.
-uint64_t padding_after(uint64_t position) {
-  return gguf::align_up(position, gguf::default_alignment) - position;
-}
-
-void write_padding(AtomicFile& file, uint64_t position) {
-  const std::string zeros(padding_after(position), '\0');
-  if (!zeros.empty()) file.write(zeros);
-}
-
-// Everything in the file: what comes before the data, and the tensors.
-struct Contents {
-  std::string head;
-  std::vector<Piece> pieces;
-
-  // Of the tensors, without padding.
-  int64_t data_bytes(const std::string& where) const {
-    int64_t total = 0;
-    for (const Piece& piece : pieces) total += static_cast<int64_t>(bytes_of(piece, where));
-    return total;
-  }
-};
-
 Contents contents_of(const std::string& where, const ModelConfig& config,
                      std::span<const StoredTensor> tensors,
                      const std::map<std::string, std::string>& metadata, const Tokenizer* tokenizer) {
@@ -350,29 +244,21 @@ Contents contents_of(const std::string& where, const ModelConfig& config,
   keys.text("general.name", name != metadata.end()
                                 ? name->second
                                 : fmt::format("{} L{} D{}", config.version, config.n_layer, config.n_embd));
-  Contents contents;
+  std::vector<Piece> pieces;
   if (llama) {
     LlamaLayout layout(*llama, tensors, where);
     add_llama_keys(keys, *llama, layout);
-    contents.pieces = std::move(layout.pieces());
+    pieces = std::move(layout.pieces());
   } else {
-    contents.pieces = pieces_as_they_are(tensors, where);
+    pieces = pieces_as_they_are(tensors, where);
   }
-  keys.number("general.file_type", file_type(contents.pieces));
+  keys.number("general.file_type", file_type(pieces));
   keys.text("aviary.config", to_json(config));
   for (const auto& [key, value] : metadata)
     if (is_kept(key)) keys.text(key, value);
   add_vocabulary_keys(keys, config.vocab_size, tokenizer, metadata);
 
-  std::string& head = contents.head;
-  head = gguf::magic;
-  auto raw = [&](auto value) { head.append(reinterpret_cast<const char*>(&value), sizeof(value)); };
-  raw(gguf::newest_version);
-  raw(uint64_t{contents.pieces.size()});
-  raw(keys.count());
-  head += keys.bytes();
-  head += describe(contents.pieces, where);
-  return contents;
+  return gguf::contents_of(keys, std::move(pieces), where);
 }
 
 }  // namespace
@@ -380,33 +266,14 @@ Contents contents_of(const std::string& where, const ModelConfig& config,
 void write_gguf(const std::filesystem::path& path, const ModelConfig& config,
                 std::span<const StoredTensor> tensors, const std::map<std::string, std::string>& metadata,
                 const Tokenizer* tokenizer, const WriteProgress& progress) {
-  const std::string where = path.string();
-  const Contents contents = contents_of(where, config, tensors, metadata, tokenizer);
-  AtomicFile file(path);
-  file.write(contents.head);
-  write_padding(file, contents.head.size());
-  WriteCounter counter(progress, contents.data_bytes(where));
-  for (const Piece& piece : contents.pieces) {
-    TensorTable scratch;
-    const StoredTensor stored = piece.make(scratch);
-    write_stored(stored, [&](Bytes bytes) {
-      file.write(bytes);
-      counter.add(bytes);
-    });
-    write_padding(file, bytes_of(piece, where));
-  }
-  file.commit();
+  gguf::write(path, contents_of(path.string(), config, tensors, metadata, tokenizer), progress);
 }
 
 int64_t gguf_bytes(const std::filesystem::path& path, const ModelConfig& config,
                    std::span<const StoredTensor> tensors, const std::map<std::string, std::string>& metadata,
                    const Tokenizer* tokenizer) {
   const std::string where = path.string();
-  const Contents contents = contents_of(where, config, tensors, metadata, tokenizer);
-  uint64_t bytes = gguf::align_up(contents.head.size(), gguf::default_alignment);
-  for (const Piece& piece : contents.pieces)
-    bytes += gguf::align_up(bytes_of(piece, where), gguf::default_alignment);
-  return static_cast<int64_t>(bytes);
+  return gguf::bytes_of(contents_of(where, config, tensors, metadata, tokenizer), where);
 }
 
 }  // namespace aviary

@@ -1,7 +1,7 @@
 #include "checkpoints/state_writer.h"
 
 #include <algorithm>
-#include <cmath>
+#include <cctype>
 #include <deque>
 
 #include "base/error.h"
@@ -30,22 +30,6 @@ Form form_of(const fs::path& path) {
 
 bool is_matrices(const TensorEntry& tensor) { return tensor.name.ends_with(".att.time_state"); }
 
-// The largest number that f16 can hold.
-constexpr double largest_half = 65504;
-
-void require_storable(const TensorEntry& tensor, Dtype type, const fs::path& path) {
-  require(type == Dtype::f32 || type == Dtype::f16 || type == Dtype::bf16,
-          "{}: the numbers of a state are stored as f32, f16 or bf16, not as {}", path.string(),
-          name_of(type));
-  for (const double number : to_doubles(tensor)) {
-    require(std::isfinite(number), "{}: {} holds NaN or infinity: the state is broken", path.string(),
-            in_quotes(tensor.name));
-    require(type != Dtype::f16 || std::abs(number) <= largest_half,
-            "{}: {} holds {}, but f16 ends at {}; write a .safetensors or .pth file", path.string(),
-            in_quotes(tensor.name), number, largest_half);
-  }
-}
-
 // The tensors are in the orientation and with the names of the original trainers.
 void write(const fs::path& path, std::span<const TensorEntry> tensors, std::optional<Dtype> type,
            const StateInfo& info) {
@@ -63,7 +47,7 @@ void write(const fs::path& path, std::span<const TensorEntry> tensors, std::opti
         "{}: such a file holds blocks.<i>.att.time_state and nothing else, but this state has {}; write a "
         ".safetensors file",
         path.string(), in_quotes(tensor.name));
-    require_storable(tensor, type.value_or(tensor.dtype), path);
+    require_storable(tensor, type.value_or(tensor.dtype), path.string());
     stored.push_back({tensor, type.value_or(tensor.dtype)});
     if (form == Form::web_rwkv)
       stored.back().source = transposed(scratch, tensor, tensor.name, path.string());

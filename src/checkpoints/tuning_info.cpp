@@ -160,6 +160,21 @@ void require_base(const BaseInfo& said, const std::string& where, const TensorFi
           where, shown(said), shown(found));
 }
 
+void require_storable(const TensorEntry& tensor, Dtype type, const std::string& where) {
+  constexpr double largest_half = 65504;
+  require(type == Dtype::f32 || type == Dtype::f16 || type == Dtype::bf16,
+          "{}: the numbers of adapters and states are stored as f32, f16 or bf16, not as {}", where,
+          name_of(type));
+  for (const double number : to_doubles(tensor)) {
+    require(std::isfinite(number),
+            "{}: {} holds NaN or infinity: the training diverged, or the file is damaged", where,
+            in_quotes(tensor.name));
+    require(type != Dtype::f16 || std::abs(number) <= largest_half,
+            "{}: {} holds {}, but f16 ends at {}; name another type with --type, or another kind of file",
+            where, in_quotes(tensor.name), number, largest_half);
+  }
+}
+
 std::string to_json(const AdapterInfo& info, int64_t rank, const std::map<std::string, int64_t>& inputs) {
   Json json = to_json(info.base, info.trained_on);
   json["method"] = info.method;

@@ -31,6 +31,10 @@ BaseInfo base_info_of(const TensorFile& file, const std::filesystem::path& path)
 void require_base(const BaseInfo& said, const std::string& where, const TensorFile& base,
                   const std::filesystem::path& path, bool any);
 
+// Throws Error, beginning with `where`, unless the tensor can be stored as `type`, which must be f32, f16 or
+// bf16: if a number is NaN, infinite or beyond the range of the type.
+void require_storable(const TensorEntry& tensor, Dtype type, const std::string& where);
+
 // Metadata entries.
 inline constexpr const char *adapter_info_key = "aviary.adapter", *state_info_key = "aviary.state";
 

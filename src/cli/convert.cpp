@@ -1,4 +1,4 @@
-// aviary convert: converts a model to another file format or number type.
+// aviary convert: converts a model, an adapter or a tuned state to another file format or number type.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,6 +13,7 @@
 #include "checkpoints/gguf_writer.h"
 #include "checkpoints/targets.h"
 #include "cli/cli.h"
+#include "cli/convert_tuned.h"
 #include "cli/outputs.h"
 #include "cli/strict_options.h"
 #include "formats/gguf.h"
@@ -28,7 +29,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Flags {
-  std::string in, out, type, report, tokenizer;
+  std::string in, out, type, report, tokenizer, base;
   int64_t fit = 0;    // bytes of the file; 0: not requested
   double max_kl = 0;  // nats per token; 0: not requested
   bool force = false, all = false;
@@ -222,7 +223,21 @@ QuantizationPlan make_plan(const Flags& flags, const Description& description, c
   });
 }
 
-int convert(const Flags& flags) {
+// Throws Error if an option was given that is for models only.
+void refuse_options_of_models(const Flags& flags, const char* what) {
+  const std::pair<const char*, bool> given[] = {{"--report", !flags.report.empty()},
+                                                {"--fit", flags.fit > 0},
+                                                {"--max-kl", flags.max_kl > 0},
+                                                {"--tokenizer", !flags.tokenizer.empty()},
+                                                {"--all", flags.all}};
+  for (const auto& [name, is_given] : given)
+    require(!is_given, "{}: this is {}, on which {} would have no effect; leave it out", flags.in, what,
+            name);
+}
+
+int convert_model(const Flags& flags) {
+  require(flags.base.empty(), "{}: this is no adapter, so --base would have no effect; leave it out",
+          flags.in);
   const Target target = target_of(flags.out);
   const std::optional<Dtype> type = parse_type(flags.type);
   const fs::path in = find_model(flags.in);
@@ -266,12 +281,30 @@ int convert(const Flags& flags) {
   return 0;
 }
 
+int convert(const Flags& flags) {
+  const TunedFlags tuned{flags.in, flags.out, flags.base, parse_type(flags.type), flags.force};
+  if (const std::optional<AdapterRequest> adapter = adapter_named(flags.in)) {
+    refuse_options_of_models(flags, "an adapter");
+    return convert_adapter(*adapter, tuned);
+  }
+  if (is_state(flags.in)) {
+    refuse_options_of_models(flags, "a tuned state");
+    return convert_state(tuned);
+  }
+  return convert_model(flags);
+}
+
 Action add_convert(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  command.add_option("model", flags->in, "A model file, a folder of Hugging Face, or the folder of a run")
+  command
+      .add_option("model", flags->in,
+                  "A model file, a folder of Hugging Face, or the folder of a run; or a tuned state, or an "
+                  "adapter: FILE or FILE,alpha=A,weight=W,init=FILE2")
       ->required();
   command
-      .add_option("output", flags->out, "The file to write; its ending says how: .safetensors, .pth, .gguf")
+      .add_option("output", flags->out,
+                  "The file to write; its ending says how: .safetensors, .pth, .gguf, of tuned states also "
+                  ".state; an adapter to a folder of Hugging Face PEFT where it ends in /")
       ->required();
   CLI::Option* type = add_type_option(
       command, flags->type,
@@ -300,11 +333,14 @@ Action add_convert(CLI::App& command) {
   command.add_option(
       "--tokenizer", flags->tokenizer,
       fmt::format("The tokenizer for the new file: {} (default: the model's own)", tokenizer_kinds));
+  command.add_option("--base", flags->base,
+                     "The model of the adapter, where its own file does not say enough of it, and to check "
+                     "that it fits (default: none)");
   command.add_flag("--all", flags->all, "Print the type and error of every tensor");
   command.add_flag(
       "--force", flags->force,
       "Write the file even when the result is broken, when it cannot say a setting of the model, or "
-      "when --tokenizer is not the model's");
+      "when --tokenizer is not the model's or --base not that of the adapter");
   return [flags] {
     try {
       return convert(*flags);
@@ -316,7 +352,8 @@ Action add_convert(CLI::App& command) {
 }
 
 const Registration registration({"convert", CommandGroup::files, 2,
-                                 "Write a model in another file format or number type", add_convert});
+                                 "Write a model, adapter or state in another file format or number type",
+                                 add_convert});
 
 }  // namespace
 }  // namespace aviary::cli

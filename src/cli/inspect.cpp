@@ -70,7 +70,7 @@ Inspection look_at(const fs::path& path, const TensorFile& file) {
     found.title = describe(*state);
     found.source = "for aviary generate --state";
     found.config.n_layer = state->layers;
-    found.config.n_embd = state->heads * state->head_size;
+    found.config.n_embd = state->width > 0 ? state->width : state->heads * state->head_size;
     found.config.head_size = state->head_size;
   } else if (recognized && !recognized->runnable && recognized->missing.empty()) {
     found.version = recognized->name;

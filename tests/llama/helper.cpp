@@ -1,6 +1,7 @@
 // Functions of libaviary that the test of llama.cpp needs and no command offers.
 // clang-format off
 //   llama_helper make WIDTH LAYERS OUT.safetensors VOCABULARY   a random RWKV-7; "-" learns words from stdin
+//   llama_helper adapt MODEL OUT.safetensors METHOD             a random adapter, lora or miss, for its matrices
 //   llama_helper tokenize MODEL                                 a JSON list of texts on stdin, their tokens
 //   llama_helper quantize LIBRARY IN.gguf OUT.gguf FILE_TYPE    by llama.cpp itself
 // clang-format on
@@ -14,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "checkpoints/adapter_writer.h"
 #include "checkpoints/checkpoint.h"
 #include "checkpoints/gguf_writer.h"
 #include "formats/gguf.h"
@@ -56,6 +58,30 @@ void make(int64_t width, int64_t layers, const std::string& out, const std::stri
   model->parameters().initialize(5);
   add_noise(*model);
   save_checkpoint(out, *model, tokenizer.get());
+}
+
+// For every matrix that llama.cpp adapts, with an effect as large as that of a strong fine-tuning.
+void adapt(const std::string& path, const std::string& out, const std::string& method) {
+  constexpr int64_t rank = 5;  // does not divide the widths
+  const TensorFile file = read_tensor_file(path);
+  std::vector<AdapterMatrix> matrices;
+  uint64_t stream = 0;
+  for (const TensorEntry& tensor : file.tensors()) {
+    const std::string& name = tensor.name;
+    const bool inside = name.find(".att.") != name.npos || name.find(".ffn.") != name.npos;
+    if (!inside || tensor.shape.size() != 2 || !name.ends_with(".weight")) continue;
+    AdapterMatrix& matrix = matrices.emplace_back(AdapterMatrix{.name = name, .rank = rank});
+    matrix.in = tensor.shape[1];
+    Random random = Random(13).split(stream++);
+    const auto numbers = [&](int64_t count, double scale) {
+      std::vector<float> result(static_cast<size_t>(count));
+      for (float& number : result) number = static_cast<float>(scale * random.normal());
+      return result;
+    };
+    if (method == "lora") matrix.a = numbers(rank * matrix.in, 1 / std::sqrt(static_cast<double>(matrix.in)));
+    matrix.b = numbers(tensor.shape[0] * rank, method == "lora" ? 0.2 : 0.01);
+  }
+  write_adapter(out, {.method = method, .alpha = 7, .base = base_info_of(file, path)}, matrices);
 }
 
 void write_rwkv6(const std::string& in, const std::string& out) {
@@ -105,14 +131,17 @@ int main(int argc, char** argv) try {
     make(std::stoll(args[1]), std::stoll(args[2]), args[3], args[4]);
   else if (args.size() == 3 && args[0] == "rwkv6")
     write_rwkv6(args[1], args[2]);
+  else if (args.size() == 4 && args[0] == "adapt")
+    adapt(args[1], args[2], args[3]);
   else if (args.size() == 2 && args[0] == "tokenize")
     tokenize(args[1]);
   else if (args.size() == 5 && args[0] == "quantize")
     quantize(argv[2], argv[3], argv[4], std::stoi(args[4]));
   else
     fail(
-        "usage: make WIDTH LAYERS OUT VOCABULARY, rwkv6 IN OUT, tokenize MODEL, quantize LIBRARY IN OUT "
-        "FILE_TYPE");
+        "usage: make WIDTH LAYERS OUT VOCABULARY, rwkv6 IN OUT, adapt MODEL OUT METHOD, tokenize MODEL, "
+        "quantize "
+        "LIBRARY IN OUT FILE_TYPE");
   return 0;
 } catch (const std::exception& error) {
   std::cerr << error.what() << "\n";

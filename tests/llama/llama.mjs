@@ -35,14 +35,17 @@ function softmax(logits) {
   return powers.map((x) => x / sum);
 }
 
-function ourProbabilities(model, tokens) {
+// adapter: {file, scale}
+function ourProbabilities(model, tokens, adapter) {
   const raw = inWork("logits");
-  run(aviary, ["logits", model, "--tokens", tokens.join(","), "--raw", raw, "--top", "0"]);
+  const more = adapter ? ["--adapter", `${adapter.file},weight=${adapter.scale}`, "--force"] : [];
+  run(aviary, ["logits", model, "--tokens", tokens.join(","), "--raw", raw, "--top", "0", ...more]);
   return softmax(new Float32Array(new Uint8Array(fs.readFileSync(raw)).buffer));
 }
 
-async function theirProbabilities(model, tokens) {
-  const context = await model.createContext({contextSize: 512, batchSize: 512, threads: 2});
+async function theirProbabilities(model, tokens, adapter) {
+  const lora = adapter ? {adapters: [{filePath: adapter.file, scale: adapter.scale}]} : undefined;
+  const context = await model.createContext({contextSize: 512, batchSize: 512, threads: 2, lora});
   const input = [...tokens];
   input.push([input.pop(), {generateNext: {probabilities: true}}]);
   const output = await context.getSequence().controlledEvaluate(input);
@@ -53,11 +56,11 @@ async function theirProbabilities(model, tokens) {
 }
 
 // The largest difference of a probability, and the mean divergence from the expected ones to theirs in nats.
-async function compare(file, prompts, expected = prompts.map((prompt) => ourProbabilities(file, prompt))) {
+async function compare(file, prompts, expected = prompts.map((prompt) => ourProbabilities(file, prompt)), adapter) {
   const model = await llama.loadModel({modelPath: file, gpuLayers: 0});
   let largest = 0, divergence = 0;
   for (const [i, prompt] of prompts.entries()) {
-    const theirs = await theirProbabilities(model, prompt);
+    const theirs = await theirProbabilities(model, prompt, adapter);
     const sum = theirs.reduce((a, b) => a + b);  // 1 but for the rounding of hundreds of floats
     expected[i].forEach((p, token) => {
       largest = Math.max(largest, Math.abs(p - theirs[token]));
@@ -133,6 +136,35 @@ for (const limit of types) {
   report(`we write ${limit.type}`, await compare(file, prompts), limit);
 }
 await compareTokens(inWork("f32.gguf"), texts, tokens);
+
+// ---- Adapters that we write, beside our models
+
+const positions = Array.from({length: 36}, (_, i) => long.slice(0, i + 1));
+
+async function compareAdapted(name, file, adapter, limit) {
+  const expected = positions.map((prompt) => ourProbabilities(file, prompt, adapter));
+  const plain = positions.map((prompt) => ourProbabilities(file, prompt));
+  const effect = Math.max(...expected.map((p, i) => Math.max(...p.map((x, token) => Math.abs(x - plain[i][token])))));
+  check(effect > 0.02, `${name}: the adapter changes a probability by ${effect} at most`);
+  report(name, await compare(file, positions, expected, adapter), limit);
+}
+
+// Hides the keys from readers, which then take all of B A.
+function withoutAlpha(from, to) {
+  const bytes = fs.readFileSync(from);
+  for (const key of ["adapter.lora.alpha", "aviary.adapter"]) bytes.write("x", bytes.indexOf(key) + key.length - 1);
+  fs.writeFileSync(to, bytes);
+}
+
+for (const method of ["lora", "miss"]) {
+  run(helper, ["adapt", base, inWork(`${method}.safetensors`), method]);
+  run(aviary, ["convert", inWork(`${method}.safetensors`), inWork(`${method}.gguf`)]);
+  await compareAdapted(`adapter, ${method}`, inWork("f32.gguf"), {file: inWork(`${method}.gguf`), scale: 1}, types[0]);
+}
+await compareAdapted("adapter, scale 0.5", inWork("f32.gguf"), {file: inWork("lora.gguf"), scale: 0.5}, types[0]);
+withoutAlpha(inWork("lora.gguf"), inWork("no-alpha.gguf"));
+await compareAdapted("adapter without alpha", inWork("f32.gguf"), {file: inWork("no-alpha.gguf"), scale: 1}, types[0]);
+await compareAdapted("adapter beside q8_0", inWork("q8_0.gguf"), {file: inWork("lora.gguf"), scale: 1}, blocks);
 
 // ---- What llama.cpp quantizes, we read
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/quotes.h"
+#include "base/utf8.h"
 #include "program.h"
 #include "support/repository.h"
 
