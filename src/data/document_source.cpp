@@ -40,6 +40,9 @@ DocumentSource::DocumentSource(std::span<const Document> documents, int64_t batc
                 document.weight > 0,
             "batches: {} has {} tokens and the weight {}, expected at least two and a positive weight",
             document.where, document.tokens.size(), document.weight);
+  const double each = passes_per_epoch() * static_cast<double>(batch);
+  require(each > 0.999,
+          "batches: the weights of all documents sum to {:.3g}, expected at least 1; raise them", each);
 }
 
 std::vector<uint32_t> DocumentSource::documents_of(int64_t epoch) const {

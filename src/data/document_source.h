@@ -17,7 +17,8 @@ namespace aviary {
 // the same number of sequences.
 class DocumentSource : public BatchSource {
  public:
-  // The documents must outlive it. Throws Error unless there is a document and batch >= 1.
+  // The documents must outlive it. Throws Error unless there is a document, batch >= 1, and an epoch has at
+  // least one document on average.
   DocumentSource(std::span<const Document> documents, int64_t batch, uint64_t seed);
   const Batch& batch(int64_t pass) override;
 

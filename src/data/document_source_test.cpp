@@ -113,7 +113,7 @@ TEST(DocumentSource, AWeightIsHowOftenADocumentComesInAnEpoch) {
 }
 
 TEST(DocumentSource, EpochsWithoutADocumentArePassedOver) {
-  const std::vector<Document> documents = numbered(2, {0.001, 0.002});
+  const std::vector<Document> documents = numbered(2, {0.4, 0.8});
   DocumentSource source(documents, 1, 3);
   const std::vector<int32_t> order = order_of(source, 0, 300);
   const double share = static_cast<double>(std::count(order.begin(), order.end(), 1)) / 300;
@@ -122,6 +122,8 @@ TEST(DocumentSource, EpochsWithoutADocumentArePassedOver) {
 
 TEST(DocumentSource, RefusesWhatItCannotRead) {
   const std::vector<Document> none, documents = numbered(3), weightless = numbered(3, {0});
+  const std::vector<Document> light = numbered(3, {0.3});
+  EXPECT_THROW(DocumentSource(light, 1, 0), Error);
   EXPECT_THROW(DocumentSource(none, 1, 0), Error);
   EXPECT_THROW(DocumentSource(documents, 0, 0), Error);
   EXPECT_THROW(DocumentSource(weightless, 1, 0), Error);
