@@ -5,7 +5,8 @@
 
 namespace aviary {
 
-// Number of workers, including the calling thread; the default is the number of cores.
+// Number of workers, including the calling thread; the default is the number of cores that this process may
+// use: taskset and the limits of a container count.
 AVIARY_API int threads();
 inline constexpr int most_threads = 1024;
 // Throws Error unless 1 <= count <= most_threads. Must not be called while another thread computes. Results

@@ -1,5 +1,5 @@
 // Everything that Aviary needs from the operating system beyond the C++ standard library. Only
-// src/base/platform_linux.cpp includes system headers; a port to another system is another such file.
+// src/base/platform_linux*.cpp include system headers; a port to another system is other such files.
 //
 // Functions that can fail report the system's reason in `error`, which is cleared on success.
 #pragma once
@@ -77,6 +77,9 @@ int64_t total_memory(const std::filesystem::path& root = "/");
 // How much more memory can be used: the minimum of the available memory of the machine, including swap, and
 // the remaining limits of the control groups of this process, excluding swap.
 int64_t available_memory(const std::filesystem::path& root = "/");
+// The cores that this process may keep busy, at least 1: those on which it may run (taskset, cpusets), or as
+// many as the time of its control groups allows (`docker run --cpus`), rounded down.
+int available_cores(const std::filesystem::path& root = "/");
 
 int64_t process_id();
 

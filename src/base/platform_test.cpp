@@ -1,6 +1,7 @@
 #include "base/platform.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -24,24 +25,26 @@ void use(size_t bytes) {
   munmap(pages, bytes);
 }
 
-// Copies of the files in which Linux reports memory, in a temporary folder.
-class MemoryOf : public testing::Test {
+// Copies of the files in which Linux reports what a process may use, in a temporary folder.
+class FilesOfLinux : public testing::Test {
  protected:
-  MemoryOf() {
-    write("proc/meminfo", "MemTotal: 8000 kB\nMemFree: 1 kB\nMemAvailable: 6000 kB\nSwapFree: 1000 kB\n");
-  }
   void write(const std::string& file, const std::string& text) {
     make_folders((root_ / file).parent_path());
     std::ofstream(root_ / file) << text;
+  }
+  TestFolder root_;
+};
+
+class MemoryOf : public FilesOfLinux {
+ protected:
+  MemoryOf() {
+    write("proc/meminfo", "MemTotal: 8000 kB\nMemFree: 1 kB\nMemAvailable: 6000 kB\nSwapFree: 1000 kB\n");
   }
   void expect(int64_t total, int64_t available) {
     EXPECT_EQ(total_memory(root_.path()), total);
     EXPECT_EQ(available_memory(root_.path()), available);
   }
   static constexpr int64_t all = 8000 * 1024, left = 7000 * 1024;
-
- private:
-  TestFolder root_;
 };
 
 TEST_F(MemoryOf, AMachineIsWhatItSays) { expect(all, left); }
@@ -93,6 +96,65 @@ TEST(Memory, AvailableMemoryIsAtMostThatOfTheMachine) {
   EXPECT_LT(available_memory(), 100 * all) << "swap included";
   EXPECT_GE(total_memory(), 16 * int64_t{megabyte});
   EXPECT_LE(total_memory(), all);
+}
+
+// The cores of a process: those on which it may run. While this object exists, one.
+class OnlyOneCore {
+ public:
+  OnlyOneCore() {
+    sched_getaffinity(0, sizeof before_, &before_);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    for (int core = 0; core < CPU_SETSIZE && CPU_COUNT(&one) == 0; ++core)
+      if (CPU_ISSET(core, &before_)) CPU_SET(core, &one);
+    sched_setaffinity(0, sizeof one, &one);
+  }
+  ~OnlyOneCore() { sched_setaffinity(0, sizeof before_, &before_); }
+  OnlyOneCore(const OnlyOneCore&) = delete;
+  OnlyOneCore& operator=(const OnlyOneCore&) = delete;
+
+ private:
+  cpu_set_t before_{};
+};
+
+class CoresOf : public FilesOfLinux {
+ protected:
+  int cores() const { return available_cores(root_.path()); }
+  const int all = available_cores(root_.path());
+};
+
+TEST_F(CoresOf, AProcessAreThoseOnWhichItMayRun) {
+  EXPECT_GE(all, 1);
+  const OnlyOneCore one;
+  EXPECT_EQ(cores(), 1);
+}
+
+TEST_F(CoresOf, AContainerAreWhatItsTimeAllowsRoundedDown) {
+  write("proc/self/cgroup", "0::/\n");
+  write("sys/fs/cgroup/cpu.max", "max 100000\n");
+  EXPECT_EQ(cores(), all);
+  write("sys/fs/cgroup/cpu.max", "199000 100000\n");
+  EXPECT_EQ(cores(), 1);
+  write("sys/fs/cgroup/cpu.max", "5000 100000\n");
+  EXPECT_EQ(cores(), 1);
+  write("sys/fs/cgroup/cpu.max", "900000000 100000\n");
+  EXPECT_EQ(cores(), all);
+}
+
+TEST_F(CoresOf, AGroupBelowATighterOneAreThoseOfTheTighterOne) {
+  write("proc/self/cgroup", "0::/user/session\n");
+  write("sys/fs/cgroup/user/cpu.max", "100000 100000\n");
+  write("sys/fs/cgroup/user/session/cpu.max", "max 100000\n");
+  EXPECT_EQ(cores(), 1);
+}
+
+TEST_F(CoresOf, AContainerOfTheFirstVersionOfGroupsAreWhatItsTimeAllows) {
+  write("proc/self/cgroup", "4:cpu,cpuacct:/docker/1234\n0::/\n");
+  write("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n");
+  write("sys/fs/cgroup/cpu/cpu.cfs_period_us", "50000\n");
+  EXPECT_EQ(cores(), all);
+  write("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "60000\n");
+  EXPECT_EQ(cores(), 1);
 }
 
 TEST(File, HasOneLockUntilItIsClosed) {

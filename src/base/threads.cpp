@@ -11,10 +11,13 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
+#include "base/platform.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
@@ -33,7 +36,7 @@ inline void pause() {
 }
 
 int core_count() {
-  static const int count = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  static const int count = std::min(platform::available_cores(), most_threads);
   return count;
 }
 
@@ -110,14 +113,10 @@ class Pool {
  public:
   explicit Pool(int workers) : spin_(workers <= core_count()), mailboxes_(static_cast<size_t>(workers)) {
     for (auto& mailbox : mailboxes_) mailbox = std::make_unique<Mailbox>();
-    for (int i = 1; i < workers; ++i)
-      mailboxes_[static_cast<size_t>(i)]->thread = std::jthread([this, i] { work(i); });
+    for (int i = 1; i < workers; ++i) start(i);
   }
 
-  ~Pool() {
-    stopping_.store(true);
-    for (size_t i = 1; i < mailboxes_.size(); ++i) post(*mailboxes_[i]);
-  }
+  ~Pool() { stop(); }
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
@@ -151,6 +150,22 @@ class Pool {
     std::exception_ptr exception;
     std::jthread thread;
   };
+
+  // The system may refuse a thread: a limit of processes, or no memory for its stack.
+  void start(int worker) {
+    try {
+      mailboxes_[static_cast<size_t>(worker)]->thread = std::jthread([this, worker] { work(worker); });
+    } catch (const std::system_error& error) {
+      stop();  // those that were started would wait for work forever
+      fail("the system starts only {0} of {1} threads ({2}); compute with fewer: --threads {0}", worker,
+           workers(), error.code().message());
+    }
+  }
+
+  void stop() {
+    stopping_.store(true);
+    for (size_t i = 1; i < mailboxes_.size(); ++i) post(*mailboxes_[i]);
+  }
 
   static void post(Mailbox& mailbox) {
     mailbox.posted.fetch_add(1);

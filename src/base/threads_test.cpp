@@ -1,6 +1,7 @@
 #include "base/threads.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <array>
@@ -180,6 +181,30 @@ TEST_F(Threads, TheNumberOfWorkersMayChangeBetweenCalls) {
   EXPECT_THROW(set_threads(0), Error);
   EXPECT_THROW(set_threads(1025), Error);
   EXPECT_EQ(threads(), 2);
+}
+
+// Sanitizers need memory of their own.
+using ThreadsLong = Threads;
+
+TEST_F(ThreadsLong, ThoseThatTheSystemDoesNotStartAreAnErrorThatKeepsNobodyWaiting) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_DATA, &before), 0);
+  const rlimit half_a_gigabyte{rlim_t{512} << 20, before.rlim_max};  // a thread has a stack of 2 MB or more
+  ASSERT_EQ(setrlimit(RLIMIT_DATA, &half_a_gigabyte), 0);
+  set_threads(most_threads);
+  std::string message;
+  try {
+    parallel_for(2 * most_threads, 1, [](int64_t, int64_t) {});
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  ASSERT_EQ(setrlimit(RLIMIT_DATA, &before), 0);
+  EXPECT_TRUE(message.starts_with("the system starts only ")) << message;
+  EXPECT_NE(message.find(" of 1024 threads ("), std::string::npos) << message;
+  set_threads(3);
+  std::atomic<int> calls{0};
+  parallel_for(3, 1, [&](int64_t, int64_t) { ++calls; });
+  EXPECT_EQ(calls, 3);
 }
 
 // Between the request of a thread and its turn another that calls without pause gets a call or two.

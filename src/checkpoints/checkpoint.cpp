@@ -362,9 +362,10 @@ Checkpoint open_checkpoint(const std::filesystem::path& path, std::optional<kern
   const auto file = std::make_shared<TensorFile>(read_tensor_file(path, Transposed::in_place));
   const std::string where = path.string();
   const ModelConfig config = config_of(*file, where);
-  // It takes as long as mapping a gigabyte.
-  auto tokenizer = std::async(threads() > 1 ? std::launch::async : std::launch::deferred,
-                              [&] { return tokenizer_of(*file, where, config); });
+  // It takes as long as mapping a gigabyte. Where the system starts no thread, it is done when it is needed.
+  auto tokenizer =
+      std::async(threads() > 1 ? std::launch::async | std::launch::deferred : std::launch::deferred,
+                 [&] { return tokenizer_of(*file, where, config); });
   Checkpoint checkpoint;
   checkpoint.model = model_of(*file, where, config, Dtype::f32);
   checkpoint.metadata = file->metadata();
