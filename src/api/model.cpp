@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <mutex>
 #include <utility>
 
@@ -215,12 +216,16 @@ Model Model::load(const std::filesystem::path& path, const LoadOptions& options)
                    .any_tokenizer = options.any_tokenizer,
                    .precision = chosen(options.precision)};
   if (options.cache) open.cache.emplace();
-  for (const std::string& adapter : options.adapters) {
-    open.adapters.push_back(adapter_request(adapter));
-    open.adapters.back().any_base = options.any_base;
+  try {
+    for (const std::string& adapter : options.adapters) {
+      open.adapters.push_back(adapter_request(adapter));
+      open.adapters.back().any_base = options.any_base;
+    }
+    return Model(
+        std::make_unique<Implementation>(open_model(path, open), model_file_at(path), options.any_base));
+  } catch (const std::filesystem::filesystem_error& error) {
+    fail("{}", sentence_of(error));
   }
-  return Model(
-      std::make_unique<Implementation>(open_model(path, open), model_file_at(path), options.any_base));
 }
 
 const ModelInfo& Model::info() const { return implementation_->info; }

@@ -74,6 +74,14 @@ TEST(Api, ACacheChangesNoLogit) {
   }
 }
 
+TEST(Api, AFolderWhoseFileCannotBeAccessedIsAnError) {
+  const aviary::TestFolder folder;
+  std::filesystem::create_symlink("model.safetensors", folder / "model.safetensors");  // to itself
+  const std::string error = error_of([&] { Model::load(folder.path()); });
+  expect_error(error, (folder / "model.safetensors").string().c_str());
+  expect_error(error, "cannot be accessed");
+}
+
 TEST(Api, AFolderOfHuggingFaceIsLoadedWithItsTokenizer) {
   const aviary::TestFolder folder;
   std::filesystem::copy_file(aviary::golden("rwkv-v7/model.pth"), folder / "pytorch_model.bin");

@@ -192,4 +192,8 @@ void make_folders(const fs::path& path) {
   if (error) fail("{}: cannot create the folder: {}", path.string(), error.message());
 }
 
+std::string sentence_of(const fs::filesystem_error& error) {
+  return fmt::format("{}: cannot be accessed: {}", error.path1().string(), error.code().message());
+}
+
 }  // namespace aviary

@@ -84,4 +84,8 @@ void remove_abandoned_files(const std::filesystem::path& folder);
 // Creates the folder and its parents; it may exist already.
 void make_folders(const std::filesystem::path& path);
 
+// "PATH: cannot be accessed: REASON", of an exception of std::filesystem, which speaks of its functions. It
+// is thrown where a folder on the way to a file may not be read, or where links go in a circle.
+std::string sentence_of(const std::filesystem::filesystem_error& error);
+
 }  // namespace aviary

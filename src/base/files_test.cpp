@@ -193,6 +193,18 @@ TEST(AtomicFile, KeepsTheOldFileWhenTheDiskIsFull) {
   EXPECT_EQ(files, 1);
 }
 
+TEST(Files, ThatCannotBeAccessedAreNamedWithTheReason) {
+  TestFolder folder;
+  fs::create_symlink("a", folder / "a");  // to itself
+  try {
+    static_cast<void>(fs::exists(folder / "a" / "b"));
+    FAIL() << "nothing was thrown";
+  } catch (const fs::filesystem_error& error) {
+    const std::string path = (folder / "a" / "b").string();
+    EXPECT_EQ(sentence_of(error), path + ": cannot be accessed: Too many levels of symbolic links");
+  }
+}
+
 TEST(MakeFolders, CreatesAllParentsOrReportsWhyNot) {
   TestFolder folder;
   make_folders(folder / "a/b/c");

@@ -30,7 +30,7 @@ int edit_distance(std::string_view a, std::string_view b) {
 }
 
 std::string nearest(std::string_view word, std::span<const std::string> names) {
-  constexpr size_t longest = 64, shortest_beginning = 3;
+  constexpr size_t longest = 64, shortest_part = 3;
   const std::string_view letters = without_dashes(word);
   if (letters.empty() || letters.size() > longest) return "";
   std::string found;
@@ -43,11 +43,15 @@ std::string nearest(std::string_view word, std::span<const std::string> names) {
       found = name;
     }
   }
-  if (!found.empty() || letters.size() < shortest_beginning) return found;
-  const auto begun = std::find_if(names.begin(), names.end(), [&](const std::string& name) {
-    return without_dashes(name).starts_with(letters);
+  if (!found.empty() || letters.size() < shortest_part) return found;
+  const auto longer = std::find_if(names.begin(), names.end(), [&](const std::string& name) {
+    std::string_view rest = without_dashes(name);
+    if (rest.starts_with(letters)) return true;
+    if (!rest.ends_with(letters)) return false;
+    rest.remove_suffix(letters.size());
+    return rest.ends_with('-');
   });
-  return begun == names.end() ? "" : *begun;
+  return longer == names.end() ? "" : *longer;
 }
 
 }  // namespace aviary

@@ -27,6 +27,7 @@ TEST(Nearest, FindsTheNameThatWasProbablyMeant) {
   EXPECT_EQ(nearest("--topk", names), "--top-k");
   EXPECT_EQ(nearest("-top-k", names), "--top-k");
   EXPECT_EQ(nearest("--model", names), "--model-version");
+  EXPECT_EQ(nearest("--version", names), "--model-version");
 }
 
 TEST(Nearest, FindsNothingForAnUnrelatedWord) {

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <new>
 #include <system_error>
 #include <tuple>
 #include <utility>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/interrupt.h"
 #include "base/threads.h"
 #include "cli/cli.h"
@@ -53,7 +55,7 @@ int run(int argc, char** argv) {
   app.fallthrough();
   int thread_count = threads();
   std::string isa;
-  app.add_option("--threads", thread_count, "Number of threads (default: all cores)")
+  app.add_option("--threads", thread_count, "Number of threads (default: all cores that the process may use)")
       ->check(cli::bounds(1, most_threads));
   app.add_option(
          "--isa", isa,
@@ -68,7 +70,9 @@ int run(int argc, char** argv) {
     std::reverse(words.begin(), words.end());  // as CLI11 expects them
     app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
-    return error.get_exit_code() == 0 ? app.exit(error) : cli::refuse(app, error);
+    // `aviary train --version rwkv4` means the model's.
+    const bool misplaced = error.get_name() == "CallForVersion" && !app.get_subcommands().empty();
+    return error.get_exit_code() == 0 && !misplaced ? app.exit(error) : cli::refuse(app, error);
   }
   strict.tell_drawn_seeds();
   set_threads(thread_count);
@@ -99,7 +103,9 @@ int main(int argc, char** argv) {
     complain(error.what());
   } catch (const std::bad_alloc&) {
     complain("out of memory; use a smaller model, batch or context");
-  } catch (const std::system_error& error) {  // of the file system, or of a closed output
+  } catch (const std::filesystem::filesystem_error& error) {
+    complain(sentence_of(error));
+  } catch (const std::system_error& error) {  // of a closed output
     complain(error.what());
   } catch (const std::exception& error) {
     complain(std::string("unexpected error: ") + error.what());

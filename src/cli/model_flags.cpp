@@ -40,8 +40,9 @@ std::optional<fs::path> newest_run() {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(runs_folder, ignored)) {
     const fs::path model = entry.path() / model_file;
-    if (!fs::exists(model)) continue;
-    const fs::file_time_type written = fs::last_write_time(model);
+    std::error_code missing;  // or not to be read: the run of another user
+    const fs::file_time_type written = fs::last_write_time(model, missing);
+    if (missing) continue;
     if (!newest || written > time) {
       newest = model;
       time = written;

@@ -10,14 +10,18 @@
 namespace aviary::cli {
 namespace {
 
+constexpr const char* version_flag = "--version";
+
 bool is_option(const std::string& word) { return word.starts_with("-") && word.size() > 1; }
 
-// The names of the options that a command takes.
+// The names of the options that a command takes: its own and those of all, but not --version, which stands
+// alone.
 std::vector<std::string> options_of(const CLI::App& program, const CLI::App& command) {
   std::vector<std::string> names;
   for (const CLI::App* app : {&command, &program})
     for (const CLI::Option* option : app->get_options())
       for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  if (&command != &program) std::erase(names, version_flag);
   return names;
 }
 
@@ -64,6 +68,8 @@ int refuse(const CLI::App& program, const CLI::ParseError& error) {
     what = no_such("command", *word, commands);
   else if (option != extra.end())
     what = no_such("option", option->substr(0, option->find('=')), options_of(program, *command));
+  else if (error.get_name() == "CallForVersion")
+    what = no_such("option", version_flag, options_of(program, *command));
   else if (word != extra.end() && error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError))
     what = fmt::format("\"{}\" is one argument too many", excerpt(*word));
   fmt::print(stderr, "{}: {}{} {} --help lists what there is\n", name, what, what.ends_with('?') ? "" : ";",

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/download.h"
 #include "base/error.h"
 
 namespace aviary {
@@ -23,14 +24,9 @@ bool looks_like_text(std::string_view text) {
 std::string_view guess(std::string_view text) {
   if (text.starts_with("lmgg") || text.starts_with("tjgg"))
     return "a ggml file of an old llama.cpp, a format that is not read";
-  if (text.starts_with("version https://git-lfs"))
-    return "a Git LFS pointer, not the file itself; fetch it with `git lfs pull`";
-  if (text.starts_with("\x1f\x8b")) return "compressed with gzip; unpack it first";
+  if (const std::string_view instead = failed_download(text); !instead.empty()) return instead;
   if (text.starts_with("\x80")) return "a Python pickle that torch.save did not write";
-  if (text.starts_with("<")) return "a web page, perhaps an error message saved by a download";
   if (looks_like_text(text.substr(0, 512))) return "text";
-  if (text.find_first_not_of('\0') == std::string_view::npos)
-    return "nothing but zeros, perhaps an unfinished download";
   return "of an unknown kind";
 }
 

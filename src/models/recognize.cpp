@@ -214,6 +214,7 @@ std::string hint_of_prefix(const ShapeMap& shapes) {
 ModelConfig recognize_version(const ShapeMap& shapes, const std::string& where) {
   const std::optional<Recognition> found = recognize(shapes);
   if (!found) {
+    require(!shapes.empty(), "{}: the file is not a model: it has no tensors", where);
     if (const std::string hint = hint_of_prefix(shapes); !hint.empty())
       fail("{}: {}; save the state_dict of that part alone", where, hint);
     std::string known, seen;

@@ -76,6 +76,10 @@ TEST(Recognize, ListsTheTensorsOfAnUnknownModel) {
       << refusal({{"x", {2}}});
 }
 
+TEST(Recognize, SaysThatAFileHasNoTensors) {
+  EXPECT_EQ(refusal({}), "file: the file is not a model: it has no tensors");
+}
+
 TEST(Recognize, ImpossibleBlockNumbersAreHarmless) {
   for (std::string number : {"9223372036854775807", "9223372036854775808", "4000000000", "-3", "", "x"}) {
     ShapeMap shapes = shapes_of("rwkv7");

@@ -1,5 +1,6 @@
 #include "text/tokenizer_file.h"
 
+#include "base/download.h"
 #include "base/error.h"
 #include "base/utf8.h"
 
@@ -8,6 +9,8 @@ namespace aviary {
 namespace {
 
 TokenizerPtr recognize(std::string_view content) {
+  if (const std::string_view instead = failed_download(content); !instead.empty())
+    fail("the file is {}; expected a tokenizer", instead);
   std::string converted;
   if (content.starts_with("\xff\xfe") || content.starts_with("\xfe\xff"))
     content = converted = utf8_of_utf16(content);

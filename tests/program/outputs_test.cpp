@@ -28,6 +28,13 @@ TEST_F(Outputs, AVocabularyDoesNotReplaceItsText) {
                 {out, "read by the same command"});
 }
 
+TEST_F(Outputs, ALinkToItselfIsNoFolderForARun) {
+  fs::create_symlink("circle", folder_ / "circle");
+  for (const Arguments& command : {Arguments{"train", "text.txt", "--steps", "1", "--out", "circle"} + tiny,
+                                   {"train", "--resume", "circle"}})
+    expect_refusal(run(folder_.path(), command), {"aviary: circle", ": cannot be accessed: "});
+}
+
 TEST_F(Outputs, LogitsDoNotReplaceAFileOfTheRun) {
   write(folder_ / "vocabulary.json", "{\"0\": \"a\", \"1\": \"b\"}");
   for (const char* out :

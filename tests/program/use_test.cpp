@@ -100,6 +100,14 @@ TEST_F(Use, WithoutAPathTheNewestRunIsUsed) {
   EXPECT_EQ(run(folder_.path(), Arguments{"generate"} + flags).out, second);
 }
 
+// As that of another user, whose folder may not be read.
+TEST_F(Use, ARunThatCannotBeAccessedIsNotTheNewest) {
+  make_folders(folder_ / "runs/theirs");
+  fs::create_symlink("model.safetensors", folder_ / "runs/theirs/model.safetensors");  // to itself
+  fs::rename(folder_ / "run", folder_ / "runs/mine");
+  expect_success(run(folder_.path(), {"inspect"}));
+}
+
 TEST_F(Use, EvaluateWritesJson) {
   const Outcome outcome = run(folder_.path(), {"evaluate", "run", "text.txt", "--json", "--threads", "1"});
   expect_success(outcome);
