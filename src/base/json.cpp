@@ -18,6 +18,8 @@ Json parse(std::string_view text, std::string_view where) {
     return Json::parse(text.begin(), text.end(), watch);
   } catch (const typename Json::parse_error& error) {
     fail("{}: not valid JSON from byte {} on (is the file cut off?)", where, error.byte - 1);
+  } catch (const typename Json::out_of_range&) {
+    fail("{}: not valid JSON: a number is too large for any type", where);
   }
 }
 

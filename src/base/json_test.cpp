@@ -35,6 +35,13 @@ TEST(Json, RefusesWhatIsNotJson) {
   }
 }
 
+TEST(Json, RefusesANumberThatIsTooLarge) {
+  EXPECT_EQ(complaint("[1, 1e999]"), "a.json: not valid JSON: a number is too large for any type");
+  EXPECT_EQ(try_parse_json("1e999"), std::nullopt);
+  EXPECT_THROW(parse_ordered_json("{\"a\": -1e999}", ""), Error);
+  EXPECT_EQ(complaint("[1, 18446744073709551616, 1e-999]"), "no error");
+}
+
 TEST(Json, RefusesWhatIsNestedTooDeepBeforeItTakesMemory) {
   const std::string arrays(1'000'000, '[');
   std::string objects;
