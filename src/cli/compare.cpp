@@ -135,7 +135,7 @@ Action add_compare(CLI::App& command) {
                      "(default: all; aviary inspect --versions)");
   command.add_option("--out", flags->out,
                      "Folder of the comparison (default: runs/compare-<name of the text>)");
-  add_settings(command, SettingFlag::all, flags->asked);
+  add_settings(command, setting_flags::compare, flags->asked);
   command
       .add_option("--tokenizer", flags->tokenizer,
                   fmt::format("{} (default: learned from the text)", tokenizer_kinds))

@@ -17,6 +17,10 @@ const char* heading(SettingGroup group) {
       return "Options";
     case SettingGroup::model:
       return "Model";
+    case SettingGroup::tuning:
+      return "Tuning";
+    case SettingGroup::data:
+      return "Data";
     case SettingGroup::batches:
       return "Batches";
     case SettingGroup::learning:
@@ -64,7 +68,11 @@ class AddFlag {
     return add<std::string>([&value](const std::string& given) { value = precision_of(given); })
         ->check(CLI::IsMember({"f32", "bf16"}));
   }
-  CLI::Option* operator()(LearningRateScales& value) const {
+  CLI::Option* operator()(TuneMethod& value) const {
+    return add<std::string>([&value](const std::string& given) { value = tune_method(given); })
+        ->check(CLI::IsMember({"full", "lora", "pissa", "miss", "state"}));
+  }
+  CLI::Option* operator()(WeightsByName& value) const {
     return add<std::vector<std::string>>([&value](const std::vector<std::string>& given) {
       for (const std::string& scale : given) value.insert(parse_scale(scale));
     });
@@ -93,10 +101,9 @@ class AddFlag {
 
 }  // namespace
 
-void add_settings(CLI::App& command, SettingFlag commands, Asked& asked) {
+void add_settings(CLI::App& command, SettingFlags command_bit, Asked& asked) {
   for (const Setting& setting : settings()) {
-    if (setting.flag == SettingFlag::none || (commands == SettingFlag::all && setting.flag != commands))
-      continue;
+    if ((setting.flags & command_bit) == 0) continue;
     setting.visit(asked.values, [&](auto& value) {
       CLI::Option* option = AddFlag(command, setting, asked)(value)->group(heading(setting.group));
       if (setting.in_bytes) option->type_name(size_type);

@@ -12,9 +12,9 @@
 
 namespace aviary::cli {
 
-// Adds the flags of `commands` (train or all), under the headings of the table. When the command runs,
+// Adds the flags of a command (one of setting_flags), under the headings of the table. When the command runs,
 // `asked` contains the values from the command line; it must exist until then.
-void add_settings(CLI::App& command, SettingFlag commands, Asked& asked);
+void add_settings(CLI::App& command, SettingFlags command_bit, Asked& asked);
 
 // Path, hash and size of a text to train on. Throws Error when its name is not UTF-8.
 Facts::Text text_facts(const TextFile& file);

@@ -13,6 +13,7 @@
 #include "base/quotes.h"
 #include "cli/cli.h"
 #include "cli/outputs.h"
+#include "cli/runs.h"
 #include "cli/settings.h"
 #include "cli/texts.h"
 #include "models/registry.h"
@@ -47,16 +48,15 @@ TokenizerPtr tokenizer_for(const Flags& flags, std::string_view text, int64_t si
   return vocabulary.empty() ? nullptr : make_world_tokenizer(vocabulary);
 }
 
-void print_plan(const Trainer& trainer, const fs::path& folder) {
+void print_plan(const Trainer& trainer, const Corpus& corpus, const fs::path& folder) {
   const TrainConfig& config = trainer.config();
   fmt::print("{}: {} layers, width {}, {} tokens ({}), {} parameters\n",
              model_version(config.model.version).title, config.model.n_layer, config.model.n_embd,
              with_commas(config.model.vocab_size), trainer.tokenizer().kind(),
              with_commas(trainer.model().parameters().count()));
   fmt::print("{} bytes to train on are {} tokens; {} bytes at the end are kept for validation\n",
-             with_commas(trainer.data().train_bytes),
-             with_commas(static_cast<int64_t>(trainer.data().train.size())),
-             with_commas(trainer.data().validation_bytes));
+             with_commas(corpus.train_bytes), with_commas(std::ssize(corpus.train)),
+             with_commas(corpus.validation_bytes));
   const Schedule& schedule = config.schedule;
   std::string length;
   if (schedule.steps)
@@ -70,47 +70,6 @@ void print_plan(const Trainer& trainer, const fs::path& folder) {
              config.context, config.precision == kernels::Precision::bf16 ? "bf16 products" : "f32",
              folder.string());
   std::fflush(stdout);
-}
-
-// A folder for a new run: the given one, or runs/<name>, with a number if that is taken.
-RunFolder new_folder(const Flags& flags, const std::string& name) {
-  if (!flags.out.empty()) {
-    const fs::path folder = flags.out;
-    require(
-        can_begin(folder) || !fs::exists(folder / "checkpoint.safetensors"),
-        "{}: there is a run already; go on with it (aviary train --resume {}) or name another folder with "
-        "--out",
-        flags.out, path_for_shell(flags.out));
-    require(
-        can_begin(folder) || (fs::exists(folder) && !fs::is_directory(folder)),
-        "{}: there are files of something else that a run would write over (config.json, model.safetensors, "
-        "log.jsonl or loss.svg); name another folder with --out",
-        flags.out);
-    make_folders(folder);
-    return RunFolder::hold(folder);
-  }
-  for (int number = 1;; ++number) {
-    const fs::path folder = fs::path("runs") / (number == 1 ? name : fmt::format("{}-{}", name, number));
-    if (!can_begin(folder)) continue;
-    make_folders(folder);
-    if (std::optional<RunFolder> held = RunFolder::try_hold(folder)) return std::move(*held);
-  }
-}
-
-// A folder that was made for a run into which nothing came.
-struct RemoveIfEmpty {
-  fs::path folder;  // empty: none
-  ~RemoveIfEmpty() {
-    std::error_code ignored;  // when something is in it
-    if (!folder.empty()) fs::remove(folder, ignored);
-  }
-};
-
-// "20 of 100", or "20" while the number of steps is not known.
-std::string place_of(const Trainer& trainer) {
-  const std::string done = with_commas(trainer.steps_done());
-  const std::optional<int64_t> steps = trainer.config().schedule.steps;
-  return steps ? fmt::format("{} of {}", done, with_commas(*steps)) : done;
 }
 
 int finish(Trainer& trainer, SessionOptions options) {
@@ -129,8 +88,8 @@ int finish(Trainer& trainer, SessionOptions options) {
 }
 
 // What samples begin with. Throws Error if the vocabulary cannot spell the text of --sample-prompt.
-std::string sample_prompt_of(const Flags& flags, const Trainer& trainer) {
-  if (!flags.sample_prompt) return usual_sample_prompt(trainer.tokenizer(), trainer.data());
+std::string sample_prompt_of(const Flags& flags, const Trainer& trainer, const TextData& data) {
+  if (!flags.sample_prompt) return usual_sample_prompt(trainer.tokenizer(), data.corpus());
   try {
     trainer.tokenizer().encode(*flags.sample_prompt);
   } catch (const Error& error) {
@@ -165,9 +124,10 @@ int resume(const Flags& flags) {
   const TextFile file = text_of_run(flags, config);
   if (!flags.text.empty()) config.text = place_of_text(file, folder.path());
   TokenizerPtr tokenizer = read_run_tokenizer(folder.path());
-  Trainer trainer(config, tokenizer, Corpus(file.text(), *tokenizer, config.validation_bytes));
+  const auto data = std::make_shared<TextData>(Corpus(file.text(), *tokenizer, config.validation_bytes));
+  Trainer trainer(config, new_model(config), tokenizer, data);
   trainer.load(folder.path());
-  const std::string sample_prompt = sample_prompt_of(flags, trainer);
+  const std::string sample_prompt = sample_prompt_of(flags, trainer, *data);
   if (steps) {
     require(*steps > trainer.steps_done(),
             "--steps is {}, but the run in {} has done {} steps; give the number of all steps, of the old "
@@ -194,7 +154,7 @@ int train(const Flags& flags) {
   complete(preliminary.model);  // and so does this
   const SplitText split = split_text(file.text(), preliminary.validation_bytes);
   const bool existed = !flags.out.empty() && fs::exists(flags.out);
-  const RunFolder folder = new_folder(flags, usual_name(file));
+  const RunFolder folder = new_run_folder(flags.out, usual_name(file));
   const RemoveIfEmpty cleanup{existed ? fs::path() : folder.path()};
   require_apart(files_of_run(folder.path()), {flags.text, flags.tokenizer});
   TokenizerPtr tokenizer = tokenizer_for(flags, split.train, preliminary.model.vocab_size);
@@ -205,11 +165,13 @@ int train(const Flags& flags) {
   Corpus corpus(split, *tokenizer);
   facts.vocabulary = vocabulary_facts(*tokenizer, std::ssize(corpus.train), !flags.tokenizer.empty());
   facts.text.path = place_of_text(file, folder.path());
-  Trainer trainer(resolve(flags.asked, facts), tokenizer, std::move(corpus));
-  const std::string sample_prompt = sample_prompt_of(flags, trainer);
+  const auto data = std::make_shared<TextData>(std::move(corpus));
+  const TrainConfig config = resolve(flags.asked, facts);
+  Trainer trainer(config, new_model(config), tokenizer, data);
+  const std::string sample_prompt = sample_prompt_of(flags, trainer, *data);
   keep_text(file, facts.text.path);
   write_run_config(folder.path(), trainer.config());
-  print_plan(trainer, folder.path());
+  print_plan(trainer, data->corpus(), folder.path());
   return finish(trainer, {.folder = folder.path(), .sample_prompt = sample_prompt});
 }
 
@@ -255,7 +217,7 @@ Action add_train(CLI::App& command) {
   command.add_option("--resume", flags->resume,
                      "Go on with the run in this folder, bit for bit (default: begin a new run)");
   command.add_option("--out", flags->out, "Folder of the run (default: runs/<name of the text>)");
-  add_settings(command, SettingFlag::train, flags->asked);
+  add_settings(command, setting_flags::train, flags->asked);
   command
       .add_option("--preset", flags->preset,
                   "Settings of an example, where no others are given: quickstart (default: by the text)")

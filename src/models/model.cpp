@@ -64,8 +64,9 @@ void Model::run(Context& c, Stream& s, int64_t first, int64_t last) {
 }
 
 int64_t Model::first_recorded_block() const {
-  const auto trained = std::find_if(parameters_.begin(), parameters_.end(),
-                                    [](const Parameter& parameter) { return parameter.weight.trainable(); });
+  const auto trained = std::find_if(parameters_.begin(), parameters_.end(), [](const Parameter& parameter) {
+    return parameter.weight.leads_to_trained();
+  });
   const int64_t at = std::distance(parameters_.begin(), trained);
   return std::upper_bound(block_begins_.begin(), block_begins_.end(), at) - block_begins_.begin() - 1;
 }

@@ -112,6 +112,11 @@ class Model {
   // Everything after the last block.
   Output finish(Context& c, const Stream& s);
 
+  // The first block that must be recorded for the backward pass, since no earlier one leads to a trained
+  // parameter: -1 if a parameter before the blocks is trained, n_layer if only parameters after them are, or
+  // none.
+  int64_t first_recorded_block() const;
+
   // The output matrix [vocab_size, n_embd].
   Weight& head() { return *head_; }
   // [vocab_size], added to the logits; null if the version has none.
@@ -176,10 +181,6 @@ class Model {
     bool largest;      // for a repeated token, use only the largest weight
   };
 
-  // The first block that must be recorded for the backward pass, since no earlier one leads to a trained
-  // parameter: -1 if a parameter before the blocks is trained, n_layer if only parameters after them are, or
-  // none.
-  int64_t first_recorded_block() const;
   void add_head_qk(const HeadQkStart& start);
   Copies copies(Context& c, HeadQk& p, const Var& x, const Stream& s);
 

@@ -1,6 +1,7 @@
 // The only file that includes Eigen, which is slow to compile.
 #include "models/orthonormal.h"
 
+#include <Eigen/Eigenvalues>
 #include <Eigen/QR>
 
 namespace aviary {
@@ -13,6 +14,15 @@ void orthonormalize(std::vector<double>& a, int64_t rows, int64_t cols) {
   for (int64_t c = 0; c < cols; ++c)
     if (diagonal(c) < 0) q.col(c) = -q.col(c);
   matrix = q;
+}
+
+std::vector<double> diagonalize(std::vector<double>& a, int64_t size) {
+  Eigen::Map<Eigen::MatrixXd> matrix(a.data(), size, size);
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(matrix);  // rising values
+  matrix = solver.eigenvectors().rowwise().reverse();
+  std::vector<double> values(static_cast<size_t>(size));
+  Eigen::Map<Eigen::VectorXd>(values.data(), size) = solver.eigenvalues().reverse();
+  return values;
 }
 
 }  // namespace aviary

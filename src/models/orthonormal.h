@@ -1,4 +1,4 @@
-// Matrices with orthonormal columns, for initialization.
+// Matrices with orthonormal columns, for initialization, and eigenvectors.
 #pragma once
 
 #include <cstdint>
@@ -10,5 +10,9 @@ namespace aviary {
 // is positive, which makes Q uniformly distributed over all matrices with orthonormal columns if the entries
 // of `a` are normally distributed.
 void orthonormalize(std::vector<double>& a, int64_t rows, int64_t cols);
+
+// The eigenvalues of a symmetric [size, size] matrix, falling; `a` becomes their eigenvectors, one after
+// another.
+std::vector<double> diagonalize(std::vector<double>& a, int64_t size);
 
 }  // namespace aviary

@@ -56,6 +56,10 @@ kernels::Precision usual_precision(const Model& model) {
   return 2 * coarse > all ? kernels::fastest_precision() : kernels::Precision::f32;
 }
 
+bool has_targets(std::span<const int32_t> targets) {
+  return std::any_of(targets.begin(), targets.end(), [](int32_t target) { return target >= 0; });
+}
+
 Runner::Runner(Model& model, kernels::Precision precision)
     : model_(model),
       precision_(precision),
@@ -88,19 +92,24 @@ Var Runner::state_var(StateSpan states, size_t part) {
           {layout_->dtype() == Dtype::f64 ? table_of(double()) : table_of(float())}};
 }
 
-Output Runner::forward(Context& c, std::span<const int32_t> tokens, StateSpan states, bool first_state) {
-  const int64_t rows = c.sequences.rows(), sequences = c.sequences.count();
-  require(static_cast<int64_t>(tokens.size()) == rows, "forward: {} tokens, but the sequences have {} rows",
-          tokens.size(), rows);
-  require(rows > 0, "forward: no tokens");
-  require(states.count() == sequences, "forward: {} states for {} sequences", states.count(), sequences);
+void Runner::prepare_states(const Sequences& sequences, StateSpan states) {
+  require(states.count() == sequences.count(), "forward: {} states for {} sequences", states.count(),
+          sequences.count());
   positions_.clear();
-  for (int64_t s = 0; s < sequences; ++s) {
+  for (int64_t s = 0; s < sequences.count(); ++s) {
     require(takes(states[s]), "forward: state {} is of {}; make it with Runner::new_state()", s,
             states[s].empty() ? "no model" : "a model of another version or other sizes");
     positions_.push_back(states[s].position());
-    states[s].reserve(positions_.back() + c.sequences.length(s));
+    states[s].reserve(positions_.back() + sequences.length(s));
   }
+}
+
+Output Runner::forward(Context& c, std::span<const int32_t> tokens, StateSpan states, bool first_state) {
+  const int64_t rows = c.sequences.rows();
+  require(static_cast<int64_t>(tokens.size()) == rows, "forward: {} tokens, but the sequences have {} rows",
+          tokens.size(), rows);
+  require(rows > 0, "forward: no tokens");
+  prepare_states(c.sequences, states);
   c.positions = positions_;
   vars_.clear();
   for (size_t i = 0; i < layout_->specs().size(); ++i) {
@@ -241,13 +250,16 @@ double Runner::loss_and_gradients(std::span<const int32_t> tokens, std::span<con
   arena_.reset();
   tape_.clear();
   Context c{arena_, sequences, precision_, &tape_};
-  c.dropout = {training.dropout, training.dropout_places, training.random};
+  c.dropout = training.dropout;
+  if (training.recompute) return recomputed_loss_and_gradients(c, tokens, targets, states, training);
   const Output output = forward(c, tokens, states, training.first_state);
   // Before the loss, which adds to gradients of histories (Head-QK).
   for (size_t i = 0; i < training.last_state.size(); ++i)
     if (!training.last_state[i].empty() && vars_[i].gradient) tape_.seed(vars_[i], training.last_state[i]);
-  const double loss =
-      head_loss(c, output.x, model_.head(), targets, training.loss, {}, output.copies, model_.head_bias());
+  double loss = 0;
+  if (has_targets(targets))
+    loss =
+        head_loss(c, output.x, model_.head(), targets, training.loss, {}, output.copies, model_.head_bias());
   tape_.backward();
   advance(c, tokens, states);
   return loss;

@@ -12,6 +12,9 @@ namespace aviary {
 // and most numbers of its matrices and tables are stored in at most 16 bits, otherwise f32.
 kernels::Precision usual_precision(const Model& model);
 
+// Whether any target is trained on (>= 0).
+bool has_targets(std::span<const int32_t> targets);
+
 // A model and the memory to run it; must not be used by two threads at once. Threads may share a model whose
 // weights are packed (ParameterTable::pack), each with its own Runner and states; weights of other models are
 // packed at the first run, and again after changes. A model with a context limit reads the last
@@ -49,17 +52,21 @@ class Runner {
               StateSpan states, std::span<double> losses = {});
 
   struct Training {
-    LossOptions loss;
-    double dropout = 0;
-    DropoutPlaces dropout_places{};
-    Random* random = nullptr;  // needed with dropout
+    LossOptions loss = {};
+    Dropout dropout{};
     // Whether first_state_gradient() is asked for afterwards.
     bool first_state = false;
     // Additional gradients of the states after the step: for each part, the gradient [S, ...]; an empty
     // tensor for a part, or no tensors at all, mean 0.
     std::span<const Tensor> last_state{};
+    // Keeps only the stream before each block, and computes every block a second time when its gradients are
+    // needed (gradient checkpointing: Chen et al. 2016, arXiv 1604.06174): the memory of one block instead of
+    // all, for a third more arithmetic. Same results within rounding. Not for models whose state grows with
+    // the text.
+    bool recompute = false;
   };
-  // The same, and adds the gradients of the trainable weights.
+  // The same, and adds the gradients of the trainable weights. Without any target the loss is 0, and
+  // gradients come from last_state alone.
   double loss_and_gradients(std::span<const int32_t> tokens, std::span<const int32_t> targets,
                             const Sequences& sequences, StateSpan states, const Training& training);
   // After loss_and_gradients() with `first_state`: the gradient [S, ...] with respect to a part of the states
@@ -68,6 +75,11 @@ class Runner {
 
  private:
   Output forward(Context& c, std::span<const int32_t> tokens, StateSpan states, bool first_state = false);
+  void prepare_states(const Sequences& sequences, StateSpan states);
+  struct Recomputation;
+  double recomputed_loss_and_gradients(Context& c, std::span<const int32_t> tokens,
+                                       std::span<const int32_t> targets, StateSpan states,
+                                       const Training& training);
   // The states become those after the step.
   void advance(Context& c, std::span<const int32_t> tokens, StateSpan states);
   // Part `part` of the states, in place.
@@ -89,6 +101,7 @@ class Runner {
   Tape tape_{arena_};               // kept for its memory
   std::vector<Var> vars_;           // the states within the step
   std::vector<Var> first_;          // those before it, where their gradients are asked for
+  std::vector<State> before_;       // copies of the states before the step, to compute blocks again
   std::vector<int64_t> positions_;  // of the sequences before the step
   std::vector<int64_t> wanted_;     // of all_logits() and last_logits()
   OwnedTensor beyond_;              // the last result of logits_beyond()

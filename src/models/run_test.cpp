@@ -93,6 +93,33 @@ TEST_P(FrozenBlocks, AreNotRecordedBelowTheFirstThatIsTrained) {
 
 INSTANTIATE_TEST_SUITE_P(Versions, FrozenBlocks, testing::ValuesIn(version_names()), test_name);
 
+TEST(Recomputing, KeepsDropoutAndFrozenBlocks) {
+  const auto model = noisy_model({.version = "rwkv7", .n_layer = 4, .n_embd = 64, .vocab_size = 30});
+  Random random(4);
+  std::vector<int32_t> tokens;
+  for (int i = 0; i < 40; ++i) tokens.push_back(static_cast<int32_t>(random.below(30)));
+  const std::span<const int32_t> read = std::span(tokens).first(39), targets = std::span(tokens).subspan(1);
+  Runner runner(*model);
+  auto gradients = [&](bool recompute, int first_trained) {
+    std::vector<std::vector<double>> result;
+    model->parameters().set_trainable(false);
+    for (Parameter& parameter : model->parameters())
+      parameter.weight.set_trainable(!parameter.spec.constant &&
+                                     block_of(parameter.spec.name) >= first_trained);
+    Random drops(3);
+    State state = runner.new_state();
+    const double loss = runner.loss_and_gradients(
+        read, targets, Sequences::uniform(1, 39), state,
+        {.dropout = {.probability = 0.3, .random = &drops}, .recompute = recompute});
+    for (Parameter& parameter : model->parameters())
+      if (parameter.weight.trainable()) result.push_back(to_host(parameter.weight.gradient()));
+    result.push_back({loss, static_cast<double>(drops.counter())});
+    return result;
+  };
+  for (int first_trained : {-1, 0, 2})
+    EXPECT_EQ(gradients(true, first_trained), gradients(false, first_trained));
+}
+
 class WantedRows : public testing::TestWithParam<std::string> {};
 
 // For versions limited to 12 tokens, the sequence of 20 exceeds the limit.
@@ -196,6 +223,51 @@ TEST_P(StateGradients, JoinTwoStepsToOne) {
     double scale = 1e-6;
     for (double value : whole[i]) scale = larger(scale, std::abs(value));
     EXPECT_LE(largest_difference(halves[i], whole[i]), 1e-8 * scale) << "weight " << i;
+  }
+}
+
+// With gradients of the states on both sides, over two ragged sequences with states of their own.
+TEST_P(StateGradients, AreTheSameWhenBlocksAreComputedAgain) {
+  model_->parameters().set_trainable(true);
+  Runner runner(*model_);
+  Sequences sequences;
+  for (int64_t length : {5, 3}) sequences.append(length);
+  const std::span tokens = std::span(tokens_).first(8);
+  const std::span targets = std::span(targets_).first(8);
+  std::vector<State> begun = runner.new_states(2);
+  runner.all_logits(half(tokens_, 4), Sequences::uniform(2, 4), begun);
+  std::vector<OwnedTensor> last_memory;
+  std::vector<Tensor> last;
+  for (size_t i = 0; i < model_->state_specs().size(); ++i) {
+    last_memory.push_back(stacked(begun, i));
+    last.push_back(model_->state_specs()[i].kind == StateKind::recurrence ? last_memory.back().view()
+                                                                          : Tensor());
+  }
+  auto run = [&](bool recompute) {
+    model_->parameters().set_trainable(false);
+    model_->parameters().set_trainable(true);
+    std::vector<State> states = begun;
+    const double loss = runner.loss_and_gradients(
+        tokens, targets, sequences, states,
+        {.loss = {.l2wrap = true}, .first_state = true, .last_state = last, .recompute = recompute});
+    std::vector<std::vector<double>> result = gradients();
+    for (size_t i = 0; i < model_->state_specs().size(); ++i) {
+      const Tensor gradient = runner.first_state_gradient(i);
+      result.push_back(gradient.empty() ? std::vector<double>() : to_host(gradient));
+      for (const State& state : states) result.push_back(to_host(state[i]));
+    }
+    result.push_back({loss});
+    return result;
+  };
+  if (begun[0].layout().has_histories()) {
+    EXPECT_THROW(run(true), Error);
+    return;
+  }
+  const auto again = run(true), once = run(false);
+  for (size_t i = 0; i < once.size(); ++i) {
+    double scale = 1e-12;
+    for (double value : once[i]) scale = larger(scale, std::abs(value));
+    EXPECT_LE(largest_difference(again[i], once[i]), 1e-12 * scale) << i;
   }
 }
 

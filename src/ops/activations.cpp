@@ -183,11 +183,10 @@ Var mul(Context& c, const Var& a, const Var& b) {
   return y;
 }
 
-Var dropout(Context& c, const Var& x) {
-  if (c.dropout.probability <= 0) return x;
+Var dropout(Context& c, const Var& x, double p) {
+  if (p <= 0) return x;
   require(x.dtype() == Dtype::f32, "dropout: only float32 activations can be dropped");
   const uint64_t seed = c.dropout.random->next();
-  const double p = c.dropout.probability;
   Var y = c.result_like(x);
   kernels::dropout(x.value.as<float>(), p, seed, x.value.count(), y.value.as<float>());
   if (!c.tape) return y;
@@ -207,8 +206,8 @@ bool drops(const Context& c, Branch branch) { return c.dropout.acts(branch); }
 
 Var add_branch(Context& c, Branch branch, const Var& residual, const Var& y) {
   if (!drops(c, branch)) return add(c, residual, y);
-  const Var sum = add(c, residual, c.dropout.places.on(branch) ? dropout(c, y) : y);
-  return c.dropout.places.after(branch) ? dropout(c, sum) : sum;
+  const Var sum = add(c, residual, c.dropout.places.on(branch) ? dropout(c, y, c.dropout.probability) : y);
+  return c.dropout.places.after(branch) ? dropout(c, sum, c.dropout.probability) : sum;
 }
 
 Var residual_linear(Context& c, Branch branch, const Var& residual, const Var& x, Weight& weight) {

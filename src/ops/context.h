@@ -25,7 +25,8 @@ struct DropoutPlaces {
 struct Dropout {
   double probability = 0;
   DropoutPlaces places{};
-  Random* random = nullptr;  // required if the probability is not 0
+  double adapters = 0;       // the probability for the inputs of trained adapters
+  Random* random = nullptr;  // required if a probability is not 0
 
   bool acts(Branch branch) const { return probability > 0 && (places.on(branch) || places.after(branch)); }
 };

@@ -1,6 +1,8 @@
 // Matrix products with a weight.
 //   y = x W^T + bias + residual;  dx = dy W,  dW = dy^T x,  dbias = sum over rows of dy,  dresidual = dy
 // (for out_in; for in_out, W is transposed throughout; for a stack, x is the columns of each matrix)
+// With an adapter B A beside W (ops/weight.h):
+//   h = x A^T,  y += h B^T;  dh = dy B,  dB = dy^T h,  dx += dh A,  dA = dh^T x
 #include "ops/accumulate.h"
 #include "ops/ops.h"
 
@@ -99,11 +101,12 @@ void backward(Tape& tape, const Product& p) {
     kernels::matmul_transposed(x, p.stride(), dy, p.b.n, p.rows(), p.b.k, p.b.n, dw, p.b.n, p.precision);
 }
 
-// The value to which the product is added: residual + bias, either of which may be missing. In float32, a
+// The value to which the product is added: residual + bias, either of which may be missing, and the residual
+// may be y itself. In float32, a
 // bias without residual is added after the product instead.
 void start(const Tensor& residual, const Weight* bias, const Tensor& y) {
   if (residual.empty() && y.dtype() == Dtype::f64) set_zero(y);
-  if (!residual.empty()) copy(residual, y);
+  if (!residual.empty() && residual.data() != y.data()) copy(residual, y);
   if (!bias) return;
   const int64_t cols = y.cols();
   if (y.dtype() == Dtype::f64)
@@ -146,11 +149,21 @@ Product product_of(Context& c, const Var& x, Weight& weight, Layout layout) {
   return {x, c.result({x.rows(), b.n}, x.dtype()), 0, &weight, layout, 0, b, c.precision};
 }
 
-// y + (x A^T) B^T for each adapter of the weight.
-Var add_adapters(Context& c, const Var& x, const Weight& weight, Var y) {
-  for (const std::shared_ptr<Adapter>& adapter : weight.adapters())
-    y = linear(c, linear(c, x, adapter->a), adapter->b, Layout::out_in, y);  // [N, r] between them
-  return y;
+// y += (x A^T) B^T for each adapter of the weight. Returns the products with B, whose backward belongs to
+// that of y; x A^T is recorded here.
+std::span<const Product> add_adapters(Context& c, const Var& x, const Weight& weight, const Var& y) {
+  const auto adapters = weight.adapters();
+  if (adapters.empty()) return {};
+  const auto bytes = static_cast<int64_t>(adapters.size() * sizeof(Product));
+  auto* products = static_cast<Product*>(c.arena.allocate(bytes));
+  for (size_t i = 0; i < adapters.size(); ++i) {
+    Weight &a = adapters[i]->a, &b = adapters[i]->b;
+    const Var input = b.trainable() ? dropout(c, x, c.dropout.adapters) : x;
+    const Product& p = *new (products + i) Product{
+        linear(c, input, a), y, 0, &b, Layout::out_in, 0, matrix_of(b, Layout::out_in), c.precision};
+    run(p, y.value, nullptr);
+  }
+  return {products, adapters.size()};
 }
 
 Var multiply(Context& c, const Var& x, Weight& weight, Layout layout, Weight* bias, const Var& residual) {
@@ -158,13 +171,15 @@ Var multiply(Context& c, const Var& x, Weight& weight, Layout layout, Weight* bi
   if (!residual.empty()) require_shape("linear", "residual", residual.shape(), p.y.shape());
   if (bias) require_count("linear", "bias", bias->value(), p.b.n);
   run(p, residual.value, bias);
+  const std::span<const Product> adapters = add_adapters(c, x, weight, p.y);
   if (c.tape)
     c.tape->record({p.y}, [=](Tape& tape) {
+      for (const Product& adapter : adapters) backward(tape, adapter);
       backward(tape, p);
       if (bias) bias_backward(tape, tape.gradient(p.y), *bias);
       pass_gradient(tape, p.y, residual);
     });
-  return add_adapters(c, x, weight, p.y);
+  return p.y;
 }
 
 }  // namespace
@@ -187,8 +202,13 @@ void linear_each(Context& c, std::span<const Var> x, std::span<Weight* const> we
   run_each({products.data(), x.size()});
   for (size_t i = 0; i < x.size(); ++i) {
     const Product& p = products[i];
-    if (c.tape) c.tape->record({p.y}, [p](Tape& tape) { backward(tape, p); });
-    out[i] = add_adapters(c, x[i], *weights[i], p.y);
+    const std::span<const Product> adapters = add_adapters(c, x[i], *weights[i], p.y);
+    if (c.tape)
+      c.tape->record({p.y}, [=](Tape& tape) {
+        for (const Product& adapter : adapters) backward(tape, adapter);
+        backward(tape, p);
+      });
+    out[i] = p.y;
   }
 }
 

@@ -93,8 +93,8 @@ Var mul(Context& c, const Var& a, const Var& b);
 // y_j = sum_i x_i M_ij with a separate matrix for each row: x [N, I], matrices [N, I * J] -> [N, J].
 Var row_matrix(Context& c, const Var& x, const Var& matrices);
 
-// x with random elements set to zero (and the others scaled up) in training with dropout; otherwise x itself.
-Var dropout(Context& c, const Var& x);
+// x with random elements set to zero with probability p (and the others scaled up); for p = 0, x itself.
+Var dropout(Context& c, const Var& x, double p);
 
 // The end of a branch: residual + y, with dropout if the context requires it; y may be x W^T, or sigmoid(r)
 // x.

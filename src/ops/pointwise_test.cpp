@@ -165,10 +165,10 @@ TEST(Dropout, KeepsTheMeanAndDropsTheSameElementsBackward) {
   Random random(3);
   const Sequences sequences = Sequences::uniform(1, 100);
   Context c{arena, sequences, kernels::Precision::f32, &tape};
-  c.dropout = {.probability = 0.25, .random = &random};
+  c.dropout.random = &random;
   Var x = c.result({100, 100}, Dtype::f32);
   from_host(std::vector<double>(10000, 1.0), x.value);
-  Var y = dropout(c, x);
+  Var y = dropout(c, x, 0.25);
   const std::vector<double> values = to_host(y.value);
   const auto dropped = std::count(values.begin(), values.end(), 0.0);
   EXPECT_NEAR(static_cast<double>(dropped), 2500, 200);

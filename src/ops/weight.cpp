@@ -72,6 +72,12 @@ void Weight::set_gradient(const Tensor& gradient) {
   gradient_ = gradient;
 }
 
+bool Weight::leads_to_trained() const {
+  return trainable() || std::any_of(adapters_.begin(), adapters_.end(), [](const auto& adapter) {
+           return adapter->a.trainable() || adapter->b.trainable();
+         });
+}
+
 void Weight::require_changeable() const {
   require(changeable(), "weight {}: its numbers are stored, or packed for good; it cannot be trained", name_);
 }

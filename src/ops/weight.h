@@ -86,6 +86,8 @@ class Weight {
   bool changeable() const { return !is_stored() && !packed_; }
   // Allocates a zero gradient, or frees it. Throws Error for a weight that cannot change.
   void set_trainable(bool trainable);
+  // Whether a gradient is to reach it: it is trained, or one of its adapters is.
+  bool leads_to_trained() const;
   // Makes the weight trainable with a gradient in the caller's memory, which must be zeros in its shape,
   // until set_trainable(false).
   void set_gradient(const Tensor& gradient);

@@ -32,7 +32,8 @@ void write(Json& json, const std::optional<int64_t>& value) {
 }
 void write(Json& json, const ScheduleKind& value) { json = name_of(value); }
 void write(Json& json, const kernels::Precision& value) { json = name_of(value); }
-void write(Json& json, const LearningRateScales& value) { json = value; }
+void write(Json& json, const WeightsByName& value) { json = value; }
+void write(Json& json, const TuneMethod& value) { json = name_of(value); }
 
 template <typename Value>
 void read(const Json& json, Value& value) {
@@ -40,6 +41,7 @@ void read(const Json& json, Value& value) {
 }
 void read(const Json& json, std::optional<int64_t>& value) { value = json.get<int64_t>(); }
 void read(const Json& json, ScheduleKind& value) { value = schedule_kind(json.get<std::string>()); }
+void read(const Json& json, TuneMethod& value) { value = tune_method(json.get<std::string>()); }
 void read(const Json& json, kernels::Precision& value) { value = precision_of(json.get<std::string>()); }
 
 // JSON would cut 2.5 to 2, and make a large number of a negative one.
@@ -116,6 +118,29 @@ TrainConfig train_config_from_json(const std::string& text, const std::string& w
   return config;
 }
 
+namespace {
+
+constexpr std::pair<TuneMethod, const char*> methods[] = {{TuneMethod::full, "full"},
+                                                          {TuneMethod::lora, "lora"},
+                                                          {TuneMethod::pissa, "pissa"},
+                                                          {TuneMethod::miss, "miss"},
+                                                          {TuneMethod::state, "state"}};
+
+}  // namespace
+
+std::string name_of(TuneMethod method) {
+  return std::find_if(std::begin(methods), std::end(methods),
+                      [&](const auto& one) { return one.first == method; })
+      ->second;
+}
+
+TuneMethod tune_method(const std::string& name) {
+  const auto* found = std::find_if(std::begin(methods), std::end(methods),
+                                   [&](const auto& one) { return name == one.second; });
+  require(found != std::end(methods), "method \"{}\", expected full, lora, pissa, miss or state", name);
+  return found->first;
+}
+
 std::string name_of(kernels::Precision precision) {
   return precision == kernels::Precision::bf16 ? "bf16" : "f32";
 }
@@ -153,12 +178,15 @@ void check(const TrainConfig& config) {
               (config.schedule.start > 0 && config.schedule.end > 0),
           "--schedule exponential needs learning rates above 0, got {} and {}", config.schedule.start,
           config.schedule.end);
-  // A lower bound of the memory for activations of a step, parameters, gradients and moments, so that
-  // settings that cannot fit are rejected before anything is allocated.
+  // A lower bound of the memory for activations of a step, and for parameters, gradients and moments where
+  // all are trained, so that settings that cannot fit are rejected before anything is allocated.
   const double C = static_cast<double>(config.model.n_embd),
                layers = static_cast<double>(config.model.n_layer);
-  const double rows = static_cast<double>(config.context) * static_cast<double>(config.batch);
-  const double gigabytes = 4 * (rows * C * layers * 20 + 4 * 12 * C * C * layers) / 1e9;
+  const int64_t at_once = config.chunk > 0 ? std::min(config.chunk, config.context) : config.context;
+  const double rows = static_cast<double>(at_once) * static_cast<double>(config.batch);
+  const double kept = config.recompute ? layers + 20 : layers * 20;  // per row and channel
+  const double trained = config.tuning.method == TuneMethod::full ? 4 * 12 * C * C * layers : 0;
+  const double gigabytes = 4 * (rows * C * kept + trained) / 1e9;
   const double here = static_cast<double>(platform::total_memory()) / 1e9;
   require(here <= 0 || gigabytes < here,
           "--context {} --batch {} with {} layers of width {} need more than {:.0f} GB of memory, but this "

@@ -12,15 +12,53 @@
 
 namespace aviary {
 
+using WeightsByName = std::map<std::string, double>;
 // Factors of the learning rate, for every parameter whose name contains the given text ("blocks.0.",
 // "time_decay").
-using LearningRateScales = std::map<std::string, double>;
+using LearningRateScales = WeightsByName;
+
+// What `aviary tune` trains of a model that exists.
+enum class TuneMethod : uint8_t {
+  full,   // its parameters, or some of them
+  lora,   // matrices B A beside its own (Hu et al. 2021, arXiv 2106.09685)
+  pissa,  // the same, starting from the largest singular values (Meng et al. 2024, arXiv 2404.02948)
+  miss,   // the same, with a fixed A of zeros and ones (Kang 2024, arXiv 2409.15371)
+  state,  // the state that every text begins with
+};
+std::string name_of(TuneMethod method);
+// Throws Error for an unknown name.
+TuneMethod tune_method(const std::string& name);
+
+struct Tuning {
+  std::string base = {};  // the file of the model; empty: the run begins with a new model
+  std::string base_hash = {}, base_type = {};  // BaseInfo
+  TuneMethod method = TuneMethod::full;
+  int64_t rank = 16;
+  double alpha = 32;         // B A is added alpha / rank times
+  std::string targets = {};  // parts of the names of matrices that get an adapter, as "att.key,ffn"; empty:
+                             // all of the blocks
+  std::string layers = {};   // "4-11"; empty: all
+  std::string parts = {};    // parts of the names of parameters that are trained themselves; empty: all with
+                             // TuneMethod::full, otherwise none
+  double dropout = 0;        // of the inputs of adapters
+  double epochs = 3;         // over documents
+  int64_t patience = 3;      // validations without a better result after which the run ends; 0: it does not
+
+  bool of_model() const { return !base.empty(); }
+};
 
 // The table of settings (train/settings.h) explains each member to users.
 struct TrainConfig {
   ModelConfig model;
   std::string text;       // the file
   std::string text_hash;  // xxh64 of its bytes
+  WeightsByName data{};   // instead of the text: files of documents, and how often each is read in an epoch
+  Tuning tuning{};
+  std::string rename{};                        // RowOptions::rename: "question=prompt,answer=completion"
+  bool skip_broken = false, truncate = false;  // DocumentOptions
+  double validation_share = 0.05;
+  int64_t chunk = 0;       // tokens of a sequence that are computed at once; 0: all
+  bool recompute = false;  // Runner::Training::recompute
   std::string tokenizer = "world";
   int64_t validation_bytes = -1;  // size of the validation text at the end; -1: chosen by the corpus
   int64_t context = 128;          // tokens per sequence of a step

@@ -97,11 +97,15 @@ TEST(TrainConfig, WhatIsNotUnderstoodIsRefusedByName) {
   EXPECT_NE(refusal("[").size(), 0u);
 }
 
-TEST(Settings, NamesAndFlagsAreThereOnce) {
-  std::set<std::string> names, flags;
+TEST(Settings, NamesAreThereOnceAndFlagsOncePerCommand) {
+  std::set<std::string> names;
+  for (SettingFlags command : {setting_flags::train, setting_flags::compare, setting_flags::tune}) {
+    std::set<std::string> flags;
+    for (const Setting& setting : settings())
+      EXPECT_TRUE(!(setting.flags & command) || flags.insert(setting.flag_text()).second) << setting.name;
+  }
   for (const Setting& setting : settings()) {
     EXPECT_TRUE(names.insert(setting.name).second) << setting.name;
-    EXPECT_TRUE(flags.insert(setting.flag_text()).second) << setting.name;
     EXPECT_GT(std::string(setting.help).size(), 5u) << setting.name;
     EXPECT_LE(setting.low, setting.high) << setting.name;
     EXPECT_EQ(find_setting(setting.name), &setting);

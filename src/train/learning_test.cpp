@@ -53,8 +53,9 @@ class LearningLong : public testing::TestWithParam<const ModelVersion*> {
 
 TEST_P(LearningLong, PredictsBetterThanLetterFrequenciesAndGenerates) {
   const TokenizerPtr tokenizer = make_bytes_tokenizer();
-  Trainer trainer(config(), tokenizer, Corpus(real_text(), *tokenizer, 6000));
-  const double entropy = unigram_entropy(trainer.data().validation);
+  const Corpus corpus(real_text(), *tokenizer, 6000);
+  Trainer trainer(config(), tokenizer, corpus);
+  const double entropy = unigram_entropy(corpus.validation);
   const double before = trainer.validate(0, 64) * std::log(2.0);
   while (!trainer.finished()) trainer.step();
   const double after = trainer.validate(0, 64) * std::log(2.0);
@@ -66,7 +67,7 @@ TEST_P(LearningLong, PredictsBetterThanLetterFrequenciesAndGenerates) {
   Generation text = generate(trainer.runner(), *tokenizer, "The ", {.tokens = 100, .sampling = {.seed = 1}});
   EXPECT_EQ(text.tokens, 100);
   Counts known{};
-  for (int32_t byte : trainer.data().train) known[static_cast<size_t>(byte)] = 1;
+  for (int32_t byte : corpus.train) known[static_cast<size_t>(byte)] = 1;
   double letters = 0;
   for (char c : text.text) letters += known[static_cast<unsigned char>(c)];
   EXPECT_GT(letters, 0.9 * static_cast<double>(text.text.size())) << text.text;

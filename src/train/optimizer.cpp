@@ -28,42 +28,49 @@ double sum_of_squares(const Tensor& x) {
 
 Optimizer::Optimizer(Model& model, std::vector<ParameterGroup> groups, double clip)
     : groups_(std::move(groups)), clip_(clip) {
-  std::map<const Parameter*, const ParameterGroup*> group_of;
+  std::map<const Weight*, const ParameterGroup*> group_of;
   for (const ParameterGroup& group : groups_)
-    for (const Parameter* parameter : group.parameters)
-      require(group_of.emplace(parameter, &group).second, "optimizer: {} is in two groups",
-              parameter->spec.name);
+    for (const TrainedWeight& trained : group.parameters)
+      require(group_of.emplace(trained.weight, &group).second, "optimizer: {} is in two groups",
+              trained.spec->name);
   int64_t count = 0;
-  for (Parameter& parameter : model.parameters()) {
-    parameter.weight.set_trainable(false);
-    const auto found = group_of.find(&parameter);
-    if (found == group_of.end()) continue;
-    Trained& trained = trained_.emplace_back(Trained{&parameter, found->second, {}, {}, {}});
-    for (const MomentSpec& moment : found->second->rule->moments(parameter.spec)) {
-      trained.names.push_back(moment.name + "." + parameter.spec.name);
+  auto add = [&](const TrainedWeight& of, const ParameterGroup& group) {
+    Trained& trained = trained_.emplace_back(Trained{of, &group, {}, {}, {}});
+    for (const MomentSpec& moment : group.rule->moments(*of.spec)) {
+      trained.names.push_back(moment.name + "." + of.spec->name);
       trained.memory.emplace_back(moment.shape, model.dtype());
       trained.moments.push_back(trained.memory.back().view());
     }
-    count += aligned_count(parameter.weight);
+    count += aligned_count(*of.weight);
+  };
+  for (Parameter& parameter : model.parameters()) {
+    parameter.weight.set_trainable(false);
+    const auto found = group_of.find(&parameter.weight);
+    if (found == group_of.end()) continue;
+    add(parameter, *found->second);
+    group_of.erase(found);
   }
+  for (const ParameterGroup& group : groups_)
+    for (const TrainedWeight& trained : group.parameters)
+      if (group_of.contains(trained.weight)) add(trained, group);
   if (count == 0) return;
   gradients_ = OwnedTensor({count}, model.dtype());
   auto* at = static_cast<std::byte*>(gradients_.view().data());
   for (const Trained& trained : trained_) {
-    Weight& weight = trained.parameter->weight;
+    Weight& weight = *trained.of.weight;
     weight.set_gradient(Tensor(at, weight.shape(), weight.dtype()));
     at += aligned_count(weight) * size_of(weight.dtype());
   }
 }
 
 Optimizer::~Optimizer() {
-  for (const Trained& trained : trained_) trained.parameter->weight.set_trainable(false);
+  for (const Trained& trained : trained_) trained.of.weight->set_trainable(false);
 }
 
 double Optimizer::step(double learning_rate) {
   // Summed per parameter, so that the norm does not depend on their positions.
   double squares = 0;
-  for (const Trained& trained : trained_) squares += sum_of_squares(trained.parameter->weight.gradient());
+  for (const Trained& trained : trained_) squares += sum_of_squares(trained.of.weight->gradient());
   const double norm = std::sqrt(squares);
   if (!std::isfinite(norm)) {
     set_zero(gradients_.view());
@@ -71,14 +78,19 @@ double Optimizer::step(double learning_rate) {
   }
   UpdateStep step{.number = ++steps_, .gradient_scale = clip_ > 0 ? std::min(1.0, clip_ / (norm + 1e-6)) : 1};
   for (const Trained& trained : trained_) {
-    Weight& weight = trained.parameter->weight;
+    Weight& weight = *trained.of.weight;
     const ParameterGroup& group = *trained.group;
-    step.learning_rate =
-        learning_rate * group.learning_rate_scale * trained.parameter->spec.learning_rate_scale;
+    step.learning_rate = learning_rate * group.learning_rate_scale * trained.of.spec->learning_rate_scale;
     group.rule->update(step, group, weight.value(), weight.gradient(), trained.moments);
     weight.changed();
   }
   return norm;
+}
+
+std::vector<TrainedWeight> Optimizer::weights() const {
+  std::vector<TrainedWeight> result;
+  for (const Trained& trained : trained_) result.push_back(trained.of);
+  return result;
 }
 
 std::vector<Optimizer::Moment> Optimizer::moments() const {

@@ -10,9 +10,11 @@ namespace aviary {
 
 class Optimizer {
  public:
-  // Makes the parameters of the groups trainable, and all others of the model not; their gradients are views
-  // of one buffer of this Optimizer, whose destructor makes them untrainable again. clip: the largest norm of
-  // the gradient; 0: no clipping. Throws Error for a parameter that is in two groups.
+  // Makes the weights of the groups trainable, and all other parameters of the model not; their gradients are
+  // views of one buffer of this Optimizer, whose destructor makes them untrainable again. The order is that
+  // of the model's parameter table, followed by weights outside it (adapters, first states) in the order of
+  // the groups. clip: the largest norm of the gradient; 0: no clipping. Throws Error for a weight that is in
+  // two groups.
   Optimizer(Model& model, std::vector<ParameterGroup> groups, double clip);
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
@@ -23,14 +25,18 @@ class Optimizer {
   // clipping. If the norm is not finite, only the gradients change.
   double step(double learning_rate);
 
-  // The gradients of all trained parameters [count], in the order of the model's parameter table, with zeros
-  // between them for alignment.
+  // Zeros the gradients that were accumulated.
+  void forget_gradients() { set_zero(gradients_.view()); }
+  // The gradients of all trained weights [count], in order, with zeros between them for alignment.
   Tensor gradients() const { return gradients_.view(); }
+
+  // All trained weights, in order.
+  std::vector<TrainedWeight> weights() const;
 
   int64_t steps() const { return steps_; }
   void set_steps(int64_t steps) { steps_ = steps; }
 
-  // The moments, for checkpoints: "m.<parameter>" and "v.<parameter>" of AdamW.
+  // The moments, for checkpoints: "m.<name>" and "v.<name>" of AdamW.
   struct Moment {
     std::string name;
     Tensor values;
@@ -38,9 +44,9 @@ class Optimizer {
   std::vector<Moment> moments() const;
 
  private:
-  // A trained parameter and its moments.
+  // A trained weight and its moments.
   struct Trained {
-    Parameter* parameter;
+    TrainedWeight of;
     const ParameterGroup* group;
     std::vector<std::string> names;
     std::vector<OwnedTensor> memory;
@@ -49,7 +55,7 @@ class Optimizer {
 
   std::vector<ParameterGroup> groups_;
   double clip_;
-  std::vector<Trained> trained_;  // in the order of the parameter table
+  std::vector<Trained> trained_;
   OwnedTensor gradients_;
   int64_t steps_ = 0;
 };

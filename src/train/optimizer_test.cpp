@@ -96,7 +96,7 @@ TEST(Optimizer, GroupsHaveTheirOwnRulesRatesAndMoments) {
   std::set<const Parameter*> signs;
   for (Parameter& parameter : model->parameters()) {
     const bool matrix = parameter.spec.decay;
-    (matrix ? matrices : others).parameters.push_back(&parameter);
+    (matrix ? matrices : others).parameters.emplace_back(parameter);
     if (matrix) signs.insert(&parameter);
   }
   ASSERT_FALSE(signs.empty());

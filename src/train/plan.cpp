@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "models/registry.h"
+#include "train/plan_parts.h"
 #include "train/settings.h"
 
 namespace aviary {
@@ -87,7 +88,8 @@ void take_given(const Asked& asked, TrainConfig& config) {
   }
 }
 
-// Rejects given settings that would have no effect.
+}  // namespace
+
 void refuse_what_would_be_ignored(const Asked& asked, const TrainConfig& config) {
   require(!asked.has("vocabulary") || config.model.vocab_size >= smallest_vocabulary,
           "--vocabulary is {}, expected {} to 65536", config.model.vocab_size, smallest_vocabulary);
@@ -101,7 +103,6 @@ void refuse_what_would_be_ignored(const Asked& asked, const TrainConfig& config)
       "--validate-every says when to validate, but --validation-bytes is 0: there is no text to do it with");
 }
 
-// Takes the usual warm-up from a run that is too short for it. Rejects a given one that is.
 void fit_warmup(const Asked& asked, TrainConfig& config) {
   const int64_t steps = config.schedule.steps.value_or(config.schedule.most_steps);  // 0: not known
   if (steps > 0 && !asked.has("warmup")) config.schedule.warmup = std::min(config.schedule.warmup, steps / 5);
@@ -110,6 +111,8 @@ void fit_warmup(const Asked& asked, TrainConfig& config) {
   require(!asked.has("warmup_from") || config.schedule.warmup > 0,
           "--warmup-from says where the warm-up begins, but this run has none; give its steps with --warmup");
 }
+
+namespace {
 
 // The number of steps for a useful number of passes over the tokens: many for small texts, few for large
 // ones.

@@ -43,6 +43,32 @@ struct Facts {
 // (models/registry.h) checks whether a model of the version can have the sizes. Throws Error naming the flag.
 TrainConfig resolve(const Asked& asked, const Facts& facts);
 
+// The facts on which the plan of a run that tunes a model depends.
+struct TuningFacts {
+  ModelConfig model;
+  std::string base, base_hash, base_type;  // path, and as in BaseInfo
+  bool quantized = false;                  // the base, in part
+  int64_t base_bytes = 0;                  // of its numbers
+  int64_t parameters = 0;
+  std::string tokenizer;                 // Tokenizer::kind()
+  std::optional<Facts::Text> text = {};  // or
+  WeightsByName documents = {};
+  std::string data_hash = {};
+  int64_t tokens = 0;             // that can be targets in an epoch
+  double sequences = 0;           // documents of an epoch
+  int64_t longest = 0;            // document, in tokens
+  bool carries_gradients = true;  // whether its state allows chunks
+  int64_t free_memory = 0;        // bytes; 0: not known
+  kernels::Precision fastest_precision = kernels::fastest_precision();
+};
+
+// What is trained unless the user says: all weights where they and their moments fit into half of the free
+// memory, the base is not quantized, and there is at least one token for 25 of them; otherwise a LoRA.
+TuneMethod usual_method(const TuningFacts& facts);
+// The settings of a run that tunes a model. A given setting is either used or rejected. Throws Error naming
+// the flag.
+TrainConfig resolve_tuning(const Asked& asked, const TuningFacts& facts);
+
 // Applies the recipe of config.model: betas, epsilon, clipping, whether matrices have weight decay, and
 // learning rates for its width.
 void apply_recipe(TrainConfig& config);

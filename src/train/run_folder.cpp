@@ -1,5 +1,6 @@
 #include "train/run_folder.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -32,22 +33,29 @@ bool is_run(const fs::path& folder) {
   return fs::exists(folder / "checkpoint.safetensors", ignored);
 }
 
+namespace {
+
+constexpr const char* results[] = {"model.safetensors", "adapter.safetensors", "state.safetensors"};
+
+}  // namespace
+
 std::vector<fs::path> files_of_run(const fs::path& folder) {
   std::vector<fs::path> files;
-  for (const char* name :
-       {"config.json", "checkpoint.safetensors", "model.safetensors", "log.jsonl", "loss.svg"})
+  for (const char* name : {"config.json", "checkpoint.safetensors", "log.jsonl", "loss.svg"})
     files.push_back(folder / name);
+  for (const char* name : results) files.push_back(folder / name);
   return files;
 }
 
 bool can_begin(const fs::path& folder) {
   auto has = [&](const char* name) { return fs::exists(folder / name); };
   if (fs::exists(folder) && !fs::is_directory(folder)) return false;
-  if (has("checkpoint.safetensors") || has("model.safetensors")) return false;
-  if (!has("config.json")) return !has("log.jsonl") && !has("loss.svg");
+  if (has("checkpoint.safetensors")) return false;
+  const bool has_result = std::any_of(std::begin(results), std::end(results), has);
+  if (!has("config.json")) return !has_result && !has("log.jsonl") && !has("loss.svg");
   try {
-    read_run_config(folder);
-    return true;
+    // Only a run that tunes a model writes a result, its best one so far, before its first checkpoint.
+    return read_run_config(folder).tuning.of_model() || !has_result;
   } catch (const Error&) {  // a config.json of another program
     return false;
   }

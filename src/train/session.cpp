@@ -34,7 +34,8 @@ class Session {
     InterruptGuard guard;
     const TrainConfig& config = trainer_.config();
     first_step_ = trainer_.steps_done();
-    while (!trainer_.finished() && !guard.interrupted()) {
+    if (keeps_best() && first_step_ == 0) validate_before();
+    while (!trainer_.finished() && !trainer_.gets_worse() && !guard.interrupted()) {
       StepReport report = trainer_.step();
       if (trainer_.broken_steps() > broken_steps_allowed)
         fail(
@@ -47,9 +48,12 @@ class Session {
       if (every(config.validate_every, validations) && !trainer_.finished())
         report.validation_bits_per_byte =
             trainer_.validate(options_.validation_tokens, options_.validation_window);
-      if (trainer_.finished())
-        report.validation_bits_per_byte = trainer_.validate(0, options_.validation_window);
-      log_.add(report, config.tokens_per_step());
+      if (trainer_.finished())  // a run that keeps its best result compares equal measurements
+        report.validation_bits_per_byte =
+            trainer_.validate(keeps_best() ? options_.validation_tokens : 0, options_.validation_window);
+      if (keeps_best() && trainer_.note_validation(report.validation_bits_per_byte))
+        trainer_.save_result(options_.folder);
+      log_.add(report, trainer_.tokens_per_step());
       show(report);
       if (every(config.sample_every, samples) && !trainer_.finished())
         decorate("no sample", [&] { sample(); });
@@ -57,12 +61,19 @@ class Session {
     }
     save();
     if (progress_) progress_->finish();
-    return trainer_.finished() ? SessionEnd::finished : SessionEnd::interrupted;
+    if (trainer_.finished()) return SessionEnd::finished;
+    return trainer_.gets_worse() ? SessionEnd::gets_worse : SessionEnd::interrupted;
   }
 
  private:
   static double now() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  }
+  bool keeps_best() const { return trainer_.config().tuning.of_model(); }
+  void validate_before() {
+    const double bits = trainer_.validate(options_.validation_tokens, options_.validation_window);
+    if (!trainer_.note_validation(bits)) return;
+    tell(fmt::format("Before the first step: {:.3f} bits per byte on the validation part", bits));
   }
   bool every(int64_t steps) const { return steps > 0 && trainer_.steps_done() % steps == 0; }
   // The same, with a negative number meaning `times` in the whole run.
@@ -88,7 +99,7 @@ class Session {
 
   void show(const StepReport& report) {
     const TrainConfig& config = trainer_.config();
-    const int64_t per_step = config.tokens_per_step();
+    const int64_t per_step = trainer_.tokens_per_step();
     const int64_t total = config.schedule.steps.value_or(0) * per_step;  // 0: not yet known
     if (!progress_ || total != total_) {
       total_ = total;
@@ -106,13 +117,11 @@ class Session {
       progress_->print(fmt::format("step {}: the gradient is not finite; the step was skipped", report.step));
   }
 
-  double bits_per_byte_of_a_nat() const {
-    return static_cast<double>(trainer_.data().train.size()) /
-           static_cast<double>(trainer_.data().train_bytes) / std::log(2.0);
-  }
+  double bits_per_byte_of_a_nat() const { return 1 / trainer_.data().bytes_per_token() / std::log(2.0); }
 
   void sample() {
-    GenerateOptions options{.tokens = sample_tokens};
+    const State start = trainer_.first_state();
+    GenerateOptions options{.tokens = sample_tokens, .begin = options_.begin_token, .start = &start};
     options.sampling.seed = trainer_.config().seed;
     std::string text =
         options_.sample_prompt +

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "train/trainer.h"
@@ -11,9 +12,10 @@ namespace aviary {
 
 struct SessionOptions {
   std::filesystem::path folder;
-  double checkpoint_seconds = 60;     // in addition to config.checkpoint_every
-  std::string sample_prompt;          // what samples begin with
-  std::string label = "train";        // for the status line
+  double checkpoint_seconds = 60;           // in addition to config.checkpoint_every
+  std::string sample_prompt;                // what samples begin with
+  std::optional<int32_t> begin_token = {};  // read before it
+  std::string label = "train";              // for the status line
   int64_t validation_tokens = 20000;  // used for validation during training, 0: all; at the end all are used
   int64_t validation_window = 0;      // Trainer::validate
   bool tell_validation = true;        // one line each
@@ -24,11 +26,12 @@ struct SessionOptions {
 // characters of the text.
 std::string usual_sample_prompt(const Tokenizer& tokenizer, const Corpus& data);
 
-enum class SessionEnd : uint8_t { finished, interrupted };
+enum class SessionEnd : uint8_t { finished, gets_worse, interrupted };
 
-// Trains until the last step or an interrupt (base/interrupt.h), and then writes a checkpoint. A sample or a
-// curve that cannot be made becomes a note. Throws Error if the loss remains not finite; the last good
-// checkpoint is kept.
+// Trains until the last step, an interrupt (base/interrupt.h), or the result gets worse
+// (Trainer::gets_worse), and then writes a checkpoint. A run that tunes a model validates before its first
+// step, too, and keeps its best result. A sample or a curve that cannot be made becomes a note. Throws Error
+// if the loss remains not finite; the last good checkpoint is kept.
 SessionEnd run_session(Trainer& trainer, const SessionOptions& options);
 
 }  // namespace aviary

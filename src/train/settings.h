@@ -1,6 +1,6 @@
-// The settings of a training run, one line of a table each: name in config.json, flag of `aviary train` and
-// `aviary compare`, bounds, heading and text of --help. To add a setting, add a member to TrainConfig and a
-// line to the table.
+// The settings of a training run, one line of a table each: name in config.json, flag of `aviary train`,
+// `aviary tune` and `aviary compare`, bounds, heading and text of --help. To add a setting, add a member to
+// TrainConfig and a line to the table.
 #pragma once
 
 #include <span>
@@ -12,24 +12,26 @@
 
 namespace aviary {
 
-// The commands with a flag for a setting: none (its value is determined, not given), only `aviary train`, or
-// also `aviary compare`.
-enum class SettingFlag : uint8_t { none, train, all };
+// The commands with a flag for a setting, one bit each; none: its value is determined, not given.
+using SettingFlags = uint8_t;
+namespace setting_flags {
+inline constexpr SettingFlags none = 0, train = 1, compare = 2, tune = 4;
+}
 
 // Headings of --help. Those in `first` come before all others.
-enum class SettingGroup : uint8_t { first, model, batches, learning, output };
+enum class SettingGroup : uint8_t { first, model, tuning, data, batches, learning, output };
 
 // The member of the config for a setting.
-using SettingMember =
-    std::variant<bool& (*)(TrainConfig&), int64_t& (*)(TrainConfig&), uint64_t& (*)(TrainConfig&),
-                 double& (*)(TrainConfig&), std::string& (*)(TrainConfig&),
-                 std::optional<int64_t>& (*)(TrainConfig&), ScheduleKind& (*)(TrainConfig&),
-                 kernels::Precision& (*)(TrainConfig&), LearningRateScales& (*)(TrainConfig&)>;
+using SettingMember = std::variant<bool& (*)(TrainConfig&), int64_t& (*)(TrainConfig&),
+                                   uint64_t& (*)(TrainConfig&), double& (*)(TrainConfig&),
+                                   std::string& (*)(TrainConfig&), std::optional<int64_t>& (*)(TrainConfig&),
+                                   ScheduleKind& (*)(TrainConfig&), kernels::Precision& (*)(TrainConfig&),
+                                   WeightsByName& (*)(TrainConfig&), TuneMethod& (*)(TrainConfig&)>;
 
 struct Setting {
   const char* name;
   SettingMember member;
-  SettingFlag flag;
+  SettingFlags flags;
   SettingGroup group;
   double low, high;                 // for numbers, inclusive
   const char* help;                 // one line, including the default if that is not a fixed number

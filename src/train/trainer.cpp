@@ -11,11 +11,14 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "checkpoints/adapter_writer.h"
 #include "checkpoints/checkpoint.h"
+#include "checkpoints/state_writer.h"
 #include "eval/evaluate.h"
 #include "formats/safetensors.h"
 #include "models/cost.h"
 #include "models/registry.h"
+#include "train/long_pass.h"
 
 namespace aviary {
 namespace {
@@ -26,6 +29,7 @@ constexpr const char* checkpoint_file = "checkpoint.safetensors";
 constexpr const char* model_file = "model.safetensors";
 constexpr const char* config_file = "config.json";
 constexpr const char* fingerprint_key = "aviary.fingerprint";
+constexpr const char *best_key = "aviary.best_validation", *worse_key = "aviary.validations_since_best";
 
 TensorEntry entry_of(const std::string& name, const Tensor& tensor) {
   TensorEntry entry{.name = name, .dtype = tensor.dtype(), .shape = {}, .data = {}};
@@ -86,12 +90,10 @@ void set_positions(std::vector<State>& states, const std::string& text, const st
   }
 }
 
-std::unique_ptr<Model> initialized_model(const TrainConfig& config) {
-  auto model = create_model(config.model);
-  model->parameters().initialize(config.seed);
+Model& with_scales(Model& model, const TrainConfig& config) {
   for (const auto& [name, factor] : config.learning_rate_scales) {
     int64_t found = 0;
-    for (Parameter& parameter : model->parameters())
+    for (Parameter& parameter : model.parameters())
       if (parameter.spec.name.find(name) != std::string::npos) {
         parameter.spec.learning_rate_scale *= factor;
         ++found;
@@ -104,30 +106,31 @@ std::unique_ptr<Model> initialized_model(const TrainConfig& config) {
   return model;
 }
 
-std::vector<ParameterGroup> groups_of(Model& model, const TrainConfig& config) {
-  return adamw_groups(model.parameters(), {.beta1 = config.beta1,
-                                           .beta2 = config.beta2,
-                                           .epsilon = config.epsilon,
-                                           .weight_decay = config.weight_decay});
-}
-
-std::unique_ptr<BatchSource> source_of(const TrainConfig& config, std::span<const int32_t> text) {
-  if (config.carry_state) return std::make_unique<CarriedSource>(text, config.context, config.batch);
-  return std::make_unique<WindowSource>(text, config.context, config.batch, config.seed);
-}
-
 }  // namespace
 
+std::unique_ptr<Model> new_model(const TrainConfig& config) {
+  auto model = create_model(config.model);
+  model->parameters().initialize(config.seed);
+  return model;
+}
+
 Trainer::Trainer(TrainConfig config, TokenizerPtr tokenizer, Corpus data, std::unique_ptr<BatchSource> source)
+    : Trainer(config, new_model(config), std::move(tokenizer), std::make_shared<TextData>(std::move(data)),
+              std::move(source)) {}
+
+Trainer::Trainer(TrainConfig config, std::unique_ptr<Model> model, TokenizerPtr tokenizer,
+                 std::shared_ptr<const TrainingData> data, std::unique_ptr<BatchSource> source)
     : config_(std::move(config)),
       tokenizer_(std::move(tokenizer)),
       data_(std::move(data)),
-      model_(initialized_model(config_)),
+      model_(std::move(model)),
       runner_(*model_, config_.precision),
-      optimizer_(*model_, groups_of(*model_, config_), config_.clip),
+      parts_(with_scales(*model_, config_), config_),
+      optimizer_(*model_, parts_.groups(), config_.clip),
       states_(runner_.new_states(config_.batch)),
       dropout_random_(Random(config_.seed).split(2)),
-      source_(source ? std::move(source) : source_of(config_, data_.train)) {
+      source_(source ? std::move(source) : data_->source(config_)),
+      result_metadata_{{begin_token_key, begin_with_nothing}} {
   config_.model = model_->config();
 }
 
@@ -137,10 +140,26 @@ void Trainer::prepare_states(const Batch& batch) {
     require(std::find(batch.fresh.begin(), batch.fresh.end(), false) == batch.fresh.end(),
             "train: a batch of {} sequences cannot go on with the states of {}", sequences, states_.size());
     states_ = runner_.new_states(sequences);
-    return;
   }
   for (size_t s = 0; s < states_.size(); ++s)
-    if (batch.fresh[s]) states_[s].reset();
+    if (batch.fresh[s]) parts_.begin(states_[s]);
+}
+
+double Trainer::pass_gradients(const Batch& batch, double share) {
+  const Runner::Training training{.loss = {.scale = share, .l2wrap = config_.l2wrap},
+                                  .dropout = {.probability = config_.dropout,
+                                              .places = dropout_places(config_.dropout_at),
+                                              .adapters = config_.tuning.dropout,
+                                              .random = &dropout_random_},
+                                  .first_state = parts_.has_first_state(),
+                                  .recompute = config_.recompute};
+  const LongPass pass{.chunk = config_.chunk};
+  const bool is_long = config_.chunk > 0 && pass.chunks(batch.sequences) > 1;
+  const double loss =
+      is_long ? long_loss_and_gradients(runner_, batch, states_, training, pass)
+              : runner_.loss_and_gradients(batch.tokens, batch.targets, batch.sequences, states_, training);
+  parts_.add_state_gradients(runner_, batch.fresh);
+  return loss;
 }
 
 // The gradient of a step is that of the mean over all its counted targets, in whichever pass they are.
@@ -153,17 +172,15 @@ double Trainer::gather_gradients() {
   for (int64_t pass = 0; pass < passes; ++pass) {
     const Batch& batch = source_->batch(first + pass);
     prepare_states(batch);
+    require(passes > 1 || batch.counted() > 0, "train: the batch has no target");
     if (passes > 1 && counted > 0 && batch.counted() == 0) {  // its tokens are read nevertheless
       runner_.logits(batch.tokens, batch.sequences, states_, {});
       continue;
     }
+    require(passes == 1 || counted > 0, "train: the batches of the step have no target");
     const double share =
         passes > 1 ? static_cast<double>(batch.counted()) / static_cast<double>(counted) : 1.0;
-    loss += share * runner_.loss_and_gradients(batch.tokens, batch.targets, batch.sequences, states_,
-                                               {.loss = {.scale = share, .l2wrap = config_.l2wrap},
-                                                .dropout = config_.dropout,
-                                                .dropout_places = dropout_places(config_.dropout_at),
-                                                .random = &dropout_random_});
+    loss += share * pass_gradients(batch, share);
   }
   return loss;
 }
@@ -173,33 +190,87 @@ StepReport Trainer::step() {
   StepReport report{.learning_rate = config_.schedule.rate(step_)};
   report.loss = gather_gradients();
   report.gradient_norm = optimizer_.step(report.learning_rate);
+  parts_.restrain();
   broken_steps_ = std::isfinite(report.gradient_norm) ? 0 : broken_steps_ + 1;
   if (broken_steps_ > 0)
-    for (State& state : states_) state.reset();
+    for (State& state : states_) parts_.begin(state);
   report.step = ++step_;
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }
 
+double Trainer::try_pass() {
+  const uint64_t counter = dropout_random_.counter();
+  const std::vector<State> states = states_;
+  const Batch& batch = source_->batch(step_ * config_.accumulate);
+  const auto start = std::chrono::steady_clock::now();
+  prepare_states(batch);
+  if (batch.counted() > 0) pass_gradients(batch, 1);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  optimizer_.forget_gradients();
+  states_ = states;
+  dropout_random_ = Random(dropout_random_.seed(), counter);
+  return seconds;
+}
+
 double Trainer::validate(int64_t tokens, int64_t window) {
-  std::span<const int32_t> text = data_.validation;
-  if (tokens > 0 && tokens < static_cast<int64_t>(text.size()))
-    text = text.first(static_cast<size_t>(tokens));
-  if (text.size() < 2) return -1;
   if (window == 0 && token_cost(*model_).state_growth > 0) window = config_.context;
-  return evaluate(runner_, text, *tokenizer_, {.window = window}).bits_per_byte();
+  const Evaluation result = data_->validate(runner_, *tokenizer_, first_state(), tokens, window);
+  return result.tokens > 0 ? result.bits_per_byte() : -1;
+}
+
+bool Trainer::note_validation(double bits_per_byte) {
+  if (bits_per_byte < 0) return false;
+  if (best_ >= 0 && bits_per_byte >= best_) {
+    ++worse_;
+    return false;
+  }
+  best_ = bits_per_byte;
+  worse_ = 0;
+  return true;
+}
+
+State Trainer::first_state() const {
+  State state = runner_.new_state();
+  parts_.begin(state);
+  return state;
+}
+
+int64_t Trainer::trained_count() const {
+  int64_t count = 0;
+  for (const TrainedWeight& trained : optimizer_.weights()) count += trained.spec->shape.count();
+  return count;
+}
+
+const char* Trainer::result_file() const {
+  switch (config_.tuning.method) {
+    case TuneMethod::full:
+      return model_file;
+    case TuneMethod::state:
+      return "state.safetensors";
+    default:
+      return "adapter.safetensors";
+  }
+}
+
+// The weights in a checkpoint: what is trained, and with TuneMethod::full the rest of the model as well.
+std::vector<TrainedWeight> Trainer::saved_weights() const {
+  if (config_.tuning.method != TuneMethod::full) return optimizer_.weights();
+  std::vector<TrainedWeight> weights;
+  for (Parameter& parameter : model_->parameters()) weights.emplace_back(parameter);
+  return weights;
 }
 
 void Trainer::save(const fs::path& folder) const {
-  const std::map<std::string, std::string> position = {
+  std::map<std::string, std::string> metadata = {
       {"aviary.step", std::to_string(step_)},
       {"aviary.optimizer_steps", std::to_string(optimizer_.steps())},
       {"aviary.dropout_counter", std::to_string(dropout_random_.counter())},
   };
   std::vector<TensorEntry> entries;
   std::vector<OwnedTensor> carried;
-  for (const Parameter& parameter : model_->parameters())
-    entries.push_back(entry_of(parameter.spec.name, parameter.weight.value()));
+  for (const TrainedWeight& saved : saved_weights())
+    entries.push_back(entry_of(saved.spec->name, saved.weight->value()));
   for (const Optimizer::Moment& moment : optimizer_.moments())
     entries.push_back(entry_of(moment.name, moment.values));
   if (config_.carry_state)
@@ -207,15 +278,42 @@ void Trainer::save(const fs::path& folder) const {
       carried.push_back(stacked(states_, i));
       entries.push_back(entry_of("state." + model_->state_specs()[i].name, carried.back().view()));
     }
-  auto metadata = position;
   if (config_.carry_state) metadata["aviary.state_positions"] = positions_of(states_);
+  if (best_ >= 0) {
+    metadata[best_key] = fmt::format("{}", best_);  // the shortest text that gives the same number
+    metadata[worse_key] = std::to_string(worse_);
+  }
   metadata["aviary.tokenizer"] = tokenizer_->kind();
   if (std::string vocabulary = tokenizer_->serialize(); !vocabulary.empty())
     metadata["aviary.vocabulary"] = vocabulary;
   metadata[fingerprint_key] = fingerprint_of(entries);
   write_safetensors(folder / checkpoint_file, unchanged(entries), metadata);
-  save_checkpoint(folder / model_file, *model_, tokenizer_.get(),
-                  {{"aviary.step", std::to_string(step_)}, {begin_token_key, begin_with_nothing}});
+  if (!keeps_best()) save_result(folder);
+}
+
+void Trainer::save_result(const fs::path& folder) const {
+  const fs::path path = folder / result_file();
+  const Tuning& tuning = config_.tuning;
+  const BaseInfo base{
+      .hash = tuning.base_hash, .type = tuning.base_type, .name = fs::path(tuning.base).filename().string()};
+  if (tuning.method == TuneMethod::full) {
+    std::map<std::string, std::string> metadata = result_metadata_;
+    metadata["aviary.step"] = std::to_string(step_);
+    return save_checkpoint(path, *model_, tokenizer_.get(), metadata);
+  }
+  if (tuning.method == TuneMethod::state)
+    return save_state(path, first_state(), *model_, {.base = base, .trained_on = config_.text});
+  std::vector<TensorEntry> whole;
+  for (const TrainedWeight& parameter : parts_.parameters())
+    whole.push_back(entry_of(parameter.spec->name, parameter.weight->value()));
+  const int64_t rank = tuning.method == TuneMethod::pissa ? 2 * tuning.rank : tuning.rank;
+  write_adapter(path,
+                {.method = name_of(tuning.method),
+                 .alpha = tuning.method == TuneMethod::lora ? tuning.alpha : static_cast<double>(rank),
+                 .rank_stabilized = false,
+                 .base = base,
+                 .trained_on = config_.text},
+                parts_.matrices(), whole);
 }
 
 void Trainer::load(const fs::path& folder) {
@@ -231,9 +329,10 @@ void Trainer::load(const fs::path& folder) {
       tokenizer_in(file, where)->hash() == tokenizer_->hash(),
       "{}: the run was trained with another tokenizer; give the one that it began with, or begin a new run",
       where);
-  for (Parameter& parameter : model_->parameters())
-    read_tensor(file, where, parameter.spec.name, parameter.weight.value());
-  model_->parameters().changed();
+  for (const TrainedWeight& saved : saved_weights()) {
+    read_tensor(file, where, saved.spec->name, saved.weight->value());
+    saved.weight->changed();
+  }
   for (const Optimizer::Moment& moment : optimizer_.moments())
     read_tensor(file, where, moment.name, moment.values);
   if (config_.carry_state)
@@ -249,6 +348,10 @@ void Trainer::load(const fs::path& folder) {
   optimizer_.set_steps(read_number(file, where, "aviary.optimizer_steps"));
   dropout_random_ = Random(dropout_random_.seed(),
                            static_cast<uint64_t>(read_number(file, where, "aviary.dropout_counter")));
+  if (auto best = file.metadata().find(best_key); best != file.metadata().end()) {
+    std::istringstream(best->second) >> best_;
+    worse_ = read_number(file, where, worse_key);
+  }
 }
 
 TrainConfig read_run_config(const fs::path& folder) {

@@ -8,12 +8,12 @@
 #include <string>
 
 #include "base/random.h"
-#include "data/batch_source.h"
-#include "data/corpus.h"
 #include "models/run.h"
 #include "text/tokenizer.h"
 #include "train/config.h"
 #include "train/optimizer.h"
+#include "train/trained_parts.h"
+#include "train/training_data.h"
 
 namespace aviary {
 
@@ -28,27 +28,51 @@ struct StepReport {
 
 // The state of a run between two steps. The folder contains
 //   config.json              the settings
-//   checkpoint.safetensors   weights, moments, carried state, position: everything for --resume
-//   model.safetensors        only the weights, for all other uses
+//   checkpoint.safetensors   trained weights, moments, carried state, position: everything for --resume
+//   the result               model.safetensors: all weights of the model, for all other uses; of a run that
+//                            tunes a model in another way, adapter.safetensors or state.safetensors
 //   log.jsonl, loss.svg      one line per step; the loss curve
 // Every file is replaced atomically, so that a run can be killed at any moment.
 class Trainer {
  public:
-  // A new run; initializes the weights from the seed. `source`: the source of batches; null: from `data`,
-  // according to the config.
+  // A new run, with the weights that the model has. `source`: the source of batches; null: that of the data.
+  Trainer(TrainConfig config, std::unique_ptr<Model> model, TokenizerPtr tokenizer,
+          std::shared_ptr<const TrainingData> data, std::unique_ptr<BatchSource> source = nullptr);
+  // The same with a new model, whose weights are initialized from the seed, on a text.
   Trainer(TrainConfig config, TokenizerPtr tokenizer, Corpus data,
           std::unique_ptr<BatchSource> source = nullptr);
   // Resumes from the checkpoint of `folder`; `data` must be made from the same text. Throws Error if the
   // checkpoint is damaged, of another run, or was trained with another tokenizer.
   void load(const std::filesystem::path& folder);
-  // Writes checkpoint.safetensors and model.safetensors.
+  // Writes checkpoint.safetensors and, unless the run keeps its best result, the result.
   void save(const std::filesystem::path& folder) const;
+  // Writes the result: what has been trained so far.
+  void save_result(const std::filesystem::path& folder) const;
+  // Further metadata of a result that is a whole model. By default that of a new model.
+  void set_result_metadata(std::map<std::string, std::string> metadata) {
+    result_metadata_ = std::move(metadata);
+  }
+  // "model.safetensors", "adapter.safetensors" or "state.safetensors".
+  const char* result_file() const;
 
   StepReport step();
-  // Bits per byte on the validation text (its first `tokens`; 0: all), with a fresh state: the text as a
-  // whole or, if `window` is above 0, in windows of that many tokens. A model whose state grows with the text
-  // is only trained for contexts of the trained length, which is its default window.
+  // Computes the gradients of one pass and forgets them, so that the run goes on as without it. Returns its
+  // seconds.
+  double try_pass();
+  // Bits per byte on the validation part of the data (about `tokens` of it; 0: all), from the state that
+  // texts begin with: a text as a whole or, if `window` is above 0, in windows of that many tokens. A model
+  // whose state grows with the text is only trained for contexts of the trained length, which is its default
+  // window. -1: no part is kept for validation.
   double validate(int64_t tokens = 0, int64_t window = 0);
+  // Takes note of a validation. Returns whether it is the best one so far.
+  bool note_validation(double bits_per_byte);
+  double best_validation() const { return best_; }  // -1: none yet
+  // Whether the last config().tuning.patience validations brought nothing better.
+  bool gets_worse() const {
+    return config_.tuning.patience > 0 && config_.tuning.of_model() && worse_ >= config_.tuning.patience;
+  }
+  // The state that texts begin with.
+  State first_state() const;
 
   int64_t steps_done() const { return step_; }
   // Changes the number of steps of the run, not below those already done.
@@ -59,7 +83,11 @@ class Trainer {
   Model& model() { return *model_; }
   const Model& model() const { return *model_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
-  const Corpus& data() const { return data_; }
+  const TrainingData& data() const { return *data_; }
+  const TrainedParts& trained() const { return parts_; }
+  int64_t tokens_per_step() const { return data_->tokens_per_step(config_); }
+  // Number of numbers that are trained.
+  int64_t trained_count() const;
   // Number of consecutive steps whose gradient was not finite and which therefore changed nothing.
   int64_t broken_steps() const { return broken_steps_; }
 
@@ -68,18 +96,30 @@ class Trainer {
   double gather_gradients();
   // Resets the state of the sequences that start fresh.
   void prepare_states(const Batch& batch);
+  std::vector<TrainedWeight> saved_weights() const;
+  // Accumulates the gradients of one pass; returns its loss.
+  double pass_gradients(const Batch& batch, double share);
+  // Whether the result on disk is that of the best validation.
+  bool keeps_best() const { return config_.tuning.of_model() && best_ >= 0; }
 
   TrainConfig config_;
   TokenizerPtr tokenizer_;
-  Corpus data_;
+  std::shared_ptr<const TrainingData> data_;
   std::unique_ptr<Model> model_;
   Runner runner_;
+  TrainedParts parts_;
   Optimizer optimizer_;
   std::vector<State> states_;  // of the sequences of a batch
   Random dropout_random_;
   int64_t step_ = 0, broken_steps_ = 0;
+  double best_ = -1;   // validation
+  int64_t worse_ = 0;  // validations since then
   std::unique_ptr<BatchSource> source_;
+  std::map<std::string, std::string> result_metadata_;
 };
+
+// A model whose weights are initialized as the config says.
+std::unique_ptr<Model> new_model(const TrainConfig& config);
 
 // The config in a run folder. Throws Error if the folder is not one.
 TrainConfig read_run_config(const std::filesystem::path& folder);

@@ -44,7 +44,7 @@ std::vector<ParameterGroup> adamw_groups(ParameterTable& parameters, const AdamW
     const bool wanted =
         only.empty() || std::find(only.begin(), only.end(), parameter.spec.name) != only.end();
     if (wanted && !parameter.spec.constant)
-      (parameter.spec.decay ? decaying : others).parameters.push_back(&parameter);
+      (parameter.spec.decay ? decaying : others).parameters.emplace_back(parameter);
   }
   return {decaying, others};
 }

@@ -12,12 +12,22 @@ namespace aviary {
 
 class UpdateRule;
 
-// Parameters updated by the same rule with the same settings.
+// A weight that is trained: a parameter of a model, a matrix of an adapter, a part of the first state. Spec
+// and weight must outlive it.
+struct TrainedWeight {
+  const ParameterSpec* spec;
+  Weight* weight;
+
+  TrainedWeight(const ParameterSpec& of, Weight& trained) : spec(&of), weight(&trained) {}
+  TrainedWeight(Parameter& parameter) : spec(&parameter.spec), weight(&parameter.weight) {}
+};
+
+// Weights updated by the same rule with the same settings.
 struct ParameterGroup {
   std::shared_ptr<const UpdateRule> rule;
   double learning_rate_scale = 1;
   double weight_decay = 0;
-  std::vector<Parameter*> parameters = {};
+  std::vector<TrainedWeight> parameters = {};
 };
 
 // One optimizer step for one parameter.

@@ -172,17 +172,38 @@ class FloatMatrix final : public PackedMatrix::Implementation {
 
   // Columns of a panel as rows [columns, K] of float32.
   void unpack_panel(int64_t p, float* rows) const {
+    switch (type()) {
+      case Dtype::bf16:
+        return read_panel<bf16, 2>(p, rows);
+      case Dtype::f16:
+        return read_panel<f16, 1>(p, rows);
+      default:
+        return read_panel<float, 1>(p, rows);
+    }
+  }
+
+  // `group` numbers of a column lie together.
+  template <typename Number, int64_t group>
+  void read_panel(int64_t p, float* rows) const {
     const int64_t width = kernels_.panel_width, columns = std::min(width, n_ - p * width);
-    const auto* values = reinterpret_cast<const float*>(panel(p));
-    const auto* pairs = reinterpret_cast<const bf16*>(panel(p));
-    const auto* halves = reinterpret_cast<const f16*>(panel(p));
+    const auto* numbers = reinterpret_cast<const Number*>(panel(p));
     constexpr int64_t step = 16;  // the part of the panel being read stays in the first-level cache
-    for (int64_t first = 0; first < k_; first += step)
-      for (int64_t j = 0; j < columns; ++j)
-        for (int64_t i = first; i < std::min(k_, first + step); ++i)
-          rows[j * k_ + i] = type() == Dtype::f32    ? values[i * width + j]
-                             : type() == Dtype::bf16 ? to_float(pairs[(i / 2 * width + j) * 2 + i % 2])
-                                                     : to_float(halves[i * width + j]);
+    int64_t first = 0;
+    for (; first + step <= k_; first += step)
+      for (int64_t j = 0; j < columns; ++j) {
+        const Number* from = numbers + first * width + j * group;
+        float* to = rows + j * k_ + first;
+        for (int64_t i = 0; i < step; i += group)
+          for (int64_t part = 0; part < group; ++part) to[i + part] = as_float(from[i * width + part]);
+      }
+    for (int64_t j = 0; j < columns; ++j)
+      for (int64_t i = first; i < k_; ++i)
+        rows[j * k_ + i] = as_float(numbers[i / group * group * width + j * group + i % group]);
+  }
+  static float as_float(float x) { return x; }
+  template <typename Number>
+  static float as_float(Number x) {
+    return to_float(x);
   }
 
   // A bf16 panel on a CPU with instructions that round pairs.

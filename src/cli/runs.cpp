@@ -1,0 +1,42 @@
+#include "cli/runs.h"
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/human.h"
+#include "base/quotes.h"
+
+namespace aviary::cli {
+
+namespace fs = std::filesystem;
+
+RunFolder new_run_folder(const std::string& out, const std::string& name) {
+  if (!out.empty()) {
+    const fs::path folder = out;
+    require(
+        can_begin(folder) || !fs::exists(folder / "checkpoint.safetensors"),
+        "{}: there is a run already; go on with it (aviary train --resume {}) or name another folder with "
+        "--out",
+        out, path_for_shell(out));
+    require(
+        can_begin(folder) || (fs::exists(folder) && !fs::is_directory(folder)),
+        "{}: there are files of something else that a run would write over (config.json, model.safetensors, "
+        "log.jsonl or loss.svg); name another folder with --out",
+        out);
+    make_folders(folder);
+    return RunFolder::hold(folder);
+  }
+  for (int number = 1;; ++number) {
+    const fs::path folder = fs::path("runs") / (number == 1 ? name : fmt::format("{}-{}", name, number));
+    if (!can_begin(folder)) continue;
+    make_folders(folder);
+    if (std::optional<RunFolder> held = RunFolder::try_hold(folder)) return std::move(*held);
+  }
+}
+
+std::string place_of(const Trainer& trainer) {
+  const std::string done = with_commas(trainer.steps_done());
+  const std::optional<int64_t> steps = trainer.config().schedule.steps;
+  return steps ? fmt::format("{} of {}", done, with_commas(*steps)) : done;
+}
+
+}  // namespace aviary::cli

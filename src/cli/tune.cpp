@@ -1,0 +1,318 @@
+// aviary tune: a model goes on learning from a text or from rows of documents.
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/human.h"
+#include "base/interrupt.h"
+#include "base/platform.h"
+#include "base/quotes.h"
+#include "checkpoints/state_file.h"
+#include "cli/cli.h"
+#include "cli/outputs.h"
+#include "cli/runs.h"
+#include "cli/settings.h"
+#include "cli/tune_inputs.h"
+#include "infer/generate.h"
+#include "models/cost.h"
+#include "models/registry.h"
+#include "train/session.h"
+
+namespace aviary::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Flags {
+  std::string base, out, resume, tokenizer;
+  std::vector<std::string> data;
+  Asked asked;
+  bool plan = false;
+  bool force = false;  // any tokenizer; with --resume, a base that has changed
+};
+
+// ---- What is told before the first step.
+
+std::string describe_method(const TrainConfig& config) {
+  const Tuning& tuning = config.tuning;
+  switch (tuning.method) {
+    case TuneMethod::full:
+      return tuning.parts.empty() && tuning.layers.empty() ? "all weights" : "some of the weights";
+    case TuneMethod::state:
+      return "the state that texts begin with";
+    default:
+      return fmt::format("adapters ({}) of rank {}", name_of(tuning.method), tuning.rank);
+  }
+}
+
+void print_data(const Data& data, const Base& base) {
+  if (data.text) {
+    const Corpus& corpus = data.text->corpus();
+    fmt::print("Data: a text of {} tokens, and {} bytes at its end to validate with\n",
+               with_commas(std::ssize(corpus.train)), with_commas(corpus.validation_bytes));
+    return;
+  }
+  const Documents& documents = data.documents->documents();
+  fmt::print("Data: {} documents with {} trained tokens, and {} to validate with\n",
+             with_commas(std::ssize(documents.train)), with_commas(data.documents->tokens()),
+             with_commas(std::ssize(documents.validation)));
+  if (documents.truncated > 0)
+    tell(fmt::format("{} documents were longer than --context and lost their end",
+                     with_commas(documents.truncated)));
+  if (documents.straddling > 0)
+    tell(fmt::format(
+        "{} tokens lie on the border of a trained part; a token counts as trained if its first byte "
+        "is",
+        with_commas(documents.straddling)));
+  if (!base.tokenizer->end_of_text())
+    tell(
+        "the vocabulary has no end-of-text token, so the model cannot learn where an answer ends; stop it "
+        "with "
+        "--stop");
+  fmt::print("The first two as the model reads them, what is trained in [[ ]]:\n");
+  for (size_t i = 0; i < std::min<size_t>(2, documents.train.size()); ++i)
+    fmt::print("  {}\n", marked(documents.train[i], *base.tokenizer));
+}
+
+// How well the base predicts what is trained, with and without what comes before it in the documents. A
+// template that the base does not know helps little.
+void print_fit(Trainer& trainer, const Documents& documents) {
+  constexpr size_t most = 8;
+  Evaluation with, without;
+  for (size_t i = 0; i < std::min(most, documents.train.size()); ++i) {
+    const Document& whole = documents.train[i];
+    const auto first = std::find(whole.trained.begin(), whole.trained.end(), true) - whole.trained.begin();
+    if (first <= 1 || first + 1 >= std::ssize(whole.tokens)) continue;
+    Document answer = whole;
+    answer.tokens.erase(answer.tokens.begin(), answer.tokens.begin() + first);
+    answer.trained.erase(answer.trained.begin(), answer.trained.begin() + first);
+    answer.trained[0] = false;
+    Document same = whole;  // without the first trained token, which the answer alone does not predict
+    same.trained[static_cast<size_t>(first)] = false;
+    if (same.trained_tokens() == 0) continue;
+    auto add = [&](const Document& document, Evaluation& sum) {
+      const Evaluation one = evaluate(trainer.runner(), document, trainer.tokenizer(), trainer.first_state());
+      sum.tokens += one.tokens;
+      sum.nats += one.nats;
+    };
+    add(same, with);
+    add(answer, without);
+  }
+  if (with.tokens == 0) return;
+  fmt::print(
+      "The base predicts what is trained with {:.2f} nats per token after what comes before it, {:.2f} "
+      "without\n",
+      with.loss(), without.loss());
+  if (with.loss() > without.loss())
+    tell("what comes before the trained parts does not help the base: is the template the one it knows?");
+}
+
+void print_plan(Trainer& trainer, const Base& base) {
+  const TrainConfig& config = trainer.config();
+  trainer.try_pass();  // packs matrices, takes memory
+  const double seconds = trainer.try_pass() * static_cast<double>(config.accumulate);
+  fmt::print("{} ({}, {}): {} of {} parameters are trained, {}\n", base.path.string(),
+             model_version(config.model.version).title, base.info.type, with_commas(trainer.trained_count()),
+             with_commas(base.parameters), describe_method(config));
+  const std::string sequences =
+      config.text.empty() ? fmt::format("{} documents", config.batch * config.accumulate)
+                          : fmt::format("{} x {} tokens", config.batch * config.accumulate, config.context);
+  if (config.schedule.steps)
+    fmt::print("{} steps of {}, about {} in {}\n", with_commas(*config.schedule.steps), sequences,
+               human_duration(seconds * static_cast<double>(*config.schedule.steps)),
+               human_bytes(platform::peak_memory()));
+  else
+    fmt::print("{:g} minutes of steps of {}, in {}\n", config.minutes, sequences,
+               human_bytes(platform::peak_memory()));
+}
+
+// ---- Before and after.
+
+// The beginnings of texts that the model is to continue: what comes before the trained part of documents, or
+// parts of the text kept for validation.
+std::vector<std::string> prompts_of(const Data& data, const Tokenizer& tokenizer) {
+  constexpr size_t count = 2, length = 12;  // tokens of a text
+  std::vector<std::string> prompts;
+  if (data.documents) {
+    const Documents& documents = data.documents->documents();
+    const auto& some = documents.validation.empty() ? documents.train : documents.validation;
+    for (const Document& document : some) {
+      const auto first = std::find(document.trained.begin(), document.trained.end(), true);
+      auto end = std::max<int64_t>(first - document.trained.begin(), 1);
+      if (end <= 1) end = std::min<int64_t>(length, std::ssize(document.tokens));
+      prompts.push_back(tokenizer.decode(std::span(document.tokens).first(static_cast<size_t>(end))));
+      if (prompts.size() == count) break;
+    }
+    return prompts;
+  }
+  const Corpus& corpus = data.text->corpus();
+  const std::span<const int32_t> text = corpus.validation.empty() ? corpus.train : corpus.validation;
+  for (size_t i = 0; i < count; ++i) {
+    const size_t begin = text.size() / count * i;
+    const std::string prompt = tokenizer.decode(text.subspan(begin, std::min(length, text.size() - begin)));
+    const size_t word = i == 0 ? 0 : std::min(prompt.find(' '), prompt.size());
+    prompts.push_back(prompt.substr(word, valid_utf8_length(prompt.substr(word))));
+  }
+  return prompts;
+}
+
+void print_continuations(Runner& runner, const Base& base, const State& start,
+                         const std::vector<std::string>& prompts) {
+  for (const std::string& prompt : prompts) {
+    GenerateOptions options{.tokens = 40, .begin = base.begin_token, .start = &start};
+    options.sampling.temperature = 0;
+    const Generation written = generate(runner, *base.tokenizer, prompt, options);
+    fmt::print("  {}[{}]{}\n", printable(prompt), printable(written.text),
+               written.end == TextEnd::end_of_text ? " <end>" : "");
+  }
+}
+
+// The result as a user would open it, beside the base.
+void print_result(const Trainer& trainer, const fs::path& folder, const Base& base, const Data& data,
+                  const std::vector<std::string>& prompts) {
+  const TrainConfig& config = trainer.config();
+  const fs::path result = folder / trainer.result_file();
+  OpenOptions options{.precision = config.precision};
+  const TuneMethod method = config.tuning.method;
+  if (method != TuneMethod::full && method != TuneMethod::state)
+    options.adapters.emplace_back().path = result;
+  const Checkpoint tuned = open_model(method == TuneMethod::full ? result : base.path, options);
+  Runner runner(*tuned.model);
+  const State start = method == TuneMethod::state ? load_state(result, *tuned.model) : runner.new_state();
+  const int64_t window = token_cost(*tuned.model).state_growth > 0 ? config.context : 0;
+  const Evaluation after = data.any()->validate(runner, *base.tokenizer, start, 0, window);
+  if (after.tokens > 0)
+    fmt::print("The validation part: {:.3f} bits per byte with {}\n", after.bits_per_byte(), result.string());
+  fmt::print("After:\n");
+  print_continuations(runner, base, start, prompts);
+}
+
+std::string use_of(const Trainer& trainer, const fs::path& folder, const Base& base) {
+  const std::string model = path_for_shell(base.path.string()),
+                    result = path_for_shell((folder / trainer.result_file()).string());
+  switch (trainer.config().tuning.method) {
+    case TuneMethod::full:
+      return fmt::format("  aviary generate {}\n", result);
+    case TuneMethod::state:
+      return fmt::format("  aviary generate {} --state {}\n", model, result);
+    default:
+      return fmt::format(
+          "  aviary generate {0} --adapter {1}\n  aviary merge {0} --adapter {1} --out merged.safetensors\n",
+          model, result);
+  }
+}
+
+int run(Trainer& trainer, const fs::path& folder, const Base& base, const Data& data) {
+  const std::vector<std::string> prompts = prompts_of(data, *base.tokenizer);
+  if (trainer.steps_done() == 0) {
+    fmt::print("Before:\n");
+    print_continuations(trainer.runner(), base, trainer.first_state(), prompts);
+  }
+  fmt::print("\n");
+  std::fflush(stdout);
+  SessionOptions options{
+      .folder = folder, .sample_prompt = prompts.empty() ? "" : prompts[0], .begin_token = base.begin_token};
+  options.label = "tune";
+  const SessionEnd end = run_session(trainer, options);
+  if (end == SessionEnd::interrupted) {
+    fmt::print("\nStopped after step {}; everything is saved. Go on with:\n  aviary tune --resume {}\n",
+               place_of(trainer), path_for_shell(folder.string()));
+    return interrupt_exit_code();
+  }
+  if (end == SessionEnd::gets_worse)
+    fmt::print("\nStopped after step {}: the last {} validations were no better; the best result is kept.\n",
+               place_of(trainer), trainer.config().tuning.patience);
+  fmt::print("\n");
+  print_result(trainer, folder, base, data, prompts);
+  fmt::print("\nDone. Use it:\n{}", use_of(trainer, folder, base));
+  return 0;
+}
+
+int resume(const Flags& flags) {
+  const RunFolder folder = RunFolder::hold(flags.resume);
+  TrainConfig config = read_run_config(folder.path());
+  require(config.tuning.of_model(),
+          "{}: this run trains a new model; go on with it by aviary train --resume {}", flags.resume,
+          path_for_shell(flags.resume));
+  require(is_run(folder.path()),
+          "{}: the run was stopped before its first checkpoint; start it again as it was started",
+          flags.resume);
+  const fs::path place = flags.base.empty() ? fs::path(config.tuning.base) : fs::path(flags.base);
+  require(fs::exists(place),
+          "{}: No such file or directory: this was the base of the run; if it has moved, say where it "
+          "is now: aviary tune BASE --resume {}",
+          place.string(), path_for_shell(flags.resume));
+  Base base = read_base(place, flags.tokenizer, true,
+                        config.tuning.method == TuneMethod::state);  // replaced by the tokenizer of the run
+  require_base(
+      {config.tuning.base_hash, config.tuning.base_type, fs::path(config.tuning.base).filename().string()},
+      flags.resume, read_tensor_file(base.path), base.path, flags.force);
+  base.tokenizer = read_run_tokenizer(folder.path());
+  const Data data = read_data_of_run(config, base);
+  if (flags.asked.has("steps")) config.schedule.steps = flags.asked.values.schedule.steps;
+  const std::unique_ptr<Trainer> trainer = make_trainer(config, base, data);
+  trainer->load(folder.path());
+  fmt::print("Going on after step {}\n", place_of(*trainer));
+  return run(*trainer, folder.path(), base, data);
+}
+
+int tune(const Flags& flags) {
+  platform::ignore_broken_pipes();  // as in `| tee` on Ctrl-C; the run must still be saved
+  if (!flags.resume.empty()) return resume(flags);
+  require(
+      !flags.base.empty() && !flags.data.empty(),
+      "tune: name a model and the data (aviary tune model.safetensors rows.jsonl), or a run to go on with "
+      "(--resume RUN)");
+  const Base base = read_base(find_model(flags.base), flags.tokenizer, flags.force,
+                              flags.asked.values.tuning.method == TuneMethod::state);
+  const Data data = read_data(flags.data, flags.asked, base);
+  const TrainConfig config = resolve_tuning(flags.asked, facts_of(base, data));
+  const std::unique_ptr<Trainer> trainer = make_trainer(config, base, data);
+  print_data(data, base);
+  if (data.documents) print_fit(*trainer, data.documents->documents());
+  print_plan(*trainer, base);
+  if (flags.plan) return 0;
+  const std::string name = fs::path(data_request(flags.data[0]).path).stem().string();
+  const bool existed = !flags.out.empty() && fs::exists(flags.out);
+  const RunFolder folder = new_run_folder(flags.out, name);
+  const RemoveIfEmpty cleanup{existed ? fs::path() : folder.path()};
+  std::vector<fs::path> inputs = {base.path, flags.tokenizer};
+  for (const std::string& request : flags.data) inputs.push_back(data_request(request).path);
+  require_apart(files_of_run(folder.path()), inputs);
+  write_run_config(folder.path(), trainer->config());
+  fmt::print("The run is kept in {}\n", folder.path().string());
+  return run(*trainer, folder.path(), base, data);
+}
+
+Action add_tune(CLI::App& command) {
+  auto flags = std::make_shared<Flags>();
+  command.add_option(
+      "model", flags->base,
+      "The model to tune: a model file in any format, quantized ones included, a folder of Hugging Face, "
+      "or the folder of a run (default: none, with --resume that of the run)");
+  command.add_option("data", flags->data,
+                     "What it learns from: a text, or files of JSON lines (docs/texts.md), each as FILE or "
+                     "FILE,weight=W (default: none, with --resume that of the run)");
+  command.add_option("--resume", flags->resume,
+                     "Go on with the run in this folder, bit for bit (default: a new run)");
+  command.add_option("--out", flags->out, "Folder of the run (default: runs/<name of the data>)");
+  command.add_flag("--plan", flags->plan, "Only tell what would be done, with its time and memory");
+  add_settings(command, setting_flags::tune, flags->asked);
+  command
+      .add_option("--tokenizer", flags->tokenizer,
+                  fmt::format("Its tokenizer: {} (default: the model's own)", tokenizer_kinds))
+      ->group(model_group);
+  command
+      .add_flag("--force", flags->force,
+                "Take --tokenizer also where the model was trained with another one; with --resume, a base "
+                "that has "
+                "changed")
+      ->group(model_group);
+  return [flags] { return tune(*flags); };
+}
+
+const Registration registration({"tune", CommandGroup::first, 4,
+                                 "Make a model yours: go on training it on your data", add_tune});
+
+}  // namespace
+}  // namespace aviary::cli

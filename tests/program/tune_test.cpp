@@ -1,0 +1,156 @@
+// aviary tune: every method from data to a result that other commands use.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "base/random.h"
+#include "program.h"
+
+namespace aviary::program {
+namespace {
+
+void sleep_for(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
+
+// A tiny base, and 40 rows of small sums.
+class Tune : public testing::TestWithParam<std::string> {
+ protected:
+  Tune() {
+    train_tiny(folder_.path(), 3);
+    fs::rename(folder_ / "run/model.safetensors", folder_ / "base.safetensors");
+    fs::remove_all(folder_ / "run");
+    std::string rows;
+    for (int i = 0; i < 40; ++i)
+      rows += fmt::format("{{\"prompt\": \"{} and {} is\", \"completion\": \" {}.\"}}\n", i % 7, i % 9,
+                          i % 7 + i % 9);
+    write(folder_ / "rows.jsonl", rows);
+  }
+
+  Arguments tune(const std::string& method, const Arguments& more = {}) const {
+    return Arguments{"tune", "base.safetensors", "rows.jsonl", "--out",   "tuned", "--method",
+                     method, "--threads",        "1",          "--batch", "4",     "--rank",
+                     "2",    "--precision",      "f32"} +
+           more;
+  }
+  // For methods without a rank.
+  Arguments tune_by_parameter(const Arguments& more = {}) const {
+    Arguments arguments = tune(GetParam(), more);
+    if (GetParam() == "full" || GetParam() == "state") {
+      const auto rank = std::find(arguments.begin(), arguments.end(), "--rank");
+      arguments.erase(rank, rank + 2);
+    }
+    return arguments;
+  }
+  std::string result() const {
+    return GetParam() == "full"    ? "model.safetensors"
+           : GetParam() == "state" ? "state.safetensors"
+                                   : "adapter.safetensors";
+  }
+  Outcome aviary(const Arguments& arguments) const { return run(folder_.path(), arguments); }
+
+  const TestFolder folder_;
+};
+
+TEST_P(Tune, GivesAResultThatOtherCommandsUse) {
+  const Outcome outcome = aviary(tune_by_parameter());
+  expect_success(outcome);
+  EXPECT_NE(outcome.out.find("[["), std::string::npos) << outcome.out;  // the preview marks what is trained
+  EXPECT_NE(outcome.out.find("steps of 4 documents"), std::string::npos) << outcome.out;
+  const std::string file = "tuned/" + result();
+  ASSERT_TRUE(fs::exists(folder_ / file));
+  const Arguments model = GetParam() == "full"    ? Arguments{file}
+                          : GetParam() == "state" ? Arguments{"base.safetensors", "--state", file}
+                                                  : Arguments{"base.safetensors", "--adapter", file};
+  const Outcome written =
+      aviary(Arguments{"generate"} + model + Arguments{"-p", "1 and 1 is", "-n", "4", "-q"});
+  expect_success(written);
+  const Outcome before = aviary({"logits", "base.safetensors", "-p", "1 and 1 is", "--raw", "a"});
+  const Outcome after = aviary(Arguments{"logits"} + model + Arguments{"-p", "1 and 1 is", "--raw", "b"});
+  expect_success(before);
+  expect_success(after);
+  EXPECT_NE(read(folder_ / "a"), read(folder_ / "b"));
+}
+
+TEST_P(Tune, GoesOnBitForBitAfterInterruptionsAndKills) {
+  const TestFolder undisturbed;
+  for (const char* file : {"base.safetensors", "rows.jsonl"})
+    fs::copy_file(folder_ / file, undisturbed / file);
+  const Arguments command = tune_by_parameter({"--checkpoint-every", "1", "--patience", "0"});
+  const Outcome whole = run(undisturbed.path(), command);
+  expect_success(whole);
+  Random random(5);
+  for (int i = 0; i < 12; ++i) {
+    const bool begun = fs::exists(folder_ / "tuned/checkpoint.safetensors");
+    Process process(folder_.path(),
+                    begun ? Arguments{"tune", "--resume", "tuned", "--threads", "1"} : command);
+    sleep_for(random.uniform(0, whole.seconds * 1.2));
+    process.signal(i % 3 ? SIGKILL : SIGINT);
+    process.wait();
+  }
+  if (fs::exists(folder_ / "tuned/checkpoint.safetensors"))
+    expect_success(aviary({"tune", "--resume", "tuned", "--threads", "1"}));
+  else
+    expect_success(aviary(command));
+  for (const std::string& file : {std::string("checkpoint.safetensors"), result()})
+    EXPECT_TRUE(read(undisturbed / ("tuned/" + file)) == read(folder_ / ("tuned/" + file)))
+        << file << " differs";
+}
+
+INSTANTIATE_TEST_SUITE_P(Methods, Tune, testing::Values("full", "lora", "pissa", "miss", "state"),
+                         [](const auto& info) { return info.param; });
+
+using TuneOf = Tune;
+
+TEST_F(TuneOf, APlanWritesNothing) {
+  const auto before = files_below(folder_.path());
+  const Outcome outcome = aviary(tune("lora", {"--plan"}));
+  expect_success(outcome);
+  EXPECT_NE(outcome.out.find("steps of"), std::string::npos) << outcome.out;
+  EXPECT_EQ(files_below(folder_.path()), before);
+}
+
+TEST_F(TuneOf, BrokenRowsAreNamedWithTheirLineOrLeftOut) {
+  std::string rows = read(folder_ / "rows.jsonl");
+  write(folder_ / "rows.jsonl", rows + "{\"prompt\": 5, \"completion\": \" x\"}\n");
+  expect_refusal(aviary(tune("lora")), {"rows.jsonl:41", "prompt"});
+  EXPECT_FALSE(fs::exists(folder_ / "tuned"));
+  const Outcome skipped = aviary(tune("lora", {"--skip-broken"}));
+  EXPECT_EQ(skipped.code, 0);
+  EXPECT_NE(skipped.err.find("rows.jsonl:41"), std::string::npos) << skipped.err;
+}
+
+TEST_F(TuneOf, FlagsWithoutMeaningAreRefused) {
+  expect_refusal(aviary(tune("state")), {"--rank", "--method state"});
+  expect_refusal(aviary(tune("miss", {"--alpha", "4"})), {"--alpha"});
+  expect_refusal(aviary(tune("lora", {"--carry-state"})), {"--carry-state", "plain text"});
+  expect_refusal(aviary(tune("lora", {"--targets", "att.kye"})), {"--targets att.kye"});
+  expect_refusal(aviary(tune("lora", {"--layers", "3-9"})), {"--layers 3-9"});
+  expect_refusal(aviary(tune("lora", {"--steps", "3", "--epochs", "3"})), {"--epochs"});
+  expect_refusal(aviary({"tune", "base.safetensors"}), {"name a model and the data"});
+}
+
+TEST_F(TuneOf, ABaseThatChangedIsRefusedByARunThatGoesOn) {
+  expect_success(aviary({"tune", "base.safetensors", "rows.jsonl", "--out", "tuned", "--method", "lora",
+                         "--steps", "2", "--threads", "1"}));
+  rewrite_tensors(folder_ / "base.safetensors", [](auto& tensors, auto&) { tensors[0].data[0] ^= 1; });
+  expect_refusal(aviary({"tune", "--resume", "tuned", "--steps", "4"}), {"base"});
+  expect_refusal(
+      aviary({"generate", "base.safetensors", "--adapter", "tuned/adapter.safetensors", "-p", "1"}),
+      {"adapter.safetensors"});
+}
+
+TEST_F(TuneOf, ATextIsLearnedAsWell) {
+  write(folder_ / "more.txt", prose(20'000, 9));
+  const Outcome outcome =
+      aviary({"tune", "base.safetensors", "more.txt", "--out", "tuned", "--steps", "3", "--threads", "1",
+              "--method", "lora", "--context", "40", "--chunk", "16", "--recompute"});
+  expect_success(outcome);
+  EXPECT_NE(outcome.out.find("Data: a text of"), std::string::npos) << outcome.out;
+  EXPECT_TRUE(fs::exists(folder_ / "tuned/adapter.safetensors"));
+}
+
+}  // namespace
+}  // namespace aviary::program
