@@ -15,7 +15,7 @@ namespace aviary {
 
 // A regular file mapped read-only. The bytes keep their address when the MappedFile is moved, and remain
 // readable when the file is replaced or removed. A mapping cannot protect against another program that
-// truncates the file in place.
+// truncates the file in place (platform::tell_lost_pages).
 class MappedFile {
  public:
   MappedFile() = default;

@@ -86,6 +86,11 @@ int64_t process_id();
 // Columns of the terminal that `out` writes to; 0 if it is not a terminal, 80 if unknown.
 int terminal_width(std::FILE* out);
 
+// From now on, the process ends with a sentence on stderr and the exit code 1 when a page of a mapped file
+// cannot be read, because the file was cut short or the disk fails. (For the program: a library leaves the
+// signals of its process alone.)
+void tell_lost_pages();
+
 // From now on, writing to a closed pipe is an error and does not end the process.
 void ignore_broken_pipes();
 

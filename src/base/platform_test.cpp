@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 
@@ -179,6 +180,20 @@ TEST(File, SaysWhyItCannotBeOpened) {
   EXPECT_FALSE(error);
   EXPECT_FALSE(File(folder / "a", Open::create, error).is_open());
   EXPECT_EQ(error, std::errc::file_exists);
+}
+
+TEST(Pages, ThatAreLostEndTheProcessWithTheNameOfTheFile) {
+  const TestFolder folder;
+  write_file_atomically(folder / "model", std::string(100'000, 'x'));
+  EXPECT_EXIT(
+      {
+        tell_lost_pages();
+        const MappedFile file(folder / "model");
+        fs::resize_file(folder / "model", 0);
+        const volatile std::byte first = file.bytes()[0];
+        std::exit(static_cast<int>(first) == 'x' ? 2 : 3);
+      },
+      testing::ExitedWithCode(1), "^aviary: /.*/model: it was cut short while it was in use, .*\n$");
 }
 
 // Sanitizers use additional memory.

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/interrupt.h"
+#include "base/platform.h"
 #include "base/threads.h"
 #include "cli/cli.h"
 #include "cli/strict_options.h"
@@ -95,6 +96,7 @@ void complain(const std::string& sentence) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  platform::tell_lost_pages();
   try {
     return run(argc, argv);
   } catch (const aviary::Interrupted&) {
