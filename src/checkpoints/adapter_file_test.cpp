@@ -200,7 +200,8 @@ TEST_F(Adapters, OfPeftWithSettingsThatMeanSomethingElseAreRefused) {
                                                           {"fan_in_fan_out", "true"},
                                                           {"alpha_pattern", R"({"att.key": 3})"},
                                                           {"init_lora_weights", R"("pissa_niter_4")"},
-                                                          {"init_weights", R"("mini")"}};
+                                                          {"init_weights", R"("mini")"},
+                                                          {"init_weights", R"("bat")"}};
   for (const auto& [key, value] : settings) {
     const std::string answer = refusal(
         peft(fmt::format(R"({{"peft_type": "LORA", "lora_alpha": 6, "{}": {}}})", key, value), tensors));
@@ -210,6 +211,13 @@ TEST_F(Adapters, OfPeftWithSettingsThatMeanSomethingElseAreRefused) {
                              "layer_replication": null, "init_lora_weights": true})",
                           tensors)),
               changed(2));
+}
+
+TEST_F(Adapters, OfPeftInTheFormBatAreRefused) {
+  const std::string answer =
+      refusal(peft(R"({"peft_type": "MISS", "r": 4})",
+                   {tensor("base_model.model.blocks.1.att.key.miss_block", {16, 4, 4}, Floats(256))}));
+  EXPECT_NE(answer.find("bat"), std::string::npos) << answer;
 }
 
 TEST_F(Adapters, AreFoundBehindThePrefixesOfTrainers) {
@@ -291,6 +299,18 @@ TEST_F(Adapters, ThatDoNotFitAreRefusedWithTheReason) {
   expect_refused({tensor(key + ".disha", {3, 64}, Floats(192))}, ",alpha=1", "leave it out");
   expect_refused({tensor(key + ".bone", {21, 3, 3}, Floats(189))}, "", "bat");
   expect_refused({tensor("emb.weight", {2, 2}, Floats(4))}, "", "no adapter");
+  // Stored the wrong way round.
+  expect_refused(
+      {tensor(key + ".lora_A", {64, 3}, Floats(192)), tensor(key + ".lora_B", {64, 3}, Floats(192))},
+      ",alpha=1", "ranks 64 and 3");
+  expect_refused(
+      {tensor(key + ".lora_A", {3, 64}, Floats(192)), tensor(key + ".lora_B", {3, 64}, Floats(192))},
+      ",alpha=1", "ranks 3 and 64");
+  expect_refused(
+      {tensor(key + ".lora.0", {3, 64}, Floats(192)), tensor(key + ".lora.1", {64, 3}, Floats(192))},
+      ",alpha=1", "ranks 64 and 3");
+  expect_refused({tensor(key + ".disha", {64, 3}, Floats(192))}, "", "64 x 64");
+  expect_refused({tensor(key + ".weight.D", {3, 64}, Floats(192))}, ",alpha=1", "64 x 64");
   Floats broken(192);
   broken[5] = std::nanf("");
   expect_refused({tensor(key + ".disha", {3, 64}, broken)}, "", "NaN");

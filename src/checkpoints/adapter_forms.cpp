@@ -292,12 +292,13 @@ PlainAdapter plain_adapter(const AdapterRequest& request) {
 
 void add_base(PlainAdapter& adapter, const TensorFile& base, const fs::path& path, bool any) {
   const std::string& where = adapter.file.where;
-  require_base(adapter.info.base, where, base, path, any);
+  const BaseInfo found = base_info_of(base, path);
+  if (!any) require_same_base(adapter.info.base, where, found);
   const std::unique_ptr<Model> model = prepare_model(base, path.string());
   for (AdapterMatrix& matrix : adapter.matrices)
     matrix.in = adapted_parameter(where, matrix, *model).spec.shape[1];
   for (const TensorEntry& tensor : adapter.file.whole) replaced_parameter(where, tensor, *model);
-  adapter.info.base = base_info_of(base, path);
+  adapter.info.base = found;
 }
 
 AdapterForm adapter_form_of(const fs::path& path) {

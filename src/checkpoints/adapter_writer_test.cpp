@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
+#include "base/files.h"
 #include "checkpoints/gguf_writer.h"
 #include "formats/pth.h"
 #include "support/test_adapters.h"
@@ -115,6 +118,24 @@ TEST_F(WrittenAdapters, ThatCannotBeReadAgainAreNotWritten) {
   matrices = matrices_;
   matrices[0].a[3] = std::nanf("");
   expect_refused({}, matrices, "NaN");
+}
+
+TEST_F(WrittenAdapters, ThatAreDamagedAreReadOrRefused) {
+  write_adapter(file_, {.method = "miss", .alpha = rank, .base = base()}, miss());
+  const std::string good = read_file(file_, 1 << 24);
+  const auto answer_to = [&](const std::string& bytes) {
+    std::ofstream(file_, std::ios::binary) << bytes;
+    return refusal([&] { read_adapter(file_); });
+  };
+  int refused = 0;
+  for (size_t i = 0; i < 900; ++i) {  // the header, and some numbers
+    std::string bytes = good;
+    bytes[i] = static_cast<char>(bytes[i] ^ (i % 2 == 0 ? 1 : 0x40));
+    refused += answer_to(bytes) != "done";
+  }
+  EXPECT_GT(refused, 100);
+  for (size_t size : {size_t{9}, size_t{100}, good.size() / 2, good.size() - 1})
+    EXPECT_NE(answer_to(good.substr(0, size)), "done");
 }
 
 TEST_F(WrittenAdapters, WithMetadataThatIsNotUnderstoodAreRefused) {

@@ -81,15 +81,17 @@ void load_vectors(std::span<const TensorEntry* const> tensors, const std::string
     while (part < state.size() && model.state_specs()[part].name != tensor->name) ++part;
     require(part < state.size(), "{}: it has {}, which the state of this {} does not have", where,
             in_quotes(tensor->name), title);
-    const Shape& shape = model.state_specs()[part].shape;
-    bool same = std::ssize(tensor->shape) == shape.rank();
-    for (int axis = 0; same && axis < shape.rank(); ++axis)
-      same = tensor->shape[static_cast<size_t>(axis)] == shape[axis];
-    require(
-        same && model.state_specs()[part].kind != StateKind::history,
-        "{}: {} has the shape [{}], which is not that of this model; a state serves only the model that it "
-        "was tuned for",
-        where, in_quotes(tensor->name), fmt::join(tensor->shape, ", "));
+    const StateSpec& spec = model.state_specs()[part];
+    const bool takes = spec.kind == StateKind::shift ||
+                       (spec.kind == StateKind::recurrence && spec.shape.rank() < 3);  // not time_state
+    bool same = takes && std::ssize(tensor->shape) == spec.shape.rank();
+    for (int axis = 0; same && axis < spec.shape.rank(); ++axis)
+      same = tensor->shape[static_cast<size_t>(axis)] == spec.shape[axis];
+    require(same,
+            "{}: {} has the shape [{}], and this model has no such part of a state; a state serves only the "
+            "model "
+            "that it was tuned for",
+            where, in_quotes(tensor->name), fmt::join(tensor->shape, ", "));
     from_host(finite_numbers(*tensor, where), state[part]);
   }
 }

@@ -133,8 +133,10 @@ std::string base_hash_of(const TensorFile& file) {
     if (!is_unused(tensor.name)) tensors.push_back(&tensor);
   std::ranges::sort(tensors, {}, &TensorEntry::name);
   std::string text;
-  for (const TensorEntry* tensor : tensors)
+  for (const TensorEntry* tensor : tensors) {
     text += fmt::format("{} {:016x}\n", describe(*tensor), hash_of_elements(*tensor));
+    file.drop(tensor->stored());
+  }
   return fmt::format("{:016x}", XXH3_64bits(text.data(), text.size()));
 }
 
@@ -151,9 +153,11 @@ BaseInfo base_info_of(const TensorFile& file, const std::filesystem::path& path)
 
 void require_base(const BaseInfo& said, const std::string& where, const TensorFile& base,
                   const std::filesystem::path& path, bool any) {
-  if (any || said.hash.empty()) return;
-  const BaseInfo found = base_info_of(base, path);
-  require(found.hash == said.hash,
+  if (!any && !said.hash.empty()) require_same_base(said, where, base_info_of(base, path));
+}
+
+void require_same_base(const BaseInfo& said, const std::string& where, const BaseInfo& found) {
+  require(said.hash.empty() || found.hash == said.hash,
           "{}: it was trained on {}, but the model is {}, with other numbers, with which what it learned may "
           "be worth nothing; name the model that it was trained on (--force, any_base in the library, takes "
           "this one all the same)",

@@ -21,15 +21,18 @@ struct BaseInfo {
 
 // 16 hex digits that identify the numbers of a model: XXH3 of the names, types, shapes and all bytes of its
 // tensors. Files in different formats that hold the same numbers in the same types have the same hash. Reads
-// the whole file, a gigabyte in 0.1 to 0.2 s if the system has it in memory.
+// the whole file, a gigabyte in about 0.1 s if the system has it in memory.
 std::string base_hash_of(const TensorFile& file);
 // `path`: of the file. Throws Error if the version of the model is not recognized.
 BaseInfo base_info_of(const TensorFile& file, const std::filesystem::path& path);
 
 // Throws Error, beginning with `where`, if a file of tuning says that its base is another one than `base`,
 // the file at `path`, unless `any` will do. A file that says nothing of its base passes.
+// The hash is computed only where it is compared.
 void require_base(const BaseInfo& said, const std::string& where, const TensorFile& base,
                   const std::filesystem::path& path, bool any);
+// The same for a base whose hash is known.
+void require_same_base(const BaseInfo& said, const std::string& where, const BaseInfo& found);
 
 // Throws Error, beginning with `where`, unless the tensor can be stored as `type`, which must be f32, f16 or
 // bf16: if a number is NaN, infinite or beyond the range of the type.

@@ -39,7 +39,7 @@ bool is_state(const std::string& in) {
   std::error_code ignored;
   if (!fs::is_regular_file(in, ignored)) return false;
   try {
-    return recognize_state(read_tensor_file(in)).has_value();
+    return recognize_state(read_tensor_file(in, Transposed::in_place)).has_value();
   } catch (const Error&) {
     return false;  // reported when it is opened as a model
   }

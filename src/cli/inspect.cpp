@@ -6,8 +6,10 @@
 
 #include "base/error.h"
 #include "base/human.h"
+#include "checkpoints/adapter_file.h"
 #include "checkpoints/health.h"
 #include "checkpoints/state_file.h"
+#include "checkpoints/tuning_info.h"
 #include "cli/cli.h"
 #include "models/cost.h"
 #include "models/recognize.h"
@@ -59,6 +61,16 @@ int64_t memory_in(Dtype type, const TensorFile& file) {
   return bytes;
 }
 
+// What a file of tuning says of its training.
+std::vector<std::string> notes_of(const BaseInfo& base, const std::string& trained_on) {
+  std::vector<std::string> notes;
+  if (!base.hash.empty())
+    notes.push_back(fmt::format("its base is {} ({}, {}, hash {})", in_quotes(base.name),
+                                printable(base.version), printable(base.type), printable(base.hash)));
+  if (!trained_on.empty()) notes.push_back("it was trained on " + printable(trained_on));
+  return notes;
+}
+
 Inspection look_at(const fs::path& path, const TensorFile& file) {
   const std::string where = path.string();
   Inspection found;
@@ -93,6 +105,8 @@ Inspection look_at(const fs::path& path, const TensorFile& file) {
   found.statistics = statistics_of(file);
   found.health = health_of(file, found.statistics);
   found.health.notes.insert(found.health.notes.begin(), file.notes().begin(), file.notes().end());
+  if (const std::optional<StateInfo> info = state_info_in(file.metadata(), where))
+    for (std::string& note : notes_of(info->base, info->trained_on)) found.health.notes.push_back(note);
   return found;
 }
 
@@ -222,12 +236,37 @@ void print_tensors(const Inspection& found, const TensorFile& file) {
   }
 }
 
+int inspect_adapter(const Flags& flags, const fs::path& path) {
+  require(!flags.tensors, "{}: this is an adapter, on which --tensors would have no effect; leave it out",
+          path.string());
+  const AdapterFile adapter = read_adapter(path);
+  const AdapterInfo info = adapter.info.value_or(AdapterInfo{});
+  if (flags.json) {
+    Json json{
+        {"path", path.string()},         {"adapter", adapter.kind},     {"base_hash", info.base.hash},
+        {"base_type", info.base.type},   {"base_name", info.base.name}, {"base_version", info.base.version},
+        {"trained_on", info.trained_on}, {"matrices", Json::object()},  {"whole", Json::array()}};
+    if (adapter.alpha) json["alpha"] = *adapter.alpha;
+    for (const AdapterMatrix& matrix : adapter.matrices) json["matrices"][matrix.name] = matrix.rank;
+    for (const TensorEntry& tensor : adapter.whole) json["whole"].push_back(tensor.name);
+    fmt::print("{}\n", json.dump(2, ' ', true, Json::error_handler_t::replace));
+    return 0;
+  }
+  fmt::print("{}\n  {}; for --adapter, {}\n", printable(path.string()), printable(describe(adapter)),
+             human_bytes(size_on_disk(path)));
+  if (adapter.alpha) fmt::print("  alpha {}\n", *adapter.alpha);
+  for (const std::string& note : notes_of(info.base, info.trained_on)) fmt::print("  note: {}\n", note);
+  for (const std::string& note : adapter.table.notes) fmt::print("  note: {}\n", printable(note));
+  return 0;
+}
+
 int inspect(const Flags& flags) {
   if (flags.versions)
     return list_versions(flags.sizes, flags.json       ? ListForm::json
                                       : flags.markdown ? ListForm::markdown
                                                        : ListForm::text);
   const fs::path path = find_model(flags.path);
+  if (looks_like_adapter(path)) return inspect_adapter(flags, path);
   const TensorFile file = read_tensor_file(path);
   const Inspection found = look_at(path, file);
   if (flags.json) {
@@ -241,9 +280,9 @@ int inspect(const Flags& flags) {
 
 Action add_inspect(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  command.add_option(
-      "model", flags->path,
-      "A model or state file, a folder of Hugging Face, or the folder of a run (default: the newest run)");
+  command.add_option("model", flags->path,
+                     "A model, state or adapter file, a folder of Hugging Face, or the folder of a run "
+                     "(default: the newest run)");
   command.add_flag("--tensors", flags->tensors, "List every tensor with its statistics");
   command.add_flag("--json", flags->json, "Print JSON");
   const std::string family = "Versions";

@@ -95,6 +95,20 @@ TEST_F(ConvertTuned, AStateIsTheSameInEveryForm) {
   }
 }
 
+TEST_F(ConvertTuned, WhatWasConvertedIsInspected) {
+  expect_success(convert({"a.st", "own.safetensors", "--base", "run"}));
+  const Outcome adapter = run(folder_.path(), {"inspect", "own.safetensors"});
+  expect_success(adapter);
+  for (const char* words : {"an adapter of Aviary (miss), 1 matrices of rank 2", "'run/model.safetensors'"})
+    EXPECT_NE(adapter.out.find(words), std::string::npos) << adapter.out;
+  const Outcome json = run(folder_.path(), {"inspect", "own.safetensors", "--json"});
+  EXPECT_NE(json.out.find("\"blocks.0.ffn.value.weight\": 2"), std::string::npos) << json.out;
+  expect_refusal(run(folder_.path(), {"inspect", "own.safetensors", "--tensors"}), {"--tensors"});
+  expect_success(convert({"state.st", "own.st"}));
+  const Outcome state = run(folder_.path(), {"inspect", "own.st"});
+  EXPECT_NE(state.out.find("a tuned state for 2 layers"), std::string::npos) << state.out;
+}
+
 TEST_F(ConvertTuned, WhatIsForModelsOnlyIsRefused) {
   const std::vector<Arguments> options{
       {"--report", "text.txt"}, {"--fit", "1M"}, {"--tokenizer", "bytes"}, {"--all"}};
