@@ -9,4 +9,7 @@ namespace aviary {
 // compressed file, a web page, zeros. Empty if the bytes look like none of these.
 std::string_view failed_download(std::string_view bytes);
 
+// The first of these; texts may look like the others.
+bool is_lfs_pointer(std::string_view bytes);
+
 }  // namespace aviary

@@ -197,7 +197,7 @@ std::string use_of(const Trainer& trainer, const fs::path& folder, const Base& b
       return fmt::format("  aviary generate {} --state {}\n", model, result);
     default:
       return fmt::format(
-          "  aviary generate {0} --adapter {1}\n  aviary merge {0} --adapter {1} --out merged.safetensors\n",
+          "  aviary generate {0} --adapter {1}\n  aviary merge {0} {1} --out merged.safetensors\n",
           model, result);
   }
 }

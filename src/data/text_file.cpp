@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/download.h"
 #include "base/error.h"
 #include "base/utf8.h"
 
@@ -50,6 +51,7 @@ double percent(int64_t part, size_t whole) {
 
 std::string_view without_mark(std::string_view bytes, const std::string& name) {
   refuse_wide_encodings(bytes, name);
+  require(!is_lfs_pointer(bytes), "{}: the file is {}", name, failed_download(bytes));
   if (bytes.starts_with("\xef\xbb\xbf")) bytes.remove_prefix(3);
   return bytes;
 }

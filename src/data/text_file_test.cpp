@@ -42,6 +42,7 @@ TEST(CheckText, RejectsOtherFilesWithAReason) {
   for (auto& [bytes, part] : std::vector<std::pair<std::string, std::string>>{
            {"", "book.txt: it is empty"},
            {"\xef\xbb\xbf", "book.txt: it is empty"},
+           {"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n", "a Git LFS pointer"},
            {std::string("\x7f"
                         "ELF\2\0\1",
                         7),

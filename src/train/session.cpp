@@ -13,6 +13,7 @@
 #include "base/utf8.h"
 #include "infer/generate.h"
 #include "train/log.h"
+#include "train/run_folder.h"
 
 namespace aviary {
 namespace {
@@ -39,9 +40,12 @@ class Session {
       StepReport report = trainer_.step();
       if (trainer_.broken_steps() > broken_steps_allowed)
         fail(
-            "training diverged: the gradient has not been finite since step {}; the last good checkpoint is "
-            "in {}: resume it, or start again with a smaller --learning-rate",
-            report.step - trainer_.broken_steps(), options_.folder.string());
+            "training diverged: the gradient has not been finite since step {}; {}start again with a smaller "
+            "--learning-rate",
+            report.step - trainer_.broken_steps(),
+            is_run(options_.folder)
+                ? fmt::format("the last good checkpoint is in {}: resume it, or ", options_.folder.string())
+                : "");
       choose_steps();
       smooth_ = std::isfinite(report.loss) ? (smooth_ > 0 ? 0.95 * smooth_ + 0.05 * report.loss : report.loss)
                                            : smooth_;

@@ -131,6 +131,19 @@ TEST_F(Resume, AnInterruptedRunOfRwkv4EndsWithTheSameBits) {
   interrupt_and_compare({"--model-version", "rwkv4"}, 4);
 }
 
+TEST(Diverged, ARunWithoutACheckpointDoesNotSendTheUserToOne) {
+  const TestFolder folder;
+  write(folder / "text.txt", prose(20'000));
+  const Outcome outcome =
+      run(folder.path(), {"train",           "text.txt", "--out",           "run", "--steps",          "500",
+                          "--layers",        "2",        "--width",         "64",  "--vocabulary",     "256",
+                          "--model-version", "rwkv4",    "--learning-rate", "10",  "--clip",           "0",
+                          "--warmup",        "0",        "--precision",     "f32", "--validate-every", "0"});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_NE(outcome.err.find("training diverged"), std::string::npos) << outcome.err;
+  EXPECT_EQ(outcome.err.find("checkpoint"), std::string::npos) << outcome.err;
+}
+
 TEST_F(Resume, TwoThreadsTrainTheSameBitsAsOne) {
   train_undisturbed({"--accumulate", "2", "--dropout", "0.1"});
   Arguments two = command_;
