@@ -1,5 +1,7 @@
 #include "cli/runs.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
@@ -30,6 +32,19 @@ RunFolder new_run_folder(const std::string& out, const std::string& name) {
     if (!can_begin(folder)) continue;
     make_folders(folder);
     if (std::optional<RunFolder> held = RunFolder::try_hold(folder)) return std::move(*held);
+  }
+}
+
+void refuse_changes(const CLI::App& command, std::initializer_list<const char*> allowed) {
+  for (const CLI::Option* option : command.get_options()) {
+    const bool changes_nothing = option->count() == 0 || option->check_name("--resume") ||
+                                 std::any_of(allowed.begin(), allowed.end(),
+                                             [&](const char* name) { return option->check_name(name); });
+    require(
+        changes_nothing,
+        "{}: --resume goes on with the settings of the run, so {} cannot be given with it (--steps can, and "
+        "where the text or the model is now)",
+        command.get_name(), option->get_name());
   }
 }
 

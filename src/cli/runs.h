@@ -1,7 +1,9 @@
 // Folders of runs, for the commands that train.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <filesystem>
+#include <initializer_list>
 #include <string>
 
 #include "train/run_folder.h"
@@ -21,6 +23,10 @@ struct RemoveIfEmpty {
     if (!folder.empty()) std::filesystem::remove(folder, ignored);
   }
 };
+
+// A run resumes with its own settings: throws Error for a flag or argument beside --resume, unless its name
+// is in `allowed`.
+void refuse_changes(const CLI::App& command, std::initializer_list<const char*> allowed);
 
 // "20 of 100", or "20" while the number of steps is not known.
 std::string place_of(const Trainer& trainer);

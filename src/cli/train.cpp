@@ -115,6 +115,8 @@ TextFile text_of_run(const Flags& flags, const TrainConfig& config) {
 int resume(const Flags& flags) {
   const RunFolder folder = RunFolder::hold(flags.resume);
   TrainConfig config = read_run_config(folder.path());
+  require(!config.tuning.of_model(), "{}: this run tunes a model; go on with it by aviary tune --resume {}",
+          flags.resume, path_for_shell(flags.resume));
   require(fs::exists(folder.path() / "checkpoint.safetensors"),
           "{}: the run was stopped before its first checkpoint; start it again as it was started",
           flags.resume);
@@ -197,17 +199,6 @@ void add_option(CLI::App& command, const ModelOption& option, Options& values) {
         ->group(group);
 }
 
-// A run resumes with its own settings; a flag with a different value is an error.
-void refuse_changes(const CLI::App& command) {
-  for (const CLI::Option* option : command.get_options())
-    require(option->count() == 0 || option->check_name("--resume") || option->check_name("--steps") ||
-                option->check_name("--sample-prompt") || option->check_name("--escape") ||
-                option->check_name("--text"),
-            "train: --resume goes on with the settings of the run, so {} cannot be given with it (--steps "
-            "can, and --text where the text has moved)",
-            option->get_name());
-}
-
 Action add_train(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   command.add_option(
@@ -237,7 +228,7 @@ Action add_train(CLI::App& command) {
   return [flags, &command] {
     if (flags->sample_prompt)
       flags->sample_prompt = flags->escapes.read("--sample-prompt", *flags->sample_prompt);
-    if (!flags->resume.empty()) refuse_changes(command);
+    if (!flags->resume.empty()) refuse_changes(command, {"--steps", "--sample-prompt", "--escape", "--text"});
     flags->asked.quickstart = !flags->preset.empty();
     return train(*flags);
   };

@@ -197,9 +197,18 @@ std::string use_of(const Trainer& trainer, const fs::path& folder, const Base& b
       return fmt::format("  aviary generate {} --state {}\n", model, result);
     default:
       return fmt::format(
-          "  aviary generate {0} --adapter {1}\n  aviary merge {0} {1} --out merged.safetensors\n",
-          model, result);
+          "  aviary generate {0} --adapter {1}\n  aviary merge {0} {1} --out merged.safetensors\n", model,
+          result);
   }
+}
+
+// Of each validation during the run, so that all of them together take about a twentieth of its time.
+int64_t validation_tokens(const Trainer& trainer) {
+  const std::optional<int64_t> steps = trainer.config().schedule.steps;
+  constexpr int64_t least = 2000, most = 20000;
+  if (!steps) return most;
+  const double tokens = static_cast<double>(*steps) * static_cast<double>(trainer.tokens_per_step());
+  return std::clamp(static_cast<int64_t>(0.0075 * tokens), least, most);
 }
 
 int run(Trainer& trainer, const fs::path& folder, const Base& base, const Data& data) {
@@ -213,6 +222,7 @@ int run(Trainer& trainer, const fs::path& folder, const Base& base, const Data& 
   SessionOptions options{
       .folder = folder, .sample_prompt = prompts.empty() ? "" : prompts[0], .begin_token = base.begin_token};
   options.label = "tune";
+  options.validation_tokens = validation_tokens(trainer);
   const SessionEnd end = run_session(trainer, options);
   if (end == SessionEnd::interrupted) {
     fmt::print("\nStopped after step {}; everything is saved. Go on with:\n  aviary tune --resume {}\n",
@@ -220,8 +230,13 @@ int run(Trainer& trainer, const fs::path& folder, const Base& base, const Data& 
     return interrupt_exit_code();
   }
   if (end == SessionEnd::gets_worse)
-    fmt::print("\nStopped after step {}: the last {} validations were no better; the best result is kept.\n",
-               place_of(trainer), trainer.config().tuning.patience);
+    fmt::print("\nStopped after step {}: the last {} validations were no better.\n", place_of(trainer),
+               trainer.config().tuning.patience);
+  if (trainer.best_validation() >= 0 && trainer.best_step() < trainer.steps_done())
+    fmt::print("The result is that of step {}, the best one.{}\n", with_commas(trainer.best_step()),
+               trainer.best_step() == 0 ? " It is the base itself: nothing that was learned helped with the "
+                                          "validation part; try a smaller --learning-rate or more data"
+                                        : "");
   fmt::print("\n");
   print_result(trainer, folder, base, data, prompts);
   fmt::print("\nDone. Use it:\n{}", use_of(trainer, folder, base));
@@ -308,7 +323,10 @@ Action add_tune(CLI::App& command) {
                 "that has "
                 "changed")
       ->group(model_group);
-  return [flags] { return tune(*flags); };
+  return [flags, &command] {
+    if (!flags->resume.empty()) refuse_changes(command, {"--steps", "--force", "model"});
+    return tune(*flags);
+  };
 }
 
 const Registration registration({"tune", CommandGroup::first, 4,

@@ -77,6 +77,7 @@ class Session {
   void validate_before() {
     const double bits = trainer_.validate(options_.validation_tokens, options_.validation_window);
     if (!trainer_.note_validation(bits)) return;
+    trainer_.save_result(options_.folder);  // what is there if nothing becomes better than the base
     tell(fmt::format("Before the first step: {:.3f} bits per byte on the validation part", bits));
   }
   bool every(int64_t steps) const { return steps > 0 && trainer_.steps_done() % steps == 0; }

@@ -29,7 +29,8 @@ constexpr const char* checkpoint_file = "checkpoint.safetensors";
 constexpr const char* model_file = "model.safetensors";
 constexpr const char* config_file = "config.json";
 constexpr const char* fingerprint_key = "aviary.fingerprint";
-constexpr const char *best_key = "aviary.best_validation", *worse_key = "aviary.validations_since_best";
+constexpr const char *best_key = "aviary.best_validation", *best_step_key = "aviary.best_step",
+                     *worse_key = "aviary.validations_since_best";
 
 TensorEntry entry_of(const std::string& name, const Tensor& tensor) {
   TensorEntry entry{.name = name, .dtype = tensor.dtype(), .shape = {}, .data = {}};
@@ -226,6 +227,7 @@ bool Trainer::note_validation(double bits_per_byte) {
     return false;
   }
   best_ = bits_per_byte;
+  best_step_ = step_;
   worse_ = 0;
   return true;
 }
@@ -281,6 +283,7 @@ void Trainer::save(const fs::path& folder) const {
   if (config_.carry_state) metadata["aviary.state_positions"] = positions_of(states_);
   if (best_ >= 0) {
     metadata[best_key] = fmt::format("{}", best_);  // the shortest text that gives the same number
+    metadata[best_step_key] = std::to_string(best_step_);
     metadata[worse_key] = std::to_string(worse_);
   }
   metadata["aviary.tokenizer"] = tokenizer_->kind();
@@ -350,6 +353,7 @@ void Trainer::load(const fs::path& folder) {
                            static_cast<uint64_t>(read_number(file, where, "aviary.dropout_counter")));
   if (auto best = file.metadata().find(best_key); best != file.metadata().end()) {
     std::istringstream(best->second) >> best_;
+    best_step_ = read_number(file, where, best_step_key);
     worse_ = read_number(file, where, worse_key);
   }
 }

@@ -67,6 +67,7 @@ class Trainer {
   // Takes note of a validation. Returns whether it is the best one so far.
   bool note_validation(double bits_per_byte);
   double best_validation() const { return best_; }  // -1: none yet
+  int64_t best_step() const { return best_step_; }
   // Whether the last config().tuning.patience validations brought nothing better.
   bool gets_worse() const {
     return config_.tuning.patience > 0 && config_.tuning.of_model() && worse_ >= config_.tuning.patience;
@@ -112,8 +113,8 @@ class Trainer {
   std::vector<State> states_;  // of the sequences of a batch
   Random dropout_random_;
   int64_t step_ = 0, broken_steps_ = 0;
-  double best_ = -1;   // validation
-  int64_t worse_ = 0;  // validations since then
+  double best_ = -1;                   // validation
+  int64_t best_step_ = 0, worse_ = 0;  // when that was, and validations since then
   std::unique_ptr<BatchSource> source_;
   std::map<std::string, std::string> result_metadata_;
 };

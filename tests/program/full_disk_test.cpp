@@ -48,6 +48,28 @@ TEST_F(FullDisk, ANewRunIsRejected) {
   }
 }
 
+TEST_F(FullDisk, ATunedModelIsRefusedOrComplete) {
+  train_tiny(folder_.path(), 2);
+  write(folder_ / "rows.jsonl", "{\"text\": \"one\"}\n{\"text\": \"two\"}\n{\"text\": \"three\"}\n");
+  for (size_t left : {0, 4096, 16384, 60'000}) {
+    leave(left);
+    const Outcome outcome = run(folder_.path(), {"tune", "run", "rows.jsonl", "--out", place(), "--method",
+                                                 "lora", "--steps", "3", "--rank", "4", "--threads", "1"});
+    if (outcome.code != 0) {
+      EXPECT_EQ(outcome.code, 1) << outcome.err;
+      EXPECT_NE(outcome.err.find(place()), std::string::npos) << outcome.err;
+      EXPECT_TRUE(outcome.err.find("No space left") != std::string::npos ||
+                  outcome.err.find("is the disk full?") != std::string::npos)
+          << outcome.err;
+    } else {
+      expect_success(run(folder_.path(), {"generate", "run", "--adapter", place() + "/adapter.safetensors",
+                                          "-p", "t", "-n", "2", "-q"}));
+    }
+    fs::remove_all(place());
+    fs::remove(disk_ / "filler");
+  }
+}
+
 TEST_F(FullDisk, TheLastCompleteCheckpointIsKeptAndCanBeResumed) {
   int refused = 0;
   for (size_t left : {0, 8192, 100'000, 250'000, 330'000, 400'000}) {

@@ -51,6 +51,30 @@ class Tune : public testing::TestWithParam<std::string> {
   }
   Outcome aviary(const Arguments& arguments) const { return run(folder_.path(), arguments); }
 
+  // kill -9 and Ctrl-C at random moments, with a checkpoint after every step.
+  void interrupt_and_compare(int times) const {
+    const TestFolder undisturbed;
+    for (const char* file : {"base.safetensors", "rows.jsonl"})
+      fs::copy_file(folder_ / file, undisturbed / file);
+    const Arguments command = tune_by_parameter({"--checkpoint-every", "1", "--patience", "0"});
+    const Outcome whole = run(undisturbed.path(), command);
+    expect_success(whole);
+    Random random(5);
+    for (int i = 0; i < times; ++i) {
+      const bool begun = fs::exists(folder_ / "tuned/checkpoint.safetensors");
+      Process process(folder_.path(),
+                      begun ? Arguments{"tune", "--resume", "tuned", "--threads", "1"} : command);
+      sleep_for(random.uniform(0, whole.seconds));
+      process.signal(i % 3 ? SIGKILL : SIGINT);
+      process.wait();
+    }
+    const bool begun = fs::exists(folder_ / "tuned/checkpoint.safetensors");
+    expect_success(aviary(begun ? Arguments{"tune", "--resume", "tuned", "--threads", "1"} : command));
+    for (const std::string& file : {std::string("checkpoint.safetensors"), result()})
+      EXPECT_TRUE(read(undisturbed / ("tuned/" + file)) == read(folder_ / ("tuned/" + file)))
+          << file << " differs";
+  }
+
   const TestFolder folder_;
 };
 
@@ -74,32 +98,16 @@ TEST_P(Tune, GivesAResultThatOtherCommandsUse) {
   EXPECT_NE(read(folder_ / "a"), read(folder_ / "b"));
 }
 
-TEST_P(Tune, GoesOnBitForBitAfterInterruptionsAndKills) {
-  const TestFolder undisturbed;
-  for (const char* file : {"base.safetensors", "rows.jsonl"})
-    fs::copy_file(folder_ / file, undisturbed / file);
-  const Arguments command = tune_by_parameter({"--checkpoint-every", "1", "--patience", "0"});
-  const Outcome whole = run(undisturbed.path(), command);
-  expect_success(whole);
-  Random random(5);
-  for (int i = 0; i < 12; ++i) {
-    const bool begun = fs::exists(folder_ / "tuned/checkpoint.safetensors");
-    Process process(folder_.path(),
-                    begun ? Arguments{"tune", "--resume", "tuned", "--threads", "1"} : command);
-    sleep_for(random.uniform(0, whole.seconds * 1.2));
-    process.signal(i % 3 ? SIGKILL : SIGINT);
-    process.wait();
-  }
-  if (fs::exists(folder_ / "tuned/checkpoint.safetensors"))
-    expect_success(aviary({"tune", "--resume", "tuned", "--threads", "1"}));
-  else
-    expect_success(aviary(command));
-  for (const std::string& file : {std::string("checkpoint.safetensors"), result()})
-    EXPECT_TRUE(read(undisturbed / ("tuned/" + file)) == read(folder_ / ("tuned/" + file)))
-        << file << " differs";
-}
+TEST_P(Tune, GoesOnBitForBitAfterInterruptionsAndKills) { interrupt_and_compare(12); }
 
 INSTANTIATE_TEST_SUITE_P(Methods, Tune, testing::Values("full", "lora", "pissa", "miss", "state"),
+                         [](const auto& info) { return info.param; });
+
+using TuneLong = Tune;
+
+TEST_P(TuneLong, GoesOnBitForBitAfterFiftyKills) { interrupt_and_compare(50); }
+
+INSTANTIATE_TEST_SUITE_P(Methods, TuneLong, testing::Values("lora", "state"),
                          [](const auto& info) { return info.param; });
 
 using TuneOf = Tune;
@@ -140,6 +148,22 @@ TEST_F(TuneOf, ABaseThatChangedIsRefusedByARunThatGoesOn) {
   expect_refusal(
       aviary({"generate", "base.safetensors", "--adapter", "tuned/adapter.safetensors", "-p", "1"}),
       {"adapter.safetensors"});
+}
+
+TEST_F(TuneOf, ARunThatGoesOnTakesNoOtherSettings) {
+  expect_success(aviary(tune("lora", {"--steps", "2"})));
+  expect_refusal(aviary({"tune", "--resume", "tuned", "--rank", "4"}), {"--rank", "--resume"});
+  expect_success(aviary({"tune", "--resume", "tuned", "--steps", "4", "--threads", "1"}));
+  expect_refusal(aviary({"train", "--resume", "tuned"}), {"aviary tune --resume"});
+}
+
+TEST_F(TuneOf, WhatDoesNotHelpLeavesTheBaseAndSaysSo) {
+  const Outcome outcome = aviary({"tune", "base.safetensors", "rows.jsonl", "--out", "tuned", "--method",
+                                  "full", "--steps", "20", "--threads", "1", "--learning-rate", "5",
+                                  "--warmup", "0", "--validate-every", "1", "--patience", "2"});
+  expect_success(outcome);
+  EXPECT_NE(outcome.out.find("The result is that of step 0"), std::string::npos) << outcome.out;
+  EXPECT_TRUE(fs::exists(folder_ / "tuned/model.safetensors"));
 }
 
 TEST_F(TuneOf, ATextIsLearnedAsWell) {
