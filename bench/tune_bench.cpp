@@ -3,6 +3,7 @@
 // base needs no gradient of its own.
 //   tune_bench                                     L12 D768 V65536: full, lora, miss, state on f32, bf16,
 //   q8_0 tune_bench --method lora --type q8_0 --layers 24 --width 1024 --batch 1 --recompute    0.45B
+//   tune_bench --method full --type f32 --batch 1 --steps 1 --plot memory.svg --lengths 2000,20000,200000
 //   tune_bench --method full --type f32 --length 200000 --batch 1    one long document, in chunks of
 //   --context
 #include <fmt/format.h>
@@ -13,12 +14,14 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/human.h"
 #include "base/platform.h"
 #include "base/threads.h"
 #include "kernels/peak.h"
 #include "models/registry.h"
 #include "numbers/encoding.h"
+#include "plot/plot.h"
 #include "quant/random_model.h"
 #include "train/long_pass.h"
 #include "train/optimizer.h"
@@ -66,8 +69,12 @@ Dtype type_named(const std::string& name) {
   fail("--type {}: there is no such type", name);
 }
 
-// Returns the share of the peak.
-double measure(const Setting& setting, TuneMethod method, Dtype type, double peak) {
+struct Figures {
+  double share = 0;   // of the peak
+  double memory = 0;  // bytes, the most at any time
+};
+
+Figures measure(const Setting& setting, TuneMethod method, Dtype type, double peak) {
   const ModelConfig config{.version = "rwkv7",
                            .n_layer = setting.layers,
                            .n_embd = setting.width,
@@ -124,7 +131,25 @@ double measure(const Setting& setting, TuneMethod method, Dtype type, double pea
                                pass.stride(batch.sequences, states[0].bytes()))
                  : "");
   std::fflush(stdout);
-  return share;
+  return {share, static_cast<double>(platform::peak_memory())};
+}
+
+// Memory over the length of a document, with and without computing blocks again.
+void plot_memory(Setting setting, TuneMethod method, Dtype type, double peak,
+                 const std::vector<int64_t>& lengths, const std::string& path) {
+  std::vector<Series> series(2);
+  for (bool recompute : {false, true}) {
+    Series& one = series[recompute];
+    one.name = recompute ? "--recompute" : "in chunks";
+    setting.recompute = recompute;
+    for (int64_t length : lengths) {
+      setting.length = length;
+      one.x.push_back(static_cast<double>(length));
+      one.y.push_back(measure(setting, method, type, peak).memory / 1e9);
+    }
+  }
+  write_file_atomically(path, line_plot("Training on one document", "tokens of the document",
+                                        "peak memory, GB", series, {.log_x = true}));
 }
 
 }  // namespace
@@ -147,6 +172,10 @@ int main(int argc, char** argv) {
   app.add_option("--steps", setting.steps, "Steps that are measured")->capture_default_str();
   app.add_option("--method", method, "full, lora, miss, state; all by default");
   app.add_option("--type", type, "f32, bf16, q8_0, ...; these three by default");
+  std::vector<int64_t> lengths;
+  std::string plot;
+  app.add_option("--plot", plot, "Draws the memory of documents of --lengths to this SVG file");
+  app.add_option("--lengths", lengths, "Tokens of these documents")->delimiter(',')->needs("--plot");
   app.add_flag("--recompute", setting.recompute, "Compute every block twice");
   CLI11_PARSE(app, argc, argv);
   try {
@@ -160,11 +189,15 @@ int main(int argc, char** argv) {
     std::vector<TuneMethod> methods = {TuneMethod::full, TuneMethod::lora, TuneMethod::miss,
                                        TuneMethod::state};
     if (!method.empty()) methods = {tune_method(method)};
+    if (!plot.empty()) {
+      plot_memory(setting, methods[0], types[0], peak, lengths, plot);
+      return 0;
+    }
     double full = 0;
     for (TuneMethod one : methods)
       for (Dtype base : types) {
         if (one == TuneMethod::full && base != types[0]) continue;
-        const double share = measure(setting, one, base, peak);
+        const double share = measure(setting, one, base, peak).share;
         if (one == TuneMethod::full) full = share;
         if (full > 0 && one != TuneMethod::full)
           fmt::print("{:>30.0f} % of full training's share\n", 100 * share / full);

@@ -19,7 +19,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int64_t format = 1;
-constexpr int64_t widest = int64_t{1} << 32;
+constexpr int64_t widest = int64_t{1} << 20;  // of a matrix
 
 // The hash of the elements in the order of the shape, also where the file has a matrix transposed.
 uint64_t hash_of_elements(const TensorEntry& tensor) {

@@ -11,21 +11,30 @@ namespace aviary::cli {
 
 namespace fs = std::filesystem;
 
+void require_free(const std::string& out) {
+  if (out.empty() || can_begin(out)) return;
+  const fs::path folder = out;
+  std::string command = "train";
+  try {
+    if (read_run_config(folder).tuning.of_model()) command = "tune";
+  } catch (const Error&) {  // no run
+  }
+  require(
+      !is_run(folder),
+      "{}: there is a run already; go on with it (aviary {} --resume {}) or name another folder with --out",
+      out, command, path_for_shell(out));
+  require(fs::exists(folder) && !fs::is_directory(folder),
+          "{}: there are files of something else that a run would write over (config.json, "
+          "model.safetensors, adapter.safetensors, state.safetensors, log.jsonl or loss.svg); name another "
+          "folder with --out",
+          out);
+}
+
 RunFolder new_run_folder(const std::string& out, const std::string& name) {
   if (!out.empty()) {
-    const fs::path folder = out;
-    require(
-        can_begin(folder) || !fs::exists(folder / "checkpoint.safetensors"),
-        "{}: there is a run already; go on with it (aviary train --resume {}) or name another folder with "
-        "--out",
-        out, path_for_shell(out));
-    require(
-        can_begin(folder) || (fs::exists(folder) && !fs::is_directory(folder)),
-        "{}: there are files of something else that a run would write over (config.json, model.safetensors, "
-        "log.jsonl or loss.svg); name another folder with --out",
-        out);
-    make_folders(folder);
-    return RunFolder::hold(folder);
+    require_free(out);
+    make_folders(out);
+    return RunFolder::hold(out);
   }
   for (int number = 1;; ++number) {
     const fs::path folder = fs::path("runs") / (number == 1 ? name : fmt::format("{}-{}", name, number));
@@ -33,6 +42,16 @@ RunFolder new_run_folder(const std::string& out, const std::string& name) {
     make_folders(folder);
     if (std::optional<RunFolder> held = RunFolder::try_hold(folder)) return std::move(*held);
   }
+}
+
+void take_steps(Trainer& trainer, std::optional<int64_t> steps, const fs::path& folder) {
+  if (!steps) return;
+  require(*steps > trainer.steps_done(),
+          "--steps is {}, but the run in {} has done {} steps; give the number of all steps, of the old "
+          "and the new ones, or leave --steps out",
+          *steps, folder.string(), with_commas(trainer.steps_done()));
+  trainer.set_steps(*steps);
+  write_run_config(folder, trainer.config());
 }
 
 void refuse_changes(const CLI::App& command, std::initializer_list<const char*> allowed) {

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <initializer_list>
+#include <optional>
 #include <string>
 
 #include "train/run_folder.h"
@@ -14,6 +15,13 @@ namespace aviary::cli {
 // A folder for a new run: the given one, or runs/<name>, with a number if that is taken. Throws Error if
 // there is a run, or files that a run would overwrite.
 RunFolder new_run_folder(const std::string& out, const std::string& name);
+
+// The same checks, before work is done for the run. Nothing for "".
+void require_free(const std::string& out);
+
+// --steps beside --resume, if it was given: the run gets this number of all steps, of the old and the new
+// ones. Throws Error if it has done as many.
+void take_steps(Trainer& trainer, std::optional<int64_t> steps, const std::filesystem::path& folder);
 
 // A folder that was made for a run into which nothing came.
 struct RemoveIfEmpty {

@@ -112,8 +112,6 @@ void add_settings(CLI::App& command, SettingFlags command_bit, Asked& asked) {
   command.get_option("--steps")->excludes(command.get_option("--minutes"));
 }
 
-namespace {
-
 std::string absolute_path(const std::filesystem::path& path) {
   std::string place = std::filesystem::absolute(path).lexically_normal().string();
   require(is_utf8(place),
@@ -121,8 +119,6 @@ std::string absolute_path(const std::filesystem::path& path) {
           path.string());
   return place;
 }
-
-}  // namespace
 
 Facts::Text text_facts(const TextFile& file) {
   return {.path = file.is_stream() ? file.name() : absolute_path(file.name()),

@@ -130,15 +130,9 @@ int resume(const Flags& flags) {
   Trainer trainer(config, new_model(config), tokenizer, data);
   trainer.load(folder.path());
   const std::string sample_prompt = sample_prompt_of(flags, trainer, *data);
-  if (steps) {
-    require(*steps > trainer.steps_done(),
-            "--steps is {}, but the run in {} has done {} steps; give the number of all steps, of the old "
-            "and the new ones, or leave --steps out",
-            *steps, flags.resume, with_commas(trainer.steps_done()));
-    trainer.set_steps(*steps);
-  }
   if (!flags.text.empty()) keep_text(file, config.text);
-  if (steps || !flags.text.empty()) write_run_config(folder.path(), trainer.config());
+  if (!flags.text.empty()) write_run_config(folder.path(), trainer.config());
+  take_steps(trainer, steps, folder.path());
   fmt::print("Going on after step {}\n", place_of(trainer));
   return finish(trainer, {.folder = folder.path(), .sample_prompt = sample_prompt});
 }

@@ -140,7 +140,8 @@ std::vector<std::string> prompts_of(const Data& data, const Tokenizer& tokenizer
       const auto first = std::find(document.trained.begin(), document.trained.end(), true);
       auto end = std::max<int64_t>(first - document.trained.begin(), 1);
       if (end <= 1) end = std::min<int64_t>(length, std::ssize(document.tokens));
-      prompts.push_back(tokenizer.decode(std::span(document.tokens).first(static_cast<size_t>(end))));
+      const std::string prompt = tokenizer.decode(std::span(document.tokens).first(static_cast<size_t>(end)));
+      prompts.push_back(prompt.substr(0, valid_utf8_length(prompt)));
       if (prompts.size() == count) break;
     }
     return prompts;
@@ -150,7 +151,8 @@ std::vector<std::string> prompts_of(const Data& data, const Tokenizer& tokenizer
   for (size_t i = 0; i < count; ++i) {
     const size_t begin = text.size() / count * i;
     const std::string prompt = tokenizer.decode(text.subspan(begin, std::min(length, text.size() - begin)));
-    const size_t word = i == 0 ? 0 : std::min(prompt.find(' '), prompt.size());
+    const size_t space = i == 0 ? 0 : prompt.find(' ');  // the text begins within a word
+    const size_t word = space == prompt.npos ? 0 : space;
     prompts.push_back(prompt.substr(word, valid_utf8_length(prompt.substr(word))));
   }
   return prompts;
@@ -175,10 +177,11 @@ void print_result(const Trainer& trainer, const fs::path& folder, const Base& ba
   OpenOptions options{.precision = config.precision};
   const TuneMethod method = config.tuning.method;
   if (method != TuneMethod::full && method != TuneMethod::state)
-    options.adapters.emplace_back().path = result;
+    options.adapters.emplace_back(AdapterRequest{.path = result, .alpha = {}, .any_base = true, .init = {}});
   const Checkpoint tuned = open_model(method == TuneMethod::full ? result : base.path, options);
   Runner runner(*tuned.model);
-  const State start = method == TuneMethod::state ? load_state(result, *tuned.model) : runner.new_state();
+  const State start =
+      method == TuneMethod::state ? load_state(result, *tuned.model, base.path, true) : runner.new_state();
   const int64_t window = token_cost(*tuned.model).state_growth > 0 ? config.context : 0;
   const Evaluation after = data.any()->validate(runner, *base.tokenizer, start, 0, window);
   if (after.tokens > 0)
@@ -187,9 +190,11 @@ void print_result(const Trainer& trainer, const fs::path& folder, const Base& ba
   print_continuations(runner, base, start, prompts);
 }
 
-std::string use_of(const Trainer& trainer, const fs::path& folder, const Base& base) {
-  const std::string model = path_for_shell(base.path.string()),
-                    result = path_for_shell((folder / trainer.result_file()).string());
+std::string use_of(const Trainer& trainer, const fs::path& folder, const Base& base,
+                   const std::string& tokenizer) {
+  const std::string result = path_for_shell((folder / trainer.result_file()).string());
+  const std::string model = path_for_shell(base.path.string()) +
+                            (tokenizer.empty() ? "" : " --tokenizer " + path_for_shell(tokenizer));
   switch (trainer.config().tuning.method) {
     case TuneMethod::full:
       return fmt::format("  aviary generate {}\n", result);
@@ -197,21 +202,19 @@ std::string use_of(const Trainer& trainer, const fs::path& folder, const Base& b
       return fmt::format("  aviary generate {} --state {}\n", model, result);
     default:
       return fmt::format(
-          "  aviary generate {0} --adapter {1}\n  aviary merge {0} {1} --out merged.safetensors\n", model,
-          result);
+          "  aviary generate {0} --adapter {1}\n  aviary merge {2} {1} --out merged.safetensors\n", model,
+          result, path_for_shell(base.path.string()));
   }
 }
 
-// Of each validation during the run, so that all of them together take about a twentieth of its time.
-int64_t validation_tokens(const Trainer& trainer) {
-  const std::optional<int64_t> steps = trainer.config().schedule.steps;
-  constexpr int64_t least = 2000, most = 20000;
-  if (!steps) return most;
-  const double tokens = static_cast<double>(*steps) * static_cast<double>(trainer.tokens_per_step());
-  return std::clamp(static_cast<int64_t>(0.0075 * tokens), least, most);
+// Of each validation during the run, so that all of them together take about a twentieth of the time of three
+// epochs. It depends on the data alone: a run that goes on must compare equal measurements.
+int64_t validation_tokens(const TrainingData& data) {
+  return std::clamp<int64_t>(data.tokens() / 50, 2000, 20000);
 }
 
-int run(Trainer& trainer, const fs::path& folder, const Base& base, const Data& data) {
+int run(Trainer& trainer, const fs::path& folder, const Base& base, const Data& data,
+        const std::string& tokenizer) {
   const std::vector<std::string> prompts = prompts_of(data, *base.tokenizer);
   if (trainer.steps_done() == 0) {
     fmt::print("Before:\n");
@@ -222,7 +225,7 @@ int run(Trainer& trainer, const fs::path& folder, const Base& base, const Data& 
   SessionOptions options{
       .folder = folder, .sample_prompt = prompts.empty() ? "" : prompts[0], .begin_token = base.begin_token};
   options.label = "tune";
-  options.validation_tokens = validation_tokens(trainer);
+  options.validation_tokens = validation_tokens(trainer.data());
   const SessionEnd end = run_session(trainer, options);
   if (end == SessionEnd::interrupted) {
     fmt::print("\nStopped after step {}; everything is saved. Go on with:\n  aviary tune --resume {}\n",
@@ -239,7 +242,7 @@ int run(Trainer& trainer, const fs::path& folder, const Base& base, const Data& 
                                         : "");
   fmt::print("\n");
   print_result(trainer, folder, base, data, prompts);
-  fmt::print("\nDone. Use it:\n{}", use_of(trainer, folder, base));
+  fmt::print("\nDone. Use it:\n{}", use_of(trainer, folder, base, tokenizer));
   return 0;
 }
 
@@ -257,18 +260,16 @@ int resume(const Flags& flags) {
           "{}: No such file or directory: this was the base of the run; if it has moved, say where it "
           "is now: aviary tune BASE --resume {}",
           place.string(), path_for_shell(flags.resume));
-  Base base = read_base(place, flags.tokenizer, true,
-                        config.tuning.method == TuneMethod::state);  // replaced by the tokenizer of the run
-  require_base(
-      {config.tuning.base_hash, config.tuning.base_type, fs::path(config.tuning.base).filename().string()},
-      flags.resume, read_tensor_file(base.path), base.path, flags.force);
-  base.tokenizer = read_run_tokenizer(folder.path());
+  const Base base = read_base_of_run(place, read_run_tokenizer(folder.path()), config.tuning.method);
+  if (!flags.force)
+    require_same_base({config.tuning.base_hash, config.tuning.base_type, config.tuning.base_name},
+                      flags.resume, base.info);
   const Data data = read_data_of_run(config, base);
-  if (flags.asked.has("steps")) config.schedule.steps = flags.asked.values.schedule.steps;
   const std::unique_ptr<Trainer> trainer = make_trainer(config, base, data);
   trainer->load(folder.path());
+  take_steps(*trainer, flags.asked.values.schedule.steps, folder.path());
   fmt::print("Going on after step {}\n", place_of(*trainer));
-  return run(*trainer, folder.path(), base, data);
+  return run(*trainer, folder.path(), base, data, flags.tokenizer);
 }
 
 int tune(const Flags& flags) {
@@ -278,8 +279,9 @@ int tune(const Flags& flags) {
       !flags.base.empty() && !flags.data.empty(),
       "tune: name a model and the data (aviary tune model.safetensors rows.jsonl), or a run to go on with "
       "(--resume RUN)");
-  const Base base = read_base(find_model(flags.base), flags.tokenizer, flags.force,
-                              flags.asked.values.tuning.method == TuneMethod::state);
+  require_free(flags.out);
+  const Base base =
+      read_base(find_model(flags.base), flags.tokenizer, flags.force, flags.asked.values.tuning.method);
   const Data data = read_data(flags.data, flags.asked, base);
   const TrainConfig config = resolve_tuning(flags.asked, facts_of(base, data));
   const std::unique_ptr<Trainer> trainer = make_trainer(config, base, data);
@@ -296,7 +298,7 @@ int tune(const Flags& flags) {
   require_apart(files_of_run(folder.path()), inputs);
   write_run_config(folder.path(), trainer->config());
   fmt::print("The run is kept in {}\n", folder.path().string());
-  return run(*trainer, folder.path(), base, data);
+  return run(*trainer, folder.path(), base, data, flags.tokenizer);
 }
 
 Action add_tune(CLI::App& command) {

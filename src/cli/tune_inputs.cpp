@@ -29,30 +29,40 @@ TokenizerPtr tokenizer_for(const TensorFile& file, const Base& base, const std::
   return own;
 }
 
-}  // namespace
-
-Base read_base(const fs::path& path, const std::string& tokenizer, bool any_tokenizer, bool after_state) {
-  Base base{.path = model_file_at(path),
-            .config = {},
-            .metadata = {},
-            .info = {},
-            .tokenizer = {},
-            .begin_token = {}};
-  const TensorFile file = read_tensor_file(base.path);
-  const std::string where = base.path.string();
-  base.config = config_of(file, where);
-  base.metadata = file.metadata();
-  base.info = base_info_of(file, base.path);
+// All but the tokenizer.
+Base read_base_file(const TensorFile& file, const fs::path& path) {
+  Base base{.path = path,
+            .config = config_of(file, path.string()),
+            .metadata = file.metadata(),
+            .info = base_info_of(file, path)};
   for (const TensorEntry& tensor : file.tensors()) {
-    int64_t count = 1;
-    for (int64_t size : tensor.shape) count *= size;
-    base.parameters += count;
-    base.bytes += std::ssize(tensor.data);
+    base.parameters += count_of(tensor);
     base.quantized = base.quantized || is_quantized(tensor.dtype);
   }
-  base.tokenizer = tokenizer_for(file, base, tokenizer, any_tokenizer);
-  if (!after_state) base.begin_token = begin_token_of(base.metadata, *base.tokenizer, where);
   return base;
+}
+
+}  // namespace
+
+Base read_base(const fs::path& path, const std::string& tokenizer, bool any_tokenizer, TuneMethod method) {
+  const fs::path place = model_file_at(path);
+  const TensorFile file = read_tensor_file(place);
+  Base base = read_base_file(file, place);
+  base.set_tokenizer(tokenizer_for(file, base, tokenizer, any_tokenizer), method);
+  return base;
+}
+
+Base read_base_of_run(const fs::path& path, TokenizerPtr tokenizer, TuneMethod method) {
+  const fs::path place = model_file_at(path);
+  Base base = read_base_file(read_tensor_file(place), place);
+  require_fit(*tokenizer, base.config, place.string());
+  base.set_tokenizer(std::move(tokenizer), method);
+  return base;
+}
+
+void Base::set_tokenizer(TokenizerPtr of_base, TuneMethod method) {
+  tokenizer = std::move(of_base);
+  if (method != TuneMethod::state) begin_token = begin_token_of(metadata, *tokenizer, path.string());
 }
 
 namespace {
@@ -67,14 +77,19 @@ std::map<std::string, std::string> renames(const std::string& list) {
             "--map {}: expected pairs of a key of the rows and the key that it is read as, as in "
             "question=prompt,answer=completion",
             in_quotes(list));
-    result[pair.substr(0, equals)] = pair.substr(equals + 1);
+    const bool is_new = result.emplace(pair.substr(0, equals), pair.substr(equals + 1)).second;
+    require(is_new, "--map {}: the key {} is there twice", in_quotes(list),
+            in_quotes(pair.substr(0, equals)));
     begin = end + 1;
   }
   return result;
 }
 
-Data read_rows_of(std::span<const DataFile> files, const Base& base, const TrainConfig& asked,
-                  bool has_context) {
+// Files of rows are read in the order of their paths, as config.json has them, so that a run that goes on
+// reads the same documents in the same order.
+Data read_rows_of(const WeightsByName& paths, const Base& base, const TrainConfig& asked, bool has_context) {
+  std::vector<DataFile> files;
+  for (const auto& [path, weight] : paths) files.emplace_back(DataRequest{path, weight});
   DocumentOptions options{.begin_token = base.begin_token,
                           .end_token = base.tokenizer->end_of_text(),
                           .context = has_context ? asked.context : 0,
@@ -88,14 +103,8 @@ Data read_rows_of(std::span<const DataFile> files, const Base& base, const Train
   if (documents.skipped > 0)
     tell(fmt::format("{} broken rows were left out", with_commas(documents.skipped)));
   require(!documents.train.empty(), "{}: there is no document to train on", files[0].input.name());
-  Data data;
-  std::map<std::string, std::string> hashes;  // in the order of config.json
-  for (const DataFile& file : files) {
-    const std::string path = fs::absolute(file.input.name()).lexically_normal().string();
-    data.files[path] = file.weight;
-    hashes[path] = hash_of(file.input.bytes());
-  }
-  for (const auto& [path, hash] : hashes) data.hash += hash;
+  Data data{.files = paths};
+  for (const DataFile& file : files) data.hash += hash_of(file.input.bytes());
   data.hash = hash_of(data.hash);
   data.documents = std::make_shared<DocumentData>(std::move(documents));
   return data;
@@ -113,32 +122,34 @@ Data read_text_of(const TextFile& file, const Base& base, int64_t validation_byt
 void tell(const std::string& note) { fmt::print(stderr, "note: {}\n", note); }
 
 Data read_data(const std::vector<std::string>& requests, const Asked& asked, const Base& base) {
-  std::vector<DataFile> files;
-  for (const std::string& request : requests) {
-    files.emplace_back(data_request(request));
+  WeightsByName paths;
+  bool rows = false;
+  for (const std::string& text : requests) {
+    const DataRequest request = data_request(text);
+    const InputFile input(request.path);
     require(
-        !files.back().input.is_stream(),
+        !input.is_stream(),
         "{}: a run must be able to read its data again, so it cannot come from a pipe; write it to a file",
-        files.back().input.name());
+        input.name());
+    rows = holds_rows(input.bytes(), input.name());
+    require(rows || requests.size() == 1,
+            "{} is plain text: it can only be trained on alone; several files must hold rows of documents "
+            "(jsonl)",
+            input.name());
+    require(rows || request.weight == 1,
+            "{}: a weight has no meaning for plain text, which is trained on alone", input.name());
+    require(paths.emplace(absolute_path(request.path), request.weight).second,
+            "{}: the file is named twice; give it a weight instead", input.name());
   }
-  const bool rows = holds_rows(files[0].input.bytes(), files[0].input.name());
-  if (rows) return read_rows_of(files, base, asked.values, asked.has("context"));
-  require(
-      files.size() == 1,
-      "{} is plain text: it can only be trained on alone; several files must hold rows of documents (jsonl)",
-      files[0].input.name());
+  if (rows) return read_rows_of(paths, base, asked.values, asked.has("context"));
   return read_text_of(TextFile(data_request(requests[0]).path), base, asked.values.validation_bytes);
 }
 
 Data read_data_of_run(const TrainConfig& config, const Base& base) {
-  Data data;
-  if (config.text.empty()) {
-    std::vector<DataFile> files;
-    for (const auto& [path, weight] : config.data) files.emplace_back(DataRequest{path, weight});
-    data = read_rows_of(files, base, config, config.truncate);
-  } else {
-    data = read_text_of(TextFile(config.text), base, config.validation_bytes);
-  }
+  // A limit of the length decided only which documents were cut or left out.
+  const Data data = config.text.empty()
+                        ? read_rows_of(config.data, base, config, config.truncate || config.skip_broken)
+                        : read_text_of(TextFile(config.text), base, config.validation_bytes);
   require(data.hash == config.text_hash,
           "{}: the data has changed since the run began; restore it, or start a new run",
           config.text.empty() ? config.data.begin()->first : config.text);
@@ -147,11 +158,11 @@ Data read_data_of_run(const TrainConfig& config, const Base& base) {
 
 TuningFacts facts_of(const Base& base, const Data& data) {
   TuningFacts facts{.model = base.config,
-                    .base = fs::absolute(base.path).lexically_normal().string(),
+                    .base = absolute_path(base.path),
                     .base_hash = base.info.hash,
                     .base_type = base.info.type,
+                    .base_name = base.info.name,
                     .quantized = base.quantized,
-                    .base_bytes = base.bytes,
                     .parameters = base.parameters,
                     .tokenizer = base.tokenizer->kind(),
                     .text = data.facts,
@@ -159,12 +170,17 @@ TuningFacts facts_of(const Base& base, const Data& data) {
                     .data_hash = data.hash,
                     .tokens = data.any()->tokens(),
                     .free_memory = platform::available_memory()};
-  if (data.documents)
+  auto read_tokens = [](const Document& document) { return std::ssize(document.tokens) - 1; };
+  if (data.documents) {
     for (const Document& document : data.documents->documents().train) {
       facts.sequences += document.weight;
-      facts.longest = std::max(facts.longest, std::ssize(document.tokens) - 1);
+      facts.read_tokens += document.weight * static_cast<double>(read_tokens(document));
+      facts.longest = std::max(facts.longest, read_tokens(document));
     }
-  const auto model = create_model(base.config);
+    for (const Document& document : data.documents->documents().validation)
+      facts.longest = std::max(facts.longest, read_tokens(document));
+  }
+  const auto model = create_model_without_numbers(base.config, Dtype::f32);
   const auto& state = model->state_specs();
   facts.carries_gradients =
       std::none_of(state.begin(), state.end(), [](const StateSpec& part) { return part.is_history(); });

@@ -21,15 +21,19 @@ struct Base {
   std::map<std::string, std::string> metadata;
   BaseInfo info;
   bool quantized = false;
-  int64_t bytes = 0, parameters = 0;
-  TokenizerPtr tokenizer;
-  std::optional<int32_t> begin_token;
+  int64_t parameters = 0;
+  TokenizerPtr tokenizer = nullptr;
+  std::optional<int32_t> begin_token = {};
+
+  // Texts that begin with a tuned state have no begin token, as other commands read them.
+  void set_tokenizer(TokenizerPtr of_base, TuneMethod method);
 };
-// `tokenizer`: for open_tokenizer_for; empty: the base's own. after_state: texts begin with a state that is
-// tuned, and so without a begin token, as other commands read them. Throws Error if the file is no model, or
-// has no tokenizer and none is given.
+// `tokenizer`: for open_tokenizer_for; empty: the base's own. Throws Error if the file is no model, or has no
+// tokenizer and none is given.
 Base read_base(const std::filesystem::path& path, const std::string& tokenizer, bool any_tokenizer,
-               bool after_state);
+               TuneMethod method);
+// The base of a run that goes on, with the tokenizer of the run.
+Base read_base_of_run(const std::filesystem::path& path, TokenizerPtr tokenizer, TuneMethod method);
 
 // The data of a run: one text, or files of rows.
 struct Data {

@@ -183,7 +183,9 @@ void check(const TrainConfig& config) {
   const double C = static_cast<double>(config.model.n_embd),
                layers = static_cast<double>(config.model.n_layer);
   const int64_t at_once = config.chunk > 0 ? std::min(config.chunk, config.context) : config.context;
-  const double rows = static_cast<double>(at_once) * static_cast<double>(config.batch);
+  // Of documents only the length of the longest is known.
+  const double rows =
+      static_cast<double>(at_once) * static_cast<double>(config.data.empty() ? config.batch : 1);
   const double kept = config.recompute ? layers + 20 : layers * 20;  // per row and channel
   const double trained = config.tuning.method == TuneMethod::full ? 4 * 12 * C * C * layers : 0;
   const double gigabytes = 4 * (rows * C * kept + trained) / 1e9;

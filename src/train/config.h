@@ -31,7 +31,7 @@ TuneMethod tune_method(const std::string& name);
 
 struct Tuning {
   std::string base = {};  // the file of the model; empty: the run begins with a new model
-  std::string base_hash = {}, base_type = {};  // BaseInfo
+  std::string base_hash = {}, base_type = {}, base_name = {};  // BaseInfo
   TuneMethod method = TuneMethod::full;
   int64_t rank = 16;
   double alpha = 32;         // B A is added alpha / rank times

@@ -46,15 +46,15 @@ TrainConfig resolve(const Asked& asked, const Facts& facts);
 // The facts on which the plan of a run that tunes a model depends.
 struct TuningFacts {
   ModelConfig model;
-  std::string base, base_hash, base_type;  // path, and as in BaseInfo
-  bool quantized = false;                  // the base, in part
-  int64_t base_bytes = 0;                  // of its numbers
+  std::string base, base_hash, base_type, base_name;  // path, and as in BaseInfo
+  bool quantized = false;                             // the base, in part
   int64_t parameters = 0;
   std::string tokenizer;                 // Tokenizer::kind()
   std::optional<Facts::Text> text = {};  // or
   WeightsByName documents = {};
   std::string data_hash = {};
   int64_t tokens = 0;             // that can be targets in an epoch
+  double read_tokens = 0;         // of the documents of an epoch
   double sequences = 0;           // documents of an epoch
   int64_t longest = 0;            // document, in tokens
   bool carries_gradients = true;  // whether its state allows chunks

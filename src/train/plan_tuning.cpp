@@ -44,18 +44,30 @@ int64_t usual_batch(double tokens_of_one) {
       static_cast<int64_t>(static_cast<double>(usual_tokens) / std::max(tokens_of_one, 1.0)), 1, 32);
 }
 
+constexpr const char* adapter_settings[] = {"rank", "alpha", "targets", "adapter_dropout"};
+
+// A setting of adapters asks for adapters.
+TuneMethod method_of(const Asked& asked, const TuningFacts& facts) {
+  if (asked.has("method")) return asked.values.tuning.method;
+  const bool adapters = std::any_of(std::begin(adapter_settings), std::end(adapter_settings),
+                                    [&](const char* setting) { return asked.has(setting); });
+  return adapters ? TuneMethod::lora : usual_method(facts);
+}
+
 void refuse_for_method(const Asked& asked, const Tuning& tuning) {
-  const bool adapters = tuning.method == TuneMethod::lora || tuning.method == TuneMethod::pissa ||
-                        tuning.method == TuneMethod::miss;
-  for (const char* setting : {"rank", "alpha", "targets", "adapter_dropout"})
-    require(adapters || !asked.has(setting),
-            "{} is for adapters (--method lora, pissa or miss), not for --method {}",
-            find_setting(setting)->flag_text(), name_of(tuning.method));
-  require(tuning.method == TuneMethod::lora || !asked.has("alpha"),
-          "--alpha has no meaning with --method {}, whose matrices are added as they are",
-          name_of(tuning.method));
-  require(tuning.method != TuneMethod::state || !asked.has("tuned_layers"),
-          "--layers: the state is tuned in all blocks; leave it out");
+  const bool full = tuning.method == TuneMethod::full, state = tuning.method == TuneMethod::state;
+  auto refuse = [&](bool refused, const char* setting, const char* reason) {
+    require(!refused || !asked.has(setting), "{} {}, not for --method {}", find_setting(setting)->flag_text(),
+            reason, name_of(tuning.method));
+  };
+  for (const char* setting : adapter_settings)
+    refuse(full || state, setting, "is for adapters (--method lora, pissa or miss)");
+  refuse(tuning.method != TuneMethod::lora, "alpha", "is for lora: other matrices are added as they are");
+  refuse(state, "tuned_layers", "chooses blocks whose weights are tuned");
+  refuse(state, "tuned_parts", "names weights, which stay as they are");
+  refuse(state, "carry_state", "goes on with the last state; one that is tuned begins each text");
+  refuse(!full, "learning_rate_scales", "is for the model's own weights");
+  refuse(!full && !asked.has("tuned_parts"), "weight_decay", "is for the model's own weights");
 }
 
 void refuse_for_data(const Asked& asked, const TuningFacts& facts) {
@@ -65,6 +77,12 @@ void refuse_for_data(const Asked& asked, const TuningFacts& facts) {
   for (const char* setting : {"carry_state", "validation_bytes"})
     require(facts.text || !asked.has(setting),
             "{} is for plain text, but the data is rows of documents (jsonl)",
+            find_setting(setting)->flag_text());
+  const bool no_validation = facts.text ? asked.has("validation_bytes") && asked.values.validation_bytes == 0
+                                        : asked.has("validation_share") && asked.values.validation_share == 0;
+  for (const char* setting : {"patience", "validate_every"})
+    require(!no_validation || !asked.has(setting),
+            "{} is about validations, but no part of the data is kept for them",
             find_setting(setting)->flag_text());
   require(!asked.has("truncate") || asked.has("context"),
           "--truncate cuts documents that are longer than --context; give that, too");
@@ -90,9 +108,8 @@ void take_sizes(const Asked& asked, const TuningFacts& facts, TrainConfig& confi
     config.context = facts.longest;
   }
   if (!asked.has("batch"))
-    config.batch =
-        usual_batch(facts.text ? static_cast<double>(config.context)
-                               : static_cast<double>(facts.tokens) / std::max(facts.sequences, 1.0));
+    config.batch = usual_batch(facts.text ? static_cast<double>(config.context)
+                                          : facts.read_tokens / std::max(facts.sequences, 1.0));
 }
 
 }  // namespace
@@ -111,8 +128,11 @@ TrainConfig resolve_tuning(const Asked& asked, const TuningFacts& facts) {
   if (facts.text) config.text = facts.text->path;
   config.text_hash = facts.data_hash;
   config.data = facts.documents;
-  config.tuning = {.base = facts.base, .base_hash = facts.base_hash, .base_type = facts.base_type};
-  config.tuning.method = asked.has("method") ? asked.values.tuning.method : usual_method(facts);
+  config.tuning = {.base = facts.base,
+                   .base_hash = facts.base_hash,
+                   .base_type = facts.base_type,
+                   .base_name = facts.base_name};
+  config.tuning.method = method_of(asked, facts);
   refuse_for_method(asked, config.tuning);
   refuse_for_data(asked, facts);
   apply_recipe(config);
@@ -134,6 +154,11 @@ TrainConfig resolve_tuning(const Asked& asked, const TuningFacts& facts) {
   if (asked.has("learning_rate") && !asked.has("final_learning_rate"))
     config.schedule.end = config.schedule.start * rates.end;
   take_sizes(asked, facts, config);
+  require(config.tuning.dropout == 0 || config.chunk == 0 || config.context <= config.chunk,
+          "--dropout cannot be used with sequences of several chunks: the longest has {} tokens, --chunk is "
+          "{}; give a "
+          "longer --chunk, or shorten documents (--context N --truncate)",
+          config.context, config.chunk);
   require(
       config.chunk == 0 || facts.carries_gradients,
       "--chunk: the state of this model grows with the text, so gradients cannot be passed between chunks");

@@ -51,11 +51,11 @@ bool can_begin(const fs::path& folder) {
   auto has = [&](const char* name) { return fs::exists(folder / name); };
   if (fs::exists(folder) && !fs::is_directory(folder)) return false;
   if (has("checkpoint.safetensors")) return false;
-  const bool has_result = std::any_of(std::begin(results), std::end(results), has);
-  if (!has("config.json")) return !has_result && !has("log.jsonl") && !has("loss.svg");
+  if (std::any_of(std::begin(results), std::end(results), has)) return false;
+  if (!has("config.json")) return !has("log.jsonl") && !has("loss.svg");
   try {
-    // Only a run that tunes a model writes a result, its best one so far, before its first checkpoint.
-    return read_run_config(folder).tuning.of_model() || !has_result;
+    read_run_config(folder);
+    return true;
   } catch (const Error&) {  // a config.json of another program
     return false;
   }

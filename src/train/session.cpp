@@ -35,7 +35,8 @@ class Session {
     InterruptGuard guard;
     const TrainConfig& config = trainer_.config();
     first_step_ = trainer_.steps_done();
-    if (keeps_best() && first_step_ == 0) validate_before();
+    if (keeps_best() && first_step_ == 0 && trainer_.best_validation() < 0) begin();
+    training_ = now();
     while (!trainer_.finished() && !trainer_.gets_worse() && !guard.interrupted()) {
       StepReport report = trainer_.step();
       if (trainer_.broken_steps() > broken_steps_allowed)
@@ -74,11 +75,12 @@ class Session {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
   }
   bool keeps_best() const { return trainer_.config().tuning.of_model(); }
-  void validate_before() {
+  // The base, as a first checkpoint and as the result if nothing becomes better, and its validation.
+  void begin() {
+    save();
     const double bits = trainer_.validate(options_.validation_tokens, options_.validation_window);
-    if (!trainer_.note_validation(bits)) return;
-    trainer_.save_result(options_.folder);  // what is there if nothing becomes better than the base
-    tell(fmt::format("Before the first step: {:.3f} bits per byte on the validation part", bits));
+    if (trainer_.note_validation(bits))
+      tell(fmt::format("Before the first step: {:.3f} bits per byte on the validation part", bits));
   }
   bool every(int64_t steps) const { return steps > 0 && trainer_.steps_done() % steps == 0; }
   // The same, with a negative number meaning `times` in the whole run.
@@ -94,9 +96,9 @@ class Session {
     const Schedule& schedule = trainer_.config().schedule;
     if (schedule.steps) return;
     const int64_t done = trainer_.steps_done() - first_step_;
-    const double spent = now() - started_, wanted = trainer_.config().minutes * 60;
-    if (done < 10 && spent < wanted / 20) return;
-    const double left = std::max(0.0, wanted - spent) / (spent / static_cast<double>(done));
+    const double training = now() - training_, wanted = trainer_.config().minutes * 60;
+    if (done < 10 && training < wanted / 20) return;
+    const double left = std::max(0.0, wanted - (now() - started_)) / (training / static_cast<double>(done));
     const int64_t steps = trainer_.steps_done() + static_cast<int64_t>(left);
     trainer_.set_steps(schedule.most_steps > 0 ? std::min(steps, schedule.most_steps) : steps);
     write_run_config(options_.folder, trainer_.config());
@@ -160,6 +162,7 @@ class Session {
   const SessionOptions& options_;
   RunLog log_;
   double started_, saved_;
+  double training_ = 0;  // when the first step began
   std::unique_ptr<Progress> progress_;
   int64_t first_step_ = 0;
   double smooth_ = 0;

@@ -149,8 +149,8 @@ void TrainedParts::add_adapters(Model& model, const TrainConfig& config) {
     begin(pair, parameter.weight, config.precision, random.split(pairs_.size()));
   }
   choice.require_all_found();
-  require(!pairs_.empty(), "--method {}: there is no matrix for an adapter in --layers {}",
-          name_of(tuning.method), tuning.layers);
+  require(!pairs_.empty(), "--method {}: the model has no matrix for an adapter{}", name_of(tuning.method),
+          tuning.layers.empty() ? "" : " in --layers " + tuning.layers);
 }
 
 // Gives a pair its first numbers and adds it to the weight.

@@ -217,12 +217,12 @@ double Trainer::try_pass() {
 double Trainer::validate(int64_t tokens, int64_t window) {
   if (window == 0 && token_cost(*model_).state_growth > 0) window = config_.context;
   const Evaluation result = data_->validate(runner_, *tokenizer_, first_state(), tokens, window);
-  return result.tokens > 0 ? result.bits_per_byte() : -1;
+  return result.bytes > 0 ? result.bits_per_byte() : -1;
 }
 
 bool Trainer::note_validation(double bits_per_byte) {
   if (bits_per_byte < 0) return false;
-  if (best_ >= 0 && bits_per_byte >= best_) {
+  if (!std::isfinite(bits_per_byte) || (best_ >= 0 && bits_per_byte >= best_)) {
     ++worse_;
     return false;
   }
@@ -297,8 +297,10 @@ void Trainer::save(const fs::path& folder) const {
 void Trainer::save_result(const fs::path& folder) const {
   const fs::path path = folder / result_file();
   const Tuning& tuning = config_.tuning;
-  const BaseInfo base{
-      .hash = tuning.base_hash, .type = tuning.base_type, .name = fs::path(tuning.base).filename().string()};
+  const BaseInfo base{.hash = tuning.base_hash,
+                      .type = tuning.base_type,
+                      .name = tuning.base_name,
+                      .version = config_.model.version};
   if (tuning.method == TuneMethod::full) {
     std::map<std::string, std::string> metadata = result_metadata_;
     metadata["aviary.step"] = std::to_string(step_);

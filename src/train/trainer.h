@@ -76,8 +76,12 @@ class Trainer {
   State first_state() const;
 
   int64_t steps_done() const { return step_; }
-  // Changes the number of steps of the run, not below those already done.
-  void set_steps(int64_t steps) { config_.schedule.steps = std::max(steps, step_); }
+  // Changes the number of steps of the run, not below those already done. A run that had become worse goes
+  // on.
+  void set_steps(int64_t steps) {
+    config_.schedule.steps = std::max(steps, step_);
+    worse_ = 0;
+  }
   bool finished() const { return config_.schedule.steps && step_ >= *config_.schedule.steps; }
   const TrainConfig& config() const { return config_; }
   Runner& runner() { return runner_; }

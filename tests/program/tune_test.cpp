@@ -132,6 +132,11 @@ TEST_F(TuneOf, BrokenRowsAreNamedWithTheirLineOrLeftOut) {
 
 TEST_F(TuneOf, FlagsWithoutMeaningAreRefused) {
   expect_refusal(aviary(tune("state")), {"--rank", "--method state"});
+  expect_refusal(aviary({"tune", "base.safetensors", "rows.jsonl", "--method", "state", "--train", "ln"}),
+                 {"--train"});
+  expect_refusal(aviary(tune("lora", {"--learning-rate-scale", "att=2"})), {"--learning-rate-scale"});
+  expect_refusal(aviary(tune("lora", {"--validation-share", "0", "--patience", "2"})), {"--patience"});
+  expect_refusal(aviary(tune("lora", {"--chunk", "4", "--dropout", "0.1"})), {"--dropout", "--chunk"});
   expect_refusal(aviary(tune("miss", {"--alpha", "4"})), {"--alpha"});
   expect_refusal(aviary(tune("lora", {"--carry-state"})), {"--carry-state", "plain text"});
   expect_refusal(aviary(tune("lora", {"--targets", "att.kye"})), {"--targets att.kye"});
@@ -148,6 +153,28 @@ TEST_F(TuneOf, ABaseThatChangedIsRefusedByARunThatGoesOn) {
   expect_refusal(
       aviary({"generate", "base.safetensors", "--adapter", "tuned/adapter.safetensors", "-p", "1"}),
       {"adapter.safetensors"});
+}
+
+TEST_F(TuneOf, FilesAreReadInTheOrderOfTheirNames) {
+  // A run that goes on knows the files, not the order in which they were named.
+  write(folder_ / "more.jsonl", "{\"text\": \"one and one\"}\n{\"text\": \"two and two\"}\n");
+  auto tuned = [&](const Arguments& files, const char* out) {
+    expect_success(aviary(Arguments{"tune", "base.safetensors"} + files +
+                          Arguments{"--out", out, "--steps", "3", "--method", "lora", "--threads", "1"}));
+    return read(folder_ / (std::string(out) + "/checkpoint.safetensors"));
+  };
+  EXPECT_TRUE(tuned({"rows.jsonl", "more.jsonl"}, "a") == tuned({"more.jsonl", "rows.jsonl"}, "b"));
+  expect_refusal(aviary({"tune", "base.safetensors", "rows.jsonl", "rows.jsonl,weight=2"}), {"named twice"});
+}
+
+TEST_F(TuneOf, AnAdapterSaysWhatItsConversionNeeds) {
+  expect_success(aviary(tune("lora", {"--steps", "2"})));
+  expect_success(aviary({"convert", "tuned/adapter.safetensors", "adapter.pth"}));
+  const Outcome inspected = aviary({"inspect", "tuned/adapter.safetensors"});
+  expect_success(inspected);
+  EXPECT_NE(inspected.out.find("base.safetensors"), std::string::npos) << inspected.out;
+  const Outcome gguf = aviary({"convert", "tuned/adapter.safetensors", "adapter.gguf"});
+  EXPECT_EQ(gguf.err.find("--base"), std::string::npos) << gguf.err;  // it knows its version
 }
 
 TEST_F(TuneOf, ARunThatGoesOnTakesNoOtherSettings) {
