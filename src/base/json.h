@@ -1,15 +1,19 @@
 // The only place that parses JSON: no other file may call a parser of nlohmann::json.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string_view>
 
 namespace aviary {
 
+// What becomes of an object with the same key twice: the last value counts, or it is an Error.
+enum class Keys : uint8_t { last_counts, distinct };
+
 // Parses JSON in UTF-8. Throws Error, beginning with `where`, for text that is not JSON and for JSON nested
 // more than 16 levels deep: a text consisting only of "[" would need 70 times its size in memory.
-nlohmann::json parse_json(std::string_view text, std::string_view where);
+nlohmann::json parse_json(std::string_view text, std::string_view where, Keys keys = Keys::last_counts);
 
 // The same; the members of objects keep their order in the text.
 nlohmann::ordered_json parse_ordered_json(std::string_view text, std::string_view where);

@@ -26,13 +26,36 @@ TEST(Json, ReadsWhatIsValidAndKeepsTheOrderWhereAsked) {
 }
 
 TEST(Json, RefusesWhatIsNotJson) {
-  for (const auto& [text, byte] : std::vector<std::pair<const char*, int>>{
-           {"", 0}, {"{", 1}, {"{\"a\": \"\xff\"}", 7}, {"[1] 2", 4}, {"[1 2]", 3}}) {
-    EXPECT_EQ(complaint(text),
-              fmt::format("a.json: not valid JSON from byte {} on (is the file cut off?)", byte));
+  const std::string cut = " (is the file cut off?)";
+  for (const auto& [text, place] :
+       std::vector<std::pair<const char*, std::string>>{{"", "0 on" + cut},
+                                                        {"{", "1 on" + cut},
+                                                        {"{\"a\": \"b", "8 on" + cut},
+                                                        {"{\"a\": \"\xff\"}", "7 on"},
+                                                        {"[1] 2", "4 on"},
+                                                        {"{\"a\": 1},", "8 on"},
+                                                        {"[1 2]", "3 on"}}) {
+    EXPECT_EQ(complaint(text), "a.json: not valid JSON from byte " + place);
     EXPECT_EQ(try_parse_json(text), std::nullopt) << text;
     EXPECT_THROW(parse_ordered_json(text, ""), Error) << text;
   }
+}
+
+TEST(Json, RefusesAKeyThatOccursTwiceInAnObjectWhereAsked) {
+  auto complaint_of = [](const char* text) -> std::string {
+    try {
+      parse_json(text, "a.json", Keys::distinct);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  for (const char* text : {R"({"a": 1, "a": 1})", R"([{"b": {"c": 1}, "a": {"x": 1, "a": 2}, "a": 3}])",
+                           R"({"x": [{"a": 1}, {"a": 1, "b": [], "a": {}}]})"}) {
+    EXPECT_EQ(complaint_of(text), "a.json: an object has the key 'a' twice") << text;
+    EXPECT_EQ(complaint(text), "no error") << text;
+  }
+  EXPECT_EQ(complaint_of(R"({"a": {"a": [{"a": 1}, {"a": 2}]}, "b": {"a": 3}})"), "no error");
 }
 
 TEST(Json, RefusesANumberThatIsTooLarge) {

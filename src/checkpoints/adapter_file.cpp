@@ -1,10 +1,12 @@
 #include "checkpoints/adapter_file.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <span>
 #include <utility>
 
 #include "base/error.h"
@@ -21,6 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t largest_config = int64_t{1} << 20;
+constexpr const char* result_of_run = "adapter.safetensors";  // of a run that trains an adapter
 
 // What a tensor of an adapter is: A [r, in], its transpose, B [out, r], or D of MiSS as B or its transpose.
 enum class Role : uint8_t { a, a_transposed, b, miss, miss_transposed };
@@ -325,28 +328,38 @@ std::vector<fs::path> files_of_adapter(const AdapterRequest& request) {
     std::error_code ignored;
     if (!fs::is_directory(path, ignored)) continue;
     for (const char* name : {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin",
-                             "adapter.json", "adapter.pth"})
+                             "adapter.json", "adapter.pth", result_of_run})
       files.push_back(path / name);
   }
   return files;
 }
 
+namespace {
+
+bool is_adapter(const std::map<std::string, std::string>& metadata, std::span<const TensorEntry> tensors) {
+  const auto type = metadata.find("general.type");
+  return metadata.contains(adapter_info_key) || (type != metadata.end() && type->second == "adapter") ||
+         std::ranges::any_of(tensors, [](const TensorEntry& tensor) { return suffix_of(tensor.name); });
+}
+
+}  // namespace
+
 bool looks_like_adapter(const fs::path& path) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored))
-    return fs::exists(path / "adapter_config.json", ignored) || fs::exists(path / "adapter.json", ignored);
+    return std::ranges::any_of(std::array{"adapter_config.json", "adapter.json", result_of_run},
+                               [&](const char* name) { return fs::exists(path / name, ignored); });
   if (!fs::is_regular_file(path, ignored)) return false;
   try {
     const MappedFile file(path);
     const TensorTable table = parse_stored_tensors(file.bytes(), path.string());
-    const auto type = table.metadata.find("general.type");
-    return table.metadata.contains(adapter_info_key) ||
-           (type != table.metadata.end() && type->second == "adapter") ||
-           std::ranges::any_of(table.tensors, [](const TensorEntry& t) { return suffix_of(t.name); });
+    return is_adapter(table.metadata, table.tensors);
   } catch (const Error&) {
     return false;
   }
 }
+
+bool holds_adapter(const TensorFile& file) { return is_adapter(file.metadata(), file.tensors()); }
 
 AdapterFile read_adapter(const fs::path& path) {
   AdapterFile adapter;
@@ -358,9 +371,13 @@ AdapterFile read_adapter(const fs::path& path) {
     read_peft(adapter, path);
   } else if (fs::exists(path / "adapter.json")) {
     read_native_miss(adapter, path);
+  } else if (fs::exists(path / result_of_run)) {
+    read_tensors(adapter, path / result_of_run);
   } else {
-    fail("{}: no adapter in this folder; expected adapter_config.json (Hugging Face PEFT) or adapter.json",
-         path.string());
+    fail(
+        "{}: no adapter in this folder; expected {} (a run), adapter_config.json (Hugging Face PEFT) or "
+        "adapter.json",
+        path.string(), result_of_run);
   }
   return adapter;
 }

@@ -56,15 +56,17 @@ struct AdapterFile {
 std::vector<float> fixed_matrix(int64_t rank, int64_t in);
 
 // Reads an adapter in one of these dialects, recognized by container and content (docs/formats.md):
-//   files of Aviary (adapter_writer.h), LoRA or PiSSA of RWKV trainers (.pth with P.lora_A, P.lora_B), Bone,
-//   DiSHA and MiSS (P.bone, P.disha, [r, out]), folders of Hugging Face PEFT (LoRA, MiSS), folders with
-//   adapter.json and adapter.pth (P.weight.D), .lora of web-rwkv (P.lora.0, P.lora.1), and GGUF adapters of
-//   llama.cpp.
+//   files of Aviary (adapter_writer.h) and folders of its runs, LoRA or PiSSA of RWKV trainers (.pth with
+//   P.lora_A, P.lora_B), Bone, DiSHA and MiSS (P.bone, P.disha, [r, out]), folders of Hugging Face PEFT
+//   (LoRA, MiSS), folders with adapter.json and adapter.pth (P.weight.D), .lora of web-rwkv (P.lora.0,
+//   P.lora.1), and GGUF adapters of llama.cpp.
 // Throws Error if it is none of them, or incomplete.
 AdapterFile read_adapter(const std::filesystem::path& path);
 
 // Whether the file or folder is an adapter by its content: read_adapter() will read it, or say what is wrong.
 bool looks_like_adapter(const std::filesystem::path& path);
+// The same for a file that has been opened as a model.
+bool holds_adapter(const TensorFile& file);
 
 // "a LoRA of Hugging Face PEFT, 12 matrices of rank 8, 2 whole tensors"
 std::string describe(const AdapterFile& adapter);

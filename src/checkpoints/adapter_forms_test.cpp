@@ -178,6 +178,9 @@ TEST_F(AdapterForms, AreRecognizedByContent) {
   }
   EXPECT_FALSE(looks_like_adapter(model_));
   EXPECT_FALSE(looks_like_adapter(folder_ / "missing"));
+  EXPECT_TRUE(looks_like_adapter(folder_.path()));  // with adapter.safetensors, as the folder of a run
+  EXPECT_EQ(describe(read_adapter(folder_.path())), describe(read_adapter(from)));
+  fs::remove(folder_ / "adapter.safetensors");
   EXPECT_FALSE(looks_like_adapter(folder_.path()));
 }
 

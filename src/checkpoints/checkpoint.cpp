@@ -202,6 +202,10 @@ ModelConfig config_of(const TensorFile& file, const std::string& where) {
           "{}: these are the packed weights of a model; name the model itself, with --cache", where);
   if (const std::optional<StateSizes> state = recognize_state(file))
     fail("{}: this is {}, not a model; name the model, and this file with --state", where, describe(*state));
+  require(!holds_adapter(file) || recognize(shapes_of(file)),
+          "{}: this is an adapter, not a model; name the model that it was trained on, and this file with "
+          "--adapter",
+          where);
   return recognize_version(shapes_of(file), where);
 }
 

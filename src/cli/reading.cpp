@@ -45,10 +45,9 @@ std::string PromptFlags::read(const Escapes& escapes, bool quiet) const {
 
 void BeginFlags::add_to(CLI::App& command) {
   command
-      .add_option(
-          "--state", state,
-          "Begin from this tuned state: of Aviary, or blocks.N.att.time_state in .pth, .safetensors or "
-          ".state (default: the model's own)")
+      .add_option("--state", state,
+                  "Begin from this tuned state: of Aviary, the folder of its run, or blocks.N.att.time_state "
+                  "in .pth, .safetensors or .state (default: the model's own)")
       ->group(model_group);
   command
       .add_flag_function(
@@ -76,7 +75,9 @@ std::vector<int32_t> BeginFlags::encode(const LoadedModel& loaded, std::string_v
 
 std::optional<State> BeginFlags::start(const LoadedModel& loaded, bool any_base) const {
   if (state.empty()) return {};
-  return load_state(state, *loaded.model, loaded.path, any_base);
+  namespace fs = std::filesystem;
+  const fs::path of_run = fs::path(state) / "state.safetensors";  // where `state` is the folder of a run
+  return load_state(fs::exists(of_run) ? of_run : fs::path(state), *loaded.model, loaded.path, any_base);
 }
 
 }  // namespace aviary::cli

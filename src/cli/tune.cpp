@@ -190,20 +190,26 @@ void print_result(const Trainer& trainer, const fs::path& folder, const Base& ba
   print_continuations(runner, base, start, prompts);
 }
 
+// prompts: as prompts_of() gives them. A model that has learned answers expects what came before them, such
+// as "User: ...\n\nAssistant:".
 std::string use_of(const Trainer& trainer, const fs::path& folder, const Base& base,
-                   const std::string& tokenizer) {
+                   const std::string& tokenizer, const std::vector<std::string>& prompts) {
+  constexpr size_t longest = 300;  // bytes of a prompt that is shown
+  std::string prompt;
+  if (!prompts.empty() && !prompts[0].empty() && prompts[0].size() <= longest)
+    prompt = " --prompt " + for_shell(prompts[0]);
   const std::string result = path_for_shell((folder / trainer.result_file()).string());
   const std::string model = path_for_shell(base.path.string()) +
                             (tokenizer.empty() ? "" : " --tokenizer " + path_for_shell(tokenizer));
   switch (trainer.config().tuning.method) {
     case TuneMethod::full:
-      return fmt::format("  aviary generate {}\n", result);
+      return fmt::format("  aviary generate {}{}\n", result, prompt);
     case TuneMethod::state:
-      return fmt::format("  aviary generate {} --state {}\n", model, result);
+      return fmt::format("  aviary generate {} --state {}{}\n", model, result, prompt);
     default:
       return fmt::format(
-          "  aviary generate {0} --adapter {1}\n  aviary merge {2} {1} --out merged.safetensors\n", model,
-          result, path_for_shell(base.path.string()));
+          "  aviary generate {0} --adapter {1}{3}\n  aviary merge {2} {1} --out merged.safetensors\n", model,
+          result, path_for_shell(base.path.string()), prompt);
   }
 }
 
@@ -242,7 +248,7 @@ int run(Trainer& trainer, const fs::path& folder, const Base& base, const Data& 
                                         : "");
   fmt::print("\n");
   print_result(trainer, folder, base, data, prompts);
-  fmt::print("\nDone. Use it:\n{}", use_of(trainer, folder, base, tokenizer));
+  fmt::print("\nDone. Use it:\n{}", use_of(trainer, folder, base, tokenizer, prompts));
   return 0;
 }
 

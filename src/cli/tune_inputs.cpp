@@ -102,6 +102,11 @@ Data read_rows_of(const WeightsByName& paths, const Base& base, const TrainConfi
   Documents documents = read_documents(files, *base.tokenizer, options);
   if (documents.skipped > 0)
     tell(fmt::format("{} broken rows were left out", with_commas(documents.skipped)));
+  if (!documents.ignored_keys.empty()) {
+    std::string keys;
+    for (const std::string& key : documents.ignored_keys) keys += (keys.empty() ? "" : ", ") + in_quotes(key);
+    tell("keys of the rows that are not read: " + keys + "; docs/texts.md lists those that are");
+  }
   require(!documents.train.empty(), "{}: there is no document to train on", files[0].input.name());
   Data data{.files = paths};
   for (const DataFile& file : files) data.hash += hash_of(file.input.bytes());

@@ -107,6 +107,7 @@ void read_file_of_rows(const DataFile& file, const Tokenizer& tokenizer, const D
   });
   documents.skipped += counts.broken;
   renamed.merge(counts.renamed);
+  documents.ignored_keys.merge(counts.ignored);
 }
 
 }  // namespace

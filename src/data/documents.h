@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -62,9 +63,10 @@ struct DocumentOptions {
 
 struct Documents {
   std::vector<Document> train, validation;
-  int64_t skipped = 0;     // broken rows, with skip_broken
-  int64_t truncated = 0;   // documents
-  int64_t straddling = 0;  // tokens, in all documents
+  int64_t skipped = 0;                      // broken rows, with skip_broken
+  int64_t truncated = 0;                    // documents
+  int64_t straddling = 0;                   // tokens, in all documents
+  std::set<std::string> ignored_keys = {};  // of rows, at most 20 of a file
 };
 
 // The documents of all rows of the files, in order. A share of the distinct texts is held out for validation,

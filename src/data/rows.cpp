@@ -54,6 +54,12 @@ const Json& member(const Json& object, const char* key, const std::string& what)
   return *found;
 }
 
+// Programs that write tables give every row all keys: null means that it has no such value.
+const Json* optional_in(const Values& values, const char* key) {
+  const auto found = values.find(key);
+  return found == values.end() || found->second->is_null() ? nullptr : found->second;
+}
+
 const Json& list_in(const Json& value, const char* key) {
   require(value.is_array(), "'{}' is a JSON {}, expected an array", key, value.type_name());
   require(!value.empty(), "'{}' is an empty array", key);
@@ -83,17 +89,17 @@ class Builder {
       sample_.trained.push_back({begin, sample_.text.size()});
   }
 
-  // Of an answer, all that follows "Assistant:" is trained, also the space: tokens such as " The" begin with
-  // it.
-  void add_turn(Role role, std::string_view text, const std::string& what) {
+  // Of an answer that is trained, all that follows "Assistant:" is, also the space: tokens such as " The"
+  // begin with it.
+  void add_turn(Role role, std::string_view text, const std::string& what, bool trained = true) {
     const std::string turn = cleaned(text);
     if (turn.empty() && role == Role::system) return;  // many data sets have one in every row
     require(!turn.empty(), "{} is empty", what);
-    if (!sample_.text.empty()) add("\n\n", last_ == Role::assistant);
+    if (!sample_.text.empty()) add("\n\n", last_trained_);
     constexpr std::string_view headings[] = {"System:", "User:", "Assistant:"};
     add(headings[static_cast<size_t>(role)], false);
-    add(" " + turn, role == Role::assistant);
-    last_ = role;
+    last_trained_ = trained && role == Role::assistant;
+    add(" " + turn, last_trained_);
   }
 
   Sample take(const std::string& where) {
@@ -105,7 +111,7 @@ class Builder {
 
  private:
   Sample sample_;
-  Role last_ = Role::system;
+  bool last_trained_ = false;  // the turn before
 };
 
 void add_text(const Values& values, Builder& builder) {
@@ -127,6 +133,34 @@ void add_segments(const Values& values, Builder& builder) {
   }
 }
 
+// A system turn for the whole row.
+void add_system(const Values& values, Builder& builder) {
+  if (const Json* system = optional_in(values, "system"))
+    builder.add_turn(Role::system, text_in(*system, "'system'"), "'system'");
+}
+
+// Whether an answer is trained: its "weight" is 1, as without one, or 0.
+bool is_weighted(const Json& turn, const std::string& what) {
+  const auto weight = turn.find("weight");
+  if (weight == turn.end() || weight->is_null()) return true;
+  require(weight->is_number() && (*weight == 0 || *weight == 1), "'weight' of {} is neither 0 nor 1", what);
+  return *weight == 1;
+}
+
+// The turns before those of the row, pairs of a question and an answer.
+void add_history(const Values& values, Builder& builder) {
+  const Json* history = optional_in(values, "history");
+  if (history == nullptr) return;
+  require(history->is_array(), "'history' is a JSON {}, expected an array", history->type_name());
+  int64_t number = 0;
+  for (const Json& pair : *history) {
+    const std::string what = fmt::format("pair {} of 'history'", ++number);
+    require(pair.is_array() && pair.size() == 2, "{} is not an array of a question and an answer", what);
+    builder.add_turn(Role::user, text_in(pair[0], "the question in " + what), "the question in " + what);
+    builder.add_turn(Role::assistant, text_in(pair[1], "the answer in " + what), "the answer in " + what);
+  }
+}
+
 void add_turns(const Json& turns, const char* role_key, const char* text_key, Builder& builder) {
   int64_t number = 0, answers = 0;
   for (const Json& turn : turns) {
@@ -135,16 +169,19 @@ void add_turns(const Json& turns, const char* role_key, const char* text_key, Bu
     const Role role = role_named(text_in(name, fmt::format("'{}' of {}", role_key, what)), what);
     const Json& text = member(turn, text_key, what);
     answers += role == Role::assistant ? 1 : 0;
-    builder.add_turn(role, text_in(text, fmt::format("'{}' of {}", text_key, what)), what);
+    builder.add_turn(role, text_in(text, fmt::format("'{}' of {}", text_key, what)), what,
+                     is_weighted(turn, what));
   }
   require(answers > 0, "no turn is an answer (of the role assistant or gpt)");
 }
 
 void add_messages(const Values& values, Builder& builder) {
+  add_system(values, builder);
   add_turns(list_in(*values.at("messages"), "messages"), "role", "content", builder);
 }
 
 void add_conversations(const Values& values, Builder& builder) {
+  add_system(values, builder);
   add_turns(list_in(*values.at("conversations"), "conversations"), "from", "value", builder);
 }
 
@@ -156,14 +193,17 @@ void add_completion(const Values& values, Builder& builder) {
 }
 
 void add_instruction(const Values& values, Builder& builder) {
+  add_system(values, builder);
+  add_history(values, builder);
   std::string question = text_in(*values.at("instruction"), "'instruction'");
-  if (const auto input = values.find("input"); input != values.end())
-    question += "\n" + text_in(*input->second, "'input'");
+  if (const Json* input = optional_in(values, "input")) question += "\n" + text_in(*input, "'input'");
   builder.add_turn(Role::user, question, "'instruction'");
   builder.add_turn(Role::assistant, text_in(*values.at("output"), "'output'"), "'output'");
 }
 
 void add_query(const Values& values, Builder& builder) {
+  add_system(values, builder);
+  add_history(values, builder);
   builder.add_turn(Role::user, text_in(*values.at("query"), "'query'"), "'query'");
   builder.add_turn(Role::assistant, text_in(*values.at("response"), "'response'"), "'response'");
 }
@@ -172,6 +212,11 @@ void add_query(const Values& values, Builder& builder) {
 struct Kind {
   const char *key, *second;  // second: or nullptr
   void (*add)(const Values&, Builder&);
+  std::string_view more = {};  // the other keys that it reads, each followed by a space
+
+  bool reads(const std::string& name) const {
+    return name == key || (second != nullptr && name == second) || more.find(name + " ") != more.npos;
+  }
 
   bool begins(const Values& values) const {
     return values.contains(key) || (second != nullptr && values.contains(second));
@@ -184,11 +229,11 @@ struct Kind {
 
 constexpr Kind kinds[] = {{"text", nullptr, add_text},
                           {"segments", nullptr, add_segments},
-                          {"messages", nullptr, add_messages},
-                          {"conversations", nullptr, add_conversations},
+                          {"messages", nullptr, add_messages, "system "},
+                          {"conversations", nullptr, add_conversations, "system "},
                           {"prompt", "completion", add_completion},
-                          {"instruction", "output", add_instruction},
-                          {"query", "response", add_query}};
+                          {"instruction", "output", add_instruction, "system history input "},
+                          {"query", "response", add_query, "system history "}};
 
 [[noreturn]] void refuse_keys(const Values& values) {
   for (const Kind& kind : kinds)
@@ -235,15 +280,20 @@ Values values_of(const Json& row, const std::map<std::string, std::string>& rena
 }
 
 Sample sample_of(std::string_view line, const std::string& where, const RowOptions& options,
-                 std::set<std::string>& renamed) {
+                 RowCounts& counts) {
+  constexpr size_t most_ignored = 20;
   require(line.find('\0') == line.npos, "{}: byte {} of the line is NUL", where, line.find('\0'));
   const size_t valid = valid_utf8_length(line);
   require(valid == line.size(), "{}: byte {} of the line is not UTF-8", where, valid);
-  const Json row = parse_json(line, where);
+  const Json row = parse_json(line, where, Keys::distinct);
   try {
-    const Values values = values_of(row, options.rename, renamed);
+    const Values values = values_of(row, options.rename, counts.renamed);
     Builder builder;
-    kind_of(values).add(values, builder);
+    const Kind& kind = kind_of(values);
+    kind.add(values, builder);
+    for (const auto& [key, value] : row.items())
+      if (counts.ignored.size() < most_ignored && !options.rename.contains(key) && !kind.reads(key))
+        counts.ignored.insert(key);
     return builder.take(where);
   } catch (const Error& error) {
     fail("{}: {}", where, error.what());
@@ -271,12 +321,18 @@ bool holds_rows(std::string_view bytes, const std::string& name) {
   const bool array = text.starts_with('[');
   if (!array && !text.starts_with('{')) return false;
   text.remove_prefix(1);
-  skip(array ? blanks : " \t");
+  const size_t length = text.size();
+  skip(blanks);
   require(!array || !text.starts_with('{'),
           "{}: it begins like an array of JSON objects, expected one object per line; convert it with: jq -c "
           "'.[]'",
           name);
-  return !array && text.starts_with('"');
+  if (array || !text.starts_with('"')) return false;
+  require(bytes.substr(bytes.size() - length, length - text.size()).find('\n') == bytes.npos,
+          "{}: it begins like a JSON object on several lines, expected one object per line; convert it with: "
+          "jq -c .",
+          name);
+  return true;
 }
 
 RowCounts read_rows(std::string_view bytes, const std::string& name, const RowOptions& options,
@@ -297,7 +353,7 @@ RowCounts read_rows(std::string_view bytes, const std::string& name, const RowOp
     try {
       require(length.has_value(), "{}: the line has more than {}, the most that a row may have", where,
               human_bytes(options.longest_line));
-      use(sample_of(line, where, options, counts.renamed));
+      use(sample_of(line, where, options, counts));
     } catch (const Error& error) {
       if (!options.skip_broken) throw;
       if (++counts.broken <= most_reported && options.report) options.report(error.what());

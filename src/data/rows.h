@@ -39,10 +39,12 @@ struct RowCounts {
   int64_t rows = 0;               // with the broken ones
   int64_t broken = 0;             // with skip_broken; otherwise the first one is an Error
   std::set<std::string> renamed;  // the keys of RowOptions::rename that a row had
+  std::set<std::string> ignored;  // the keys of rows that nothing was read from, at most 20 of them
 };
 
 // Whether the first line with more than white space begins a JSON object with at least one key, so that the
-// file holds rows and not plain text. Throws Error for a JSON array of objects, saying how to convert it.
+// file holds rows and not plain text. Throws Error for a JSON array of objects, and for an object that is
+// written on several lines, saying how to convert it.
 bool holds_rows(std::string_view bytes, const std::string& name);
 
 // Calls `use` for the sample of every row of the file `name`, in order. Nothing of a line is kept after its

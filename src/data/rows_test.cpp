@@ -62,6 +62,18 @@ TEST(Rows, EveryKindBecomesATextOfWhichThePartsToLearnAreTrained) {
       {R"({"instruction": "i", "output": "o"})", "User: i\n\nAssistant:[ o]"},
       {R"({"instruction": "i", "input": "", "output": "o"})", "User: i\n\nAssistant:[ o]"},
       {R"({"instruction": "i", "input": "x", "output": "o"})", "User: i\nx\n\nAssistant:[ o]"},
+      {R"({"instruction": "i", "input": null, "output": "o"})", "User: i\n\nAssistant:[ o]"},
+      {R"({"instruction": "i", "output": "o", "system": "s", "history": [["q", "a"], ["r", "b"]]})",
+       "System: s\n\nUser: q\n\nAssistant:[ a\n\n]User: r\n\nAssistant:[ b\n\n]User: i\n\nAssistant:[ o]"},
+      {R"({"instruction": "i", "output": "o", "system": "", "history": []})", "User: i\n\nAssistant:[ o]"},
+      {R"({"query": "q", "response": "r", "system": "s", "history": [["a", "b"]]})",
+       "System: s\n\nUser: a\n\nAssistant:[ b\n\n]User: q\n\nAssistant:[ r]"},
+      {R"({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}], "system": "s"})",
+       "System: s\n\nUser: q\n\nAssistant:[ a]"},
+      {R"({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "weight": 0},
+           {"role": "user", "content": "r"}, {"role": "assistant", "content": "b", "weight": 1}],
+           "system": null})",
+       "User: q\n\nAssistant: a\n\nUser: r\n\nAssistant:[ b]"},
       {R"({"query": "q", "response": "r", "prompt": "another key"})", "User: q\n\nAssistant:[ r]"}};
   for (const auto& [row, expected] : rows) {
     std::string line = row;
@@ -153,6 +165,18 @@ TEST(Rows, ListsOfOtherThingsAreRefused) {
   expect_broken(R"({"instruction": "i", "input": 3, "output": "o"})", "'input' is a JSON number");
   expect_broken(R"({"instruction": "", "input": " ", "output": "o"})", "'instruction' is empty");
   expect_broken(R"({"query": "\n", "response": "o"})", "'query' is empty");
+  expect_broken(R"({"query": "q", "response": "r", "system": 1})", "'system' is a JSON number");
+  expect_broken(R"({"query": "q", "response": "r", "history": "a"})", "'history' is a JSON string");
+  expect_broken(R"({"query": "q", "response": "r", "history": [["a"]]})",
+                "pair 1 of 'history' is not an array of a question and an answer");
+  expect_broken(R"({"query": "q", "response": "r", "history": [["a", 1]]})",
+                "the answer in pair 1 of 'history' is a JSON number");
+  expect_broken(R"({"messages": [{"role": "assistant", "content": "a", "weight": 0.5}]})",
+                "'weight' of turn 1 is neither 0 nor 1");
+  expect_broken(R"({"messages": [{"role": "assistant", "content": "a", "weight": 0}]})",
+                "no part of the row is trained");
+  expect_broken(R"({"prompt": "q", "completion": "a", "completion": "b"})",
+                "an object has the key 'completion' twice");
   expect_broken(R"({"segments": {}})", "'segments' is a JSON object, expected an array");
   expect_broken(R"({"segments": []})", "'segments' is an empty array");
   expect_broken(R"({"segments": ["a"]})", "segment 1 is a JSON string, expected an object");
@@ -201,6 +225,17 @@ TEST(Rows, ALineMayHaveExactlyTheMostBytes) {
   }
 }
 
+TEST(Rows, KeysThatAreNotReadAreNoted) {
+  const std::string rows = R"({"instruction": "i", "input": "x", "output": "o", "history": [], "topic": 1})"
+                           "\n"
+                           R"({"prompt": "p", "completion": "c", "system": "s", "label": false, "old": 1})";
+  EXPECT_EQ(read_rows(rows, "a", {.rename = {{"old", "unused"}}}, [](Sample&&) {}).ignored,
+            (std::set<std::string>{"label", "system", "topic"}));
+  std::string many = R"({"text": "t")";
+  for (int i = 0; i < 100; ++i) many += fmt::format(", \"{}\": 0", i);
+  EXPECT_EQ(read_rows(many + "}", "a", {}, [](Sample&&) {}).ignored.size(), 20u);
+}
+
 TEST(Rows, KeysAreReadAsOthers) {
   const std::string row = R"({"question": "q", "answer": "a"})";
   const RowOptions options{.rename = {{"question", "prompt"}, {"answer", "completion"}, {"gone", "text"}}};
@@ -221,7 +256,7 @@ TEST(HoldsRows, IsDecidedByTheFirstLineThatIsNotEmpty) {
        {"{\"text\": 1}", " \r\n\n\t{ \"a\": 1}\nplain", "\xef\xbb\xbf{\"a\"", "{\"text\": \"cut off"})
     EXPECT_TRUE(holds_rows(rows, "a")) << rows;
   for (const char* text :
-       {"", " \n", "plain {\"text\"", "{", "{\n\"text\": 1}", "{a: 1}", "[1, 2]", "\\{\"a\"}", "\"{\""})
+       {"", " \n", "plain {\"text\"", "{", "{\n}", "{a: 1}", "[1, 2]", "\\{\"a\"}", "\"{\""})
     EXPECT_FALSE(holds_rows(text, "a")) << text;
   for (const std::string& bytes : {"[{\"text\": 1}]"s, " [\n {"s}) try {
       holds_rows(bytes, "a.json");
@@ -230,6 +265,14 @@ TEST(HoldsRows, IsDecidedByTheFirstLineThatIsNotEmpty) {
       EXPECT_EQ(error.what(),
                 "a.json: it begins like an array of JSON objects, expected one object per line; "
                 "convert it with: jq -c '.[]'"s);
+    }
+  for (const std::string& bytes : {"{\n\"text\": 1}"s, "\n{ \r\n  \"a\": [\n"s}) try {
+      holds_rows(bytes, "a.json");
+      ADD_FAILURE() << bytes;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.what(),
+                "a.json: it begins like a JSON object on several lines, expected one object per line; "
+                "convert it with: jq -c ."s);
     }
   EXPECT_THROW(holds_rows("\xff\xfe{\0"s, "a"), Error);
 }

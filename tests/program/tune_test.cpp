@@ -193,6 +193,40 @@ TEST_F(TuneOf, WhatDoesNotHelpLeavesTheBaseAndSaysSo) {
   EXPECT_TRUE(fs::exists(folder_ / "tuned/model.safetensors"));
 }
 
+TEST_F(TuneOf, ItsFolderStandsForWhatItTrained) {
+  expect_success(aviary(tune("lora", {"--steps", "2"})));
+  const Arguments prompt = {"-p", "1 and 1 is", "-n", "4", "-q", "--temperature", "0"};
+  const Outcome by_file =
+      aviary(Arguments{"generate", "base.safetensors", "--adapter", "tuned/adapter.safetensors"} + prompt);
+  const Outcome by_folder = aviary(Arguments{"generate", "base.safetensors", "--adapter", "tuned"} + prompt);
+  expect_success(by_folder);
+  EXPECT_EQ(by_file.out, by_folder.out);
+  expect_refusal(aviary(Arguments{"generate", "tuned/adapter.safetensors"} + prompt),
+                 {"this is an adapter, not a model", "--adapter"});
+}
+
+TEST_F(TuneOf, TheStateOfARunIsFoundInItsFolder) {
+  expect_success(aviary({"tune", "base.safetensors", "rows.jsonl", "--out", "tuned", "--method", "state",
+                         "--steps", "2", "--threads", "1"}));
+  expect_success(
+      aviary({"generate", "base.safetensors", "--state", "tuned", "-p", "1 and", "-n", "4", "-q"}));
+}
+
+TEST_F(TuneOf, TheCommandForTheResultHasAPromptOfTheData) {
+  const Outcome outcome = aviary(tune("lora", {"--steps", "1"}));
+  expect_success(outcome);
+  const std::string use = "aviary generate base.safetensors --adapter tuned/adapter.safetensors --prompt '";
+  EXPECT_NE(outcome.out.find(use), std::string::npos) << outcome.out;
+}
+
+TEST_F(TuneOf, KeysThatAreNotReadAreTold) {
+  write(folder_ / "rows.jsonl", R"({"prompt": "a", "completion": "b", "label": false})");
+  const Outcome outcome = aviary(tune("lora", {"--plan"}));
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_NE(outcome.err.find("keys of the rows that are not read: 'label'"), std::string::npos)
+      << outcome.err;
+}
+
 TEST_F(TuneOf, ATextIsLearnedAsWell) {
   write(folder_ / "more.txt", prose(20'000, 9));
   const Outcome outcome =
