@@ -13,7 +13,9 @@ namespace aviary {
 namespace {
 
 constexpr double l2wrap_factor = 1e-4;
-constexpr int64_t chunk_elements = int64_t{16} << 20;  // logits in memory at a time
+// Logits in memory at a time. For the gradient of x, a packed matrix is unpacked once for each of these
+// chunks.
+constexpr int64_t chunk_elements = int64_t{16} << 20, chunk_elements_packed = int64_t{64} << 20;
 
 // One chunk in double precision: replaces the logits of `rows` rows by their gradient.
 void reference(double* logits, const int32_t* targets, int64_t rows, int64_t cols, double scale, bool l2wrap,
@@ -140,7 +142,8 @@ double head_loss(Context& c, const Var& x, Weight& head, std::span<const int32_t
   Tensor dx;
   if (c.tape) dx = c.tape->gradient(x, fresh);
 
-  const int64_t chunk = std::clamp<int64_t>(chunk_elements / vocabulary, 1, rows);
+  const int64_t elements = c.tape && !head.changeable() ? chunk_elements_packed : chunk_elements;
+  const int64_t chunk = std::clamp<int64_t>(elements / vocabulary, 1, rows);
   Tensor logits = c.arena.reserve({chunk, vocabulary}, x.dtype());
   const std::span<const int64_t> all = copies.empty() ? std::span<const int64_t>() : row_numbers(c, rows);
   Tensor row_losses = c.arena.reserve({chunk}, Dtype::f64);
