@@ -36,8 +36,8 @@ typedef struct aviary_state aviary_state;
  * thread. */
 AVIARY_API const char* aviary_last_error(void);
 
-/* Sets the number of threads, 1 to 1024; the default is the number of cores that this process may use (taskset
- * and the limits of a container count). Not while another thread computes. */
+/* Sets the number of threads, 1 to 1024; the default is the number of cores that this process may use
+ * (taskset and the limits of a container count). Not while another thread computes. */
 AVIARY_API int aviary_set_threads(int count);
 
 /* How to load; NULL means all fields are zero. */

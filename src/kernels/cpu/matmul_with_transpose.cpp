@@ -10,7 +10,8 @@
 namespace aviary::kernels {
 namespace {
 
-// Numbers of B that are unpacked at a time: 16 MB of float32. Every further part reads and writes y once more.
+// Numbers of B that are unpacked at a time: 16 MB of float32. Every further part reads and writes y once
+// more.
 constexpr int64_t numbers_at_a_time = int64_t{1} << 22;
 
 // B^T [rows, cols] in `memory`, packed for products of this precision.
