@@ -28,7 +28,7 @@ Rates rates_for(const TrainConfig& config) {
     case TuneMethod::miss:
       return {1e-3 * narrow, 0.1};
     case TuneMethod::state:
-      return {1e-1, 0.05};
+      return {5e-2 * std::sqrt(narrow), 0.05};
   }
   return {};
 }
