@@ -59,18 +59,9 @@ void expect_close(const Gradients& a, const Gradients& b, double tolerance) {
 class LongPassOf : public testing::TestWithParam<std::string> {};
 
 TEST_P(LongPassOf, ChunksHaveTheGradientsOfTheWhole) {
-  const ModelConfig config =
-      complete({.version = GetParam(), .n_layer = 2, .n_embd = 32, .vocab_size = 30, .ctx_len = 64});
   const Batch batch = ragged_batch();
-  auto model = create_model(config, Dtype::f64);
-  model->parameters().initialize(1);
-  Random random(7);
-  for (Parameter& parameter : model->parameters()) {
-    std::vector<double> values = to_host(parameter.weight.value());
-    for (double& value : values) value += 0.1 * random.normal();
-    from_host(values, parameter.weight.value());
-  }
-  model->parameters().changed();
+  const auto model = noisy_double_model(
+      {.version = GetParam(), .n_layer = 2, .n_embd = 32, .vocab_size = 30, .ctx_len = 64});
   if (Runner(*model).new_state().layout().has_histories()) {
     EXPECT_THROW(gradients(*model, batch, 7, 1 << 20), Error);
     return;

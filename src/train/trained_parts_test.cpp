@@ -35,18 +35,8 @@ Batch two_documents() {
 }
 
 std::unique_ptr<Model> double_model(const std::string& version) {
-  auto model = create_model(
-      complete({.version = version, .n_layer = 2, .n_embd = 32, .vocab_size = 30, .ctx_len = 16}),
-      Dtype::f64);
-  model->parameters().initialize(1);
-  Random random(7);
-  for (Parameter& parameter : model->parameters()) {
-    std::vector<double> values = to_host(parameter.weight.value());
-    for (double& value : values) value += 0.1 * random.normal();
-    from_host(values, parameter.weight.value());
-  }
-  model->parameters().changed();
-  return model;
+  return noisy_double_model(
+      {.version = version, .n_layer = 2, .n_embd = 32, .vocab_size = 30, .ctx_len = 16});
 }
 
 void add(const std::vector<TrainedWeight>& weights, const std::vector<std::vector<double>>& direction,

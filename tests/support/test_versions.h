@@ -40,4 +40,18 @@ inline std::unique_ptr<Model> noisy_model(const ModelConfig& config) {
   return model;
 }
 
+// In double precision, initialized as for training, with some noise.
+inline std::unique_ptr<Model> noisy_double_model(const ModelConfig& config) {
+  std::unique_ptr<Model> model = create_model(complete(config), Dtype::f64);
+  model->parameters().initialize(1);
+  Random random(7);
+  for (Parameter& parameter : model->parameters()) {
+    std::vector<double> values = to_host(parameter.weight.value());
+    for (double& value : values) value += 0.1 * random.normal();
+    from_host(values, parameter.weight.value());
+  }
+  model->parameters().changed();
+  return model;
+}
+
 }  // namespace aviary
