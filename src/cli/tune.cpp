@@ -66,8 +66,7 @@ void print_data(const Data& data, const Base& base) {
         with_commas(documents.straddling)));
   if (!base.tokenizer->end_of_text())
     tell(
-        "the vocabulary has no end-of-text token, so the model cannot learn where an answer ends; stop it "
-        "with "
+        "the vocabulary has no end-of-text token, so the model cannot learn where an answer ends; stop it by "
         "--stop");
   fmt::print("The first two as the model reads them, what is trained in [[ ]]:\n");
   for (size_t i = 0; i < std::min<size_t>(2, documents.train.size()); ++i)
@@ -326,10 +325,9 @@ Action add_tune(CLI::App& command) {
                   fmt::format("Its tokenizer: {} (default: the model's own)", tokenizer_kinds))
       ->group(model_group);
   command
-      .add_flag("--force", flags->force,
-                "Take --tokenizer also where the model was trained with another one; with --resume, a base "
-                "that has "
-                "changed")
+      .add_flag(
+          "--force", flags->force,
+          "Take --tokenizer also where the model was trained with another one; with --resume, another base")
       ->group(model_group);
   return [flags, &command] {
     if (!flags->resume.empty()) refuse_changes(command, {"--steps", "--force", "model"});

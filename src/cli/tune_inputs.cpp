@@ -47,6 +47,7 @@ Base read_base_file(const TensorFile& file, const fs::path& path) {
 Base read_base(const fs::path& path, const std::string& tokenizer, bool any_tokenizer, TuneMethod method) {
   const fs::path place = model_file_at(path);
   const TensorFile file = read_tensor_file(place);
+  print_notes(file.notes());
   Base base = read_base_file(file, place);
   base.set_tokenizer(tokenizer_for(file, base, tokenizer, any_tokenizer), method);
   return base;

@@ -100,8 +100,9 @@ class BlockTable {
 
   // Indices of parts of the state.
   size_t shift_state(const std::string& name) { return model_.add_shift_state(prefix_ + name); }
-  size_t recurrence(const std::string& name, Shape shape, double initial = 0) {
-    return model_.add_state({prefix_ + name, StateKind::recurrence, shape, initial});
+  size_t recurrence(const std::string& name, Shape shape, double initial = 0,
+                    WhenTuned when_tuned = WhenTuned::unchanged) {
+    return model_.add_state({prefix_ + name, StateKind::recurrence, shape, initial, when_tuned});
   }
   size_t history(const std::string& name, int64_t width) {
     return model_.add_state({prefix_ + name, StateKind::history, {width}});

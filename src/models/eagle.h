@@ -91,7 +91,7 @@ class EagleTable : public BlockTable {
   }
   size_t wkv_state() {
     const int64_t n = config().head_size;
-    return recurrence("att.wkv", {config().dim_att / n, n, n});
+    return recurrence("att.wkv", {config().dim_att / n, n, n}, 0, WhenTuned::trained);
   }
   // Channel mixing with the given two token shift mixtures.
   ChannelMix channel_mix(Weight& mix_k, Weight& mix_r) {

@@ -78,9 +78,10 @@ Rwkv4TimeMix add_time_mix(BlockTable& table) {
       .receptance = table.matrix("att.receptance", A, C, true),
       .output = table.matrix("att.output", C, A, true),
       .x_state = table.shift_state("att.x"),
-      .aa = table.recurrence("att.aa", {A}),
-      .bb = table.recurrence("att.bb", {A}),
-      .pp = table.recurrence("att.pp", {A}, -1e30),
+      // The sums of values and weights are aa e^pp and bb e^pp.
+      .aa = table.recurrence("att.aa", {A}, 0, WhenTuned::trained),
+      .bb = table.recurrence("att.bb", {A}, 0, WhenTuned::trained_not_negative),
+      .pp = table.recurrence("att.pp", {A}, -1e30, WhenTuned::zero),
       .self_attention = {},
   };
   if (table.config().has(option::self_attention)) att.self_attention.emplace(add_self_attention(table));

@@ -111,7 +111,8 @@ Rwkv7TimeMix Rwkv7Layers::add_time_mix(const std::string& place, int64_t layer) 
 
   const double norm = std::pow((1 + static_cast<double>(layer)) / static_cast<double>(config_.n_layer), 0.7);
   const size_t x_state = add_shift_state(att + "x"),
-               wkv_state = add_state({att + "wkv", StateKind::recurrence, {heads_, n, n}});
+               wkv_state =
+                   add_state({att + "wkv", StateKind::recurrence, {heads_, n, n}, 0, WhenTuned::trained});
   return {
       .x_r = shift("x_r", 0.2),
       .x_w = shift("x_w", 0.9),

@@ -20,12 +20,21 @@ enum class StateKind : uint8_t {
   window,      // the last tokens themselves, for a model with a context limit
 };
 
+// What becomes of a part of the state when the state that texts begin with is tuned (train/trained_parts.h).
+enum class WhenTuned : uint8_t {
+  unchanged,
+  trained,
+  trained_not_negative,
+  zero,  // it begins with 0 instead of `initial`
+};
+
 // One part of the state of one sequence.
 struct StateSpec {
   std::string name;  // "blocks.0.att.wkv"
   StateKind kind;
   Shape shape;         // of a history: of a row
   double initial = 0;  // the value of every number before the first token
+  WhenTuned when_tuned = WhenTuned::unchanged;
 
   bool is_history() const { return kind == StateKind::history; }
 };

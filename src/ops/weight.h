@@ -1,10 +1,9 @@
-// A parameter as used by operators, in three parts:
+// A parameter as used by operators, in four parts:
 //   storage    its numbers: float32 or float64 that can change, or stored numbers of a file, in its type;
 //   products   its packed matrices, in the layout that products on this CPU read;
 //   gradient   while it is trained;
 //   adapters   low-rank matrices that are added to it. linear() (ops/linear.cpp) adds their products to its
-//   own, so the
-//              numbers and the packed matrices of the weight stay as they are, whatever their type.
+//              own, so the numbers and packed matrices of the weight stay as they are, whatever their type.
 #pragma once
 
 #include <functional>

@@ -14,8 +14,7 @@ struct Rates {
   double start, end;  // end: a part of start
 };
 
-// Measured with models of width 192 (docs/tuning.md); adapters fall with the width, as the sums in their
-// products grow with it.
+// Measured with models of width 192 (docs/tuning.md); how they fall with the width is an estimate.
 Rates rates_for(const TrainConfig& config) {
   const double narrow = 768.0 / static_cast<double>(config.model.n_embd);
   switch (config.tuning.method) {
@@ -156,8 +155,7 @@ TrainConfig resolve_tuning(const Asked& asked, const TuningFacts& facts) {
   take_sizes(asked, facts, config);
   require(config.tuning.dropout == 0 || config.chunk == 0 || config.context <= config.chunk,
           "--dropout cannot be used with sequences of several chunks: the longest has {} tokens, --chunk is "
-          "{}; give a "
-          "longer --chunk, or shorten documents (--context N --truncate)",
+          "{}; give a longer --chunk, or shorten documents (--context N --truncate)",
           config.context, config.chunk);
   require(
       config.chunk == 0 || facts.carries_gradients,

@@ -185,21 +185,16 @@ void TrainedParts::add_first_state(Model& model) {
   const std::vector<StateSpec>& specs = model.state_specs();
   for (size_t part = 0; part < specs.size(); ++part) {
     const StateSpec& spec = specs[part];
-    if (spec.kind != StateKind::recurrence) continue;
-    const bool vector = spec.shape.rank() == 1;  // RWKV-4: sums aa, bb, times e^pp
-    require(spec.shape.rank() == 3 || model.config().version == "rwkv4",
-            "--method state: only RWKV-4 and versions from 5 on have a state that can be tuned, not {}",
-            model.config().version);
-    if (spec.initial != 0) {
-      exponents_.push_back(part);
-      continue;
-    }
+    if (spec.when_tuned == WhenTuned::zero) zero_parts_.push_back(part);
+    if (spec.when_tuned != WhenTuned::trained && spec.when_tuned != WhenTuned::trained_not_negative) continue;
     FirstState& first = first_state_.emplace_back(FirstState{
-        part, vector && spec.name.ends_with("bb"),
+        part, spec.when_tuned == WhenTuned::trained_not_negative,
         Parameter{{.name = spec.name, .use = Use::vector, .shape = spec.shape, .initialize = {}}, {}}});
     first.values.weight = Weight(spec.name, spec.shape, model.dtype());
   }
-  require(!first_state_.empty(), "--method state: {} has no recurrent state", model.config().version);
+  require(!first_state_.empty(),
+          "--method state: only RWKV-4 and versions from 5 on have a state that can be tuned, not {}",
+          model.config().version);
 }
 
 std::vector<ParameterGroup> TrainedParts::groups() {
@@ -217,7 +212,7 @@ std::vector<ParameterGroup> TrainedParts::groups() {
 void TrainedParts::begin(State& state) const {
   state.reset();
   for (const FirstState& first : first_state_) copy(first.values.weight.value(), state[first.part]);
-  for (size_t part : exponents_) set_zero(state[part]);
+  for (size_t part : zero_parts_) set_zero(state[part]);
 }
 
 void TrainedParts::add_state_gradients(const Runner& runner, const std::vector<bool>& fresh) {
@@ -230,7 +225,7 @@ void TrainedParts::add_state_gradients(const Runner& runner, const std::vector<b
 
 void TrainedParts::restrain() {
   for (FirstState& first : first_state_) {
-    if (!first.positive) continue;
+    if (!first.not_negative) continue;
     std::vector<double> values = to_host(first.values.weight.value());
     for (double& value : values) value = std::max(value, 0.0);
     from_host(values, first.values.weight.value());

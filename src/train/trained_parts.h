@@ -31,7 +31,7 @@ class TrainedParts {
   // After Runner::loss_and_gradients with `first_state`: adds the gradients by the states of the sequences
   // that began fresh.
   void add_state_gradients(const Runner& runner, const std::vector<bool>& fresh);
-  // After each step: puts numbers that left their range back (the weights of RWKV-4's averages, >= 0).
+  // After each step: puts numbers that left their range back (WhenTuned::trained_not_negative).
   void restrain();
 
   // ---- Adapters: with TuneMethod::lora, pissa, miss.
@@ -48,7 +48,7 @@ class TrainedParts {
   };
   struct FirstState {
     size_t part;  // of the state
-    bool positive;
+    bool not_negative;
     Parameter values;
   };
 
@@ -64,7 +64,7 @@ class TrainedParts {
   double scale_ = 1;  // of B A
   std::deque<Pair> pairs_;
   std::deque<FirstState> first_state_;
-  std::vector<size_t> exponents_;  // parts of RWKV-4's state that are 0 at the beginning
+  std::vector<size_t> zero_parts_;  // of the state: WhenTuned::zero
 };
 
 }  // namespace aviary
