@@ -18,12 +18,15 @@ packages_for() {
   done
 }
 
-# have_package NAME: is it installed?
+# have_package NAME: is it installed, and at least as new as scripts/packages demands?
 have_package() {
-  dpkg-query --show --showformat='${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
+  local state version wanted
+  read -r state version < <(dpkg-query --show --showformat='${db:Status-Status} ${Version}\n' "$1" 2>/dev/null)
+  wanted=$(awk -v name="$1" '{ sub(/#.*/, "") } $1 == "at-least" && $2 == name { print $3 }' scripts/packages)
+  [ "$state" = installed ] && { [ -z "$wanted" ] || dpkg --compare-versions "$version" ge "$wanted"; }
 }
 
-# missing_packages PURPOSE...: those not installed yet, on one line.
+# missing_packages PURPOSE...: those not installed yet, or too old, on one line.
 missing_packages() {
   local package
   local missing=()
@@ -46,7 +49,8 @@ as_root() {
 
 apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" </dev/null; }
 
-# install_or_tell PURPOSE...: install missing packages; if that is not permitted, print the command to run and stop.
+# install_or_tell PURPOSE...: install missing packages, upgrade those that are too old; if that is not permitted, print the
+# command to run and stop.
 install_or_tell() {
   local missing
   if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then

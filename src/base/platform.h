@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <string>
 #include <system_error>
 
 namespace aviary::platform {
@@ -91,8 +92,54 @@ int terminal_width(std::FILE* out);
 // signals of its process alone.)
 void tell_lost_pages();
 
-// From now on, writing to a closed pipe is an error and does not end the process.
+// From now on, writing to a closed pipe or connection is an error and does not end the process.
 void ignore_broken_pipes();
+
+struct SocketAddress {
+  std::string host;  // "127.0.0.1" or "::1"
+  int port = 0;
+};
+
+// A TCP socket, closed by the destructor. Must not be used by two threads at once.
+class Socket {
+ public:
+  Socket() = default;
+  Socket(Socket&& other) noexcept;
+  Socket& operator=(Socket&& other) noexcept;
+  ~Socket();
+
+  // Accepts connections to an address or name of this machine; port 0 is any free one. Of the addresses of a
+  // name, one of IPv4 is preferred.
+  static Socket listen(const std::string& host, int port, std::error_code& error);
+  // Connects to an address or name, with at most `seconds` for each of its addresses.
+  static Socket connect(const std::string& host, int port, double seconds, std::error_code& error);
+
+  bool is_open() const { return descriptor_ >= 0; }
+  SocketAddress local_address() const;
+  // Waits until read() does not wait; false after `seconds`.
+  bool wait_for_bytes(double seconds, std::error_code& error);
+  // Bytes read; 0 when the other side has ended.
+  size_t read(std::span<std::byte> bytes, std::error_code& error);
+  // Writes everything; errc::timed_out if nothing could be written for `seconds`.
+  void write(std::span<const std::byte> bytes, double seconds, std::error_code& error);
+  // Tells the other side that nothing more follows; reading goes on.
+  void end_writing();
+  // Gives the descriptor to the caller, who closes it.
+  int release();
+
+ private:
+  explicit Socket(int descriptor) : descriptor_(descriptor) {}
+  int descriptor_ = -1;
+};
+
+// The address of the other side of a connection; an IPv4 address that is written as IPv6 is given as IPv4.
+SocketAddress peer_address(int descriptor);
+// From now on, small pieces are sent at once instead of being collected.
+void send_at_once(int descriptor);
+// Tells the other side that nothing more follows; reading goes on.
+void end_writing(int descriptor);
+// Raises the limit of open files of this process, as far as it may, to at least `count`.
+void allow_open_files(int64_t count);
 
 // While this object exists, SIGINT, SIGTERM and, unless it was ignored before (nohup), SIGHUP call `handler`
 // with the signal number, and interrupted system calls are restarted. Create and destroy it on the main

@@ -30,6 +30,8 @@ const std::pair<const char*, const char*> libraries[] = {
     {"tsl/", "tsl::robin_map"},
     {"Eigen/", "Eigen3::Eigen"},
     {"CLI/", "CLI11::CLI11"},
+    {"event2/thread.h", "PkgConfig::LIBEVENT_PTHREADS"},
+    {"event2/", "PkgConfig::LIBEVENT_CORE"},
 };
 
 bool is_source(const fs::path& path) { return path.extension() == ".cpp" || path.extension() == ".h"; }

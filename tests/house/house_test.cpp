@@ -65,7 +65,7 @@ TEST(House, JsonIsParsedInOnePlace) { EXPECT_EQ(reserved_elsewhere(repository(),
 
 const Reserved platform_headers{
     .pattern =
-        R"(#\s*include\s*<(sys/|unistd\.h|fcntl\.h|malloc\.h|csignal|signal\.h|sched\.h|dlfcn\.h|pthread\.h|termios\.h|linux/|poll\.h)|"/proc\b|"/sys/|\b(getenv|environ)\b)",
+        R"(#\s*include\s*<(sys/|unistd\.h|fcntl\.h|malloc\.h|csignal|signal\.h|sched\.h|dlfcn\.h|pthread\.h|termios\.h|linux/|poll\.h|netdb\.h|netinet/|arpa/)|"/proc\b|"/sys/|\b(getenv|environ)\b)",
     .only_in = {"src/base/platform_linux"},
     .reason = "only the platform layer, base/platform.h, knows the operating system"};
 
