@@ -9,7 +9,6 @@ namespace aviary::http {
 namespace {
 
 constexpr size_t read_ahead = 16 << 10;  // bytes that may wait while a request runs
-constexpr double linger_seconds = 2;
 constexpr double body_bytes_per_second = 64 << 10;
 
 size_t waiting_bytes(evbuffer* buffer) { return evbuffer_get_length(buffer); }
@@ -192,6 +191,7 @@ void Connection::finish_request() {
   core_.count_finished_request();
   if (cut_) return close();
   if (!channel->keeps_alive() || core_.stopping()) {
+    if (waiting_bytes(bufferevent_get_input(buffers_.get())) == 0) return close();
     phase_ = Phase::lingering;
     return linger();
   }
@@ -224,7 +224,7 @@ void Connection::linger() {
   ended_ = true;
   if (peer_ended_) return close();
   platform::end_writing(bufferevent_getfd(buffers_.get()));
-  deadline_.start(linger_seconds);
+  deadline_.start(core_.options().limits.linger_seconds);
   on_bytes();
 }
 

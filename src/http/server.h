@@ -84,6 +84,8 @@ struct ServerLimits {
   double body_seconds = 30;   // and a second more for every 64 KiB that have arrived
   double idle_seconds = 60;   // between two requests of a connection
   double stall_seconds = 60;  // for which a client may take nothing of what is sent to it
+  double linger_seconds =
+      2;  // for which the rest of a refused request is still read, so that the answer arrives
 };
 
 struct ServerOptions {
