@@ -8,6 +8,7 @@
 #include "base/human.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "chat/clean.h"
 #include "data/text_file.h"
 
 namespace aviary {
@@ -15,31 +16,6 @@ namespace {
 
 using Json = nlohmann::json;
 using Values = std::map<std::string, const Json*>;  // of a row, by key
-
-std::string_view trimmed(std::string_view text) {
-  size_t begin = text.size(), end = 0;
-  for (size_t at = 0; at < text.size();) {
-    const auto length = static_cast<size_t>(utf8_step(text.substr(at)).length);
-    if (!is_white_space(utf8_code_point(text.substr(at, length)))) {
-      begin = std::min(begin, at);
-      end = at + length;
-    }
-    at += length;
-  }
-  return begin < end ? text.substr(begin, end - begin) : std::string_view();
-}
-
-// A turn of a conversation. An empty line ends a turn, so there is none in it (RWKV7-G1x-templates.txt of
-// RWKV-LM): line ends are \n, several become one, and there is no white space around the text.
-std::string cleaned(std::string_view text) {
-  std::string result;
-  text = trimmed(text);
-  for (size_t i = 0; i < text.size(); ++i) {
-    const bool windows = text[i] == '\r' && i + 1 < text.size() && text[i + 1] == '\n';
-    if (!windows && !(text[i] == '\n' && result.ends_with('\n'))) result += text[i];
-  }
-  return result;
-}
 
 const std::string& text_in(const Json& value, const std::string& what) {
   require(value.is_string(), "{} is a JSON {}, expected a string", what, value.type_name());
@@ -92,7 +68,7 @@ class Builder {
   // Of an answer that is trained, all that follows "Assistant:" is, also the space: tokens such as " The"
   // begin with it.
   void add_turn(Role role, std::string_view text, const std::string& what, bool trained = true) {
-    const std::string turn = cleaned(text);
+    const std::string turn = clean_turn(text);
     if (turn.empty() && role == Role::system) return;  // many data sets have one in every row
     require(!turn.empty(), "{} is empty", what);
     if (!sample_.text.empty()) add("\n\n", last_trained_);
