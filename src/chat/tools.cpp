@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -33,9 +34,8 @@ Json described_arguments(const Json& parameters, Json& optional) {
       return parameters;
   const auto required = parameters.find("required");
   for (const auto& [name, value] : properties->items()) {
-    const bool listed =
-        required != parameters.end() && required->is_array() &&
-        std::any_of(required->begin(), required->end(), [&](const Json& one) { return one == name; });
+    const bool listed = required != parameters.end() && required->is_array() &&
+                        std::find(required->begin(), required->end(), Json(name)) != required->end();
     if (!listed) optional.push_back(name);
   }
   return *properties;
