@@ -11,12 +11,18 @@ namespace aviary {
 // What becomes of an object with the same key twice: the last value counts, or it is an Error.
 enum class Keys : uint8_t { last_counts, distinct };
 
-// Parses JSON in UTF-8. Throws Error, beginning with `where`, for text that is not JSON and for JSON nested
-// more than 16 levels deep: a text consisting only of "[" would need 70 times its size in memory.
-nlohmann::json parse_json(std::string_view text, std::string_view where, Keys keys = Keys::last_counts);
+// How deeply JSON may be nested: a text consisting only of "[" would need 70 times its size in memory.
+inline constexpr int usual_json_depth = 16;
 
-// The same; the members of objects keep their order in the text.
-nlohmann::ordered_json parse_ordered_json(std::string_view text, std::string_view where);
+// Parses JSON in UTF-8. Throws Error, beginning with `where`, for text that is not JSON and for JSON nested
+// more than `deepest` levels deep.
+nlohmann::json parse_json(std::string_view text, std::string_view where, Keys keys = Keys::last_counts,
+                          int deepest = usual_json_depth);
+
+// The same; the members of objects keep their order in the text. Throws Error also for objects so large that
+// finding members, which takes time in proportion to their number, would take long (about 8,000 members).
+nlohmann::ordered_json parse_ordered_json(std::string_view text, std::string_view where,
+                                          int deepest = usual_json_depth);
 
 // The same without errors: nothing for text that parse_json rejects.
 std::optional<nlohmann::json> try_parse_json(std::string_view text);

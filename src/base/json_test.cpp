@@ -77,5 +77,27 @@ TEST(Json, RefusesWhatIsNestedTooDeepBeforeItTakesMemory) {
   EXPECT_EQ(complaint(std::string(16, '[') + std::string(16, ']')), "no error");
 }
 
+TEST(Json, IsNestedAsDeeplyAsTheCallerAllows) {
+  auto nested = [](int depth) {
+    return std::string(static_cast<size_t>(depth), '[') + std::string(static_cast<size_t>(depth), ']');
+  };
+  EXPECT_NO_THROW(parse_ordered_json(nested(64), "a.json", 64));
+  EXPECT_THROW(parse_ordered_json(nested(66), "a.json", 64), Error);
+  EXPECT_THROW(parse_ordered_json(nested(18), "a.json"), Error);
+  EXPECT_NO_THROW(parse_json(nested(64), "a.json", Keys::distinct, 64));
+  EXPECT_THROW(parse_json(nested(66), "a.json", Keys::distinct, 64), Error);
+}
+
+TEST(Json, OrderedObjectsWithTooManyMembersAreRefused) {
+  auto object = [](int members) {
+    std::string text = "{";
+    for (int i = 0; i < members; ++i) text += fmt::format("{}\"{}\":1", i == 0 ? "" : ",", i);
+    return text + "}";
+  };
+  EXPECT_EQ(parse_ordered_json(object(5000), "a.json").size(), 5000u);
+  EXPECT_THROW(parse_ordered_json(object(9000), "a.json"), Error);
+  EXPECT_EQ(parse_json(object(9000), "a.json").size(), 9000u);
+}
+
 }  // namespace
 }  // namespace aviary
