@@ -19,6 +19,12 @@ struct Engine::Text {
         bytes(its_bytes) {}
 
   bool reads() const { return read < request.tokens.size(); }
+  // Whether a copy of the state is wanted when `count` tokens of the prompt are read.
+  bool keeps_at(size_t count) const {
+    return request.keep &&
+           std::binary_search(request.keep_at.begin(), request.keep_at.end(), static_cast<int64_t>(count));
+  }
+  bool waits() const { return request.waits && request.waits(); }
   // A text with a limit of 0 tokens has ended before its prompt is read.
   bool over() const {
     const TextEnd end = writer.end();
@@ -36,7 +42,7 @@ struct Engine::Text {
   State state;
   const int64_t bytes;                // maximum bytes of the state
   bool admitted = false;              // counted in the memory limit
-  size_t read = 0;                    // tokens of the prompt
+  size_t read = 0, reported = 0;      // tokens of the prompt
   int64_t wanted = 0;                 // rows of logits wanted from the step
   std::vector<Writer::Piece> pieces;  // to be shown
   std::exception_ptr error;
@@ -80,7 +86,10 @@ int64_t Engine::state_bytes(const Request& request) const {
 }
 
 Engine::Ticket Engine::submit(Request request) {
-  require(!request.tokens.empty(), "engine: a request without tokens to read");
+  require(!request.tokens.empty() || (request.start && std::ssize(request.logits) == vocabulary_),
+          "engine: a request without tokens to read, and without a state and logits to go on from");
+  require(std::is_sorted(request.keep_at.begin(), request.keep_at.end()),
+          "engine: the numbers of tokens after which the state is kept do not increase");
   for (size_t i = 0; i < request.tokens.size(); ++i)
     require(request.tokens[i] >= 0 && request.tokens[i] < vocabulary_,
             "engine: token {} at position {} of the prompt is outside the vocabulary of {}",
@@ -150,7 +159,10 @@ void Engine::admit() {
     text.started = text.prompt_read = Clock::now();
     try {
       text.state = text.request.start ? std::move(*text.request.start) : runner_.new_state();
-      readers_.push_back(&text);
+      if (text.reads())
+        readers_.push_back(&text);
+      else if (!text.over())
+        write(text, text.request.logits);
     } catch (...) {
       text.fail(std::current_exception());
     }
@@ -163,23 +175,36 @@ void Engine::plan() {
   wanted_.clear();
   sequences_ = {};
   for (const std::unique_ptr<Text>& text : texts_)
-    if (!text->over() && !text->reads()) add(*text, text->lookahead.step(), text->lookahead.first_row());
+    if (!text->over() && !text->reads() && !text->waits())
+      add(*text, text->lookahead.step(), text->lookahead.first_row());
   int64_t rows = 0;
   for (size_t turns = readers_.size(); turns > 0; --turns) {
     Text& text = *readers_.front();
-    if (text.over()) {
+    if (text.over() || text.waits()) {
       readers_.pop_front();
+      if (!text.over()) readers_.push_back(&text);
       continue;
     }
-    const std::span<const int32_t> rest = std::span(text.request.tokens).subspan(text.read);
-    const auto chunk = rest.first(std::min(rest.size(), static_cast<size_t>(options_.chunk)));
+    const std::span<const int32_t> chunk = next_chunk(text);
     rows += std::ssize(chunk);
     if (rows > std::ssize(chunk) && rows > options_.prompt_rows) break;
     readers_.pop_front();
-    const bool writes_next = chunk.size() == rest.size() && !text.writer.ended();
-    add(text, chunk, writes_next ? chunk.size() - 1 : chunk.size());
-    if (chunk.size() < rest.size()) readers_.push_back(&text);
+    const size_t end = text.read + chunk.size();
+    const bool last = end == text.request.tokens.size();
+    const bool wanted = (last && !text.writer.ended()) || text.keeps_at(end);
+    add(text, chunk, text.request.score ? 0 : wanted ? chunk.size() - 1 : chunk.size());
+    if (!last) readers_.push_back(&text);
   }
+}
+
+std::span<const int32_t> Engine::next_chunk(const Text& text) const {
+  const std::span<const int32_t> rest = std::span(text.request.tokens).subspan(text.read);
+  size_t size = std::min(rest.size(), static_cast<size_t>(options_.chunk));
+  const std::vector<int64_t>& keep_at = text.request.keep_at;
+  const auto keep = std::upper_bound(keep_at.begin(), keep_at.end(), static_cast<int64_t>(text.read));
+  if (text.request.keep && keep != keep_at.end())
+    size = std::min(size, static_cast<size_t>(*keep) - text.read);
+  return rest.first(size);
 }
 
 void Engine::add(Text& text, std::span<const int32_t> tokens, size_t first_row) {
@@ -209,15 +234,39 @@ void Engine::run() {
   float* row = wanted_.empty() ? nullptr : logits.as<float>();
   for (size_t i = 0; i < parts_.size(); ++i) {
     Text& text = *parts_[i];
+    int64_t prompt_rows = 0;
     if (text.reads()) {
-      text.read += static_cast<size_t>(sequences_.length(static_cast<int64_t>(i)));
+      prompt_rows = sequences_.length(static_cast<int64_t>(i));
+      text.read += static_cast<size_t>(prompt_rows);
       text.prompt_read = Clock::now();
       if (!text.reads()) text.lookahead.has_read(text.request.tokens);
     }
     const int64_t numbers = text.wanted * vocabulary_;
-    if (text.wanted > 0) write(text, {row, static_cast<size_t>(numbers)});
+    if (text.wanted > 0) handle(text, {row, static_cast<size_t>(numbers)}, prompt_rows);
     row += numbers;
   }
+}
+
+void Engine::handle(Text& text, std::span<float> logits, int64_t prompt_rows) {
+  const auto size = static_cast<size_t>(vocabulary_);
+  const std::span<float> last = logits.last(size);
+  const Request& request = text.request;
+  try {
+    if (request.score && prompt_rows > 0)
+      for (size_t i = 0; i * size < logits.size(); ++i)
+        request.score(static_cast<int64_t>(text.read) - prompt_rows + static_cast<int64_t>(i),
+                      logits.subspan(i * size, size));
+    const int64_t written = text.writer.tokens();
+    const bool every =
+        prompt_rows == 0 && request.keep_every > 0 && request.draft == 0 && written % request.keep_every == 0;
+    if (request.keep && (every || (prompt_rows > 0 && text.keeps_at(text.read))))
+      request.keep(static_cast<int64_t>(text.read) + written, text.state, last);
+  } catch (...) {
+    text.fail(std::current_exception());
+    return;
+  }
+  if (text.reads() || text.writer.ended()) return;
+  write(text, prompt_rows > 0 ? last : logits);
 }
 
 void Engine::write(Text& text, std::span<float> logits) {
@@ -249,6 +298,9 @@ void Engine::deliver() {
 
 void Engine::show(Text& text) {
   try {
+    if (text.reported != text.read && text.request.progress)
+      text.request.progress(static_cast<int64_t>(text.read));
+    text.reported = text.read;
     for (size_t i = 0; i < text.pieces.size() && text.request.show; ++i) {
       if (text.request.show(text.pieces[i])) continue;
       if (i + 1 < text.pieces.size() || !text.writer.ended()) text.writer.finish(TextEnd::canceled);
@@ -269,6 +321,7 @@ void Engine::finish(Text& text) {
   if (!text.request.done) return;
   text.lookahead.drop_guesses(text.state);
   text.request.done({.end = text.writer.end(),
+                     .stop = std::string(text.writer.matched_stop()),
                      .error = text.error,
                      .state = std::move(text.state),
                      .prompt_tokens = static_cast<int64_t>(text.read),

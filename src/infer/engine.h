@@ -24,7 +24,7 @@ struct EngineOptions {
   // memory of a step are not counted.
   int64_t state_bytes = 0;
   // A prompt is read in chunks of this many tokens from its start, independent of other requests, because the
-  // ends of chunks affect the rounding of logits.
+  // ends of chunks affect the rounding of AFT (of no other version: engine_states_test.cpp).
   int64_t chunk = 256;
   // Largest number of prompt tokens in a step, but at least one chunk. Limits the duration of a step, and
   // thereby the time between two tokens of the texts being generated.
@@ -34,6 +34,7 @@ struct EngineOptions {
 // How a request ended.
 struct Finished {
   TextEnd end = TextEnd::none;
+  std::string stop = {};          // of TextEnd::stop: the stop string
   std::exception_ptr error = {};  // of TextEnd::failed
   // The state after the prompt and the text except its last token, or fewer tokens: position() gives their
   // number. A canceled text may have ended within its prompt; the state of a failed one is unusable.
@@ -45,12 +46,27 @@ struct Finished {
 
 // Tokens to read, and then a text to generate; with writing.tokens = 0 only the former.
 struct Request {
-  std::vector<int32_t> tokens;  // at least one
+  std::vector<int32_t> tokens;  // at least one, unless `logits` are given
   // The state of one sequence before the tokens; nothing: the initial state.
   std::optional<State> start = {};
+  // Of a request without tokens: the logits [V] after the last token that `start` has read.
+  std::vector<float> logits = {};
   WriterOptions writing = {};
   std::unique_ptr<Constraint> constraint = {};  // null: none
   int64_t draft = 0;  // maximum number of tokens guessed ahead; does not change the text
+  // Where copies of the state are wanted: after these numbers of tokens (increasing, at most all of them),
+  // and after every `keep_every` generated tokens (0: none; not with a draft). `keep` is called with the
+  // number of tokens read since the start, generated ones included, the state after them, and the logits [V]
+  // for the next one.
+  std::vector<int64_t> keep_at = {};
+  int64_t keep_every = 0;
+  std::function<void(int64_t read, const State& state, std::span<const float> logits)> keep = {};
+  // If set, called for each of the tokens with the logits [V] after it.
+  std::function<void(int64_t index, std::span<const float> logits)> score = {};
+  // If set, called after each chunk of the tokens with the number of those that were read.
+  std::function<void(int64_t read)> progress = {};
+  // If set, called before every step: while it returns true the text waits, because its reader lags behind.
+  std::function<bool()> waits = {};
   // Called for each token in order, with the text that can then be shown; returning false ends the text.
   std::function<bool(const Writer::Piece&)> show = {};
   std::function<void(Finished)> done = {};  // once, after the last piece
@@ -84,6 +100,9 @@ class Engine {
   // fails (out of memory), all requests in it end with that error.
   bool step();
 
+  // Whether the last step had nothing to read, because all texts wait.
+  bool idle() const { return parts_.empty(); }
+
   // Number of unfinished requests, for example for a limit of the caller; callable from any thread.
   int64_t unfinished() const;
 
@@ -103,6 +122,10 @@ class Engine {
   void run();
   // Reads the tokens of the step; the states of its texts become those after it. Returns the wanted rows.
   Tensor read();
+  // The tokens of a prompt that are read next.
+  std::span<const int32_t> next_chunk(const Text& text) const;
+  // Handles the rows of logits of a text: those wanted by its callbacks, and those of its next tokens.
+  void handle(Text& text, std::span<float> logits, int64_t prompt_rows);
   // Chooses the next tokens of a text from its rows of logits.
   void write(Text& text, std::span<float> logits);
   // Calls back.

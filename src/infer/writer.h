@@ -19,7 +19,20 @@ struct WriterOptions {
   std::vector<std::string> stop = {};
   bool stop_at_end_of_text = true;
   bool exact_bytes = false;  // the bytes of the tokens, also where they are no UTF-8
+  // Report the probability of each chosen token, and of this many most probable ones; -1: do not.
+  int64_t alternatives = -1;
 };
+
+// A token and the natural logarithm of its probability.
+struct ScoredToken {
+  int32_t token = 0;
+  double logprob = 0;
+};
+
+// The `count` most probable tokens, the most probable first (of equal ones that with the smaller id).
+std::vector<ScoredToken> most_probable(std::span<const float> logits, int64_t count);
+// The logarithm of the probability of a token.
+double logprob_of(std::span<const float> logits, int32_t token);
 
 // Why a text ended: limit of tokens, stop string, end-of-text token, canceled by its reader, or an error.
 enum class TextEnd : uint8_t { none, length, stop, end_of_text, canceled, failed };
@@ -37,6 +50,9 @@ class Writer {
     // The text that can be shown now: complete UTF-8 characters (unless exact_bytes), no part of a stop
     // string; may be empty.
     std::string text = {};
+    // If asked for: by the logits as the model gave them, before constraint, bias, penalties and filters.
+    double logprob = 0;
+    std::vector<ScoredToken> alternatives = {};
   };
   // Chooses the next token from its logits [V], which the constraint masks in place. Only while !ended().
   // Throws Error if no token can be chosen (see Sampler); the text is unchanged then, but must not be
@@ -49,6 +65,8 @@ class Writer {
   void finish(TextEnd end) { end_ = end; }
   // Number of tokens chosen so far, without the end of text.
   int64_t tokens() const { return tokens_; }
+  // The stop string that ended the text; empty if none did.
+  std::string_view matched_stop() const { return stop_.matched_stop(); }
 
  private:
   // The text held back, for a text that ends here.
@@ -59,7 +77,7 @@ class Writer {
   StopMatcher stop_;
   Utf8Stream characters_;
   std::unique_ptr<Constraint> constraint_;
-  int64_t limit_ = 0, tokens_ = 0;
+  int64_t limit_ = 0, tokens_ = 0, alternatives_ = -1;
   bool stop_at_end_of_text_ = true, exact_bytes_ = false;
   TextEnd end_ = TextEnd::none;
 };

@@ -1,0 +1,223 @@
+#include "states/state_cache.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/random.h"
+
+namespace aviary {
+namespace {
+
+using Tokens = std::vector<int32_t>;
+
+// Snapshots of a made-up model: what matters is which tokens they belong to.
+class Cache {
+ public:
+  explicit Cache(const StateCacheOptions& options = {}) : cache(options), options_(options) {}
+
+  Snapshot snapshot(int64_t tokens, bool logits = true) const {
+    Snapshot made{State(layout_), {}};
+    made.state.set_position(tokens);
+    if (logits) made.logits.assign(4, static_cast<float>(tokens));
+    return made;
+  }
+  void insert(const Tokens& tokens, StateCache::Kind kind = StateCache::Kind::end) {
+    cache.insert("", tokens, snapshot(std::ssize(tokens)), kind);
+  }
+  // Reads a text as the server does; returns the number of tokens read.
+  int64_t read(const Tokens& text, const std::vector<int64_t>& ends) {
+    const StateCache::Hit hit = cache.find("", text);
+    if (hit.snapshot) {
+      EXPECT_EQ(hit.snapshot->state.position(), hit.tokens);
+    }
+    std::vector<int64_t> all_ends = ends;
+    all_ends.push_back(hit.known);
+    for (const int64_t at : snapshot_positions(hit.tokens, std::ssize(text), all_ends, options_)) {
+      const bool end = at == std::ssize(text) || std::find(ends.begin(), ends.end(), at) != ends.end();
+      insert({text.begin(), text.begin() + at}, end ? StateCache::Kind::end : StateCache::Kind::between);
+    }
+    return std::ssize(text) - hit.tokens;
+  }
+
+  StateCache cache;
+
+ private:
+  const StateCacheOptions options_;
+  std::shared_ptr<const StateLayout> layout_ = std::make_shared<const StateLayout>(
+      std::vector<StateSpec>{{.name = "s", .kind = StateKind::recurrence, .shape = {4}}}, Dtype::f32);
+};
+
+Tokens random_tokens(Random& random, int64_t count, int64_t kinds = 1000) {
+  Tokens tokens(static_cast<size_t>(count));
+  for (int32_t& token : tokens) token = static_cast<int32_t>(random.below(kinds));
+  return tokens;
+}
+
+int64_t common(const Tokens& a, const Tokens& b) {
+  const auto most = static_cast<ptrdiff_t>(std::min(a.size(), b.size()));
+  return std::mismatch(a.begin(), a.begin() + most, b.begin()).first - a.begin();
+}
+
+TEST(StateCache, FindsTheLongestBeginning) {
+  Cache cache;
+  cache.insert({1, 2});
+  cache.insert({1, 2, 3, 4});
+  cache.insert({1, 2, 9});
+  const StateCache::Hit hit = cache.cache.find("", Tokens{1, 2, 3, 5});
+  ASSERT_TRUE(hit.snapshot);
+  EXPECT_EQ(hit.tokens, 2);
+  EXPECT_EQ(hit.known, 3);
+  EXPECT_EQ(cache.cache.find("", Tokens{1, 2, 3, 4, 5}).tokens, 4);
+  EXPECT_FALSE(cache.cache.find("", Tokens{2, 1}).snapshot);
+}
+
+TEST(StateCache, AWholeTextIsKnownOnlyWithLogits) {
+  Cache cache;
+  cache.insert({1});
+  cache.cache.insert("", Tokens{1, 2}, cache.snapshot(2, false), StateCache::Kind::end);
+  EXPECT_EQ(cache.cache.find("", Tokens{1, 2}).tokens, 1);
+  EXPECT_EQ(cache.cache.find("", Tokens{1, 2, 3}).tokens, 2);
+  cache.insert({1, 2});
+  cache.cache.insert("", Tokens{1, 2}, cache.snapshot(2, false), StateCache::Kind::end);
+  EXPECT_EQ(cache.cache.find("", Tokens{1, 2}).tokens, 2) << "logits are not lost to a snapshot without";
+}
+
+TEST(StateCache, KeySpacesKnowNothingOfEachOther) {
+  Cache cache;
+  cache.cache.insert("one", Tokens{1, 2}, cache.snapshot(2), StateCache::Kind::end);
+  EXPECT_EQ(cache.cache.find("two", Tokens{1, 2}).known, 0);
+  EXPECT_EQ(cache.cache.find("one", Tokens{1, 2}).tokens, 2);
+  cache.cache.clear("one");
+  EXPECT_FALSE(cache.cache.find("one", Tokens{1, 2}).snapshot);
+  EXPECT_EQ(cache.cache.figures().bytes, 0);
+}
+
+TEST(StateCache, AgreesWithAListOfAllTexts) {
+  Random random(1);
+  Cache cache;
+  std::map<Tokens, int64_t> all;
+  for (int i = 0; i < 3000; ++i) {
+    const Tokens tokens = random_tokens(random, 1 + random.below(12), 2);
+    if (random.below(2) == 0) {
+      cache.insert(tokens);
+      all[tokens] = std::ssize(tokens);
+    }
+    int64_t expected = 0, known = 0;
+    for (const auto& [text, length] : all) {
+      known = std::max(known, common(text, tokens));
+      if (common(text, tokens) == length) expected = std::max(expected, length);
+    }
+    const StateCache::Hit hit = cache.cache.find("", tokens);
+    ASSERT_EQ(hit.tokens, expected);
+    ASSERT_EQ(hit.known, known);
+  }
+}
+
+TEST(StateCache, KeepsToItsLimitAndForgetsWhatIsCheapToReadAgain) {
+  Random random(2);
+  StateCacheOptions options{.bytes = 20000};
+  Cache cache(options);
+  const Tokens dear = random_tokens(random, 2000);
+  cache.insert(dear);
+  for (int i = 0; i < 500; ++i) {
+    cache.insert(random_tokens(random, 1 + random.below(20)));
+    ASSERT_LE(cache.cache.figures().bytes, options.bytes);
+  }
+  EXPECT_GT(cache.cache.figures().evictions, 0);
+  EXPECT_EQ(cache.cache.find("", dear).tokens, 2000);
+  cache.cache.clear("");
+  EXPECT_EQ(cache.cache.figures().bytes, 0);
+  EXPECT_EQ(cache.cache.figures().snapshots, 0);
+}
+
+TEST(StateCache, AGrowingTextLeavesFewSnapshotsBehind) {
+  Random random(3);
+  Cache cache;
+  Tokens text;
+  for (int i = 0; i < 1000; ++i) {
+    const Tokens more = random_tokens(random, 100);
+    text.insert(text.end(), more.begin(), more.end());
+    cache.insert(text, StateCache::Kind::between);
+  }
+  // 21 by the rule for 100,000 tokens, and up to twice as many because a snapshot goes only when both of its
+  // neighbors suffice.
+  EXPECT_LE(cache.cache.figures().snapshots, 60);
+}
+
+// A conversation that is continued, changed in the middle, continued from an earlier message, repeated, and
+// written anew: tokens that are read against those that differ from all earlier texts.
+class History {
+ public:
+  explicit History(uint64_t seed)
+      : random_(seed), limit_(1000 + random_.below(seed % 10 == 0 ? 100000 : 8000)) {}
+
+  void run(int steps) {
+    for (int i = 0; i < steps && std::ssize(text_) < limit_; ++i) {
+      change();
+      request();
+      if (HasFatalFailure()) return;
+    }
+  }
+
+ private:
+  static bool HasFatalFailure() { return testing::Test::HasFatalFailure(); }
+
+  void change() {
+    const int64_t what = ends_.empty() ? 0 : random_.below(5);
+    if (what == 1) {  // another text in the middle
+      const int64_t at = random_.below(std::ssize(text_));
+      const int64_t count = std::min(std::ssize(text_) - at, 1 + random_.below(30));
+      for (int64_t i = 0; i < count; ++i)
+        text_[static_cast<size_t>(at + i)] = static_cast<int32_t>(random_.below(1000));
+    } else if (what == 2) {  // back to an earlier message
+      const auto message = static_cast<size_t>(random_.below(std::ssize(ends_)));
+      text_.resize(static_cast<size_t>(ends_[message]));
+      ends_.resize(message + 1);
+    } else if (what == 3) {  // the same again
+      return;
+    }
+    const Tokens more = random_tokens(random_, 1 + random_.below(random_.below(10) == 0 ? limit_ / 2 : 300));
+    text_.insert(text_.end(), more.begin(), more.end());
+    ends_.push_back(std::ssize(text_));
+  }
+
+  void request() {
+    int64_t known = 0;
+    for (const Tokens& text : all_) known = std::max(known, common(text, text_));
+    const int64_t unavoidable = std::ssize(text_) - known;
+    const int64_t read = cache_.read(text_, ends_);
+    ASSERT_LE(static_cast<double>(read), 1.25 * static_cast<double>(unavoidable) + 128);
+    all_.push_back(text_);
+    ASSERT_EQ(cache_.read(text_, ends_), 0) << "the same request again";
+  }
+
+  Random random_;
+  const int64_t limit_;
+  Cache cache_{{.bytes = int64_t{1} << 40}};
+  Tokens text_;
+  std::vector<int64_t> ends_;
+  std::vector<Tokens> all_;
+};
+
+TEST(StateCache, ReadsHardlyMoreThanWhatIsNew) {
+  for (uint64_t seed = 1; seed <= 1000; ++seed) {
+    SCOPED_TRACE(seed);
+    History(seed).run(20);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(SnapshotPositions, EndWithTheTextAndContainTheEndsOfMessages) {
+  const std::vector<int64_t> asked{5, 700, 2000};
+  const std::vector<int64_t> positions = snapshot_positions(10, 1000, asked);
+  EXPECT_EQ(positions.back(), 1000);
+  EXPECT_TRUE(std::is_sorted(positions.begin(), positions.end()));
+  EXPECT_GT(positions.front(), 10);
+  EXPECT_EQ(std::count(positions.begin(), positions.end(), 700), 1);
+  EXPECT_TRUE(snapshot_positions(1000, 1000, asked).empty());
+}
+
+}  // namespace
+}  // namespace aviary
