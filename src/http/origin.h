@@ -40,7 +40,7 @@ Headers options_headers(const HttpRequest& head, const OriginRules& rules);
 // The API key of a request: that of `Authorization: Bearer KEY`, else of `X-Api-Key`. Empty if there is none.
 std::string_view given_key(const HttpRequest& head);
 // Whether `given` is one of the keys. Takes the same time wherever the two differ, so that the time tells
-// nothing about a key but its length. Keys have at most 256 bytes.
+// nothing about a key, except that it is longer than 256 bytes.
 bool is_one_of(std::string_view given, const std::vector<std::string>& keys);
 
 }  // namespace aviary::http

@@ -105,6 +105,7 @@ TEST(HttpOrigin, KeysAreComparedWhole) {
         std::string(257, 'k'), std::string(512, 'k'), "first-key" + std::string(1, '\0')})
     EXPECT_FALSE(is_one_of(given, keys)) << given;
   EXPECT_FALSE(is_one_of("", {""}));
+  EXPECT_FALSE(is_one_of(std::string(300, 'a') + "b", {std::string(300, 'a') + "c"}));
   EXPECT_EQ(given_key(request("GET", {{"authorization", "bearer  a b "}})), "a b");
   EXPECT_EQ(given_key(request("GET", {{"authorization", "Basic YTpi"}, {"x-api-key", "c"}})), "c");
   EXPECT_EQ(given_key(request("GET", {})), "");

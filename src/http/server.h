@@ -67,7 +67,7 @@ struct Handler {
   // Answers the request, here or later from any thread.
   virtual void handle(HttpRequest request, std::shared_ptr<Exchange> exchange) = 0;
   // The JSON of a refusal; `head` is null if the request could not be read so far. Called on the network
-  // thread, by Exchange::refuse() on its own.
+  // thread, or on the one that calls Exchange::refuse().
   virtual std::string refusal_body(const HttpRequest* head, const Refusal& refusal) {
     static_cast<void>(head);
     return error_json(refusal);
