@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/quotes.h"
 #include "base/utf8.h"
 
 namespace aviary::cli {
@@ -111,6 +112,24 @@ void TokenFlags::apply(SamplerOptions& sampling, const Tokenizer& tokenizer, int
   }
   for (const std::string& text : exempt)
     for (const int32_t token : named("--exempt", text)) sampling.uncounted.push_back(token);
+}
+
+std::map<std::string, std::string> renames(const std::string& list) {
+  std::map<std::string, std::string> result;
+  for (size_t begin = 0; begin < list.size();) {
+    const size_t end = std::min(list.find(',', begin), list.size());
+    const std::string pair = list.substr(begin, end - begin);
+    const size_t equals = pair.find('=');
+    require(equals != pair.npos && equals > 0 && equals + 1 < pair.size(),
+            "--map {}: expected pairs of a key of the rows and the key that it is read as, as in "
+            "question=prompt,answer=completion",
+            in_quotes(list));
+    const bool is_new = result.emplace(pair.substr(0, equals), pair.substr(equals + 1)).second;
+    require(is_new, "--map {}: the key {} is there twice", in_quotes(list),
+            in_quotes(pair.substr(0, equals)));
+    begin = end + 1;
+  }
+  return result;
 }
 
 }  // namespace aviary::cli

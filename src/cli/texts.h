@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,5 +30,9 @@ struct TokenFlags {
   void apply(SamplerOptions& sampling, const Tokenizer& tokenizer, int64_t vocabulary,
              const Escapes& escapes) const;
 };
+
+// --map: "question=prompt,answer=completion", the keys of rows that are read as others. Throws Error for
+// anything else.
+std::map<std::string, std::string> renames(const std::string& list);
 
 }  // namespace aviary::cli

@@ -104,7 +104,7 @@ void Runner::prepare_states(const Sequences& sequences, StateSpan states) {
   }
 }
 
-Output Runner::forward(Context& c, std::span<const int32_t> tokens, StateSpan states, bool first_state) {
+void Runner::begin(Context& c, std::span<const int32_t> tokens, StateSpan states, bool first_state) {
   const int64_t rows = c.sequences.rows();
   require(static_cast<int64_t>(tokens.size()) == rows, "forward: {} tokens, but the sequences have {} rows",
           tokens.size(), rows);
@@ -118,6 +118,10 @@ Output Runner::forward(Context& c, std::span<const int32_t> tokens, StateSpan st
   }
   first_ = vars_;
   c.reuse = !c.tape;
+}
+
+Output Runner::forward(Context& c, std::span<const int32_t> tokens, StateSpan states, bool first_state) {
+  begin(c, tokens, states, first_state);
   return model_.forward(c, tokens, vars_);
 }
 
@@ -224,6 +228,30 @@ Tensor Runner::logits_within(std::span<const int32_t> tokens, const Sequences& s
   const Tensor result = head_logits(c, output.x, model_.head(), output.copies, wanted, model_.head_bias());
   advance(c, tokens, states);
   return result;
+}
+
+void Runner::read_rows(std::span<const int32_t> tokens, const Sequences& sequences, StateSpan states,
+                       std::span<const int64_t> places, const Visit& visit) {
+  const int64_t layers = model_.config().n_layer;
+  require(std::is_sorted(places.begin(), places.end()) &&
+              (places.empty() || (places.front() >= 0 && places.back() <= layers + 1)),
+          "read_rows: the places [{}] of a model of {} blocks, expected rising numbers from 0 to {}",
+          fmt::join(places, ", "), layers, layers + 1);
+  require(fits(sequences, states),
+          "read_rows: an {} can look at {} tokens; a sequence cannot be longer than that",
+          model_version(model_.config().version).title, model_.context_limit());
+  arena_.reset();
+  Context c{arena_, sequences, precision_};
+  begin(c, tokens, states);
+  Stream stream = model_.start(c, tokens, vars_);
+  int64_t done = 0;
+  for (const int64_t place : places) {
+    const int64_t blocks = std::min(place, layers);
+    model_.run(c, stream, done, blocks);
+    done = blocks;
+    visit(place, place > layers ? model_.finish(c, stream).x.value : stream.x.value);
+  }
+  advance(c, tokens, states);
 }
 
 double Runner::loss(std::span<const int32_t> tokens, std::span<const int32_t> targets,

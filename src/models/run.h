@@ -1,6 +1,7 @@
 // Running a model: forward with a state for inference, forward and backward for training.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "models/model.h"
@@ -46,6 +47,15 @@ class Runner {
   Tensor all_logits(std::span<const int32_t> tokens, const Sequences& sequences, StateSpan states);
   Tensor last_logits(std::span<const int32_t> tokens, const Sequences& sequences, StateSpan states);
 
+  // Reads the tokens through the blocks below the last of `places`, which ascend, and calls `visit` with the
+  // rows [N, C] at each of them, which are valid during the call. Place i is the residual stream after i
+  // blocks (0: before the first), place n_layer + 1 the rows that the output matrix multiplies. Blocks above
+  // the last place are not run, and their parts of the states stay as they are. Throws Error if a place does
+  // not exist, and if the sequences become longer than the context limit.
+  using Visit = std::function<void(int64_t place, const Tensor& rows)>;
+  void read_rows(std::span<const int32_t> tokens, const Sequences& sequences, StateSpan states,
+                 std::span<const int64_t> places, const Visit& visit);
+
   // The mean cross entropy of targets [N] (rows with a target < 0 are ignored); `losses` [N], if given,
   // receives the loss of each row.
   double loss(std::span<const int32_t> tokens, std::span<const int32_t> targets, const Sequences& sequences,
@@ -74,6 +84,8 @@ class Runner {
   Tensor first_state_gradient(size_t part) const { return first_[part].gradient->tensor; }
 
  private:
+  // What precedes the first block of a step: the states become vars_.
+  void begin(Context& c, std::span<const int32_t> tokens, StateSpan states, bool first_state = false);
   Output forward(Context& c, std::span<const int32_t> tokens, StateSpan states, bool first_state = false);
   void prepare_states(const Sequences& sequences, StateSpan states);
   struct Recomputation;

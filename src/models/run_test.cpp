@@ -37,6 +37,63 @@ TEST_P(MemoryUsedAgain, TheLossIsTheSameAsWithATape) {
 
 INSTANTIATE_TEST_SUITE_P(Versions, MemoryUsedAgain, testing::ValuesIn(version_names()), test_name);
 
+class RowsOfAStep : public testing::TestWithParam<std::string> {};
+
+// The rows at the last place give the logits, and reading them leaves the states that logits() leaves.
+TEST_P(RowsOfAStep, TheLastOnesAreThoseOfTheLogits) {
+  const std::unique_ptr<Model> model =
+      noisy_model({.version = GetParam(), .n_layer = 3, .n_embd = 64, .vocab_size = 30, .ctx_len = 32});
+  Random random(4);
+  std::vector<int32_t> tokens;
+  for (int i = 0; i < 2 * 16; ++i) tokens.push_back(static_cast<int32_t>(random.below(30)));
+  const Sequences sequences = Sequences::uniform(2, 16);
+  Runner runner(*model);
+  std::vector<State> read = runner.new_states(2), run = runner.new_states(2);
+  const std::vector<int64_t> places{0, 2, 4};
+  std::vector<int64_t> visited;
+  std::vector<double> last;
+  runner.read_rows(tokens, sequences, read, places, [&](int64_t place, const Tensor& rows) {
+    EXPECT_EQ(rows.rows(), 32);
+    visited.push_back(place);
+    last = to_host(rows);
+  });
+  EXPECT_EQ(visited, places);
+  const std::vector<double> logits = to_host(runner.all_logits(tokens, sequences, run));
+  for (size_t s = 0; s < 2; ++s) EXPECT_EQ(largest_difference(read[s], run[s]), 0);
+  const std::vector<double> head = to_host(model->head().value());
+  const auto C = static_cast<size_t>(model->head().shape()[1]);
+  ASSERT_EQ(last.size(), 32 * C);
+  for (size_t row = 0; row < 32; row += 5)
+    for (size_t token = 0; token < 30; token += 7) {
+      double sum = model->head_bias() ? to_host(model->head_bias()->value())[token] : 0;
+      for (size_t c = 0; c < C; ++c) sum += last[row * C + c] * head[token * C + c];
+      EXPECT_NEAR(logits[row * 30 + token], sum, 1e-3);
+    }
+}
+
+TEST_P(RowsOfAStep, AreTheSameWhenFewerPlacesAreRead) {
+  const std::unique_ptr<Model> model =
+      noisy_model({.version = GetParam(), .n_layer = 3, .n_embd = 64, .vocab_size = 30, .ctx_len = 32});
+  const std::vector<int32_t> tokens{3, 1, 4, 1, 5, 9, 2, 6};
+  Runner runner(*model);
+  auto rows_at = [&](const std::vector<int64_t>& places) {
+    State state = runner.new_state();
+    std::vector<double> found;
+    runner.read_rows(tokens, Sequences::uniform(1, 8), state, places, [&](int64_t place, const Tensor& rows) {
+      if (place == 2) found = to_host(rows);
+    });
+    EXPECT_EQ(state.position(), 8);
+    return found;
+  };
+  EXPECT_EQ(rows_at({2}), rows_at({0, 1, 2, 3, 4}));
+  State state = runner.new_state();
+  for (const std::vector<int64_t>& bad : {std::vector<int64_t>{2, 1}, {-1}, {5}})
+    EXPECT_THROW(
+        runner.read_rows(tokens, Sequences::uniform(1, 8), state, bad, [](int64_t, const Tensor&) {}), Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Versions, RowsOfAStep, testing::ValuesIn(version_names()), test_name);
+
 class FrozenBlocks : public testing::TestWithParam<std::string> {};
 
 TEST_P(FrozenBlocks, AreNotRecordedBelowTheFirstThatIsTrained) {

@@ -33,7 +33,8 @@ class Texts : public testing::Test {
             {"vocab", "train", text, "--size", "300", "--out", "vocabulary"},
             {"convert", "run", "new.gguf", "--report", text},
             {"generate", "run", "-n", "3", "-f", text},
-            {"logits", "run", "-f", text}};
+            {"logits", "run", "-f", text},
+            {"embed", "run", text, "--out", "new.npy"}};
   }
   Json evaluate(const Arguments& more, const std::string& input = "/dev/null") const {
     const Outcome outcome = run(folder_.path(), Arguments{"evaluate", "run", "--json"} + more, input);
