@@ -23,7 +23,7 @@ function sample(rows, count) {
 const paragraphs = text => text.split(/\n\s*\n/).map(p => p.replace(/\s+/g, ' ').trim());
 // For a text in one paragraph: an empty line after each third sentence.
 const divided = text => text.replace(/((?:[^.]+\. ){3})/g, '$1\n\n');
-const isLong = text => text.length >= 200 && text.length <= 1000;
+const isLong = text => text.length >= 150 && text.length <= 500;
 
 for (const name of ['amazon', 'imdb', 'yelp']) {
   const rows = JSON.parse(fs.readFileSync(`npm/sentiment/package/test/fixtures/${name}.json`));
@@ -56,7 +56,7 @@ const rowsOf = (text, label, group) =>
 
 // Names give a book away: a word with a capital that does not begin a sentence becomes "Name".
 const masked = text => text.replace(/[‘’]/g, "'").replace(/[“”]/g, '"').replace(/—/g, '--').replace(/(?<=[a-z,;:] )(?!I\b)[A-Z][a-z]+/g, 'Name').replace(/\b(Mr|Mrs|Miss|Sir|Lady|Captain|Colonel)\b\.? [A-Z][a-z]+/g, '$1 Name');
-write('books', sample(Object.entries(books).flatMap(([title, text]) => rowsOf(text, title)), 250)
+write('books', sample(Object.entries(books).flatMap(([title, text]) => rowsOf(text, title)), 200)
                    .map(row => ({...row, text: masked(row.text)})));
 
 const files = folder => fs.readdirSync(folder).filter(file => file.endsWith('.txt'));
@@ -70,4 +70,4 @@ write('authors', sample([
   ...files(moby).filter(file => file.startsWith('chapter')).flatMap(file => rowsOf(fs.readFileSync(`${moby}/${file}`, 'utf8'), 'Melville', file)),
   ...files(sotu).filter(file => file < '1861').flatMap(file => rowsOf(divided(fs.readFileSync(`${sotu}/${file}`, 'utf8')), 'presidents', file)),
   ...rowsOf(verses.join('\n\n'), 'Bible')
-], 400).map(row => ({...row, text: masked(row.text)})));
+], 250).map(row => ({...row, text: masked(row.text)})));

@@ -52,8 +52,8 @@ TEST(VectorFile, CsvAndSafetensorsHaveOneRowPerText) {
   const TestFolder folder;
   EXPECT_EQ(written(folder, "v.csv"), "0.1,-2\n3e-20,0.33333334\n0,5\n");
   write_vectors(folder / "v.safetensors", texts, vectors);
-  const TensorTable table =
-      parse_tensors(std::as_bytes(std::span(read_file(folder / "v.safetensors", 1 << 20))), "v");
+  const std::string bytes = read_file(folder / "v.safetensors", 1 << 20);
+  const TensorTable table = parse_tensors(std::as_bytes(std::span(bytes)), "v");
   ASSERT_EQ(table.tensors.size(), 1U);
   EXPECT_EQ(table.tensors[0].name, "embeddings");
   EXPECT_EQ(table.tensors[0].shape, (std::vector<int64_t>{3, 2}));
