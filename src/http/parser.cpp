@@ -34,15 +34,24 @@ const std::string* HttpRequest::header(std::string_view lower_name) const {
   return nullptr;
 }
 
-std::optional<std::string> HttpRequest::query_value(std::string_view name) const {
+Headers HttpRequest::query_fields() const {
+  Headers fields;
   std::string_view rest = query;
   while (!rest.empty()) {
     const std::string_view part = rest.substr(0, rest.find('&'));
     rest.remove_prefix(std::min(rest.size(), part.size() + 1));
     const size_t sign = part.find('=');
-    if (percent_decoded(part.substr(0, sign), true) == name)
-      return percent_decoded(sign == std::string_view::npos ? "" : part.substr(sign + 1), true);
+    const std::optional<std::string> name = percent_decoded(part.substr(0, sign), true);
+    const std::optional<std::string> value =
+        percent_decoded(sign == std::string_view::npos ? "" : part.substr(sign + 1), true);
+    if (name && value) fields.emplace_back(*name, *value);
   }
+  return fields;
+}
+
+std::optional<std::string> HttpRequest::query_value(std::string_view name) const {
+  for (auto& [its_name, value] : query_fields())
+    if (its_name == name) return value;
   return {};
 }
 

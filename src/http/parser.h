@@ -32,6 +32,9 @@ struct HttpRequest {
 
   // The value of the first field with this name, which is in lower case; nullptr if there is none.
   const std::string* header(std::string_view lower_name) const;
+  // The decoded names and values of the query, without those that cannot be decoded; the value of a name
+  // alone is empty.
+  Headers query_fields() const;
   // The decoded value of the first part `name=value` of the query; empty for a name alone. Nothing if the
   // query has no such name.
   std::optional<std::string> query_value(std::string_view name) const;

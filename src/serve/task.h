@@ -76,7 +76,9 @@ struct EmbeddingTask {
 struct TokenLogprob {
   int32_t token = 0;
   std::string bytes = {};
-  double logprob = 0;  // natural logarithm, of the model before constraints, penalties and filters
+  // Natural logarithm, of the model before constraints, penalties and filters; NaN for the first token of a
+  // prompt, which nothing precedes.
+  double logprob = 0;
   struct Alternative {
     int32_t token = 0;
     std::string bytes = {};

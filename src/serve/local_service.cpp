@@ -1,0 +1,495 @@
+#include "serve/local_service.h"
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+#include <utility>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "models/cost.h"
+
+namespace aviary {
+namespace {
+
+namespace fs = std::filesystem;
+
+double now_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+[[noreturn]] void fail(TaskError::Kind kind, std::string message, std::string param = {},
+                       std::string code = {}) {
+  throw TaskFailure({kind, std::move(message), std::move(param), std::move(code)});
+}
+
+// The error of an exception that is not of the request's making.
+TaskError task_error_of(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const TaskFailure& failure) {
+    return failure.error();
+  } catch (const std::bad_alloc&) {
+    return {.kind = TaskError::Kind::overloaded, .message = "there is not enough memory for this request"};
+  } catch (const std::exception& e) {
+    return {.kind = TaskError::Kind::internal, .message = e.what()};
+  } catch (...) {
+    return {.kind = TaskError::Kind::unavailable, .message = "the server is ending"};
+  }
+}
+
+void check_tokens(const std::vector<int32_t>& tokens, const ModelHost& host, const char* field) {
+  const int64_t size = host.model().config().vocab_size;
+  for (const int32_t token : tokens)
+    if (token < 0 || token >= size)
+      fail(TaskError::Kind::bad_request,
+           fmt::format("{} has the token {}, but the model has {}", field, token, size), field);
+}
+
+}  // namespace
+
+struct LocalService::Entry {
+  ServedModel served;
+  mutable std::mutex mutex;  // guards the rest
+  HostPtr host;
+  double used = 0;
+  ModelInfo info;
+};
+
+LocalService::LocalService(ServiceOptions options) : options_(std::move(options)) {
+  require(!options_.models.empty(), "serve: no model to serve");
+  require(options_.loaded_models > 0 && options_.waiting_tasks > 0 && options_.max_tokens > 0,
+          "serve: {} loaded models, {} waiting requests, {} tokens; expected more than 0",
+          options_.loaded_models, options_.waiting_tasks, options_.max_tokens);
+  for (const ServedModel& served : options_.models) {
+    for (const auto& other : entries_)
+      require(other->served.name != served.name, "serve: two models have the name {}; name them with --alias",
+              served.name);
+    auto made = std::make_unique<Entry>();
+    made->served = served;
+    made->info.name = served.name;
+    made->info.aliases = served.aliases;
+    made->info.path = served.host.file.filename().string();
+    entries_.push_back(std::move(made));
+  }
+  thread_ = std::thread([this] { run(); });
+}
+
+LocalService::~LocalService() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+    for (const auto& [ticket, task] : tasks_) task->cancel();
+  }
+  work_.notify_all();
+  thread_.join();
+  for (const Order& order : orders_)
+    refuse(order, {.kind = TaskError::Kind::unavailable, .message = "the server is ending"});
+  {
+    const std::lock_guard lock(mutex_);
+    tasks_.clear();
+  }
+  for (const auto& one : entries_) {
+    HostPtr host;
+    {
+      const std::lock_guard lock(one->mutex);
+      host.swap(one->host);
+    }
+    release(std::move(host));
+  }
+}
+
+// The last callbacks of its texts, on its own thread, must not be what destroys a host.
+void LocalService::release(HostPtr host) {
+  while (host && host.use_count() > 1) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
+LocalService::Entry& LocalService::entry(const std::string& name) const {
+  for (const auto& one : entries_) {
+    const std::vector<std::string>& aliases = one->served.aliases;
+    if (one->served.name == name || std::find(aliases.begin(), aliases.end(), name) != aliases.end())
+      return *one;
+  }
+  // ollama's clients ask for the tag, as "name:latest".
+  if (const size_t colon = name.rfind(':'); colon != std::string::npos && name.substr(colon) == ":latest")
+    return entry(name.substr(0, colon));
+  if (entries_.size() == 1) return *entries_.front();
+  std::string names;
+  for (const auto& one : entries_) names += (names.empty() ? "" : ", ") + one->served.name;
+  fail(TaskError::Kind::not_found, fmt::format("there is no model \"{}\"; served are: {}", name, names),
+       "model", "model_not_found");
+}
+
+LocalService::HostPtr LocalService::host(Entry& entry) {
+  {
+    const std::lock_guard lock(entry.mutex);
+    entry.used = now_seconds();
+    if (entry.host) return entry.host;
+  }
+  make_room();
+  auto host = std::make_shared<ModelHost>(entry.served.host);
+  const std::lock_guard lock(entry.mutex);
+  entry.host = host;
+  ModelInfo& info = entry.info;
+  const ModelConfig& config = host->model().config();
+  info.bytes = host->file_bytes();
+  info.digest = host->base().hash;
+  info.type = host->base().type;
+  info.version = config.version;
+  info.parameters = host->model().parameters().count();
+  info.context = token_cost(host->model()).context_limit;
+  info.chat_template = host->chat_template()->name;
+  info.layers = config.n_layer;
+  info.width = config.n_embd;
+  info.vocabulary = config.vocab_size;
+  return host;
+}
+
+void LocalService::make_room() {
+  while (true) {
+    int64_t loaded = 0;
+    Entry* oldest = nullptr;
+    for (const auto& one : entries_) {
+      const std::lock_guard lock(one->mutex);
+      if (!one->host) continue;
+      ++loaded;
+      if (one->host->unfinished() == 0 && (!oldest || one->used < oldest->used)) oldest = one.get();
+    }
+    if (loaded < options_.loaded_models) return;
+    if (!oldest)
+      fail(TaskError::Kind::overloaded,
+           "all loaded models are in use, and no more may be loaded (--loaded-models)");
+    unload(*oldest);
+  }
+}
+
+void LocalService::unload(Entry& entry) {
+  HostPtr gone;
+  {
+    const std::lock_guard lock(entry.mutex);
+    gone.swap(entry.host);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(tasks_, [](const auto& one) { return one.second->ended(); });
+  }
+  release(std::move(gone));
+}
+
+LocalService::HostPtr LocalService::loaded(const std::string& model) {
+  Entry& one = entry(model);
+  const std::lock_guard lock(loading_);
+  try {
+    return host(one);
+  } catch (const Error& e) {
+    fail(TaskError::Kind::internal, e.what());
+  }
+}
+
+ModelInfo LocalService::info(const Entry& entry) const {
+  const std::lock_guard lock(entry.mutex);
+  ModelInfo info = entry.info;
+  info.loaded = entry.host != nullptr;
+  return info;
+}
+
+std::vector<ModelInfo> LocalService::models() const {
+  std::vector<ModelInfo> all;
+  for (const auto& one : entries_) all.push_back(info(*one));
+  return all;
+}
+
+ModelInfo LocalService::model(const std::string& name) const { return info(entry(name)); }
+
+TaskOptions LocalService::default_options(const std::string&) const {
+  TaskOptions options;
+  options.sampling = options_.sampling;
+  options.sampling.seed = std::random_device{}();
+  return options;
+}
+
+Service::Ticket LocalService::enqueue(Order order) {
+  order.asked = now_seconds();
+  TaskError error;
+  {
+    const std::lock_guard lock(mutex_);
+    order.ticket = ++last_ticket_;
+    ++figures_.requests;
+    const int64_t unfinished = std::ssize(orders_) + std::ssize(tasks_);
+    if (!ending_ && unfinished < options_.waiting_tasks) {
+      orders_.push_back(std::move(order));
+      work_.notify_all();
+      return last_ticket_;
+    }
+    error = ending_ ? TaskError{.kind = TaskError::Kind::unavailable, .message = "the server is ending"}
+                    : TaskError{.kind = TaskError::Kind::overloaded,
+                                .message = fmt::format("{} requests are waiting already; try again later",
+                                                       unfinished),
+                                .code = "rate_limit_exceeded"};
+  }
+  refuse(order, error);
+  return order.ticket;
+}
+
+void LocalService::refuse(const Order& order, const TaskError& error) {
+  if (order.sink) order.sink->failed(error);
+  const std::lock_guard lock(mutex_);
+  ++figures_.failed;
+}
+
+Service::Ticket LocalService::chat(ChatTask task, std::shared_ptr<TaskSink> sink) {
+  return enqueue(
+      {.sink = std::move(sink), .prepare = [this, task = std::move(task)] { return prepare(task); }});
+}
+
+Service::Ticket LocalService::complete(CompletionTask task, std::shared_ptr<TaskSink> sink) {
+  return enqueue(
+      {.sink = std::move(sink), .prepare = [this, task = std::move(task)] { return prepare(task); }});
+}
+
+void LocalService::cancel(Ticket ticket) {
+  Order order;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto task = tasks_.find(ticket); task != tasks_.end()) task->second->cancel();
+    const auto waiting = std::find_if(orders_.begin(), orders_.end(),
+                                      [ticket](const Order& one) { return one.ticket == ticket; });
+    if (waiting == orders_.end()) return;
+    order = std::move(*waiting);
+    orders_.erase(waiting);
+  }
+  refuse(order, {.kind = TaskError::Kind::unavailable, .message = "the request was canceled"});
+}
+
+void LocalService::run() {
+  while (true) {
+    Order order;
+    {
+      std::unique_lock lock(mutex_);
+      work_.wait(lock, [this] { return ending_ || !orders_.empty(); });
+      if (ending_) return;
+      order = std::move(orders_.front());
+      orders_.pop_front();
+    }
+    begin(order);
+  }
+}
+
+void LocalService::begin(Order& order) {
+  try {
+    if (order.sink->abandoned()) fail(TaskError::Kind::unavailable, "the client has left");
+    const double begun = now_seconds();
+    Prepared prepared = order.prepare();
+    prepared.plan.usage.wait_seconds = begun - order.asked;
+    const auto task =
+        std::make_shared<TextTask>(prepared.host, std::move(prepared.plan), std::move(order.sink));
+    {
+      const std::lock_guard lock(mutex_);
+      std::erase_if(tasks_, [](const auto& one) { return one.second->ended(); });
+      tasks_[order.ticket] = task;
+    }
+    task->start();
+  } catch (...) {
+    if (order.sink) refuse(order, task_error_of(std::current_exception()));
+  }
+}
+
+TextTask::Plan LocalService::plan(const ModelHost& host, const TaskOptions& options) const {
+  const auto check = [](bool is_right, const char* param, const std::string& message) {
+    if (!is_right) fail(TaskError::Kind::bad_request, message, param);
+  };
+  check(options.choices >= 1 && options.choices <= 128, "n",
+        fmt::format("n is {}, expected 1 to 128", options.choices));
+  check(options.best_of == 0 || options.best_of >= options.choices, "best_of",
+        fmt::format("best_of is {}, expected at least n, which is {}", options.best_of, options.choices));
+  check(options.best_of <= 128, "best_of",
+        fmt::format("best_of is {}, expected at most 128", options.best_of));
+  check(options.top_logprobs >= 0 && options.top_logprobs <= 100, "top_logprobs",
+        fmt::format("top_logprobs is {}, expected 0 to 100", options.top_logprobs));
+  for (const TokenBias& bias : options.sampling.bias)
+    check(bias.token >= 0 && bias.token < host.model().config().vocab_size, "logit_bias",
+          fmt::format("logit_bias names the token {}, but there are {}", bias.token,
+                      host.model().config().vocab_size));
+  try {
+    aviary::check(options.sampling);
+  } catch (const Error& e) {
+    fail(TaskError::Kind::bad_request, e.what());
+  }
+  TextTask::Plan plan;
+  plan.options = options;
+  if (plan.options.best_of == plan.options.choices) plan.options.best_of = 0;
+  plan.writing = {.tokens = options.max_tokens.value_or(options_.max_tokens),
+                  .sampling = options.sampling,
+                  .stop = options.stop,
+                  .stop_at_end_of_text = !options.ignore_end,
+                  .alternatives = options.logprobs           ? options.top_logprobs
+                                  : plan.options.best_of > 0 ? 0
+                                                             : -1};
+  for (const std::string& stop : plan.writing.stop)
+    check(!stop.empty(), "stop", "stop has an empty text, which would end every text at once");
+  plan.constraint = [] { return std::unique_ptr<Constraint>(); };
+  plan.reply = [] { return std::make_unique<PlainReply>(); };
+  return plan;
+}
+
+LocalService::Prepared LocalService::prepare(const CompletionTask& task) {
+  const HostPtr host = loaded(task.model);
+  Prepared prepared{.host = host, .plan = plan(*host, task.options)};
+  prepared.plan.echo_scores = task.echo && task.options.logprobs;
+  for (const Prompt& prompt : task.prompts) {
+    PromptTokens& made = prepared.plan.prompts.emplace_back();
+    made.space = task.options.key;
+    if (const auto* text = std::get_if<std::string>(&prompt)) {
+      if (host->checkpoint().begin_token) made.tokens.push_back(*host->checkpoint().begin_token);
+      host->tokenizer().encode(*text, made.tokens);
+      if (task.echo) made.echo = *text;
+    } else {
+      made.tokens = std::get<std::vector<int32_t>>(prompt);
+      if (task.echo) made.echo = host->tokenizer().decode(made.tokens);
+    }
+    if (made.tokens.empty()) made.tokens.push_back(host->tokenizer().end_of_text().value_or(0));
+    check_tokens(made.tokens, *host, "prompt");
+  }
+  return prepared;
+}
+
+LocalService::RenderedTask LocalService::render(const ChatTask& task) {
+  RenderedTask rendered{.host = loaded(task.model)};
+  const ChatTemplate* form = rendered.host->chat_template();
+  if (!task.chat_template.empty()) form = find_chat_template(task.chat_template);
+  if (!form)
+    fail(TaskError::Kind::bad_request,
+         fmt::format("there is no chat template \"{}\"; there are: {}", task.chat_template,
+                     fmt::join(chat_template_names(), ", ")),
+         "chat_template");
+  if (task.messages.empty()) fail(TaskError::Kind::bad_request, "messages is empty", "messages");
+  const bool calls = task.tool_choice.kind != ToolChoice::Kind::none;
+  try {
+    rendered.chat = form->render(task.messages, calls ? task.tools : std::vector<Tool>{}, task.thinking,
+                                 task.messages.back().role == Role::assistant);
+  } catch (const Error& e) {
+    fail(TaskError::Kind::bad_request, e.what());
+  }
+  return rendered;
+}
+
+PromptTokens LocalService::tokens_of(const ModelHost& host, const RenderedChat& chat, bool begins) {
+  PromptTokens prompt;
+  if (begins && host.checkpoint().begin_token) prompt.tokens.push_back(*host.checkpoint().begin_token);
+  std::vector<int64_t> ends;
+  for (const std::string& segment : chat.segments) {
+    host.tokenizer().encode(segment, prompt.tokens);
+    ends.push_back(std::ssize(prompt.tokens));
+  }
+  for (const size_t segments : chat.message_ends)
+    if (segments > 0) prompt.ends.push_back(ends[segments - 1]);
+  return prompt;
+}
+
+LocalService::Prepared LocalService::prepare(const ChatTask& task) {
+  RenderedTask rendered = render(task);
+  const HostPtr& host = rendered.host;
+  Prepared prepared{.host = host, .plan = plan(*host, task.options)};
+  TextTask::Plan& plan = prepared.plan;
+  PromptTokens prompt = tokens_of(*host, rendered.chat, task.options.state.empty());
+  prompt.space = task.options.key;
+  plan.prompts.push_back(std::move(prompt));
+  const std::vector<std::string>& stops = rendered.chat.stops;
+  plan.writing.stop.insert(plan.writing.stop.end(), stops.begin(), stops.end());
+  plan.reply = [form = rendered.chat.reply] { return std::make_unique<ChatReply>(form); };
+  return prepared;
+}
+
+int64_t LocalService::count_tokens(const ChatTask& task) {
+  const RenderedTask rendered = render(task);
+  return std::ssize(tokens_of(*rendered.host, rendered.chat, true).tokens);
+}
+
+std::string LocalService::rendered(const ChatTask& task) { return render(task).chat.text(); }
+
+void LocalService::embed(EmbeddingTask task,
+                         std::function<void(const Embeddings&, const std::optional<TaskError>&)> done) {
+  embeddings_.add([this, task = std::move(task), done = std::move(done)] {
+    Embeddings result;
+    std::optional<TaskError> error;
+    try {
+      result = embeddings(task);
+    } catch (...) {
+      error = task_error_of(std::current_exception());
+    }
+    done(result, error);
+  });
+}
+
+Service::Embeddings LocalService::embeddings(const EmbeddingTask& task) {
+  const double begun = now_seconds();
+  const HostPtr host = loaded(task.model);
+  std::vector<std::vector<int32_t>> texts;
+  Embeddings result;
+  Embedder& embedder = host->embedder();
+  for (size_t i = 0; i < task.inputs.size(); ++i) {
+    const Prompt& input = task.inputs[i];
+    if (const auto* text = std::get_if<std::string>(&input))
+      texts.push_back(embedder.encode(*text));
+    else
+      texts.push_back(std::get<std::vector<int32_t>>(input));
+    check_tokens(texts.back(), *host, "input");
+    if (texts.back().empty())
+      fail(TaskError::Kind::bad_request, fmt::format("input {} has no tokens", i), "input");
+    result.tokens += std::ssize(texts.back());
+  }
+  const int64_t most = embedder.dimensions(), wanted = task.dimensions.value_or(most);
+  if (wanted < 1 || wanted > most)
+    fail(TaskError::Kind::bad_request,
+         fmt::format("dimensions is {}, but the vectors of this model have {} numbers", wanted, most),
+         "dimensions");
+  result.vectors = embedder.embed_tokens(texts);
+  for (std::vector<float>& vector : result.vectors) shorten(vector, wanted, true);
+  result.seconds = now_seconds() - begun;
+  return result;
+}
+
+std::vector<int32_t> LocalService::tokenize(const std::string& model, const std::string& text) {
+  return loaded(model)->tokenizer().encode(text);
+}
+
+std::string LocalService::detokenize(const std::string& model, const std::vector<int32_t>& tokens) {
+  const HostPtr host = loaded(model);
+  for (const int32_t token : tokens)
+    if (token < 0) fail(TaskError::Kind::bad_request, fmt::format("token {} is negative", token), "tokens");
+  return host->tokenizer().decode(tokens);
+}
+
+void LocalService::load(const std::string& model) { loaded(model); }
+
+void LocalService::unload(const std::string& model) {
+  Entry& one = entry(model);
+  const std::lock_guard loading(loading_);
+  {
+    const std::lock_guard lock(one.mutex);
+    if (one.host && one.host->unfinished() > 0)
+      fail(TaskError::Kind::overloaded, fmt::format("the model \"{}\" is in use", one.served.name), "model");
+  }
+  unload(one);
+}
+
+ServiceFigures LocalService::figures() const {
+  ServiceFigures figures;
+  {
+    const std::lock_guard lock(mutex_);
+    figures = figures_;
+    figures.waiting = std::ssize(orders_);
+    for (const auto& [ticket, task] : tasks_) figures.running += task->ended() ? 0 : 1;
+  }
+  for (const auto& one : entries_) {
+    const std::lock_guard lock(one->mutex);
+    if (!one->host) continue;
+    const StateCache::Figures cache = one->host->cache().figures();
+    figures.cache_bytes += cache.bytes;
+    figures.cache_states += cache.snapshots;
+    figures.cache_evictions += cache.evictions;
+  }
+  return figures;
+}
+
+}  // namespace aviary

@@ -1,0 +1,116 @@
+// The service of this process: loads models when they are asked for, and runs tasks on them.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <thread>
+
+#include "chat/chat_template.h"
+#include "serve/model_host.h"
+#include "serve/service.h"
+#include "serve/text_task.h"
+#include "serve/work_queue.h"
+
+namespace aviary {
+
+// A model as it is to be served.
+struct ServedModel {
+  std::string name;
+  std::vector<std::string> aliases = {};
+  HostOptions host = {};
+};
+
+struct ServiceOptions {
+  std::vector<ServedModel> models;  // at least one, with different names
+  int64_t loaded_models = 1;        // at the same time; the one that was not used for longest is unloaded
+  int64_t waiting_tasks = 256;      // more are refused
+  int64_t max_tokens = 4096;        // of a text whose request has no limit of its own
+  SamplerOptions sampling = {};     // where a request says nothing; the seed is drawn
+};
+
+class LocalService : public Service {
+ public:
+  // Throws Error if an option is invalid. Loads nothing yet.
+  explicit LocalService(ServiceOptions options);
+  // Ends all tasks.
+  ~LocalService() override;
+
+  std::vector<ModelInfo> models() const override;
+  ModelInfo model(const std::string& name) const override;
+  TaskOptions default_options(const std::string& model) const override;
+  Ticket chat(ChatTask task, std::shared_ptr<TaskSink> sink) override;
+  Ticket complete(CompletionTask task, std::shared_ptr<TaskSink> sink) override;
+  void cancel(Ticket ticket) override;
+  void embed(EmbeddingTask task,
+             std::function<void(const Embeddings&, const std::optional<TaskError>&)> done) override;
+  std::vector<int32_t> tokenize(const std::string& model, const std::string& text) override;
+  std::string detokenize(const std::string& model, const std::vector<int32_t>& tokens) override;
+  int64_t count_tokens(const ChatTask& task) override;
+  std::string rendered(const ChatTask& task) override;
+  void load(const std::string& model) override;
+  void unload(const std::string& model) override;
+  ServiceFigures figures() const override;
+
+ private:
+  struct Entry;
+  struct Prepared;
+
+  using HostPtr = std::shared_ptr<ModelHost>;
+  // What a request asks for, ready to be begun.
+  struct Prepared {
+    HostPtr host;
+    TextTask::Plan plan;
+  };
+  struct Order {
+    Ticket ticket = 0;
+    std::shared_ptr<TaskSink> sink;
+    std::function<Prepared()> prepare;
+    double asked = 0;  // seconds
+  };
+
+  // Throws TaskFailure.
+  Entry& entry(const std::string& name) const;
+  ModelInfo info(const Entry& entry) const;
+  // The loaded model. Loads it, on this thread; throws TaskFailure. Call with loading_ locked.
+  HostPtr host(Entry& entry);
+  // Unloads models that were not used for long, so that one more can be loaded; throws TaskFailure.
+  void make_room();
+  void unload(Entry& entry);
+  static void release(HostPtr host);
+  HostPtr loaded(const std::string& model);
+
+  Ticket enqueue(Order order);
+  // The thread of preparation: loads models, turns texts into tokens, finds known states.
+  void run();
+  void begin(Order& order);
+  // Reports what happened to a task that was never begun.
+  void refuse(const Order& order, const TaskError& error);
+  struct RenderedTask {
+    HostPtr host;
+    RenderedChat chat = {};
+  };
+  RenderedTask render(const ChatTask& task);
+  static PromptTokens tokens_of(const ModelHost& host, const RenderedChat& chat, bool begins);
+  Prepared prepare(const ChatTask& task);
+  Prepared prepare(const CompletionTask& task);
+  Embeddings embeddings(const EmbeddingTask& task);
+  // What chats and completions have in common.
+  TextTask::Plan plan(const ModelHost& host, const TaskOptions& options) const;
+
+  const ServiceOptions options_;
+  std::vector<std::unique_ptr<Entry>> entries_;
+
+  std::mutex loading_;        // held while a model is loaded or unloaded
+  mutable std::mutex mutex_;  // guards the rest
+  std::condition_variable work_;
+  bool ending_ = false;
+  std::deque<Order> orders_;
+  std::map<Ticket, std::shared_ptr<TextTask>> tasks_;
+  Ticket last_ticket_ = 0;
+  ServiceFigures figures_;
+  std::thread thread_;
+  WorkQueue embeddings_;
+};
+
+}  // namespace aviary

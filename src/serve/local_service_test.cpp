@@ -1,0 +1,383 @@
+#include "serve/local_service.h"
+
+#include <atomic>
+#include <cmath>
+#include <future>
+
+#include "base/error.h"
+#include "checkpoints/open_model.h"
+#include "infer/generate.h"
+#include "support/test_folder.h"
+#include "support/test_versions.h"
+
+namespace aviary {
+namespace {
+
+using std::chrono_literals::operator""s;
+
+// Collects what a task reports.
+class Collector : public TaskSink {
+ public:
+  void started(const Usage& usage) override { begun = usage; }
+  void progress(int64_t read, int64_t cached, int64_t total) override {
+    EXPECT_LE(cached, read);
+    EXPECT_LE(read, total);
+    ++reports;
+  }
+  void delta(const Delta& delta) override {
+    auto& choice = choices[delta.choice];
+    choice.text += delta.content;
+    choice.reasoning += delta.reasoning;
+    if (delta.call) choice.calls += delta.call->name + delta.call->arguments;
+    choice.logprobs.insert(choice.logprobs.end(), delta.logprobs.begin(), delta.logprobs.end());
+    if (leaves_after > 0 && --leaves_after == 0) left = true;
+  }
+  void choice_end(const ChoiceEnd& end) override { choices[end.choice].end = end; }
+  void finished(const Usage& what) override {
+    usage = what;
+    ended.set_value();
+  }
+  void failed(const TaskError& what) override {
+    error = what;
+    ended.set_value();
+  }
+  bool abandoned() const override { return left; }
+
+  void wait() {
+    auto future = ended.get_future();
+    ASSERT_EQ(future.wait_for(20s), std::future_status::ready) << "the task hangs";
+  }
+
+  struct Choice {
+    std::string text, reasoning, calls;
+    std::vector<TokenLogprob> logprobs;
+    ChoiceEnd end;
+  };
+  std::map<int64_t, Choice> choices;
+  Usage begun, usage;
+  std::optional<TaskError> error;
+  int reports = 0, leaves_after = 0;
+  std::atomic<bool> left = false;
+  std::promise<void> ended;
+};
+
+using CollectorPtr = std::shared_ptr<Collector>;
+
+class LocalServiceTest : public testing::Test {
+ protected:
+  void SetUp() override { file_ = save("model", 64); }
+
+  std::filesystem::path save(const std::string& name, int64_t width, const std::string& version = "rwkv7") {
+    const auto model =
+        noisy_model({.version = version, .n_layer = 2, .n_embd = width, .vocab_size = 256, .ctx_len = 512});
+    const std::filesystem::path file = folder_ / (name + ".safetensors");
+    save_checkpoint(file, *model, make_bytes_tokenizer().get());
+    return file;
+  }
+  static ServedModel served(const std::string& name, const std::filesystem::path& file) {
+    ServedModel served{.name = name};
+    served.host.file = file;
+    served.host.open = [file] { return open_model(file); };
+    served.host.chat_template = "world";
+    return served;
+  }
+  ServiceOptions options() const { return {.models = {served("m", file_)}, .sampling = {.top_p = 1}}; }
+
+  static CompletionTask completion(const std::string& prompt, int64_t tokens, uint64_t seed) {
+    CompletionTask task{.model = "m", .prompts = {prompt}};
+    task.options.max_tokens = tokens;
+    task.options.sampling = {.temperature = 1.1, .top_p = 1, .seed = seed};
+    return task;
+  }
+  static CollectorPtr run(Service& service, CompletionTask task) {
+    auto sink = std::make_shared<Collector>();
+    service.complete(std::move(task), sink);
+    sink->wait();
+    return sink;
+  }
+  // The text that `aviary generate` writes.
+  std::string generated(const std::string& prompt, int64_t tokens, uint64_t seed) const {
+    const Checkpoint checkpoint = open_model(file_);
+    Runner runner(*checkpoint.model);
+    const GenerateOptions options{.tokens = tokens,
+                                  .sampling = {.temperature = 1.1, .top_p = 1, .seed = seed},
+                                  .begin = checkpoint.begin_token};
+    return generate(runner, *checkpoint.tokenizer, prompt, options).text;
+  }
+
+  TestFolder folder_;
+  std::filesystem::path file_;
+};
+
+std::string words(size_t count, uint64_t seed) {
+  Random random(seed);
+  std::string text;
+  while (text.size() < count) text += static_cast<char>(random.below(7) == 0 ? ' ' : 'a' + random.below(26));
+  return text;
+}
+
+TEST_F(LocalServiceTest, WritesWhatGenerateWrites) {
+  LocalService service(options());
+  const auto sink = run(service, completion("Once", 40, 7));
+  ASSERT_FALSE(sink->error) << sink->error->message;
+  EXPECT_EQ(sink->choices[0].text, generated("Once", 40, 7));
+  EXPECT_EQ(sink->choices[0].end.reason, FinishReason::length);
+  EXPECT_EQ(sink->usage.prompt_tokens, 4);
+  EXPECT_EQ(sink->usage.cached_tokens, 0);
+  EXPECT_EQ(sink->usage.tokens, 40);
+}
+
+TEST_F(LocalServiceTest, AKnownPromptIsNotReadAgainAndGivesTheSameText) {
+  LocalService service(options());
+  const std::string prompt = words(700, 1);
+  // Only letters, so that the text has the tokens that were written.
+  const auto letters = [](const std::string& text, uint64_t seed) {
+    CompletionTask task = completion(text, 30, seed);
+    for (int32_t letter = 'a'; letter <= 'z'; ++letter) task.options.sampling.bias.push_back({letter, 100});
+    return task;
+  };
+  const auto first = run(service, letters(prompt, 3)), second = run(service, letters(prompt, 3));
+  EXPECT_EQ(second->usage.cached_tokens, 700);
+  EXPECT_EQ(second->choices[0].text, first->choices[0].text);
+  CompletionTask uncached = letters(prompt, 3);
+  uncached.options.use_cache = false;
+  const auto third = run(service, uncached);
+  EXPECT_EQ(third->usage.cached_tokens, 0);
+  EXPECT_EQ(third->choices[0].text, first->choices[0].text);
+  // The text goes on from where its reply ended.
+  const auto longer = run(service, letters(prompt + first->choices[0].text + words(50, 2), 4));
+  EXPECT_GE(longer->usage.cached_tokens, 729);
+  CompletionTask again = letters(prompt + first->choices[0].text + words(50, 2), 4);
+  again.options.use_cache = false;
+  EXPECT_EQ(longer->choices[0].text, run(service, again)->choices[0].text);
+}
+
+TEST_F(LocalServiceTest, EachOfSeveralChoicesIsTheTextOfItsSeed) {
+  LocalService service(options());
+  CompletionTask task = completion(words(300, 5), 25, 100);
+  task.prompts.emplace_back(words(20, 6));
+  task.options.choices = 3;
+  const auto sink = run(service, task);
+  ASSERT_FALSE(sink->error) << sink->error->message;
+  ASSERT_EQ(sink->choices.size(), 6u);
+  for (int64_t i = 0; i < 6; ++i)
+    EXPECT_EQ(sink->choices[i].text,
+              generated(i < 3 ? words(300, 5) : words(20, 6), 25, 100 + static_cast<uint64_t>(i % 3)));
+  EXPECT_EQ(sink->usage.prompt_tokens, 320) << "each prompt counts once";
+  EXPECT_EQ(sink->usage.tokens, 150);
+}
+
+TEST_F(LocalServiceTest, ManyRequestsAtOnceAreEachAsAlone) {
+  ServiceOptions small = options();
+  small.models[0].host.engine.texts = 5;
+  small.models[0].host.cache.bytes = 4 << 20;
+  LocalService service(small);
+  Random random(9);
+  struct Asked {
+    CompletionTask task;
+    CollectorPtr sink;
+  };
+  std::vector<Asked> all;
+  for (uint64_t i = 0; i < 120; ++i) {
+    // Prompts that share beginnings.
+    const std::string prompt =
+        words(static_cast<size_t>(1 + random.below(500)), static_cast<uint64_t>(random.below(3))) +
+        words(static_cast<size_t>(random.below(40)), i);
+    all.push_back({completion(prompt, 1 + random.below(20), i), std::make_shared<Collector>()});
+    if (random.below(6) == 0) all.back().sink->leaves_after = 3;
+    service.complete(all.back().task, all.back().sink);
+  }
+  for (Asked& asked : all) asked.sink->wait();
+  for (size_t i = 0; i < all.size(); i += 3) {
+    const Asked& asked = all[i];
+    if (asked.sink->left) continue;
+    ASSERT_FALSE(asked.sink->error) << asked.sink->error->message;
+    EXPECT_EQ(asked.sink->choices[0].text,
+              generated(std::get<std::string>(asked.task.prompts[0]), *asked.task.options.max_tokens,
+                        asked.task.options.sampling.seed));
+  }
+}
+
+TEST_F(LocalServiceTest, TheBestOfSeveralTextsIsTheMostProbable) {
+  LocalService service(options());
+  CompletionTask task = completion("abc", 6, 11);
+  task.options.logprobs = true;
+  task.options.choices = 4;
+  const auto mean = [](const Collector::Choice& choice) {
+    double sum = 0;
+    for (const TokenLogprob& token : choice.logprobs) sum += token.logprob;
+    return sum / static_cast<double>(choice.logprobs.size());
+  };
+  const auto all = run(service, task);
+  std::string best;
+  double most = -1e9;
+  for (const auto& [number, choice] : all->choices)
+    if (mean(choice) > most) most = mean(choice), best = choice.text;
+  task.options.choices = 1;
+  task.options.best_of = 4;
+  const auto one = run(service, task);
+  ASSERT_EQ(one->choices.size(), 1u);
+  EXPECT_EQ(one->choices[0].text, best);
+}
+
+TEST_F(LocalServiceTest, APromptThatIsEchoedHasTheProbabilitiesOfItsTokens) {
+  LocalService service(options());
+  CompletionTask task = completion(words(300, 8), 0, 1);
+  task.echo = true;
+  task.options.logprobs = true;
+  task.options.top_logprobs = 2;
+  const auto sink = run(service, task);
+  ASSERT_FALSE(sink->error) << sink->error->message;
+  const Collector::Choice& choice = sink->choices[0];
+  EXPECT_EQ(choice.text, words(300, 8));
+  ASSERT_EQ(choice.logprobs.size(), 300u);
+  EXPECT_TRUE(std::isnan(choice.logprobs[0].logprob));
+  EXPECT_LT(choice.logprobs[1].logprob, 0);
+  EXPECT_EQ(choice.logprobs[1].top.size(), 2u);
+  EXPECT_GE(choice.logprobs[1].top[0].logprob, choice.logprobs[1].logprob);
+  EXPECT_EQ(sink->usage.tokens, 0);
+}
+
+TEST_F(LocalServiceTest, AConversationGoesOnWithoutReadingItAgain) {
+  LocalService service(options());
+  ChatTask task{.model = "m", .messages = {{.role = Role::user, .content = words(400, 1)}}};
+  task.options = service.default_options("m");
+  task.options.max_tokens = 20;
+  task.options.ignore_end = true;
+  const auto ask = [&] {
+    auto sink = std::make_shared<Collector>();
+    service.chat(task, sink);
+    sink->wait();
+    return sink;
+  };
+  const auto first = ask();
+  ASSERT_FALSE(first->error) << first->error->message;
+  const int64_t prompt = first->usage.prompt_tokens;
+  EXPECT_EQ(service.count_tokens(task), prompt);
+  task.messages.push_back({.role = Role::assistant, .content = "yes"});
+  task.messages.push_back({.role = Role::user, .content = "more"});
+  const auto second = ask();
+  EXPECT_GE(second->usage.cached_tokens, prompt - 20);
+  EXPECT_LE(second->usage.prompt_tokens - second->usage.cached_tokens, 60);
+}
+
+TEST_F(LocalServiceTest, ATaskEndsWhenItsReaderLeavesOrItIsCanceled) {
+  LocalService service(options());
+  auto sink = std::make_shared<Collector>();
+  sink->leaves_after = 2;
+  service.complete(completion("abc", 1'000'000'000, 1), sink);
+  sink->wait();
+  EXPECT_EQ(sink->choices[0].end.reason, FinishReason::canceled);
+  auto other = std::make_shared<Collector>();
+  const Service::Ticket ticket = service.complete(completion("abc", 1'000'000'000, 1), other);
+  while (service.figures().running == 0) std::this_thread::yield();
+  service.cancel(ticket);
+  other->wait();
+  EXPECT_EQ(other->choices[0].end.reason, FinishReason::canceled);
+}
+
+TEST_F(LocalServiceTest, EndingTheServiceEndsItsTasks) {
+  auto service = std::make_unique<LocalService>(options());
+  std::vector<CollectorPtr> sinks;
+  for (int i = 0; i < 5; ++i) {
+    sinks.push_back(std::make_shared<Collector>());
+    service->complete(completion("abc", 1'000'000'000, 1), sinks.back());
+  }
+  while (service->figures().running == 0) std::this_thread::yield();
+  service.reset();
+  for (const auto& sink : sinks) sink->wait();
+}
+
+TEST_F(LocalServiceTest, BadRequestsAreRefusedWithTheFieldThatIsWrong) {
+  ServiceOptions few = options();
+  few.models.push_back(served("other", file_));
+  LocalService service(few);
+  const auto error_of = [&](CompletionTask task) {
+    const auto sink = run(service, std::move(task));
+    return sink->error.value_or(TaskError{.message = "no error"});
+  };
+  CompletionTask task = completion("abc", 3, 1);
+  task.model = "none";
+  EXPECT_EQ(error_of(task).code, "model_not_found");
+  EXPECT_NE(error_of(task).message.find("m, other"), std::string::npos) << error_of(task).message;
+  task = completion("abc", 3, 1);
+  task.options.choices = 0;
+  EXPECT_EQ(error_of(task).param, "n");
+  task = completion("abc", 3, 1);
+  task.options.sampling.temperature = -1;
+  EXPECT_EQ(error_of(task).kind, TaskError::Kind::bad_request);
+  task = completion("abc", 3, 1);
+  task.prompts = {std::vector<int32_t>{1, 256}};
+  EXPECT_EQ(error_of(task).param, "prompt");
+  task = completion("abc", 3, 1);
+  task.options.stop = {""};
+  EXPECT_EQ(error_of(task).param, "stop");
+}
+
+TEST_F(LocalServiceTest, MoreRequestsThanMayWaitAreRefused) {
+  ServiceOptions few = options();
+  few.waiting_tasks = 2;
+  LocalService service(few);
+  std::vector<CollectorPtr> sinks;
+  for (int i = 0; i < 3; ++i) {
+    sinks.push_back(std::make_shared<Collector>());
+    service.complete(completion("abc", 1'000'000'000, 1), sinks.back());
+  }
+  sinks[2]->wait();
+  ASSERT_TRUE(sinks[2]->error);
+  EXPECT_EQ(sinks[2]->error->kind, TaskError::Kind::overloaded);
+  sinks[0]->left = sinks[1]->left = true;
+  sinks[0]->wait();
+  sinks[1]->wait();
+}
+
+TEST_F(LocalServiceTest, TheModelThatWasNotUsedForLongestMakesRoom) {
+  ServiceOptions two = options();
+  two.models.push_back(served("b", save("b", 32)));
+  LocalService service(two);
+  EXPECT_FALSE(service.model("m").loaded);
+  service.load("m");
+  EXPECT_TRUE(service.model("m").loaded);
+  EXPECT_EQ(service.model("m").width, 64);
+  CompletionTask task = completion("abc", 3, 1);
+  task.model = "b";
+  EXPECT_FALSE(run(service, task)->error);
+  EXPECT_FALSE(service.model("m").loaded);
+  EXPECT_TRUE(service.model("b:latest").loaded);
+  service.unload("b");
+  EXPECT_FALSE(service.model("b").loaded);
+}
+
+TEST_F(LocalServiceTest, VectorsHaveTheLengthThatIsAsked) {
+  LocalService service(options());
+  const auto embed = [&](const EmbeddingTask& task) {
+    std::promise<std::pair<Service::Embeddings, std::optional<TaskError>>> result;
+    service.embed(task, [&](const Service::Embeddings& vectors, const std::optional<TaskError>& error) {
+      result.set_value({vectors, error});
+    });
+    return result.get_future().get();
+  };
+  EmbeddingTask task{
+      .model = "m", .inputs = {std::string("one text"), std::vector<int32_t>{'a', 'b'}}, .dimensions = 8};
+  const auto [two, no_error] = embed(task);
+  ASSERT_FALSE(no_error) << no_error->message;
+  ASSERT_EQ(two.vectors.size(), 2u);
+  EXPECT_EQ(two.vectors[0].size(), 8u);
+  double length = 0;
+  for (const float x : two.vectors[1]) length += x * x;
+  EXPECT_NEAR(length, 1, 1e-5);
+  task.inputs = {std::string("one text")};
+  EXPECT_EQ(embed(task).first.vectors[0], two.vectors[0]);
+  task.dimensions = 100000;
+  EXPECT_EQ(embed(task).second->param, "dimensions");
+  task.inputs = {std::vector<int32_t>{-1}};
+  EXPECT_EQ(embed(task).second->param, "input");
+}
+
+TEST_F(LocalServiceTest, AnyNameMeansTheOnlyModel) {
+  LocalService service(options());
+  EXPECT_EQ(service.model("gpt-5").name, "m");
+}
+
+}  // namespace
+}  // namespace aviary

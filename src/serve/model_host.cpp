@@ -1,0 +1,124 @@
+#include "serve/model_host.h"
+
+#include <chrono>
+#include <utility>
+
+#include "base/error.h"
+#include "base/quotes.h"
+#include "checkpoints/open_model.h"
+#include "checkpoints/state_file.h"
+
+namespace aviary {
+namespace {
+
+Checkpoint opened(const HostOptions& options) {
+  Checkpoint checkpoint = options.open();
+  require(checkpoint.tokenizer != nullptr,
+          "{}: the model has no tokenizer of its own; give one with --tokenizer", options.file.string());
+  return checkpoint;
+}
+
+const ChatTemplate* template_of(const HostOptions& options, const std::filesystem::path& file,
+                                const Tokenizer& tokenizer, const TensorFile& tensors) {
+  if (!options.chat_template.empty()) {
+    const ChatTemplate* named = find_chat_template(options.chat_template);
+    require(named != nullptr, "there is no chat template {}; there are: {}", in_quotes(options.chat_template),
+            fmt::join(chat_template_names(), ", "));
+    return named;
+  }
+  const auto stored = tensors.metadata().find("tokenizer.chat_template");
+  return &detect_chat_template({.published_world = is_published_world(tokenizer),
+                                .file_name = file.filename().string(),
+                                .stored = stored == tensors.metadata().end() ? "" : stored->second});
+}
+
+}  // namespace
+
+ModelHost::ModelHost(const HostOptions& options)
+    : checkpoint_(opened(options)),
+      runner_(*checkpoint_.model),
+      cache_(options.cache),
+      engine_(runner_, *checkpoint_.tokenizer, options.engine) {
+  const std::filesystem::path file = model_file_at(options.file);
+  const TensorFile tensors = read_tensor_file(file);
+  base_ = base_info_of(tensors, file);
+  file_bytes_ = tensors.file_bytes();
+  if (!options.state.empty()) start_ = load_state(options.state, *checkpoint_.model, file, options.any_base);
+  chat_template_ = template_of(options, file, *checkpoint_.tokenizer, tensors);
+  thread_ = std::thread([this] { run(); });
+}
+
+ModelHost::~ModelHost() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+    for (const Engine::Ticket ticket : tickets_) engine_.cancel(ticket);
+  }
+  work_.notify_all();
+  thread_.join();
+}
+
+Embedder& ModelHost::embedder() {
+  const std::lock_guard lock(mutex_);
+  if (!embedder_) {
+    EmbeddingOptions options = usual_embedding(model());
+    options.begin_token = checkpoint_.begin_token;
+    embedder_ = std::make_unique<Embedder>(model(), tokenizer(), options);
+  }
+  return *embedder_;
+}
+
+Engine::Ticket ModelHost::submit(Request request) {
+  // The ticket is known only after submit(), and the request may be done before that.
+  const auto ticket = std::make_shared<Engine::Ticket>(0);
+  request.done = [this, ticket, done = std::move(request.done)](Finished finished) {
+    {
+      const std::lock_guard lock(mutex_);
+      tickets_.erase(*ticket);
+    }
+    if (done) done(std::move(finished));
+  };
+  const std::lock_guard lock(mutex_);
+  require(!ending_, "the model is being unloaded");
+  *ticket = engine_.submit(std::move(request));
+  tickets_.insert(*ticket);
+  news_ = true;
+  work_.notify_all();
+  return *ticket;
+}
+
+void ModelHost::cancel(Engine::Ticket ticket) {
+  engine_.cancel(ticket);
+  const std::lock_guard lock(mutex_);
+  news_ = true;
+  work_.notify_all();
+}
+
+void ModelHost::call(std::function<void(Runner&)> what) {
+  const std::lock_guard lock(mutex_);
+  calls_.push_back(std::move(what));
+  news_ = true;
+  work_.notify_all();
+}
+
+void ModelHost::run() {
+  while (true) {
+    std::vector<std::function<void(Runner&)>> calls;
+    {
+      std::unique_lock lock(mutex_);
+      const bool unfinished = engine_.unfinished() > 0;
+      if (ending_ && !unfinished) return;
+      const auto has_news = [this] { return news_ || ending_; };
+      if (!unfinished)
+        work_.wait(lock, has_news);
+      else if (engine_.idle())  // texts wait for their readers, who do not tell when they are ready
+        work_.wait_for(lock, std::chrono::milliseconds(5), has_news);
+      news_ = false;
+      calls.swap(calls_);
+    }
+    for (const auto& call : calls) call(runner_);
+    if (engine_.unfinished() > 0) engine_.step();
+  }
+}
+
+}  // namespace aviary

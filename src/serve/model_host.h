@@ -1,0 +1,89 @@
+// A model that is being served: its weights, its thread, and the states that it remembers.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+
+#include "chat/chat_template.h"
+#include "checkpoints/checkpoint.h"
+#include "checkpoints/tuning_info.h"
+#include "embed/embedder.h"
+#include "infer/engine.h"
+#include "states/state_cache.h"
+
+namespace aviary {
+
+struct HostOptions {
+  std::filesystem::path file = {};
+  std::function<Checkpoint()> open = {};  // opens the model of `file`
+  std::string chat_template = {};         // name; empty: as the model shows
+  std::filesystem::path state = {};       // a tuned state that every text begins with; empty: none
+  EngineOptions engine = {};
+  StateCacheOptions cache = {};
+  bool any_base = false;  // also adapters and states of another base
+};
+
+// Loads a model and runs its engine on a thread of its own.
+class ModelHost {
+ public:
+  // Throws Error if the model cannot be opened or has no tokenizer, and what options.open() throws.
+  explicit ModelHost(const HostOptions& options);
+  // Cancels what is unfinished.
+  ~ModelHost();
+  ModelHost(const ModelHost&) = delete;
+  ModelHost& operator=(const ModelHost&) = delete;
+
+  Model& model() const { return *checkpoint_.model; }
+  const Tokenizer& tokenizer() const { return *checkpoint_.tokenizer; }
+  TokenizerPtr shared_tokenizer() const { return checkpoint_.tokenizer; }
+  const Checkpoint& checkpoint() const { return checkpoint_; }
+  const BaseInfo& base() const { return base_; }
+  const ChatTemplate* chat_template() const { return chat_template_; }
+  int64_t file_bytes() const { return file_bytes_; }
+  StateCache& cache() { return cache_; }
+  // The state that texts begin with; null: the model's own.
+  const State* start() const { return start_ ? &*start_ : nullptr; }
+  State new_state() const { return runner_.new_state(); }
+  bool takes(const State& state) const { return runner_.takes(state); }
+  kernels::Precision precision() const { return runner_.precision(); }
+
+  // Made when it is first asked for; to be used by one thread. Throws Error if this version has no vectors.
+  Embedder& embedder();
+
+  // Thread-safe; see Engine.
+  Engine::Ticket submit(Request request);
+  void cancel(Engine::Ticket ticket);
+  int64_t unfinished() const { return engine_.unfinished(); }
+  // Calls `what` on the thread of the engine, between two steps, where the runner may be used.
+  void call(std::function<void(Runner&)> what);
+
+ private:
+  void run();
+  void wait();
+
+  Checkpoint checkpoint_;
+  BaseInfo base_;
+  int64_t file_bytes_ = 0;
+  const ChatTemplate* chat_template_ = nullptr;
+  Runner runner_;
+  std::optional<State> start_;
+  StateCache cache_;
+  Engine engine_;
+  std::unique_ptr<Embedder> embedder_;
+
+  std::mutex mutex_;
+  std::condition_variable work_;
+  bool ending_ = false, news_ = false;
+  std::vector<std::function<void(Runner&)>> calls_;
+  std::set<Engine::Ticket> tickets_;
+  std::thread thread_;
+};
+
+}  // namespace aviary

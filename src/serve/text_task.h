@@ -1,0 +1,83 @@
+// The texts of one task: reads its prompts from the longest known state, writes the choices, and reports
+// them.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "serve/model_host.h"
+#include "serve/reply.h"
+#include "serve/task.h"
+
+namespace aviary {
+
+// A prompt as tokens.
+struct PromptTokens {
+  std::vector<int32_t> tokens;
+  std::vector<int64_t> ends = {};  // numbers of tokens at which messages end: their states are kept
+  SnapshotPtr start = {};          // what the model knows before them; null: nothing
+  std::string space = {};          // the key space of the state cache
+  std::string echo = {};           // reported as the beginning of the text
+};
+
+class TextTask : public std::enable_shared_from_this<TextTask> {
+ public:
+  struct Plan {
+    std::vector<PromptTokens> prompts;
+    TaskOptions options;
+    WriterOptions writing;  // without the seed
+    bool echo_scores = false;
+    // Made for each choice: the restriction of its text (may be null), and how its text is divided.
+    std::function<std::unique_ptr<Constraint>()> constraint;
+    std::function<std::unique_ptr<Reply>()> reply;
+    // Called with the last state of a choice if options.return_state: gives the id under which it is kept.
+    // `read`: the number of the tokens that the state has read.
+    std::function<std::string(std::vector<int32_t> tokens, State state, int64_t read)> keep_state;
+    Usage usage = {};  // with the times so far
+  };
+
+  TextTask(std::shared_ptr<ModelHost> host, Plan plan, std::shared_ptr<TaskSink> sink);
+  ~TextTask();
+
+  // Submits the first requests; an invalid one is reported as a failure.
+  void start();
+  // From any thread.
+  void cancel();
+  bool ended() const { return ended_; }
+
+ private:
+  struct Choice;
+  struct PromptRun;
+
+  StateCache::Hit find(PromptRun& run);
+  void begin(PromptRun& run, const StateCache::Hit& hit);
+  // Submits a choice that goes on from this state and these logits.
+  void submit(PromptRun& run, Choice& choice, Request request);
+  void submit_from(PromptRun& run, Choice& choice, const Snapshot& snapshot);
+  void keep(PromptRun& run, Choice* choice, int64_t read, const State& state, std::span<const float> logits);
+  bool show(Choice& choice, const Writer::Piece& piece);
+  void report(Choice& choice, Delta delta);
+  void done(PromptRun& run, Choice& choice, Finished finished);
+  ChoiceEnd end_of(PromptRun& run, Choice& choice, Finished& finished);
+  // Reports the best of the choices that were written unseen.
+  void report_best(PromptRun& run);
+  void fail(const std::exception_ptr& error);
+  void score(PromptRun& run, int64_t index, std::span<const float> logits);
+  void echo(PromptRun& run);
+
+  const std::shared_ptr<ModelHost> host_;
+  const std::shared_ptr<TaskSink> sink_;
+  Plan plan_;
+  std::vector<std::unique_ptr<PromptRun>> runs_;
+  int64_t unfinished_ = 0;
+  std::atomic<bool> canceled_ = false, ended_ = false;
+  std::mutex reporting_;  // held while the sink is called
+  std::mutex mutex_;      // guards tickets_
+  std::vector<Engine::Ticket> tickets_;
+  Usage usage_;
+};
+
+}  // namespace aviary
