@@ -1,11 +1,15 @@
 // Tuning, compared with training everything and with the limit of the machine: RWKV-7 with random numbers.
 // FLOP of a token: 6 x parameters in products for training everything, 4 x for adapters and states, whose
 // base needs no gradient of its own.
-//   tune_bench                                     L12 D768 V65536: full, lora, miss, state on f32, bf16,
-//   q8_0 tune_bench --method lora --type q8_0 --layers 24 --width 1024 --batch 1 --recompute    0.45B
-//   tune_bench --method full --type f32 --batch 1 --steps 1 --plot memory.svg --lengths 2000,20000,200000
-//   tune_bench --method full --type f32 --length 200000 --batch 1    one long document, in chunks of
-//   --context
+// L12 D768 V65536: full, lora, miss, state on f32, bf16, q8_0
+//   tune_bench
+// 0.45B:
+//   tune_bench --method lora --type q8_0 --layers 24 --width 1024 --batch 1 --recompute
+// One long document, in chunks of --context tokens:
+//   tune_bench --method full --type f32 --batch 1 --length 200000
+// The memory of such documents, drawn:
+//   tune_bench --method full --type f32 --batch 1 --steps 1 --plot memory.svg
+//     --whole 512,1024,2048 --lengths 5000,20000,200000
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -134,22 +138,37 @@ Figures measure(const Setting& setting, TuneMethod method, Dtype type, double pe
   return {share, static_cast<double>(platform::peak_memory())};
 }
 
-// Memory over the length of a document, with and without computing blocks again.
-void plot_memory(Setting setting, TuneMethod method, Dtype type, double peak,
-                 const std::vector<int64_t>& lengths, const std::string& path) {
-  std::vector<Series> series(2);
-  for (bool recompute : {false, true}) {
-    Series& one = series[recompute];
-    one.name = recompute ? "--recompute" : "in chunks";
-    setting.recompute = recompute;
-    for (int64_t length : lengths) {
-      setting.length = length;
+// Memory over the length of a document: read as a whole, in chunks, and with --recompute in chunks whose
+// blocks are computed again. The file is written after each measurement: long documents take many minutes.
+void plot_memory(const Setting& setting, TuneMethod method, Dtype type, double peak,
+                 const std::vector<int64_t>& whole, const std::vector<int64_t>& lengths,
+                 const std::string& path) {
+  std::vector<Series> series;
+  auto draw = [&](const std::string& name, const std::vector<int64_t>& tokens, auto&& setting_of) {
+    Series& one = series.emplace_back(Series{.name = name, .x = {}, .y = {}});
+    for (int64_t length : tokens) {
       one.x.push_back(static_cast<double>(length));
-      one.y.push_back(measure(setting, method, type, peak).memory / 1e9);
+      one.y.push_back(measure(setting_of(length), method, type, peak).memory / (1 << 30));
+      write_file_atomically(path, line_plot("Training on one document", "tokens of the document",
+                                            "peak memory, GiB", series, {.log_x = true}));
     }
-  }
-  write_file_atomically(path, line_plot("Training on one document", "tokens of the document",
-                                        "peak memory, GB", series, {.log_x = true}));
+  };
+  auto in_chunks = [&](int64_t length, bool recompute) {
+    Setting result = setting;
+    result.length = length;
+    result.recompute = recompute;
+    return result;
+  };
+  draw("at once", whole, [&](int64_t length) {
+    Setting result = setting;
+    result.context = length;
+    result.recompute = false;
+    return result;
+  });
+  draw(fmt::format("in chunks of {}", setting.context), lengths,
+       [&](int64_t length) { return in_chunks(length, false); });
+  if (setting.recompute)
+    draw("in chunks, with --recompute", lengths, [&](int64_t length) { return in_chunks(length, true); });
 }
 
 }  // namespace
@@ -172,10 +191,13 @@ int main(int argc, char** argv) {
   app.add_option("--steps", setting.steps, "Steps that are measured")->capture_default_str();
   app.add_option("--method", method, "full, lora, miss, state; all by default");
   app.add_option("--type", type, "f32, bf16, q8_0, ...; these three by default");
-  std::vector<int64_t> lengths;
+  std::vector<int64_t> whole, lengths;
   std::string plot;
   app.add_option("--plot", plot, "Draws the memory of documents of --lengths to this SVG file");
   app.add_option("--lengths", lengths, "Tokens of these documents")->delimiter(',')->needs("--plot");
+  app.add_option("--whole", whole, "Tokens of documents that are read at once, drawn beside them")
+      ->delimiter(',')
+      ->needs("--plot");
   app.add_flag("--recompute", setting.recompute, "Compute every block twice");
   CLI11_PARSE(app, argc, argv);
   try {
@@ -190,7 +212,7 @@ int main(int argc, char** argv) {
                                        TuneMethod::state};
     if (!method.empty()) methods = {tune_method(method)};
     if (!plot.empty()) {
-      plot_memory(setting, methods[0], types[0], peak, lengths, plot);
+      plot_memory(setting, methods[0], types[0], peak, whole, lengths, plot);
       return 0;
     }
     double full = 0;
