@@ -17,8 +17,13 @@ struct Flags {
   ModelFlags model;
   BeginFlags begin;
   std::string text;
+  int64_t by_position = 0, windows = 100;
   bool json = false;
 };
+
+using Json = nlohmann::ordered_json;
+
+void print(const Json& json) { fmt::print("{}\n", json.dump(2, ' ', true, Json::error_handler_t::replace)); }
 
 int evaluate_text(const Flags& flags) {
   const TextFile text = open_text(flags.text);
@@ -42,16 +47,16 @@ int evaluate_text(const Flags& flags) {
   progress.finish();
   if (guard.interrupted()) return interrupt_exit_code();
   if (flags.json) {
-    nlohmann::ordered_json json{{"model", loaded.path.string()},
-                                {"text", flags.text},
-                                {"bytes", result.bytes},
-                                {"tokens", result.tokens},
-                                {"loss", result.loss()},
-                                {"perplexity", result.perplexity()},
-                                {"bits_per_byte", result.bits_per_byte()}};
+    Json json{{"model", loaded.path.string()},
+              {"text", flags.text},
+              {"bytes", result.bytes},
+              {"tokens", result.tokens},
+              {"loss", result.loss()},
+              {"perplexity", result.perplexity()},
+              {"bits_per_byte", result.bits_per_byte()}};
     json["begins_with_end_of_text"] = begun;
     if (window > 0) json["window"] = window;
-    fmt::print("{}\n", json.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace));
+    print(json);
   } else {
     fmt::print("{}\n{} bytes, {} tokens predicted{}, {}\n", flags.text, with_commas(result.bytes),
                with_commas(result.tokens), begun ? " after the end-of-text token" : "",
@@ -63,6 +68,58 @@ int evaluate_text(const Flags& flags) {
   return 0;
 }
 
+// Positions [first, first + count) of windows, from 0.
+struct Positions {
+  int64_t first, count;
+};
+
+// Those after 1, 2, 3-4, 5-8, 9-16, ... tokens.
+std::vector<Positions> doubling(int64_t length) {
+  std::vector<Positions> result;
+  for (int64_t first = 0, count = 1; first < length; first += count, count = first)
+    result.push_back({first, std::min(count, length - first)});
+  return result;
+}
+
+// The loss after so many tokens of the text, in windows spread over it.
+int evaluate_by_position(const Flags& flags) {
+  const TextFile text = open_text(flags.text);
+  LoadedModel loaded = flags.model.load();
+  Runner runner(*loaded.model);
+  // Windows begin anywhere in the text, so none of them begins with the end-of-text token.
+  const std::vector<int32_t> tokens = require_tokenizer(loaded).encode(text.text());
+  const std::optional<State> start = flags.begin.start(loaded, flags.model.force);
+  InterruptGuard guard;
+  const int64_t length = flags.by_position;
+  const int64_t different = std::max<int64_t>(1, std::ssize(tokens) - length);  // windows of the text
+  Progress progress({.label = "evaluate", .total = std::min(flags.windows, different) * length});
+  const PositionLoss loss = loss_by_position(
+      runner, tokens, length, flags.windows,
+      [&](int64_t done) {
+        progress.update(done * length);
+        return !guard.interrupted();
+      },
+      start ? &*start : nullptr);
+  progress.finish();
+  if (guard.interrupted()) return interrupt_exit_code();
+  if (flags.json) {
+    print({{"model", loaded.path.string()},
+           {"text", flags.text},
+           {"windows", loss.windows},
+           {"loss_by_position", loss.nats}});
+    return 0;
+  }
+  fmt::print("{}\n{} windows of {} tokens, spread evenly over the text\n", flags.text,
+             with_commas(loss.windows), with_commas(length));
+  fmt::print("{:>15}   loss, nats per token\n", "tokens before");
+  for (const auto& [first, count] : doubling(length))
+    fmt::print("{:>15}   {:.4f}\n",
+               count == 1 ? with_commas(first + 1)
+                          : fmt::format("{}-{}", with_commas(first + 1), with_commas(first + count)),
+               loss.mean(first, first + count));
+  return 0;
+}
+
 Action add_evaluate(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   command
@@ -71,10 +128,24 @@ Action add_evaluate(CLI::App& command) {
       ->required();
   command.add_option("text", flags->text, "The file with the text to predict; -: the standard input")
       ->required();
+  CLI::Option* by_position =
+      command
+          .add_option("--by-position", flags->by_position,
+                      "The loss after 1, 2, 3, ... of so many tokens instead: what a longer context is worth "
+                      "to the model (default: none, the loss of the whole text)")
+          ->check(bounds(1, int64_t{1} << 30));
+  command.add_option("--windows", flags->windows, "Parts of the text that --by-position reads, at most")
+      ->check(bounds(1))
+      ->capture_default_str()
+      ->needs(by_position);
   command.add_flag("--json", flags->json, "Print JSON");
   flags->model.add_running_to(command);
   flags->begin.add_to(command);
-  return [flags] { return evaluate_text(*flags); };
+  return [flags, &command] {
+    if (flags->by_position == 0) return evaluate_text(*flags);
+    refuse_beside(command, "--by-position", {"--begin-token"});
+    return evaluate_by_position(*flags);
+  };
 }
 
 const Registration registration({"evaluate", CommandGroup::first, 3,

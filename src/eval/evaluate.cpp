@@ -99,7 +99,7 @@ double PositionLoss::mean(int64_t begin, int64_t end) const {
 }
 
 PositionLoss loss_by_position(Runner& runner, std::span<const int32_t> tokens, int64_t length, int64_t most,
-                              const std::function<bool(int64_t)>& progress) {
+                              const std::function<bool(int64_t)>& progress, const State* start) {
   const int64_t room = static_cast<int64_t>(tokens.size()) - 1 - length;  // of the first token of a window
   require(length >= 1 && most >= 1 && room >= 0,
           "loss by position: the text has {} tokens, more than {} are needed", tokens.size(), length);
@@ -112,7 +112,7 @@ PositionLoss loss_by_position(Runner& runner, std::span<const int32_t> tokens, i
       begins.push_back(windows > 1 ? i * room / (windows - 1) : 0);
       ends.push_back(begins.back() + length);
     }
-    run_windows(runner, tokens, begins, ends, nullptr, losses);
+    run_windows(runner, tokens, begins, ends, start, losses);
     for (size_t i = 0; i < losses.size(); ++i) result.nats[i % result.nats.size()] += losses[i];
     result.windows += std::ssize(begins);
     if (progress && !progress(result.windows)) break;

@@ -48,9 +48,10 @@ struct PositionLoss {
 };
 
 // Measures windows of `length` tokens, spread evenly over the text, at most `most` of them; they may overlap.
-// The text must have more than `length` tokens. Stops early, with the windows done so far, if `progress`,
-// called with their number, returns false.
+// Each is read from the state `start` (null: the initial one). The text must have more than `length` tokens.
+// Stops early, with the windows done so far, if `progress`, called with their number, returns false.
 PositionLoss loss_by_position(Runner& runner, std::span<const int32_t> tokens, int64_t length, int64_t most,
-                              const std::function<bool(int64_t)>& progress = {});
+                              const std::function<bool(int64_t)>& progress = {},
+                              const State* start = nullptr);
 
 }  // namespace aviary

@@ -120,6 +120,15 @@ TEST_P(Evaluate, LossByPositionIsTheMeanOverWindows) {
   EXPECT_THROW(loss_by_position(runner_, tokens_, 300, 10), Error);
 }
 
+TEST_P(Evaluate, LossByPositionBeginsWithAGivenState) {
+  State start = runner_.new_state();
+  runner_.logits(std::span(tokens_).first(100), Sequences::uniform(1, 100), start, {});
+  const auto rest = std::span<const int32_t>(tokens_).subspan(100);
+  const PositionLoss result = loss_by_position(runner_, rest, std::ssize(rest) - 1, 1, {}, &start);
+  const double whole = evaluate(runner_, rest, *tokenizer_, {.start = &start}).loss();
+  EXPECT_NEAR(result.mean(0, std::ssize(rest) - 1), whole, 1e-4 * whole);
+}
+
 TEST_P(Evaluate, TimesTokensAfterAContextLongerThanTheText) {
   const auto time = time_generation(runner_, tokens_, 700);
   ASSERT_TRUE(time);

@@ -119,6 +119,23 @@ TEST_F(Use, EvaluateWritesJson) {
   EXPECT_LT(json["bits_per_byte"], 8.5);
 }
 
+TEST_F(Use, EvaluateMeasuresTheLossByPosition) {
+  const Arguments by_position = {"evaluate", "run", "text.txt", "--threads", "1", "--by-position", "20"};
+  const Json json = Json::parse(run(folder_.path(), by_position + Arguments{"--json"}).out);
+  EXPECT_EQ(json["windows"], 100);
+  EXPECT_EQ(json["loss_by_position"].size(), 20u);
+  const Outcome outcome = run(folder_.path(), by_position + Arguments{"--windows", "3"});
+  expect_success(outcome);
+  for (const char* part :
+       {"3 windows of 20 tokens", " 1   ", " 2   ", " 3-4   ", " 5-8   ", " 9-16   ", " 17-20   "})
+    EXPECT_NE(outcome.out.find(part), std::string::npos) << part << "\n" << outcome.out;
+  expect_refusal(run(folder_.path(), by_position + Arguments{"--begin-token"}), {"--begin-token"});
+  expect_refusal(run(folder_.path(), {"evaluate", "run", "text.txt", "--windows", "3"}), {"--by-position"},
+                 2);
+  expect_refusal(run(folder_.path(), {"evaluate", "run", "text.txt", "--by-position", "100000"}),
+                 {"more than 100000 are needed"});
+}
+
 TEST_F(Use, OnATextOfTwoBytesOneIsPredictedAndTheProgressEndsAtAll) {
   write(folder_ / "two.txt", "ab");
   const Outcome outcome = run(folder_.path(), {"evaluate", "run", "two.txt"});
