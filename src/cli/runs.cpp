@@ -62,7 +62,7 @@ void refuse_changes(const CLI::App& command, std::initializer_list<const char*> 
     require(
         changes_nothing,
         "{}: --resume goes on with the settings of the run, so {} cannot be given with it (--steps can, and "
-        "where the text or the model is now)",
+        "where the text, the data or the model is now)",
         command.get_name(), option->get_name());
   }
 }

@@ -26,6 +26,7 @@ namespace fs = std::filesystem;
 struct Flags {
   std::string base, out, resume, tokenizer;
   std::vector<std::string> data;
+  std::vector<std::string> moved;  // where the data of the run is now
   Asked asked;
   bool plan = false;
   bool force = false;  // any tokenizer; with --resume, a base that has changed
@@ -253,6 +254,7 @@ int run(Trainer& trainer, const fs::path& folder, const Base& base, const Data& 
 
 int resume(const Flags& flags) {
   const RunFolder folder = RunFolder::hold(flags.resume);
+  const bool moved = !flags.moved.empty();
   TrainConfig config = read_run_config(folder.path());
   require(config.tuning.of_model(),
           "{}: this run trains a new model; go on with it by aviary train --resume {}", flags.resume,
@@ -269,9 +271,11 @@ int resume(const Flags& flags) {
   if (!flags.force)
     require_same_base({config.tuning.base_hash, config.tuning.base_type, config.tuning.base_name},
                       flags.resume, base.info);
-  const Data data = read_data_of_run(config, base);
+  if (moved) config = with_data_at(config, flags.moved);
+  const Data data = read_data_of_run(config, base, moved);
   const std::unique_ptr<Trainer> trainer = make_trainer(config, base, data);
   trainer->load(folder.path());
+  if (moved) write_run_config(folder.path(), trainer->config());
   take_steps(*trainer, flags.asked.values.schedule.steps, folder.path());
   fmt::print("Going on after step {}\n", place_of(*trainer));
   return run(*trainer, folder.path(), base, data, flags.tokenizer);
@@ -317,6 +321,11 @@ Action add_tune(CLI::App& command) {
                      "FILE,weight=W (default: none, with --resume that of the run)");
   command.add_option("--resume", flags->resume,
                      "Go on with the run in this folder, bit for bit (default: a new run)");
+  command
+      .add_option("--data", flags->moved,
+                  "With --resume: where the data of the run is now; repeated for each file (default: where "
+                  "it was)")
+      ->needs("--resume");
   command.add_option("--out", flags->out, "Folder of the run (default: runs/<name of the data>)");
   command.add_flag("--plan", flags->plan, "Only tell what would be done, with its time and memory");
   add_settings(command, setting_flags::tune, flags->asked);
@@ -330,7 +339,7 @@ Action add_tune(CLI::App& command) {
           "Take --tokenizer also where the model was trained with another one; with --resume, another base")
       ->group(model_group);
   return [flags, &command] {
-    if (!flags->resume.empty()) refuse_changes(command, {"--steps", "--force", "model"});
+    if (!flags->resume.empty()) refuse_changes(command, {"--steps", "--force", "model", "--data"});
     return tune(*flags);
   };
 }

@@ -1,6 +1,7 @@
 #include "cli/tune_inputs.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "base/error.h"
 #include "base/human.h"
@@ -69,11 +70,42 @@ void Base::set_tokenizer(TokenizerPtr of_base, TuneMethod method) {
 
 namespace {
 
-// Files of rows are read in the order of their paths, as config.json has them, so that a run that goes on
-// reads the same documents in the same order.
+void require_kept(const InputFile& input) {
+  require(!input.is_stream(),
+          "{}: a run must be able to read its data again, so it cannot come from a pipe; write it to a file",
+          input.name());
+}
+
+struct HashedFile {
+  std::string hash;
+  DataFile file;
+};
+
+// Files of rows are read in the order of the hashes of their contents, so that a run that goes on reads the
+// same documents in the same order, wherever its files are now.
+std::vector<HashedFile> hashed_files(const WeightsByName& paths) {
+  std::vector<HashedFile> files;
+  for (const auto& [path, weight] : paths) {
+    DataFile file(DataRequest{path, weight});
+    require_kept(file.input);
+    const std::string hash = hash_of(file.input.bytes());
+    files.push_back({hash, std::move(file)});
+  }
+  std::sort(files.begin(), files.end(), [](const HashedFile& a, const HashedFile& b) {
+    return std::tie(a.hash, a.file.weight) < std::tie(b.hash, b.file.weight);
+  });
+  return files;
+}
+
 Data read_rows_of(const WeightsByName& paths, const Base& base, const TrainConfig& asked, bool has_context) {
+  Data data{.files = paths};
   std::vector<DataFile> files;
-  for (const auto& [path, weight] : paths) files.emplace_back(DataRequest{path, weight});
+  for (HashedFile& one : hashed_files(paths)) {
+    data.hash += one.hash;
+    if (one.file.weight != 1) data.hash += fmt::format(" {}", one.file.weight);
+    files.push_back(std::move(one.file));
+  }
+  data.hash = hash_of(data.hash);
   DocumentOptions options{.begin_token = base.begin_token,
                           .end_token = base.tokenizer->end_of_text(),
                           .context = has_context ? asked.context : 0,
@@ -92,9 +124,6 @@ Data read_rows_of(const WeightsByName& paths, const Base& base, const TrainConfi
     tell("keys of the rows that are not read: " + keys + "; docs/texts.md lists those that are");
   }
   require(!documents.train.empty(), "{}: there is no document to train on", files[0].input.name());
-  Data data{.files = paths};
-  for (const DataFile& file : files) data.hash += hash_of(file.input.bytes());
-  data.hash = hash_of(data.hash);
   data.documents = std::make_shared<DocumentData>(std::move(documents));
   return data;
 }
@@ -116,10 +145,7 @@ Data read_data(const std::vector<std::string>& requests, const Asked& asked, con
   for (const std::string& text : requests) {
     const DataRequest request = data_request(text);
     const InputFile input(request.path);
-    require(
-        !input.is_stream(),
-        "{}: a run must be able to read its data again, so it cannot come from a pipe; write it to a file",
-        input.name());
+    require_kept(input);
     rows = holds_rows(input.bytes(), input.name());
     require(rows || requests.size() == 1,
             "{} is plain text: it can only be trained on alone; several files must hold rows of documents "
@@ -134,14 +160,63 @@ Data read_data(const std::vector<std::string>& requests, const Asked& asked, con
   return read_text_of(TextFile(data_request(requests[0]).path), base, asked.values.validation_bytes);
 }
 
-Data read_data_of_run(const TrainConfig& config, const Base& base) {
+namespace {
+
+// Which file of the run has moved to `place`: the only one, or that of the same name.
+WeightsByName::const_iterator file_like(const WeightsByName& data, const fs::path& place) {
+  if (data.size() == 1) return data.begin();
+  auto name_of = [](const auto& file) { return fs::path(file.first).filename().string(); };
+  auto same_name = [&](const auto& file) { return name_of(file) == place.filename().string(); };
+  std::string names;
+  for (const auto& file : data) names += (names.empty() ? "" : ", ") + name_of(file);
+  require(std::count_if(data.begin(), data.end(), same_name) == 1,
+          "--data {}: the run reads several files and knows them by their names, {}; which of them is this? "
+          "Name a file that is called so",
+          in_quotes(place.string()), names);
+  return std::find_if(data.begin(), data.end(), same_name);
+}
+
+void require_there(const std::string& path) {
+  require(fs::exists(path),
+          "{}: No such file or directory: this was data of the run; if it has moved, say where it is now: "
+          "--data FILE",
+          path);
+}
+
+}  // namespace
+
+TrainConfig with_data_at(TrainConfig config, const std::vector<std::string>& requests) {
+  const bool is_text = !config.text.empty();
+  const size_t count = is_text ? 1 : config.data.size();
+  require(requests.size() == count, "--data: the run reads {} file{}, and {} {} named", count,
+          count == 1 ? "" : "s", requests.size(), requests.size() == 1 ? "is" : "are");
+  WeightsByName moved;
+  for (const std::string& text : requests) {
+    const DataRequest request = data_request(text);
+    require(request.weight == 1, "--data {}: the run keeps its weights; name the file alone",
+            in_quotes(text));
+    const std::string place = absolute_path(request.path);
+    if (is_text) {
+      config.text = place;
+      break;
+    }
+    const auto old = file_like(config.data, request.path);
+    require(moved.emplace(place, old->second).second, "{}: the file is named twice", place);
+  }
+  if (!is_text) config.data = moved;
+  return config;
+}
+
+Data read_data_of_run(const TrainConfig& config, const Base& base, bool moved) {
+  const bool is_text = !config.text.empty();
+  if (is_text) require_there(config.text);
+  for (const auto& [path, weight] : config.data) require_there(path);
   // A limit of the length decided only which documents were cut or left out.
-  const Data data = config.text.empty()
-                        ? read_rows_of(config.data, base, config, config.truncate || config.skip_broken)
-                        : read_text_of(TextFile(config.text), base, config.validation_bytes);
-  require(data.hash == config.text_hash,
-          "{}: the data has changed since the run began; restore it, or start a new run",
-          config.text.empty() ? config.data.begin()->first : config.text);
+  const Data data = is_text ? read_text_of(TextFile(config.text), base, config.validation_bytes)
+                            : read_rows_of(config.data, base, config, config.truncate || config.skip_broken);
+  require(data.hash == config.text_hash, "{}: {}", is_text ? config.text : config.data.begin()->first,
+          moved ? "this is not the data of the run; name that, or start a new run"
+                : "the data has changed since the run began; restore it, or start a new run");
   return data;
 }
 

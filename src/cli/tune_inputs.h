@@ -51,8 +51,13 @@ struct Data {
 // Each request is FILE or FILE,weight=W; the settings of the data are those of `asked`. Throws Error for a
 // file that cannot be read again, and the errors of read_documents and TextFile.
 Data read_data(const std::vector<std::string>& requests, const Asked& asked, const Base& base);
-// The data of a run that goes on. Throws Error if a text has changed.
-Data read_data_of_run(const TrainConfig& config, const Base& base);
+// The settings of a run whose files of data have moved to those of the requests: of several files of rows
+// each takes the place, and the weight, of the one of the same name. Throws Error if there is not one such
+// file for each, and for a weight.
+TrainConfig with_data_at(TrainConfig config, const std::vector<std::string>& requests);
+// The data of a run that goes on. `moved`: the user has said where it is now. Throws Error if it is not the
+// same.
+Data read_data_of_run(const TrainConfig& config, const Base& base, bool moved);
 
 TuningFacts facts_of(const Base& base, const Data& data);
 

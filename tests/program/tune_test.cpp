@@ -155,7 +155,7 @@ TEST_F(TuneOf, ABaseThatChangedIsRefusedByARunThatGoesOn) {
       {"adapter.safetensors"});
 }
 
-TEST_F(TuneOf, FilesAreReadInTheOrderOfTheirNames) {
+TEST_F(TuneOf, TheOrderInWhichFilesAreNamedDoesNotMatter) {
   // A run that goes on knows the files, not the order in which they were named.
   write(folder_ / "more.jsonl", "{\"text\": \"one and one\"}\n{\"text\": \"two and two\"}\n");
   auto tuned = [&](const Arguments& files, const char* out) {
@@ -165,6 +165,59 @@ TEST_F(TuneOf, FilesAreReadInTheOrderOfTheirNames) {
   };
   EXPECT_TRUE(tuned({"rows.jsonl", "more.jsonl"}, "a") == tuned({"more.jsonl", "rows.jsonl"}, "b"));
   expect_refusal(aviary({"tune", "base.safetensors", "rows.jsonl", "rows.jsonl,weight=2"}), {"named twice"});
+}
+
+TEST_F(TuneOf, ARunGoesOnWithItsRowsInAnotherPlace) {
+  expect_success(aviary(tune("lora", {"--steps", "2"})));
+  fs::create_directory(folder_ / "new");
+  fs::rename(folder_ / "rows.jsonl", folder_ / "new/sums.jsonl");
+  write(folder_ / "other.jsonl", "{\"text\": \"one and one\"}\n{\"text\": \"two and two\"}\n");
+  const auto before = files_below(folder_ / "tuned");
+  const Arguments resume = {"tune", "--resume", "tuned", "--threads", "1", "--steps"};
+  expect_refusal(aviary(resume + Arguments{"3"}), {"rows.jsonl", "No such file", "--data"});
+  expect_refusal(aviary(resume + Arguments{"3", "--data", "other.jsonl"}),
+                 {"other.jsonl", "not the data of the run"});
+  expect_refusal(aviary(resume + Arguments{"3", "--data", "new/sums.jsonl,weight=2"}), {"weights"});
+  expect_refusal(aviary(resume + Arguments{"3", "--data", "other.jsonl", "--data", "new/sums.jsonl"}),
+                 {"reads 1 file"});
+  EXPECT_EQ(files_below(folder_ / "tuned"), before);
+  expect_success(aviary(resume + Arguments{"3", "--data", "new/sums.jsonl"}));
+  expect_success(aviary(resume + Arguments{"4"}));  // it is remembered
+}
+
+TEST_F(TuneOf, ARunOfSeveralFilesFindsThemByTheirNames) {
+  fs::create_directories(folder_ / "a");
+  fs::create_directories(folder_ / "b");
+  fs::rename(folder_ / "rows.jsonl", folder_ / "b/rows.jsonl");
+  write(folder_ / "a/words.jsonl", "{\"text\": \"one and one\"}\n{\"text\": \"two and two\"}\n");
+  const Arguments both = {"tune",
+                          "base.safetensors",
+                          "a/words.jsonl,weight=3",
+                          "b/rows.jsonl",
+                          "--out",
+                          "tuned",
+                          "--method",
+                          "lora",
+                          "--threads",
+                          "1",
+                          "--schedule",
+                          "constant",
+                          "--warmup",
+                          "0",
+                          "--patience",
+                          "0",
+                          "--steps"};
+  expect_success(aviary(both + Arguments{"6"}));
+  const std::string whole = read(folder_ / "tuned/checkpoint.safetensors");
+  fs::remove_all(folder_ / "tuned");
+  expect_success(aviary(both + Arguments{"3"}));
+  // Now the order of the paths is another one.
+  fs::rename(folder_ / "b/rows.jsonl", folder_ / "a.jsonl");
+  const Arguments resume = {"tune", "--resume", "tuned", "--threads", "1", "--steps", "6", "--data"};
+  expect_refusal(aviary(resume + Arguments{"a.jsonl", "--data", "a/words.jsonl"}), {"a.jsonl", "rows.jsonl"});
+  fs::rename(folder_ / "a.jsonl", folder_ / "a/rows.jsonl");
+  expect_success(aviary(resume + Arguments{"a/words.jsonl", "--data", "a/rows.jsonl"}));
+  EXPECT_TRUE(read(folder_ / "tuned/checkpoint.safetensors") == whole);
 }
 
 TEST_F(TuneOf, AnAdapterSaysWhatItsConversionNeeds) {
