@@ -1,0 +1,15 @@
+// The protocol of ollama: newline-delimited JSON, streaming unless a request says otherwise.
+//
+// Other than there: `repeat_penalty` and `repeat_last_n` are accepted and change nothing, the penalties of
+// presence and frequency stand in their place; min_p is computed before the temperature; models are not
+// pulled, created or deleted; `context` is a list of numbers that holds the conversation itself.
+#pragma once
+
+#include "serve/router.h"
+
+namespace aviary {
+
+// /, /api/version, tags, ps, show, chat, generate, embed, embeddings and pull; 501 for what manages models.
+void add_ollama(Router& router);
+
+}  // namespace aviary
