@@ -50,8 +50,10 @@ void Outbox::wake() {
 }
 
 void Outbox::close() {
+  std::vector<std::shared_ptr<Channel>> forgotten;  // destroyed without the lock; they own this outbox
   const std::lock_guard lock(mutex_);
   wake_ = nullptr;
+  forgotten.swap(waiting_);
 }
 
 std::string answer_head(int status, const Headers& headers, std::string_view framing,

@@ -77,7 +77,8 @@ TEST(HttpParser, TheResultDoesNotDependOnHowTheBytesAreDivided) {
     std::vector<std::string_view> single;
     for (size_t i = 0; i < bytes.size(); ++i) single.push_back(bytes.substr(i, 1));
     ASSERT_EQ(read_all(single), whole) << probe.name << ", byte by byte";
-    const size_t step = std::max<size_t>(1, bytes.size() / 1000);  // every place in all but the largest
+    const size_t step =
+        bytes.size() < 1000 ? 1 : bytes.size() / 50;  // large ones are divided at some places only
     for (size_t at = 1; at < bytes.size(); at += step) {
       const std::string_view parts[] = {bytes.substr(0, at), bytes.substr(at)};
       ASSERT_EQ(read_all(parts), whole) << probe.name << ", divided at byte " << at;
