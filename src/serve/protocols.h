@@ -1,4 +1,4 @@
-// The protocols of the server. Each adds its routes and its form of errors to a router.
+// The protocols of OpenAI and llama.cpp; each adds its routes to a router.
 #pragma once
 
 #include "serve/router.h"

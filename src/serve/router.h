@@ -79,7 +79,7 @@ struct Route {
 // Thread-safe.
 class Router {
  public:
-  // Without routes: add_protocols() of serve/protocols.h adds those of all protocols.
+  // Without routes: each protocol adds its own (serve/protocols.h and others).
   Router(Service& service, RouterOptions options);
 
   // To be called before handle().
