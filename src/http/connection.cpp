@@ -113,7 +113,7 @@ void Connection::read_requests() {
 }
 
 void Connection::after_feed() {
-  if (phase_ == Phase::idle) enter(Phase::head, core_.options().limits.header_seconds);
+  if (phase_ == Phase::idle && !parser_.is_fresh()) enter(Phase::head, core_.options().limits.header_seconds);
   if (parser_.state() == RequestParser::State::head_complete) accept_head();
   if (phase_ >= Phase::running) return;
   if (parser_.state() == RequestParser::State::refused)
@@ -150,8 +150,9 @@ void Connection::start_request() {
                   .is_head = request.method == "HEAD",
                   .keep_alive = request.keep_alive && request.minor_version == 1 && !core_.stopping(),
                   .headers = cors_headers(request, core_.options().origins)};
+  std::string body = std::exchange(request.body, {});
   HttpRequest head = request;
-  head.body.clear();
+  request.body = std::move(body);
   channel_ = std::make_shared<Channel>(core_.outbox(), core_.handler(), std::move(head), std::move(form));
   channel_->connection = this;
   if (peer_ended_) channel_->set_closed();
@@ -205,13 +206,12 @@ void Connection::refuse(const Refusal& refusal, const HttpRequest* head) {
   headers.emplace_back("Content-Type", "application/json");
   AnswerForm form{.is_head = head && head->method == "HEAD", .keep_alive = false};
   if (head && refusal.status != 403) form.headers = cors_headers(*head, core_.options().origins);
-  std::string body;
-  const auto failure = refusal_of([&]() -> std::optional<Refusal> {
-    body = core_.handler().refusal_body(head, refusal);
+  std::string text;
+  const std::optional<Refusal> failure = refusal_of([&]() -> std::optional<Refusal> {
+    text = answer(refusal.status, headers, core_.handler().refusal_body(head, refusal), form);
     return {};
   });
-  if (failure) body = error_json(refusal);
-  const std::string text = answer(refusal.status, headers, body, form);
+  if (failure) text = answer(failure->status, {}, failure->message, form);
   bufferevent_write(buffers_.get(), text.data(), text.size());
   phase_ = Phase::lingering;
   deadline_.stop();  // until everything is sent, the write stall is the limit

@@ -65,7 +65,6 @@ void RequestParser::refuse(int status, std::string sentence) {
 
 size_t RequestParser::feed(std::string_view bytes) {
   size_t used = 0;
-  if (!bytes.empty()) fresh_ = false;
   while (used < bytes.size() && state_ == State::need_more) {
     if (has_body())  // known from the end of the head on
       used += add_body(bytes.substr(used));
@@ -104,6 +103,7 @@ HttpRequest RequestParser::take() {
 
 void RequestParser::add_head_byte(char c) {
   const auto byte = static_cast<unsigned char>(c);
+  fresh_ = fresh_ && (c == '\r' || c == '\n');
   if (in_request_line_ && (byte > 0x7e || c == '\t'))
     return refuse(400, "the request line contains a byte that is not a visible ASCII character");
   if (!in_request_line_ && ++header_bytes_ > limits_.header_bytes)

@@ -65,7 +65,7 @@ class RequestParser {
   size_t feed(std::string_view bytes);
   State state() const { return state_; }
 
-  // Whether nothing of a request has arrived yet.
+  // Whether nothing of a request has arrived yet. An empty line before it does not count.
   bool is_fresh() const { return fresh_; }
   // Method, target and headers, from head_complete on.
   const HttpRequest& head() const { return request_; }

@@ -84,6 +84,14 @@ TEST(HttpLimits, AnIdleConnectionIsClosedWithoutAWord) {
   EXPECT_TRUE(running.server.statistics().refused.empty());
 }
 
+TEST(HttpLimits, AnEmptyLineAfterARequestIsNoRequest) {
+  Holder handler;
+  RunningServer running(handler, {.limits = {.header_seconds = 0.1, .idle_seconds = 0.3}});
+  HttpPeer peer(running.port());
+  peer.send("\r\n");
+  EXPECT_EQ(peer.read_to_end(), "") << "closed without a word, not with 408";
+}
+
 TEST(HttpLimits, AClientThatReadsNothingMakesItsStreamPauseAndIsDropped) {
   Holder handler;
   RunningServer running(handler, {.limits = {.stall_seconds = 0.5}});
