@@ -1,0 +1,521 @@
+#include "serve/responses.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "serve/response_reply.h"
+#include "support/protocol_test.h"
+
+namespace aviary {
+namespace {
+
+class Responses : public ProtocolTest {
+ protected:
+  Responses() { add_responses(router, store); }
+
+  FakeAnswer create(const std::string& fields) {
+    return ask("POST", "/v1/responses", R"({"model":"bird",)" + fields + "}");
+  }
+  ChatTask task_of(const std::string& fields) {
+    const FakeAnswer answer = create(fields);
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    return service.chats.empty() ? ChatTask() : service.chats.back();
+  }
+  std::string complaint_of(const std::string& fields, int status = 400) {
+    return complaint("/v1/responses", R"({"model":"bird",)" + fields + "}", status);
+  }
+  // What the model was given and wrote: role and content of each message.
+  std::string messages() const {
+    std::string text;
+    for (const Message& message : service.chats.back().messages) {
+      constexpr const char* roles[] = {"system", "user", "assistant", "tool"};
+      text += fmt::format("{}({}", roles[static_cast<int>(message.role)], message.content);
+      if (!message.reasoning.empty()) text += " thought:" + message.reasoning;
+      for (const ToolCall& call : message.calls)
+        text += fmt::format(" call:{}:{}:{}", call.id, call.name, call.arguments);
+      if (!message.call_id.empty()) text += fmt::format(" of:{}:{}", message.call_id, message.name);
+      text += ")";
+    }
+    return text;
+  }
+  std::string write(const std::string& text, const std::string& fields) {
+    service.script.deltas = {{.content = text}};
+    return json(create(fields))["id"];
+  }
+
+  std::shared_ptr<ResponseStore> store = std::make_shared<ResponseStore>(ResponseStore::Limits{});
+};
+
+std::vector<std::string> types(const std::vector<nlohmann::ordered_json>& events) {
+  std::vector<std::string> all;
+  for (const auto& event : events) all.push_back(event["type"]);
+  return all;
+}
+
+TEST_F(Responses, AResponseInOnePieceHasAllFields) {
+  service.script.deltas = {{.content = "Good "}, {.content = "day"}};
+  service.script.usage.reasoning_tokens = 1;
+  Json response = json(create(R"("input":"Hello","instructions":"Be kind.","temperature":0.5,"top_p":0.75,
+      "max_output_tokens":20,"metadata":{"a":"b"},"user":"u","prompt_cache_key":"k")"));
+  const std::string id = response["id"];
+  EXPECT_TRUE(id.starts_with("resp_"));
+  EXPECT_GE(response["created_at"].get<int64_t>(), 1700000000);
+  EXPECT_GE(response["completed_at"].get<int64_t>(), response["created_at"].get<int64_t>());
+  response["created_at"] = response["completed_at"] = 1;
+  response["presence_penalty"] = response["frequency_penalty"] = 0;
+  EXPECT_EQ(
+      replaced(response.dump(), id.substr(5), "1"),
+      R"({"id":"resp_1","object":"response","created_at":1,"status":"completed","completed_at":1,"error":null,)"
+      R"("incomplete_details":null,"model":"bird","output":[{"type":"message","id":"msg_1_0",)"
+      R"("role":"assistant","status":"completed","content":[{"type":"output_text","text":"Good day",)"
+      R"("annotations":[],"logprobs":[]}]}],"usage":{"input_tokens":7,)"
+      R"("input_tokens_details":{"cached_tokens":3},"output_tokens":2,)"
+      R"("output_tokens_details":{"reasoning_tokens":1},"total_tokens":9},"background":false,"store":true,)"
+      R"("tools":[],"tool_choice":"auto","parallel_tool_calls":true,"reasoning":null,)"
+      R"("text":{"format":{"type":"text"}},"instructions":"Be kind.","max_output_tokens":20,)"
+      R"("max_tool_calls":null,"metadata":{"a":"b"},"previous_response_id":null,"prompt_cache_key":"k",)"
+      R"("safety_identifier":null,"service_tier":"default","temperature":0.5,"top_p":0.75,)"
+      R"("presence_penalty":0,"frequency_penalty":0,"top_logprobs":0,"truncation":"disabled","user":"u"})");
+  EXPECT_EQ(messages(), "system(Be kind.)user(Hello)");
+  EXPECT_EQ(service.chats[0].options.max_tokens, 20);
+}
+
+TEST_F(Responses, AStreamIsTheseBytes) {
+  service.script.deltas = {{.content = "Hi"}};
+  const FakeAnswer answer = create(R"("input":"Hello","stream":true)");
+  EXPECT_TRUE(answer.ended);
+  const std::vector<Json> events = named_events(answer);
+  const std::string id = events[0]["response"]["id"];
+  const std::string part = R"({"type":"output_text","text":"Hi","annotations":[],"logprobs":[]})";
+  const std::string place = R"("item_id":"msg_1_0","output_index":0,"content_index":0)";
+  auto event = [](const std::string& name, int number, const std::string& rest) {
+    return fmt::format("event: {0}\ndata: {{\"type\":\"{0}\",\"sequence_number\":{1},{2}}}\n\n", name, number,
+                       rest);
+  };
+  auto response = [](const Json& object) { return "\"response\":" + object["response"].dump(); };
+  EXPECT_EQ(
+      replaced(answer.body, id.substr(5), "1"),
+      replaced(
+          event("response.created", 0, response(events[0])) +
+              event("response.in_progress", 1, response(events[0])) +
+              event("response.output_item.added", 2,
+                    R"("output_index":0,"item":{"type":"message","id":"msg_1_0","role":"assistant",)"
+                    R"("status":"in_progress","content":[]})") +
+              event("response.content_part.added", 3,
+                    place + R"(,"part":{"type":"output_text","text":"","annotations":[],"logprobs":[]})") +
+              event("response.output_text.delta", 4, place + R"(,"delta":"Hi","logprobs":[])") +
+              event("response.output_text.done", 5, place + R"(,"text":"Hi","logprobs":[])") +
+              event("response.content_part.done", 6, place + ",\"part\":" + part) +
+              event("response.output_item.done", 7,
+                    R"("output_index":0,"item":{"type":"message","id":"msg_1_0","role":"assistant",)"
+                    R"("status":"completed","content":[)" +
+                        part + "]}") +
+              event("response.completed", 8, response(events[8])),
+          id.substr(5), "1"));
+  EXPECT_EQ(events[0]["response"]["status"], "in_progress");
+  EXPECT_EQ(events[0]["response"]["usage"], nullptr);
+  EXPECT_EQ(events[8]["response"], json(ask("GET", "/v1/responses/" + id)));
+}
+
+// Field by field the stream that npm openai 7.59.0 accepted; here response.in_progress comes second.
+TEST_F(Responses, TextGivesTheStreamThatTheOfficialClientReads) {
+  service.script.usage = {.prompt_tokens = 1, .tokens = 1};
+  service.script.deltas = {{.content = "Hi"}};
+  const FakeAnswer answer = create(R"("input":"Hello","stream":true)");
+  std::vector<Json> events = named_events(answer);
+  EXPECT_EQ(std::erase_if(events, [](const Json& one) { return one["type"] == "response.in_progress"; }), 1u);
+  const std::string id = events[0]["response"]["id"].get<std::string>().substr(5);
+  const std::string item =
+      R"({"type":"message","id":"msg_1","role":"assistant","status":"completed",
+          "content":[{"type":"output_text","text":"Hi","annotations":[]}]})";
+  const std::vector<std::string> expected = {
+      R"({"type":"response.created","response":{"id":"resp_1","object":"response","status":"in_progress",
+          "model":"bird","output":[]}})",
+      R"({"type":"response.output_item.added","output_index":0,
+          "item":{"type":"message","id":"msg_1","role":"assistant","status":"in_progress","content":[]}})",
+      R"({"type":"response.content_part.added","item_id":"msg_1","output_index":0,"content_index":0,
+          "part":{"type":"output_text","text":"","annotations":[],"logprobs":[]}})",
+      R"({"type":"response.output_text.delta","item_id":"msg_1","output_index":0,"content_index":0,
+          "delta":"Hi","logprobs":[]})",
+      R"({"type":"response.output_text.done","item_id":"msg_1","output_index":0,"content_index":0,
+          "text":"Hi","logprobs":[]})",
+      R"({"type":"response.content_part.done","item_id":"msg_1","output_index":0,"content_index":0,
+          "part":{"type":"output_text","text":"Hi","annotations":[],"logprobs":[]}})",
+      R"({"type":"response.output_item.done","output_index":0,"item":)" + item + "}",
+      R"({"type":"response.completed","response":{"id":"resp_1","object":"response","status":"completed",
+          "model":"bird","output":[)" +
+          item + R"(],"usage":{"input_tokens":1,"output_tokens":1,"total_tokens":2}}})"};
+  ASSERT_EQ(events.size(), expected.size());
+  for (size_t i = 0; i < events.size(); ++i) {
+    const std::string actual = replaced(replaced(events[i].dump(), "msg_" + id + "_0", "msg_1"), id, "1");
+    EXPECT_TRUE(has_all_of(parse_ordered_json(expected[i], "expected"), parse_ordered_json(actual, "actual")))
+        << actual;
+  }
+}
+
+TEST_F(Responses, ThoughtTextAndCallsAreItemsOfTheirOwn) {
+  service.script.deltas = {
+      {.reasoning = "H"},
+      {.reasoning = "m"},
+      {.content = "Hi"},
+      {.call = Delta::Call{.index = 0, .id = "call_a", .name = "f", .arguments = "{\"a\":"}},
+      {.call = Delta::Call{.index = 0, .arguments = "1}"}},
+      {.call = Delta::Call{.index = 1, .id = "call_b", .name = "g"}}};
+  service.script.ends = {{.reason = FinishReason::tool_calls}};
+  const std::vector<Json> events = named_events(create(R"("input":"Hello","stream":true)"));
+  EXPECT_EQ(types(events), (std::vector<std::string>{"response.created",
+                                                     "response.in_progress",
+                                                     "response.output_item.added",
+                                                     "response.reasoning_summary_part.added",
+                                                     "response.reasoning_summary_text.delta",
+                                                     "response.reasoning_summary_text.delta",
+                                                     "response.reasoning_summary_text.done",
+                                                     "response.reasoning_summary_part.done",
+                                                     "response.output_item.done",
+                                                     "response.output_item.added",
+                                                     "response.content_part.added",
+                                                     "response.output_text.delta",
+                                                     "response.output_text.done",
+                                                     "response.content_part.done",
+                                                     "response.output_item.done",
+                                                     "response.output_item.added",
+                                                     "response.function_call_arguments.delta",
+                                                     "response.function_call_arguments.delta",
+                                                     "response.function_call_arguments.done",
+                                                     "response.output_item.done",
+                                                     "response.output_item.added",
+                                                     "response.function_call_arguments.done",
+                                                     "response.output_item.done",
+                                                     "response.completed"}));
+  for (size_t i = 0; i < events.size(); ++i) EXPECT_EQ(events[i]["sequence_number"], i);
+  const std::string own = events[0]["response"]["id"].get<std::string>().substr(5);
+  auto text = [&](const Json& value) { return replaced(value.dump(), own, "1"); };
+  EXPECT_EQ(text(events[2]["item"]), R"({"type":"reasoning","id":"rs_1_0","summary":[]})");
+  EXPECT_EQ(text(events[4]),
+            R"({"type":"response.reasoning_summary_text.delta","sequence_number":4,"item_id":"rs_1_0",)"
+            R"("output_index":0,"summary_index":0,"delta":"H"})");
+  EXPECT_EQ(text(events[8]["item"]),
+            R"({"type":"reasoning","id":"rs_1_0","summary":[{"type":"summary_text","text":"Hm"}]})");
+  EXPECT_EQ(text(events[15]["item"]),
+            R"({"type":"function_call","id":"fc_1_2","call_id":"call_a","name":"f",)"
+            R"("arguments":"","status":"in_progress"})");
+  EXPECT_EQ(text(events[16]),
+            R"({"type":"response.function_call_arguments.delta","sequence_number":16,"item_id":"fc_1_2",)"
+            R"("output_index":2,"delta":"{\"a\":"})");
+  EXPECT_EQ(text(events[18]),
+            R"({"type":"response.function_call_arguments.done","sequence_number":18,"item_id":"fc_1_2",)"
+            R"("output_index":2,"name":"f","arguments":"{\"a\":1}"})");
+  EXPECT_EQ(text(events[22]["item"]),
+            R"({"type":"function_call","id":"fc_1_3","call_id":"call_b","name":"g",)"
+            R"("arguments":"","status":"completed"})");
+  EXPECT_EQ(events.back()["response"]["output"].size(), 4u);
+}
+
+TEST_F(Responses, ATextThatIsCutIsIncomplete) {
+  service.script.deltas = {{.content = "Hi"}};
+  service.script.ends = {{.reason = FinishReason::length}};
+  const Json last = named_events(create(R"("input":"Hello","stream":true)")).back();
+  EXPECT_EQ(last["type"], "response.incomplete");
+  EXPECT_EQ(last["response"]["incomplete_details"].dump(), R"({"reason":"max_output_tokens"})");
+  EXPECT_EQ(last["response"]["output"][0]["status"], "incomplete");
+  EXPECT_EQ(last["response"]["completed_at"], nullptr);
+}
+
+TEST_F(Responses, AResponseWithoutTextHasAnEmptyMessage) {
+  const Json response = json(create(R"("input":"Hello")"));
+  EXPECT_EQ(response["output"][0]["content"][0]["text"], "");
+  EXPECT_EQ(types(named_events(create(R"("input":"Hello","stream":true)"))).size(), 8u);
+}
+
+TEST_F(Responses, ErrorsBeforeTheStreamHaveAStatusAndLaterOnesAreAnEvent) {
+  service.script.refused = TaskError{.kind = TaskError::Kind::too_large,
+                                     .message = "the prompt is too long",
+                                     .code = "context_length_exceeded"};
+  const FakeAnswer refused = create(R"("input":"Hello","stream":true)");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(json(refused)["error"]["code"], "context_length_exceeded");
+  service.script.refused = {};
+  service.script.deltas = {{.content = "Hi"}};
+  service.script.error = TaskError{.kind = TaskError::Kind::overloaded, .message = "try again in 3s"};
+  const FakeAnswer broken = create(R"("input":"Hello","stream":true)");
+  EXPECT_TRUE(broken.ended);
+  const Json last = named_events(broken).back();
+  EXPECT_EQ(last["type"], "response.failed");
+  EXPECT_EQ(last["response"]["status"], "failed");
+  EXPECT_EQ(last["response"]["error"].dump(),
+            R"({"code":"rate_limit_exceeded","message":"try again in 3s"})");
+  EXPECT_EQ(last["response"]["output"][0]["status"], "incomplete");
+  EXPECT_FALSE(last.contains("error"));
+  const FakeAnswer whole = create(R"("input":"Hello")");
+  EXPECT_EQ(whole.status, 429);
+}
+
+TEST_F(Responses, ProbabilitiesOfTokensComeWithTheirText) {
+  const TokenLogprob token = {
+      .token = 5, .bytes = "H", .logprob = -0.5, .top = {{.token = 6, .bytes = "J", .logprob = -1}}};
+  service.script.deltas = {{.logprobs = {token}}, {.content = "Hi", .logprobs = {token}}};
+  const std::vector<Json> events = named_events(
+      create(R"("input":"Hello","stream":true,"include":["message.output_text.logprobs"],"top_logprobs":1)"));
+  EXPECT_TRUE(service.chats[0].options.logprobs);
+  EXPECT_EQ(service.chats[0].options.top_logprobs, 1);
+  const std::string one = R"({"token":"H","logprob":-0.5,"bytes":[72],)"
+                          R"("top_logprobs":[{"token":"J","logprob":-1.0,"bytes":[74]}]})";
+  EXPECT_EQ(events[4]["logprobs"].dump(), "[" + one + "," + one + "]");
+  EXPECT_EQ(events.back()["response"]["output"][0]["content"][0]["logprobs"].size(), 2u);
+}
+
+TEST_F(Responses, ItemsBecomeMessages) {
+  task_of(R"("instructions":"Be kind.","input":[
+      {"role":"developer","content":"Be short."},
+      {"type":"message","role":"user","content":[{"type":"input_text","text":"What"},{"type":"input_text","text":"time?"}]},
+      {"type":"reasoning","id":"rs_1","summary":[{"type":"summary_text","text":"a clock"}],"encrypted_content":null},
+      {"type":"message","role":"assistant","content":[{"type":"output_text","text":"Let me "},{"type":"output_text","text":"see."}]},
+      {"type":"function_call","call_id":"call_1","name":"clock","arguments":"{\"zone\": \"UTC\"}"},
+      {"type":"function_call","call_id":"call_2","name":"bell","arguments":"{}"},
+      {"type":"function_call_output","call_id":"call_1","output":"12"},
+      {"type":"function_call_output","call_id":"call_2","output":[{"type":"input_text","text":"ding"}]},
+      {"type":"message","role":"user","content":"And now?"}])");
+  EXPECT_EQ(messages(),
+            "system(Be kind.)system(Be short.)user(What\ntime?)"
+            "assistant(Let me see. thought:a clock call:call_1:clock:{\"zone\": \"UTC\"} call:call_2:bell:{})"
+            "tool(12 of:call_1:clock)tool(ding of:call_2:bell)user(And now?)");
+}
+
+TEST_F(Responses, ToolsOfOtherKindsAreLeftOut) {
+  const std::string start = R"("input":"Hello","tools":[{"type":"web_search"},
+      {"type":"function","name":"f","description":"does f","parameters":{"type":"object"},"strict":true},
+      {"type":"function","name":"g"}],)";
+  const Json response = json(create(start + R"("tool_choice":"required","parallel_tool_calls":false)"));
+  const ChatTask& task = service.chats[0];
+  ASSERT_EQ(task.tools.size(), 2u);
+  EXPECT_EQ(task.tools[0].parameters, R"({"type":"object"})");
+  EXPECT_TRUE(task.tools[0].strict);
+  EXPECT_EQ(task.tool_choice.kind, ToolChoice::Kind::required);
+  EXPECT_FALSE(task.parallel_calls);
+  EXPECT_EQ(
+      response["tools"].dump(),
+      R"([{"type":"function","name":"f","description":"does f","parameters":{"type":"object"},"strict":true},)"
+      R"({"type":"function","name":"g","description":null,"parameters":null,"strict":false}])");
+  EXPECT_EQ(response["tool_choice"], "required");
+  EXPECT_EQ(task_of(start + R"("tool_choice":{"type":"function","name":"g"})").tool_choice.name, "g");
+  const ChatTask some = task_of(start + R"("tool_choice":{"type":"allowed_tools","mode":"required",
+      "tools":[{"type":"function","name":"g"}]})");
+  ASSERT_EQ(some.tools.size(), 1u);
+  EXPECT_EQ(some.tools[0].name, "g");
+  EXPECT_EQ(some.tool_choice.kind, ToolChoice::Kind::required);
+  EXPECT_EQ(complaint_of(start + R"("tool_choice":{"type":"function","name":"h"})"),
+            "tool_choice.name: expected the name of one of the tools, got a text");
+}
+
+TEST_F(Responses, FormatAndThinkingAreRead) {
+  const Json response = json(create(R"("input":"Hello","reasoning":{"effort":"low","summary":"auto"},"text":{
+      "verbosity":"low","format":{"type":"json_schema","name":"n","schema":{"type":"object"},"strict":true}})"));
+  EXPECT_EQ(service.chats[0].options.format.kind, ResponseFormat::Kind::json_schema);
+  EXPECT_EQ(service.chats[0].options.format.source, R"({"type":"object"})");
+  EXPECT_EQ(service.chats[0].thinking, Thinking::brief);
+  EXPECT_EQ(response["reasoning"].dump(), R"({"effort":"low","summary":"auto"})");
+  EXPECT_EQ(response["text"].dump(),
+            R"({"format":{"type":"json_schema","name":"n","description":null,"schema":{"type":"object"},)"
+            R"("strict":true},"verbosity":"low"})");
+  EXPECT_EQ(task_of(R"("input":"Hello","text":{"format":{"type":"json_object"}})").options.format.kind,
+            ResponseFormat::Kind::json_object);
+  EXPECT_EQ(task_of(R"("input":"Hello","reasoning":{"effort":"none"})").thinking, Thinking::none);
+}
+
+TEST_F(Responses, WrongRequestsAreRefused) {
+  EXPECT_EQ(complaint_of(R"("store":true)"), "input: expected a text or a list of items, got null");
+  EXPECT_EQ(complaint_of(R"("input":[{"role":"user","content":[{"type":"input_image","image_url":"x"}]}])"),
+            "input[0].content[0]: this model reads text only, no part of the type input_image");
+  EXPECT_EQ(complaint_of(R"("input":[{"type":"computer_call"}])"),
+            "input[0].type: there are no items of the type computer_call here, but message, reasoning, "
+            "function_call, function_call_output and item_reference");
+  EXPECT_EQ(complaint_of(R"("input":[{"role":"bird","content":"x"}])"),
+            "input[0].role: expected one of \"user\", \"assistant\", \"system\", \"developer\", got 'bird'");
+  EXPECT_EQ(complaint_of(R"("input":"x","max_output_tokens":0)"),
+            "max_output_tokens: expected a whole number of at least 1, got the number 0");
+  EXPECT_EQ(complaint_of(R"("input":"x","conversation":"c")"),
+            "conversation: there are no conversations here; use previous_response_id");
+  EXPECT_EQ(complaint_of(R"("input":"x","background":true,"store":false)"),
+            "background: a response that is made in the background must be stored");
+  EXPECT_TRUE(service.chats.empty());
+}
+
+TEST_F(Responses, AResponseGoesOnFromAnother) {
+  const std::string first = write("Good day.", R"("input":"Hello","instructions":"Be kind.")");
+  const std::string second =
+      write("Ada.", R"("input":"Who are you?","previous_response_id":")" + first + "\"");
+  EXPECT_EQ(messages(), "user(Hello)assistant(Good day.)user(Who are you?)")
+      << "instructions do not carry over";
+  write("?", R"("input":"Again","instructions":"Be short.","previous_response_id":")" + second + "\"");
+  EXPECT_EQ(messages(),
+            "system(Be short.)user(Hello)assistant(Good day.)user(Who are you?)assistant(Ada.)user(Again)");
+  write("?", R"("input":"Else","previous_response_id":")" + first + "\"");
+  EXPECT_EQ(messages(), "user(Hello)assistant(Good day.)user(Else)") << "two may go on from one";
+  EXPECT_EQ(ask("DELETE", "/v1/responses/" + first).body,
+            R"({"id":")" + first + R"(","object":"response","deleted":true})");
+  write("?", R"("input":"More","previous_response_id":")" + second + "\"");
+  EXPECT_EQ(messages(), "user(Hello)assistant(Good day.)user(Who are you?)assistant(Ada.)user(More)")
+      << "what others hold of a deleted response remains";
+}
+
+TEST_F(Responses, CallsAndTheirOutputsGoOnAcrossResponses) {
+  service.script.deltas = {
+      {.reasoning = "a clock"},
+      {.call = Delta::Call{.index = 0, .id = "call_1", .name = "clock", .arguments = "{}"}}};
+  const std::string first = json(create(R"("input":"What time?")"))["id"];
+  write("12.", R"("input":[{"type":"function_call_output","call_id":"call_1","output":"12"}],
+      "previous_response_id":")" +
+                   first + "\"");
+  EXPECT_EQ(messages(),
+            "user(What time?)assistant( thought:a clock call:call_1:clock:{})tool(12 of:call_1:clock)");
+}
+
+TEST_F(Responses, AnItemMayBeNamedByItsId) {
+  const std::string id = write("Good day.", R"("input":"Hello")");
+  const std::string item = item_id(id, "msg", "0");
+  write("?", R"("input":[{"role":"user","content":"Hello"},{"type":"item_reference","id":")" + item +
+                 R"("},{"role":"user","content":"More"}])");
+  EXPECT_EQ(messages(), "user(Hello)assistant(Good day.)user(More)");
+  EXPECT_EQ(complaint_of(R"("input":[{"type":"item_reference","id":"msg_x_0"}])", 404),
+            "input[0]: there is no item 'msg_x_0'; it may have been forgotten, so send it");
+}
+
+TEST_F(Responses, UnknownResponsesAreNotFound) {
+  const FakeAnswer answer = create(R"("input":"x","previous_response_id":"resp_x")");
+  EXPECT_EQ(answer.status, 404);
+  const Json error = json(answer)["error"];
+  EXPECT_EQ(error["code"], "previous_response_not_found");
+  EXPECT_EQ(error["param"], "previous_response_id");
+  for (const auto& [method, path] : std::vector<std::pair<std::string, std::string>>{
+           {"GET", "resp_x"}, {"DELETE", "resp_x"}, {"POST", "resp_x/cancel"}, {"GET", "resp_x/input_items"}})
+    EXPECT_EQ(ask(method, "/v1/responses/" + path).status, 404) << path;
+}
+
+TEST_F(Responses, WhatIsNotStoredIsNotFound) {
+  const std::string id = write("Good day.", R"("input":"Hello","store":false)");
+  EXPECT_EQ(ask("GET", "/v1/responses/" + id).status, 404);
+  EXPECT_EQ(store->count(), 0u);
+}
+
+TEST_F(Responses, AResponseBelongsToItsKey) {
+  Router guarded(service, {.keys = {"a", "b"}});
+  add_responses(guarded, store);
+  auto ask_with = [&](const std::string& key, const std::string& method, const std::string& path) {
+    const auto answer = std::make_shared<FakeAnswer>();
+    guarded.handle({.method = method,
+                    .path = "/v1/responses" + path,
+                    .headers = {{"authorization", "Bearer " + key}},
+                    .body = R"({"model":"bird","input":"Hello"})"},
+                   answer);
+    return *answer;
+  };
+  const std::string id = json(ask_with("a", "POST", ""))["id"];
+  EXPECT_EQ(service.chats[0].options.key, "a");
+  EXPECT_EQ(ask_with("a", "GET", "/" + id).status, 200);
+  EXPECT_EQ(ask_with("b", "GET", "/" + id).status, 404);
+  EXPECT_EQ(ask_with("b", "DELETE", "/" + id).status, 404);
+}
+
+TEST_F(Responses, InputItemsAreListed) {
+  const std::string first = write("Good day.", R"("input":"Hello")");
+  const std::string id = write("Ada.", R"("input":"Who?","previous_response_id":")" + first + "\"");
+  const std::string path = "/v1/responses/" + id + "/input_items";
+  const Json list = json(ask("GET", path));
+  EXPECT_EQ(list["object"], "list");
+  EXPECT_FALSE(list["has_more"]);
+  ASSERT_EQ(list["data"].size(), 3u);
+  EXPECT_EQ(list["data"][0]["content"][0]["text"], "Who?");
+  EXPECT_EQ(list["data"][2]["content"].dump(), R"([{"type":"input_text","text":"Hello"}])");
+  EXPECT_EQ(list["last_id"], list["data"][2]["id"]);
+  const Json page = json(ask("GET", path, "", {}, {{"order", "asc"}, {"limit", "2"}}));
+  EXPECT_TRUE(page["has_more"]);
+  EXPECT_EQ(page["data"][1]["role"], "assistant");
+  const Json rest =
+      json(ask("GET", path, "", {}, {{"order", "asc"}, {"after", page["last_id"].get<std::string>()}}));
+  ASSERT_EQ(rest["data"].size(), 1u);
+  EXPECT_EQ(rest["data"][0]["id"], list["data"][0]["id"]);
+  EXPECT_EQ(ask("GET", path, "", {}, {{"limit", "0"}}).status, 400);
+  EXPECT_EQ(ask("GET", path, "", {}, {{"after", "x"}}).status, 400);
+}
+
+TEST_F(Responses, TokensAreCounted) {
+  const std::string first = write("12345", R"("input":"Hello")");
+  const FakeAnswer answer = ask("POST", "/v1/responses/input_tokens",
+                                R"({"model":"bird","input":"Who?","previous_response_id":")" + first + "\"}");
+  EXPECT_EQ(answer.body, R"({"object":"response.input_tokens","input_tokens":20})");
+  EXPECT_EQ(store->count(), 1u);
+}
+
+TEST_F(Responses, OneMayBeMadeInTheBackground) {
+  service.wait = true;
+  service.script.deltas = {{.content = "Hi"}};
+  const auto answer = std::make_shared<FakeAnswer>();
+  router.handle({.method = "POST",
+                 .path = "/v1/responses",
+                 .body = R"({"model":"bird","input":"Hello","background":true})"},
+                answer);
+  EXPECT_EQ(json(*answer)["status"], "queued");
+  EXPECT_EQ(json(*answer)["background"], true);
+  const std::string id = json(*answer)["id"];
+  const std::string path = "/v1/responses/" + id;
+  answer->left = true;
+  EXPECT_FALSE(service.sink->abandoned()) << "nobody needs to wait for it";
+  EXPECT_EQ(json(ask("GET", path))["status"], "queued");
+  EXPECT_EQ(complaint_of(R"("input":"x","previous_response_id":")" + id + "\""),
+            "previous_response_id: this response is still being written");
+  service.sink->started({});
+  EXPECT_EQ(json(ask("GET", path))["status"], "in_progress");
+  service.play();
+  const Json done = json(ask("GET", path));
+  EXPECT_EQ(done["status"], "completed");
+  EXPECT_EQ(done["output"][0]["content"][0]["text"], "Hi");
+  EXPECT_EQ(json(ask("POST", path + "/cancel")), done) << "too late";
+  EXPECT_EQ(answer->answers, 1);
+}
+
+TEST_F(Responses, OneInTheBackgroundMayBeCanceledOrFail) {
+  service.wait = true;
+  auto begin = [&] {
+    return "/v1/responses/" + json(create(R"("input":"x","background":true)"))["id"].get<std::string>();
+  };
+  const std::string path = begin();
+  EXPECT_EQ(json(ask("POST", path + "/cancel"))["status"], "cancelled");
+  EXPECT_TRUE(service.sink->abandoned());
+  EXPECT_EQ(service.canceled.size(), 1u);
+  service.play();
+  EXPECT_EQ(json(ask("GET", path))["status"], "cancelled");
+  const std::string deleted = begin();
+  ask("DELETE", deleted);
+  EXPECT_TRUE(service.sink->abandoned());
+  service.play();
+  EXPECT_EQ(ask("GET", deleted).status, 404);
+  const std::string failing = begin();
+  service.script.refused = TaskError{.kind = TaskError::Kind::internal, .message = "broken"};
+  service.play();
+  EXPECT_EQ(json(ask("GET", failing))["status"], "failed");
+  EXPECT_EQ(json(ask("GET", failing))["error"].dump(), R"({"code":"server_error","message":"broken"})");
+}
+
+TEST_F(Responses, OnlyWhatIsMadeInTheBackgroundMayBeCanceled) {
+  const std::string id = write("Hi", R"("input":"Hello")");
+  EXPECT_EQ(complaint("/v1/responses/" + id + "/cancel", ""),
+            "response_id: only a response that is made in the background can be canceled");
+}
+
+TEST_F(Responses, ATaskEndsWhenTheClientLeaves) {
+  service.wait = true;
+  const auto answer = std::make_shared<FakeAnswer>();
+  router.handle({.method = "POST", .path = "/v1/responses", .body = R"({"model":"bird","input":"Hello"})"},
+                answer);
+  EXPECT_FALSE(service.sink->abandoned());
+  answer->left = answer->slow = true;
+  EXPECT_TRUE(service.sink->abandoned());
+  EXPECT_TRUE(service.sink->busy());
+  service.script.ends = {{.reason = FinishReason::canceled}};
+  service.play();
+  EXPECT_EQ(store->count(), 0u);
+}
+
+}  // namespace
+}  // namespace aviary
