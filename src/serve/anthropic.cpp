@@ -51,7 +51,7 @@ class MessageSink : public TaskSink {
   }
 
   void started(const Usage& usage) override {
-    if (events_) events_->begin({{"request-id", call_.request.id}, {"x-request-id", call_.request.id}});
+    if (events_) events_->begin(request_id_headers(call_.request.id));
     reply_.started(usage);
   }
   void progress(int64_t, int64_t, int64_t) override {}

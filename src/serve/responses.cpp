@@ -49,7 +49,7 @@ class ResponseSink : public TaskSink {
   void started(const Usage&) override {
     if (task_) store_->update(call_.request.key, stored(json_text(reply_.response()), task_));
     if (!events_) return;
-    events_->begin({{"x-request-id", call_.request.id}});
+    events_->begin(request_id_headers(call_.request.id));
     reply_.started();
   }
   void progress(int64_t, int64_t, int64_t) override {}

@@ -62,7 +62,8 @@ bool matches(std::string_view pattern, std::string_view path, std::vector<std::s
 }
 
 HttpHeaders failure_headers(const Failure& failure) {
-  HttpHeaders headers = {{"Content-Type", "application/json"}, {"x-request-id", failure.request_id}};
+  HttpHeaders headers = request_id_headers(failure.request_id);
+  headers.emplace_back("Content-Type", "application/json");
   if (failure.status == 429 || failure.status == 503) {
     headers.emplace_back("Retry-After", failure.status == 429 ? "1" : "5");
     headers.emplace_back("x-should-retry", "true");
@@ -124,7 +125,10 @@ std::string openai_error(const Failure& failure) {
 
 Router::Router(Service& service, RouterOptions options) : service_(service), options_(std::move(options)) {}
 
-void Router::add(Route route) { routes_.push_back(std::move(route)); }
+void Router::add(Route route) {
+  const auto place = route.header.empty() ? routes_.end() : routes_.begin();
+  routes_.insert(place, std::move(route));
+}
 
 void Router::add_form(std::string prefix, ErrorForm form) { forms_.emplace_back(std::move(prefix), form); }
 
@@ -133,6 +137,7 @@ const Route* Router::find(const ServeRequest& request, std::vector<std::string>&
   std::string_view method = request.method;
   if (method == "HEAD") method = "GET";
   for (const Route& route : routes_) {
+    if (!route.header.empty() && request.header(route.header) == nullptr) continue;
     if (!matches(route.path, request.path, parts)) continue;
     if (route.method == method) return &route;
     if (allowed.find(route.method) == std::string::npos)
@@ -144,7 +149,7 @@ const Route* Router::find(const ServeRequest& request, std::vector<std::string>&
 ErrorForm Router::form_of(std::string_view path) const {
   std::vector<std::string> parts;
   for (const Route& route : routes_)
-    if (matches(route.path, path, parts)) return route.error;
+    if (route.header.empty() && matches(route.path, path, parts)) return route.error;
   for (const auto& [prefix, form] : forms_)
     if (path.starts_with(prefix)) return form;
   return openai_error;
@@ -222,9 +227,12 @@ void Router::tick() {
   for (const auto& one : living) one->tick();
 }
 
+HttpHeaders request_id_headers(const std::string& id) { return {{"x-request-id", id}, {"request-id", id}}; }
+
 void respond_json(const Call& call, std::string json, int status) {
-  call.answer->respond(status, {{"Content-Type", "application/json"}, {"x-request-id", call.request.id}},
-                       std::move(json));
+  HttpHeaders headers = request_id_headers(call.request.id);
+  headers.emplace_back("Content-Type", "application/json");
+  call.answer->respond(status, headers, std::move(json));
 }
 
 void respond_failure(const Call& call, const TaskError& error) {

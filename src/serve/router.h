@@ -74,6 +74,8 @@ struct Route {
   std::function<void(Call& call)> handle = {};
   ErrorForm error = openai_error;
   bool open = false;  // needs no key
+  // The route is for requests with this header only, before others of the same path; empty: for all.
+  std::string header = {};
 };
 
 // Thread-safe.
@@ -116,6 +118,8 @@ class Router {
   std::vector<std::weak_ptr<Ticking>> watched_;
 };
 
+// The id of a request as OpenAI's clients read it, and as Anthropic's do.
+HttpHeaders request_id_headers(const std::string& id);
 // Answers with JSON and the request's id.
 void respond_json(const Call& call, std::string json, int status = 200);
 // Answers with a failure in the call's form, with Retry-After where trying again makes sense.

@@ -42,6 +42,17 @@ TEST_F(RouterTest, FindsARouteByMethodAndPath) {
   EXPECT_TRUE(ask(router, "GET", "/test/a").header("x-request-id").starts_with("req_"));
 }
 
+TEST_F(RouterTest, ARouteMayBeForRequestsWithAHeader) {
+  Router router(service, {});
+  router.add({.method = "GET", .path = "/test", .handle = [](Call& call) { respond_json(call, "usual"); }});
+  router.add({.method = "GET",
+              .path = "/test",
+              .handle = [](Call& call) { respond_json(call, "special"); },
+              .header = "x-form"});
+  EXPECT_EQ(ask(router, "GET", "/test").body, "usual");
+  EXPECT_EQ(ask(router, "GET", "/test", {{"x-form", "1"}}).body, "special");
+}
+
 TEST_F(RouterTest, SaysWhatIsMissing) {
   Router router(service, {});
   router.add(answering("POST", "/test"));
