@@ -31,20 +31,6 @@ class Anthropic : public ProtocolTest {
       R"({"model":"bird","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"Hello"}]})";
 };
 
-std::string summary(const std::vector<Message>& messages) {
-  std::string text;
-  for (const Message& message : messages) {
-    constexpr const char* roles[] = {"system", "user", "assistant", "tool"};
-    text += fmt::format("{}({}", roles[static_cast<int>(message.role)], message.content);
-    if (!message.reasoning.empty()) text += " thought:" + message.reasoning;
-    for (const ToolCall& call : message.calls)
-      text += fmt::format(" call:{}:{}:{}", call.id, call.name, call.arguments);
-    if (!message.call_id.empty()) text += fmt::format(" of:{}:{}", message.call_id, message.name);
-    text += ")";
-  }
-  return text;
-}
-
 TEST_F(Anthropic, AMessageIsAnsweredInOnePiece) {
   service.script.deltas = {{.content = "Good "}, {.content = "day"}};
   const FakeAnswer answer =

@@ -1,5 +1,7 @@
 #include "serve/response_reply.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 namespace aviary {

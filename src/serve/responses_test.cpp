@@ -1,5 +1,6 @@
 #include "serve/responses.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -25,20 +26,7 @@ class Responses : public ProtocolTest {
   std::string complaint_of(const std::string& fields, int status = 400) {
     return complaint("/v1/responses", R"({"model":"bird",)" + fields + "}", status);
   }
-  // What the model was given and wrote: role and content of each message.
-  std::string messages() const {
-    std::string text;
-    for (const Message& message : service.chats.back().messages) {
-      constexpr const char* roles[] = {"system", "user", "assistant", "tool"};
-      text += fmt::format("{}({}", roles[static_cast<int>(message.role)], message.content);
-      if (!message.reasoning.empty()) text += " thought:" + message.reasoning;
-      for (const ToolCall& call : message.calls)
-        text += fmt::format(" call:{}:{}:{}", call.id, call.name, call.arguments);
-      if (!message.call_id.empty()) text += fmt::format(" of:{}:{}", message.call_id, message.name);
-      text += ")";
-    }
-    return text;
-  }
+  std::string messages() const { return summary(service.chats.back().messages); }
   std::string write(const std::string& text, const std::string& fields) {
     service.script.deltas = {{.content = text}};
     return json(create(fields))["id"];

@@ -1,8 +1,11 @@
 // For tests of the server's protocols: asks a router with a FakeService, and takes its answers apart.
 #pragma once
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -57,6 +60,21 @@ inline bool has_all_of(const nlohmann::ordered_json& expected, const nlohmann::o
 inline std::string replaced(std::string text, std::string_view what, std::string_view by) {
   for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size()))
     text.replace(at, what.size(), by);
+  return text;
+}
+
+// The messages that a service was given, "system(Be kind.)user(Hello)", with thoughts and calls.
+inline std::string summary(const std::vector<Message>& messages) {
+  std::string text;
+  for (const Message& message : messages) {
+    constexpr const char* roles[] = {"system", "user", "assistant", "tool"};
+    text += fmt::format("{}({}", roles[static_cast<int>(message.role)], message.content);
+    if (!message.reasoning.empty()) text += " thought:" + message.reasoning;
+    for (const ToolCall& call : message.calls)
+      text += fmt::format(" call:{}:{}:{}", call.id, call.name, call.arguments);
+    if (!message.call_id.empty()) text += fmt::format(" of:{}:{}", message.call_id, message.name);
+    text += ")";
+  }
   return text;
 }
 
