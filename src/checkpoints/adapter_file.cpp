@@ -334,6 +334,21 @@ std::vector<fs::path> files_of_adapter(const AdapterRequest& request) {
   return files;
 }
 
+void require_distinct(std::span<const AdapterRequest> requests) {
+  const auto share_a_file = [](const AdapterRequest& one, const AdapterRequest& other) {
+    std::error_code ignored;
+    for (const fs::path& a : files_of_adapter({.path = one.path}))
+      for (const fs::path& b : files_of_adapter({.path = other.path}))
+        if (fs::equivalent(a, b, ignored)) return true;
+    return false;
+  };
+  for (size_t i = 0; i < requests.size(); ++i)
+    for (size_t j = 0; j < i; ++j)
+      require(!share_a_file(requests[j], requests[i]),
+              "{}: this adapter is given twice; give it once, with weight=2 to add it twice",
+              requests[i].path.string());
+}
+
 namespace {
 
 bool is_adapter(const std::map<std::string, std::string>& metadata, std::span<const TensorEntry> tensors) {

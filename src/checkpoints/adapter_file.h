@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,8 @@ struct AdapterRequest {
 AdapterRequest adapter_request(const std::string& text);
 // All files that are read for it, whether they exist or not.
 std::vector<std::filesystem::path> files_of_adapter(const AdapterRequest& request);
+// Throws Error if an adapter is asked for twice, under this name or another one (links, the folder of a run).
+void require_distinct(std::span<const AdapterRequest> requests);
 
 // How much of B A is added: all of it, alpha / r, or alpha / sqrt(r) of it.
 enum class AdapterScale : uint8_t { one, alpha_by_rank, alpha_by_root };

@@ -346,6 +346,7 @@ namespace {
 void add_adapters(std::span<const AdapterRequest> requests, const TensorFile& file,
                   const std::filesystem::path& path, bool cached, Checkpoint& checkpoint) {
   Model& model = *checkpoint.model;
+  require_distinct(requests);
   for (const AdapterRequest& request : requests) {
     const AdapterFile adapter = apply_adapter(request, file, path, model);
     for (const std::string& note : adapter.table.notes)

@@ -89,8 +89,9 @@ struct TokenizerFlags {
 };
 // A text for a command, through the one door (data/text_file.h); its notes go to stderr unless `quiet`.
 TextFile open_text(const std::string& path, bool quiet = false);
-// The same for a text to learn from, which has words.
+// The same for a text to learn from, which has words; also tells if it holds rows, which become text.
 TextFile open_text_to_learn(const std::string& path);
+void tell_rows(const TextFile& file);
 
 struct Escapes;  // cli/texts.h
 

@@ -45,6 +45,7 @@ TrainConfig configure(const Flags& flags, const TextFile& file) {
   if (!flags.asked.has("validation_bytes"))
     config.validation_bytes = std::min(std::ssize(file.text()) / 10, most_validation_bytes);
   config.sample_every = 0;
+  config.schedule.fit_warmup = false;  // each member's is fitted when the steps of all are known
   if (!flags.tokenizer.empty()) config.tokenizer = flags.tokenizer;
   require(!flags.asked.has("vocabulary") || flags.tokenizer.empty(),
           "--vocabulary is for a vocabulary that is learned from the text, but --tokenizer names one; leave "

@@ -50,6 +50,7 @@ int merge(const Flags& flags) {
     requests.back().any_base = flags.force;
     for (const fs::path& file : files_of_adapter(requests.back())) inputs.push_back(file);
   }
+  require_distinct(requests);
   require_apart(flags.out, inputs);
   AtomicFile{flags.out};  // checks that it can be written before the work starts
   InterruptGuard guard;

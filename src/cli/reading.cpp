@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/quotes.h"
 #include "checkpoints/state_file.h"
 #include "cli/cli.h"
 #include "cli/texts.h"
@@ -16,6 +17,11 @@ void tell_notes(const TextFile& file) {
 
 }  // namespace
 
+void tell_rows(const TextFile& file) {
+  if (const std::string note = note_on_rows(file.text(), file.name()); !note.empty())
+    fmt::print(stderr, "note: {}\n", printable(note));
+}
+
 TextFile open_text(const std::string& path, bool quiet) {
   TextFile file(path);
   if (!quiet) tell_notes(file);
@@ -26,6 +32,7 @@ TextFile open_text_to_learn(const std::string& path) {
   TextFile file(path);
   file.require_words();
   tell_notes(file);
+  tell_rows(file);
   return file;
 }
 

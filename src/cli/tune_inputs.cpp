@@ -157,7 +157,9 @@ Data read_data(const std::vector<std::string>& requests, const Asked& asked, con
             "{}: the file is named twice; give it a weight instead", input.name());
   }
   if (rows) return read_rows_of(paths, base, asked.values, asked.has("context"));
-  return read_text_of(TextFile(data_request(requests[0]).path), base, asked.values.validation_bytes);
+  const TextFile text(data_request(requests[0]).path);
+  tell_rows(text);
+  return read_text_of(text, base, asked.values.validation_bytes);
 }
 
 namespace {

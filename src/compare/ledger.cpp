@@ -49,7 +49,13 @@ std::string asked_of(const TrainConfig& shared, bool own_recipes) {
 
 std::string asked_by_this_program(const std::string& asked, const std::string& where) {
   Json json = parse_ordered_json(asked, where);
-  if (json.contains("format") || !json.contains("own_recipes")) return asked;
+  if (json.contains("format")) {  // with the defaults of settings that have been added since
+    const Json defaults = parse_ordered_json(to_json(TrainConfig{}), "defaults");
+    for (const auto& [name, value] : defaults.items())
+      if (!json.contains(name)) json[name] = value;
+    return json.dump();
+  }
+  if (!json.contains("own_recipes")) return asked;
   const Json own_recipes = json["own_recipes"];
   json.erase("own_recipes");
   TrainConfig shared = train_config_from_json(json.dump(), where);

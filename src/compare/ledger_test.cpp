@@ -56,6 +56,17 @@ TEST(Ledger, AComparisonOfAnOlderProgramGoesOn) {
   EXPECT_THROW(asked_by_this_program(json.dump(), ""), Error);
 }
 
+TEST(Ledger, AComparisonFromBeforeASettingWasAddedGoesOn) {
+  TrainConfig config;
+  config.minutes = 10;
+  auto json = nlohmann::ordered_json::parse(asked_of(config, true));
+  EXPECT_EQ(json.erase("fit_warmup"), 1u);
+  EXPECT_EQ(difference(asked_by_this_program(json.dump(), ""), asked_of(config, true)), "");
+  json["seed"] = 7;
+  EXPECT_EQ(difference(asked_by_this_program(json.dump(), ""), asked_of(config, true)),
+            "seed is 7 there and 1 here");
+}
+
 TEST(Ledger, AnUnrelatedFolderIsNotModified) {
   const TestFolder folder;
   const std::string asked = asked_of({}, false);

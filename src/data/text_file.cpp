@@ -1,10 +1,12 @@
 #include "data/text_file.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/download.h"
 #include "base/error.h"
 #include "base/utf8.h"
+#include "data/rows.h"
 
 namespace aviary {
 
@@ -87,6 +89,55 @@ TextReport check_text(std::string_view bytes, const std::string& name) {
                     "little; tr -d '\\r' removes it",
                     counts.windows_line_ends));
   return report;
+}
+
+namespace {
+
+// The separators of a line outside of "...", so that a field may contain one.
+int64_t count_separators(std::string_view line, char separator) {
+  bool quoted = false;
+  return std::ranges::count_if(line, [&](char c) {
+    if (c == '"') quoted = !quoted;
+    return c == separator && !quoted;
+  });
+}
+
+// Whether the first lines have equally many fields. Two fields between commas may be chance.
+bool looks_like_table(std::string_view text, char separator, int64_t fewest) {
+  constexpr int enough = 5, most = 20;  // lines
+  constexpr size_t longest = 1 << 16;   // bytes of a line
+  int lines = 0;
+  for (int64_t expected = -1; lines < most && !text.empty();) {
+    const size_t end = text.substr(0, longest).find('\n');
+    if (end == text.npos) break;  // a line that is cut off, or no line of a table
+    const int64_t found = count_separators(text.substr(0, end), separator);
+    text.remove_prefix(end + 1);
+    if (expected < 0) expected = found;
+    if (found != expected || found < fewest) return false;
+    ++lines;
+  }
+  return lines >= enough;
+}
+
+bool looks_like_json_lines(std::string_view text, const std::string& name) {
+  try {
+    return holds_rows(text, name);
+  } catch (const Error&) {  // an array of rows, or rows on several lines
+    return true;
+  }
+}
+
+}  // namespace
+
+std::string note_on_rows(std::string_view text, const std::string& name) {
+  const char* rows = nullptr;
+  if (looks_like_json_lines(text, name))
+    rows = "JSON, learned as text, with its keys and quotes";
+  else if (name.ends_with(".csv") || name.ends_with(".tsv") || looks_like_table(text, ',', 2) ||
+           looks_like_table(text, ';', 2) || looks_like_table(text, '\t', 1))
+    rows = "a table, learned as text, with its separators";
+  return rows ? fmt::format("{}: {}; aviary tune learns from rows of JSON lines (docs/texts.md)", name, rows)
+              : "";
 }
 
 InputFile::InputFile(const std::filesystem::path& path)

@@ -110,5 +110,29 @@ TEST(TextFile, APipeIsReadToItsEndAndKeepsItsTextWhenMoved) {
   EXPECT_TRUE(moved.is_stream());
 }
 
+TEST(TextFile, RowsThatAreLearnedAsTextAreTold) {
+  const auto five = [](const std::string& line) { return line + line + line + line + line; };
+  const std::pair<std::string, std::string> told[] = {
+      {five("a,b,c\n"), "a table"},
+      {five("a;b;c\r\n") + "cut;off", "a table"},
+      {five("a\tb\n"), "a table"},
+      {five("\"said, and went\",b,c\n") + five("a,b,c\n"), "a table"},
+      {"{\"text\": \"a\"}\n", "JSON"},
+      {"[{\"text\": \"a\"}]\n", "JSON"},
+      {"{\n \"text\": \"a\"\n}\n", "JSON"}};
+  for (const auto& [text, what] : told) {
+    const std::string note = note_on_rows(text, "data");
+    EXPECT_TRUE(note.starts_with("data: " + what)) << text << note;
+    EXPECT_NE(note.find("aviary tune"), std::string::npos) << note;
+  }
+  EXPECT_NE(note_on_rows("a,b\n1,2\n", "data.csv"), "");
+  EXPECT_NE(note_on_rows("a\tb\n1\t2\n", "data.tsv"), "");
+  for (const std::string& text :
+       {five("The rain falls, and the river goes.\n"), five("a,b,c\n") + "the end\n", std::string("a,b,c\n"),
+        five("word\n"), five("\n"), std::string("[Illustration]\n"), std::string("{x}"),
+        std::string(1 << 20, ',')})
+    EXPECT_EQ(note_on_rows(text, "book.txt"), "") << text.substr(0, 99);
+}
+
 }  // namespace
 }  // namespace aviary

@@ -189,11 +189,14 @@ FolderTensors read_folder(const fs::path& folder, Transposed of_transposed) {
   TensorTable& table = parts.table;
   if (const fs::path config = folder / "config.json"; !table.metadata.contains(run_key) && fs::exists(config))
     obey_config(read_json(config), config.string(), table);
-  if (!table.metadata.contains("aviary.tokenizer"))
-    if (const TokenizerPtr tokenizer = tokenizer_beside(folder)) {
-      table.metadata["aviary.tokenizer"] = tokenizer->kind();
-      table.metadata["aviary.vocabulary"] = tokenizer->serialize();
-    }
+  if (table.metadata.contains("aviary.tokenizer")) return parts;
+  const TokenizerPtr tokenizer = tokenizer_beside(folder);
+  if (tokenizer) {
+    table.metadata["aviary.tokenizer"] = tokenizer->kind();
+    table.metadata["aviary.vocabulary"] = tokenizer->serialize();
+  }
+  if (const fs::path config = folder / "tokenizer_config.json"; fs::exists(config))
+    obey_tokenizer_config(read_json(config), config.string(), tokenizer.get(), table);
   return parts;
 }
 

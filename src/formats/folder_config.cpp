@@ -152,4 +152,53 @@ void obey_config(const Json& config, const std::string& where, TensorTable& tabl
                                       unknown.size() == 1 ? "it" : "them"));
 }
 
+namespace {
+
+// What programs call the token 0 of the World vocabularies, which has no spelling.
+constexpr std::string_view names_of_world_end[] = {"<s>", "<|endoftext|>",
+                                                   "<|rwkv_tokenizer_end_of_text|>"};
+
+// bos_token is a text or an object with its content; empty if there is none.
+std::string bos_token_of(const Json& config) {
+  const auto token = config.find("bos_token");
+  if (token == config.end()) return "";
+  if (token->is_string()) return token->get<std::string>();
+  const Json content = token->is_object() ? token->value("content", Json()) : Json();
+  return content.is_string() ? content.get<std::string>() : "";
+}
+
+// Whether the token before a text is the end of text. The file may list tokens: {"0": {"content": "<s>"}}.
+bool is_end_of_text(const std::string& bos, const Json& config, const Tokenizer& tokenizer) {
+  const std::optional<int32_t> end = tokenizer.end_of_text();
+  if (!end) return false;
+  if (const auto added = config.find("added_tokens_decoder"); added != config.end() && added->is_object())
+    for (const auto& [id, token] : added->items())
+      if (token.is_object() && token.value("content", Json()) == bos) return id == fmt::format("{}", *end);
+  if (tokenizer.kind() == "world") return std::ranges::find(names_of_world_end, bos) != std::end(names_of_world_end);
+  return tokenizer.bytes_of(*end) == bos;
+}
+
+}  // namespace
+
+void obey_tokenizer_config(const Json& config, const std::string& where, const Tokenizer* tokenizer,
+                           TensorTable& table) {
+  const auto says = [&](const char* key, bool value) {
+    const auto found = config.find(key);
+    return found != config.end() && *found == value;
+  };
+  const std::string bos = bos_token_of(config);
+  if (says("add_bos_token", false))
+    table.metadata.emplace("aviary.begin_token", "none");
+  else if (says("add_bos_token", true) && tokenizer && is_end_of_text(bos, config, *tokenizer))
+    table.metadata.emplace("aviary.begin_token", "end_of_text");
+  else if (says("add_bos_token", true))
+    table.notes.push_back(fmt::format(
+        "{}: add_bos_token asks for the token {} before a text, which is not known as the end of text of the "
+        "vocabulary and is not read; --begin-token reads the end of text",
+        printable(where), in_quotes(bos)));
+  if (says("add_eos_token", true))
+    table.notes.push_back(fmt::format(
+        "{}: add_eos_token asks for a token after a text, where this program reads none", printable(where)));
+}
+
 }  // namespace aviary

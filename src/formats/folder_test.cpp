@@ -239,15 +239,19 @@ std::string small_vocabulary() {
   return text;
 }
 
-TEST_F(Folder, AWorldVocabularyInTheFolderIsTheTokenizer) {
-  std::vector<TensorEntry> tensors(original_.tensors());
-  const std::string larger(300 * 16 * 4, '\0');  // a vocabulary of 300 tokens
+// The model with a vocabulary of 300 tokens.
+void write_larger_model(const fs::path& path, std::vector<TensorEntry> tensors) {
+  const std::string larger(300 * 16 * 4, '\0');
   for (TensorEntry& tensor : tensors)
     if (tensor.name == "emb.weight" || tensor.name == "head.weight") {
       tensor.shape = {300, 16};
       tensor.data = std::as_bytes(std::span(larger));
     }
-  write_safetensors(folder_ / "model.safetensors", unchanged(tensors));
+  write_safetensors(path, unchanged(tensors));
+}
+
+TEST_F(Folder, AWorldVocabularyInTheFolderIsTheTokenizer) {
+  write_larger_model(folder_ / "model.safetensors", {original_.tensors().begin(), original_.tensors().end()});
   write("README.txt", "this is a model\n");
   write("empty.txt", " ");
   EXPECT_EQ(load_checkpoint(folder_.path()).tokenizer, nullptr);
@@ -260,6 +264,40 @@ TEST_F(Folder, AWorldVocabularyInTheFolderIsTheTokenizer) {
   EXPECT_EQ(load_checkpoint(folder_.path()).tokenizer->vocab_size(), 258);
   write("rwkv_vocab_v20230424.txt", "1 'a' 2\n");
   expect_refused("rwkv_vocab_v20230424.txt: not a vocabulary");
+}
+
+TEST_F(Folder, ItsTokenizerConfigSaysWhetherTextsBeginWithAToken) {
+  write_larger_model(folder_ / "model.safetensors", {original_.tensors().begin(), original_.tensors().end()});
+  write("rwkv_vocab_v20230424.txt", small_vocabulary());
+  const std::string said = "aviary.begin_token", none;
+  const std::tuple<std::string, std::string, std::string> cases[] = {  // content, begin_token, note
+      {R"({})", none, none},
+      {R"({"add_bos_token": null, "add_eos_token": false})", none, none},
+      {R"({"add_bos_token": false, "bos_token": "<s>"})", "none", none},
+      {R"({"add_bos_token": true, "bos_token": "<s>"})", "end_of_text", none},
+      {R"({"add_bos_token": true, "bos_token": {"content": "<|endoftext|>"}})", "end_of_text", none},
+      {R"({"add_bos_token": true, "bos_token": "<b>", "added_tokens_decoder": {"0": {"content": "<b>"}}})",
+       "end_of_text", none},
+      {R"({"add_bos_token": true, "bos_token": "<s>", "added_tokens_decoder": {"9": {"content": "<s>"}}})",
+       none, "add_bos_token asks for the token '<s>'"},
+      {R"({"add_bos_token": true, "bos_token": "<b>"})", none, "add_bos_token"},
+      {R"({"add_bos_token": true, "bos_token": 3})", none, "add_bos_token"},
+      {R"({"add_eos_token": true})", none, "add_eos_token"}};
+  for (const auto& [content, begin, note] : cases) {
+    write("tokenizer_config.json", content);
+    const Checkpoint checkpoint = load_checkpoint(folder_.path());
+    EXPECT_EQ(checkpoint.metadata.contains(said) ? checkpoint.metadata.at(said) : none, begin) << content;
+    EXPECT_EQ(begin_token_of(checkpoint.metadata, *checkpoint.tokenizer, ""),
+              begin == "end_of_text" ? std::optional<int32_t>(0) : std::nullopt)
+        << content;
+    ASSERT_EQ(checkpoint.notes.size(), note.empty() ? 0u : 1u) << content;
+    for (const std::string& told : checkpoint.notes) EXPECT_NE(told.find(note), std::string::npos) << told;
+  }
+  write("tokenizer_config.json", "[]");
+  expect_refused("tokenizer_config.json");
+  fs::remove(folder_ / "rwkv_vocab_v20230424.txt");  // the vocabulary is not known
+  write("tokenizer_config.json", R"({"add_bos_token": true, "bos_token": "<s>"})");
+  EXPECT_EQ(load_checkpoint(folder_.path()).notes.size(), 1u);
 }
 
 TEST_F(Folder, ATokenizerJsonInTheFolderIsTheTokenizer) {

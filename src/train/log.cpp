@@ -31,9 +31,16 @@ std::string line_of(const StepReport& report, int64_t tokens) {
   return json.dump() + "\n";
 }
 
+// Opening a pipe would wait for its other end.
+bool is_in_the_way(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored);
+}
+
 // Calls visit(report, line) for every complete line.
 template <typename Visit>
 void visit_log(const std::filesystem::path& path, int64_t steps_done, Visit visit) {
+  if (is_in_the_way(path)) return;
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
     const Json json = try_parse_json(line).value_or(Json());
@@ -65,24 +72,28 @@ std::vector<StepReport> read_log(const std::filesystem::path& folder, int64_t st
 }
 
 RunLog::RunLog(const std::filesystem::path& folder, int64_t steps_done) : folder_(folder) {
-  const std::filesystem::path path = folder_ / log_file;
-  if (!std::filesystem::exists(path)) return;
-  std::string kept;
-  visit_log(path, steps_done, [&](const StepReport& report, const std::string& line) {
+  visit_log(folder_ / log_file, steps_done, [&](const StepReport& report, const std::string& line) {
     reports_.push_back(report);
-    kept += line + "\n";
+    kept_ += line + "\n";
   });
-  write_file_atomically(path, kept);
+}
+
+void RunLog::drop_repeated() {
+  const std::filesystem::path path = folder_ / log_file;
+  if (std::filesystem::exists(path)) write_file_atomically(path, kept_);
+  kept_ = {};
 }
 
 void RunLog::add(const StepReport& report, int64_t tokens_per_step) {
   reports_.push_back(report);
   const std::filesystem::path path = folder_ / log_file;
+  require(!is_in_the_way(path), "{}: cannot be written: it is no regular file", path.string());
   std::ofstream file(path, std::ios::app);
+  if (torn_) file << '\n';
   file << line_of(report, report.step * tokens_per_step);
   file.flush();
-  require(file.good(), "{}: cannot be written (is the disk full?); the last checkpoint is whole",
-          path.string());
+  torn_ = !file.good();
+  require(!torn_, "{}: cannot be written (is the disk full?)", path.string());
 }
 
 void RunLog::draw(double bits_per_byte_of_a_nat) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "train/trainer.h"
@@ -13,10 +14,13 @@ std::vector<StepReport> read_log(const std::filesystem::path& folder, int64_t st
 
 class RunLog {
  public:
-  // Reads the log of the folder, if any, and drops the steps after `steps_done`, which will be repeated.
+  // Reads the log of the folder, if any, without the steps after `steps_done`, which will be repeated.
   RunLog(const std::filesystem::path& folder, int64_t steps_done);
 
-  // Appends one line to the file.
+  // Removes those steps from the file. Throws Error if it cannot be written.
+  void drop_repeated();
+  // Appends one line to the file. Throws Error if it cannot be written; reports() has the step all the same,
+  // and the next line is tried again.
   void add(const StepReport& report, int64_t tokens_per_step);
   const std::vector<StepReport>& reports() const { return reports_; }
 
@@ -26,6 +30,8 @@ class RunLog {
  private:
   std::filesystem::path folder_;
   std::vector<StepReport> reports_;
+  std::string kept_;   // the lines of the file that stay
+  bool torn_ = false;  // a line may have been written in part
 };
 
 }  // namespace aviary

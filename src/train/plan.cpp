@@ -106,6 +106,7 @@ void refuse_what_would_be_ignored(const Asked& asked, const TrainConfig& config)
 void fit_warmup(const Asked& asked, TrainConfig& config) {
   const int64_t steps = config.schedule.steps.value_or(config.schedule.most_steps);  // 0: not known
   if (steps > 0 && !asked.has("warmup")) config.schedule.warmup = std::min(config.schedule.warmup, steps / 5);
+  config.schedule.fit_warmup = !config.schedule.steps && !asked.has("warmup");
   require(steps == 0 || config.schedule.warmup <= steps, "--warmup is {}, more than the {} steps of the run",
           config.schedule.warmup, steps);
   require(!asked.has("warmup_from") || config.schedule.warmup > 0,

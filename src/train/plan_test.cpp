@@ -61,6 +61,7 @@ TEST(Plan, StepsThatAreGivenAreKnownAndShortenTheUsualWarmUp) {
   EXPECT_EQ(plan.schedule.steps, 30);
   EXPECT_EQ(plan.minutes, 0);
   EXPECT_EQ(plan.schedule.warmup, 6);
+  EXPECT_FALSE(plan.schedule.fit_warmup);
 }
 
 TEST(Plan, MinutesThatAreGivenHaveNoLimitOfSteps) {
@@ -70,6 +71,9 @@ TEST(Plan, MinutesThatAreGivenHaveNoLimitOfSteps) {
   EXPECT_FALSE(plan.schedule.steps);
   EXPECT_EQ(plan.schedule.most_steps, 0);
   EXPECT_EQ(plan.minutes, 3);
+  EXPECT_TRUE(plan.schedule.fit_warmup);
+  give(asked, "warmup", [](TrainConfig& c) { c.schedule.warmup = 30; });
+  EXPECT_FALSE(resolve(asked, facts_of(3'000'000, 900'000)).schedule.fit_warmup);
 }
 
 TEST(Plan, TheQuickstartIsAsItsFiguresWereMeasured) {

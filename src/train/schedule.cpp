@@ -42,4 +42,10 @@ double Schedule::rate(int64_t step) const {
   return value;
 }
 
+void Schedule::set_steps(int64_t number, int64_t done) {
+  steps = std::max(number, done);
+  if (fit_warmup) warmup = std::min(warmup, std::max(*steps / 5, done));
+  fit_warmup = false;
+}
+
 }  // namespace aviary

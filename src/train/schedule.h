@@ -19,11 +19,14 @@ struct Schedule {
   std::optional<int64_t> steps = {};
   int64_t most_steps = 0;  // upper limit while `steps` is unknown; 0: none
   int64_t warmup = 10;
+  bool fit_warmup = false;    // make the warm-up at most a fifth of the steps once they are known
   double warmup_from = 0.01;  // fraction of the rate at step 0; rises linearly until `warmup`
 
   // The rate of a step >= 0; after `steps` it stays at its final value. While `steps` is unknown, the rate is
   // that of a run of most_steps, or of an endless one.
   double rate(int64_t step) const;
+  // Makes this the number of steps, and the warm-up fit, when `done` steps are done.
+  void set_steps(int64_t number, int64_t done);
 };
 
 }  // namespace aviary

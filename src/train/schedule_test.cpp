@@ -84,6 +84,21 @@ TEST(Schedule, StepsThatAreNotKnownAreTheMostOrWithoutEnd) {
   EXPECT_EQ(unknown.rate(60), known.rate(60));
 }
 
+TEST(Schedule, AWarmUpFitsIntoStepsThatAreKnownLate) {
+  const auto warmup = [](bool fits, int64_t steps, int64_t done) {
+    Schedule schedule{.warmup = 50, .fit_warmup = fits};
+    schedule.set_steps(steps, done);
+    EXPECT_EQ(schedule.steps, std::max(steps, done));
+    schedule.set_steps(10 * steps, done);  // only once
+    return schedule.warmup;
+  };
+  EXPECT_EQ(warmup(true, 1000, 10), 50);
+  EXPECT_EQ(warmup(true, 100, 10), 20);
+  EXPECT_EQ(warmup(true, 30, 10), 10);  // not before the steps that are done
+  EXPECT_EQ(warmup(true, 5, 10), 10);
+  EXPECT_EQ(warmup(false, 30, 10), 50);  // it was given
+}
+
 TEST(Schedule, AnUnknownNameIsAnErrorThatListsTheKnownOnes) {
   EXPECT_EQ(schedule_kind("cosine"), ScheduleKind::cosine);
   EXPECT_THROW(schedule_kind("triangle"), Error);

@@ -20,6 +20,7 @@ namespace {
 
 constexpr int64_t broken_steps_allowed = 10;
 constexpr int64_t sample_tokens = 40;
+constexpr const char* no_log = "the steps are not logged";
 constexpr int64_t validations = 20, samples = 5;  // per run, unless the config gives an interval
 
 class Session {
@@ -35,6 +36,7 @@ class Session {
     InterruptGuard guard;
     const TrainConfig& config = trainer_.config();
     first_step_ = trainer_.steps_done();
+    decorate(no_log, [&] { log_.drop_repeated(); });
     if (keeps_best() && first_step_ == 0 && trainer_.best_validation() < 0) begin();
     training_ = now();
     while (!trainer_.finished() && !trainer_.gets_worse() && !guard.interrupted()) {
@@ -58,7 +60,7 @@ class Session {
             trainer_.validate(keeps_best() ? options_.validation_tokens : 0, options_.validation_window);
       if (keeps_best() && trainer_.note_validation(report.validation_bits_per_byte))
         trainer_.save_result(options_.folder);
-      log_.add(report, trainer_.tokens_per_step());
+      decorate(no_log, [&] { log_.add(report, trainer_.tokens_per_step()); });
       show(report);
       if (every(config.sample_every, samples) && !trainer_.finished())
         decorate("no sample", [&] { sample(); });
@@ -101,6 +103,10 @@ class Session {
     const double left = std::max(0.0, wanted - (now() - started_)) / (training / static_cast<double>(done));
     const int64_t steps = trainer_.steps_done() + static_cast<int64_t>(left);
     trainer_.set_steps(schedule.most_steps > 0 ? std::min(steps, schedule.most_steps) : steps);
+    if (schedule.warmup > *schedule.steps)
+      tell(fmt::format("note: the warm-up of {} steps is longer than the run, about {} steps: the learning "
+                       "rate stays below its value; stop with Ctrl-C and give a smaller --warmup",
+                       with_commas(schedule.warmup), with_commas(*schedule.steps)));
     write_run_config(options_.folder, trainer_.config());
   }
 

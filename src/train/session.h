@@ -30,8 +30,8 @@ enum class SessionEnd : uint8_t { finished, gets_worse, interrupted };
 
 // Trains until the last step, an interrupt (base/interrupt.h), or the result gets worse
 // (Trainer::gets_worse), and then writes a checkpoint. A run that tunes a model validates before its first
-// step, too, and keeps its best result. A sample or a curve that cannot be made becomes a note. Throws Error
-// if the loss remains not finite; the last good checkpoint is kept.
+// step, too, and keeps its best result. A sample, a curve or a line of the log that cannot be made becomes a
+// note. Throws Error if the loss remains not finite; the last good checkpoint is kept.
 SessionEnd run_session(Trainer& trainer, const SessionOptions& options);
 
 }  // namespace aviary

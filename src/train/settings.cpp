@@ -110,6 +110,8 @@ constexpr Setting table[] = {
      "Schedule of the learning rate: constant, linear, cosine, exponential (default: cosine)"},
     {"warmup", at<&TrainConfig::schedule, &Schedule::warmup>, everywhere, learning, 0, many,
      "Steps in which the learning rate rises (default: 50, tune: 20, at most a fifth of the steps)"},
+    {"fit_warmup", at<&TrainConfig::schedule, &Schedule::fit_warmup>, none, learning, 0, 0,
+     "Make the warm-up at most a fifth of the steps once they are known"},
     {"warmup_from", at<&TrainConfig::schedule, &Schedule::warmup_from>, train | tune, learning, 0, 1,
      "Fraction of the learning rate at the first step (default: 0.01)"},
     {"learning_rate_scales", at<&TrainConfig::learning_rate_scales>, train | tune, learning, 0, 1000,

@@ -79,7 +79,7 @@ class Trainer {
   // Changes the number of steps of the run, not below those already done. A run that had become worse goes
   // on.
   void set_steps(int64_t steps) {
-    config_.schedule.steps = std::max(steps, step_);
+    config_.schedule.set_steps(steps, step_);
     worse_ = 0;
   }
   bool finished() const { return config_.schedule.steps && step_ >= *config_.schedule.steps; }

@@ -71,5 +71,21 @@ TEST_F(ProgramAdapters, AreNeverReplacedByWhatIsWritten) {
   EXPECT_EQ(read(folder_ / "a.st"), before);
 }
 
+TEST_F(ProgramAdapters, AreNotAddedTwice) {
+  fs::create_directory(folder_ / "folder");  // as of a run of aviary tune
+  fs::create_symlink("../a.st", folder_ / "folder/adapter.safetensors");
+  for (const std::string again : {"a.st", "./a.st", "a.st,weight=0.5", "folder"}) {
+    SCOPED_TRACE(again);
+    expect_refusal(
+        run(folder_.path(), {"logits", "run", "--tokens", "1", "--adapter", "a.st", "--adapter", again}),
+        {"is given twice", "weight=2"});
+    expect_refusal(run(folder_.path(), {"merge", "run", "a.st", again, "--out", "twice.safetensors"}),
+                   {"is given twice"});
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "twice.safetensors"));
+  fs::copy_file(folder_ / "a.st", folder_ / "b.st");  // another file is another adapter
+  EXPECT_NE(logits("run", {"--adapter", "a.st", "--adapter", "b.st"}), logits("run", {"--adapter", "a.st"}));
+}
+
 }  // namespace
 }  // namespace aviary::program

@@ -99,5 +99,20 @@ TEST_F(BadText, SomeBytesThatAreNotUtf8AreTrainedOn) {
   expect_trained(text, {"--steps", "2", "--threads", "1"});
 }
 
+TEST_F(BadText, RowsAreTrainedOnAsTextWithANote) {
+  std::string table;
+  for (int i = 0; i < 600; ++i) table += "a bird,sings," + std::to_string(i) + "\n";
+  for (const std::string name : {"table.csv", "table", "text.txt"}) {
+    SCOPED_TRACE(name);
+    write(folder_ / name, name == "text.txt" ? prose(4000) : table);
+    const Outcome outcome =
+        run(folder_.path(), Arguments{"train", name, "--out", "of " + name, "--steps", "1"} + tiny);
+    expect_success(outcome);
+    EXPECT_EQ(outcome.err.find("note: " + name + ": a table, learned as text") == std::string::npos,
+              name == "text.txt")
+        << outcome.err;
+  }
+}
+
 }  // namespace
 }  // namespace aviary::program

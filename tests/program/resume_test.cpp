@@ -336,5 +336,25 @@ TEST_F(Resume, AnInterruptedRunWithMinutesStillEndsInTime) {
         run(folder_.path(), Arguments{"train", "text.txt", "--out", "run", "--minutes", "0.02"} + tiny));
 }
 
+// The number of steps is known only when the first ones have shown their speed.
+TEST_F(Resume, AWarmUpLongerThanTheMinutesIsToldAndTheUsualOneFits) {
+  write(folder_ / "text.txt", prose(4000));
+  for (const bool given : {false, true}) {
+    const std::string name = given ? "given" : "usual";
+    SCOPED_TRACE(name);
+    Arguments arguments = Arguments{"train", "text.txt", "--out", name, "--minutes", "0.001"} + tiny;
+    if (given) arguments = arguments + Arguments{"--warmup", "10000000"};
+    const Outcome outcome = run(folder_.path(), arguments);
+    expect_success(outcome);
+    EXPECT_EQ(outcome.out.find("note: the warm-up of 10,000,000 steps is longer") != std::string::npos, given)
+        << outcome.out;
+    const auto config = nlohmann::json::parse(read(folder_ / name / "config.json"));
+    const int64_t warmup = config["warmup"], steps = config["steps"];
+    EXPECT_EQ(warmup > steps, given) << warmup << " of " << steps;
+    expect_success(run(folder_.path(), {"train", "--resume", name, "--steps", std::to_string(steps + 1),
+                                        "--threads", "1"}));
+  }
+}
+
 }  // namespace
 }  // namespace aviary::program

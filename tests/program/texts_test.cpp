@@ -1,6 +1,7 @@
 // One rule for every text that a command reads, from a file or from the standard input; what the model reads
 // before it; and what of a model's text reaches a terminal.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cmath>
@@ -252,6 +253,32 @@ TEST_F(Texts, ACurveThatCannotBeDrawnDoesNotEndTheRun) {
   expect_success(outcome);
   EXPECT_NE(outcome.out.find("note: the loss curve cannot be drawn"), std::string::npos) << outcome.out;
   EXPECT_TRUE(fs::exists(folder_ / "new/checkpoint.safetensors"));
+}
+
+TEST_F(Texts, ALogThatCannotBeWrittenDoesNotEndTheRun) {
+  const auto train = [&](const Arguments& arguments) {
+    const Outcome outcome = run(folder_.path(), arguments);
+    expect_success(outcome);
+    const std::string note = "note: the steps are not logged";
+    const size_t told = outcome.out.find(note);
+    ASSERT_NE(told, std::string::npos) << outcome.out;
+    EXPECT_EQ(outcome.out.find(note, told + 1), std::string::npos) << "told twice: " << outcome.out;
+  };
+  fs::create_directories(folder_ / "new/log.jsonl/in the way");
+  write(folder_ / "new/config.json", read(folder_ / "run/config.json"));
+  Arguments begin = commands("text.txt")[0];
+  begin[5] = "5";  // steps
+  train(begin);
+  fs::remove_all(folder_ / "new/log.jsonl");
+  ASSERT_EQ(::mkfifo((folder_ / "new/log.jsonl").c_str(), 0600), 0);
+  train({"train", "--resume", "new", "--steps", "8", "--threads", "1"});
+  fs::remove(folder_ / "new/log.jsonl");
+  const Outcome last = run(folder_.path(), {"train", "--resume", "new", "--steps", "10", "--threads", "1"});
+  expect_success(last);
+  EXPECT_EQ(last.out.find("note: "), std::string::npos) << last.out;
+  const std::string log = read(folder_ / "new/log.jsonl");
+  EXPECT_TRUE(log.starts_with("{\"step\":9,")) << log;
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 2) << log;
 }
 
 }  // namespace
