@@ -11,6 +11,7 @@
 #include "checkpoints/state_file.h"
 #include "checkpoints/tuning_info.h"
 #include "cli/cli.h"
+#include "cli/tuned_runs.h"
 #include "models/cost.h"
 #include "models/recognize.h"
 #include "models/registry.h"
@@ -117,7 +118,24 @@ std::string value_of(const TensorFile& file, const char* key) {
 
 std::string shape_of(const TensorEntry& tensor) { return fmt::format("[{}]", fmt::join(tensor.shape, ", ")); }
 
-void print_json(const Inspection& found, const TensorFile& file) {
+Json json_of(const TunedRun& run) {
+  const TrainConfig& config = run.config;
+  Json json{{"folder", run.folder.string()},        {"method", name_of(config.tuning.method)},
+            {"trained", describe_method(config)},   {"base", config.tuning.base},
+            {"base_hash", config.tuning.base_hash}, {"result", run.result.string()},
+            {"steps_done", run.progress.steps}};
+  if (config.schedule.steps) json["steps"] = *config.schedule.steps;
+  if (run.progress.best >= 0)
+    json["validation_bits_per_byte"] = run.progress.best, json["best_step"] = run.progress.best_step;
+  return json;
+}
+
+void print(Json json, const std::optional<TunedRun>& run) {
+  if (run) json["run"] = json_of(*run);
+  fmt::print("{}\n", json.dump(2, ' ', true, Json::error_handler_t::replace));
+}
+
+Json json_of(const Inspection& found, const TensorFile& file) {
   const ModelConfig& config = found.config;
   Json json{{"path", found.path},
             {"format", file.format()},
@@ -152,7 +170,7 @@ void print_json(const Inspection& found, const TensorFile& file) {
                                {"deviation", numbers.deviation},
                                {"not_finite", numbers.broken}});
   }
-  fmt::print("{}\n", json.dump(2, ' ', true, Json::error_handler_t::replace));
+  return json;
 }
 
 void print_sizes(const ModelConfig& config) {
@@ -236,7 +254,7 @@ void print_tensors(const Inspection& found, const TensorFile& file) {
   }
 }
 
-int inspect_adapter(const Flags& flags, const fs::path& path) {
+int inspect_adapter(const Flags& flags, const fs::path& path, const std::optional<TunedRun>& run) {
   require(!flags.tensors, "{}: this is an adapter, on which --tensors would have no effect; leave it out",
           path.string());
   const AdapterFile adapter = read_adapter(path);
@@ -249,7 +267,7 @@ int inspect_adapter(const Flags& flags, const fs::path& path) {
     if (adapter.alpha) json["alpha"] = *adapter.alpha;
     for (const AdapterMatrix& matrix : adapter.matrices) json["matrices"][matrix.name] = matrix.rank;
     for (const TensorEntry& tensor : adapter.whole) json["whole"].push_back(tensor.name);
-    fmt::print("{}\n", json.dump(2, ' ', true, Json::error_handler_t::replace));
+    print(std::move(json), run);
     return 0;
   }
   fmt::print("{}\n  {}; for --adapter, {}\n", printable(path.string()), printable(describe(adapter)),
@@ -265,12 +283,16 @@ int inspect(const Flags& flags) {
     return list_versions(flags.sizes, flags.json       ? ListForm::json
                                       : flags.markdown ? ListForm::markdown
                                                        : ListForm::text);
-  const fs::path path = find_model(flags.path);
-  if (looks_like_adapter(path)) return inspect_adapter(flags, path);
+  const std::optional<TunedRun> run = tuned_run_at(flags.path);
+  if (run && !fs::exists(run->result) && flags.json) print(Json::object(), run);
+  if (run && !flags.json) fmt::print("{}\n", describe(*run));
+  if (run && !fs::exists(run->result)) return 0;
+  const fs::path path = run ? run->result : find_model(flags.path);
+  if (looks_like_adapter(path)) return inspect_adapter(flags, path, run);
   const TensorFile file = read_tensor_file(path);
   const Inspection found = look_at(path, file);
   if (flags.json) {
-    print_json(found, file);
+    print(json_of(found, file), run);
   } else {
     print_text(found, file);
     if (flags.tensors) print_tensors(found, file);

@@ -13,6 +13,7 @@
 #include "cli/runs.h"
 #include "cli/settings.h"
 #include "cli/tune_inputs.h"
+#include "cli/tuned_runs.h"
 #include "infer/generate.h"
 #include "models/cost.h"
 #include "models/registry.h"
@@ -33,18 +34,6 @@ struct Flags {
 };
 
 // ---- What is told before the first step.
-
-std::string describe_method(const TrainConfig& config) {
-  const Tuning& tuning = config.tuning;
-  switch (tuning.method) {
-    case TuneMethod::full:
-      return tuning.parts.empty() && tuning.layers.empty() ? "all weights" : "some of the weights";
-    case TuneMethod::state:
-      return "the state that texts begin with";
-    default:
-      return fmt::format("adapters ({}) of rank {}", name_of(tuning.method), tuning.rank);
-  }
-}
 
 void print_data(const Data& data, const Base& base) {
   if (data.text) {
@@ -198,19 +187,15 @@ std::string use_of(const Trainer& trainer, const fs::path& folder, const Base& b
   std::string prompt;
   if (!prompts.empty() && !prompts[0].empty() && prompts[0].size() <= longest)
     prompt = " --prompt " + for_shell(prompts[0]);
-  const std::string result = path_for_shell((folder / trainer.result_file()).string());
-  const std::string model = path_for_shell(base.path.string()) +
-                            (tokenizer.empty() ? "" : " --tokenizer " + path_for_shell(tokenizer));
-  switch (trainer.config().tuning.method) {
-    case TuneMethod::full:
-      return fmt::format("  aviary generate {}{}\n", result, prompt);
-    case TuneMethod::state:
-      return fmt::format("  aviary generate {} --state {}{}\n", model, result, prompt);
-    default:
-      return fmt::format(
-          "  aviary generate {0} --adapter {1}{3}\n  aviary merge {2} {1} --out merged.safetensors\n", model,
-          result, path_for_shell(base.path.string()), prompt);
-  }
+  const fs::path result = folder / trainer.result_file();
+  const std::string file = path_for_shell(base.path.string());
+  const std::string model = file + (tokenizer.empty() ? "" : " --tokenizer " + path_for_shell(tokenizer));
+  const TuneMethod method = trainer.config().tuning.method;
+  const bool is_adapter = method != TuneMethod::full && method != TuneMethod::state;
+  return fmt::format("  {}{}\n", command_for_result(trainer.config(), result, model), prompt) +
+         (is_adapter ? fmt::format("  aviary merge {} {} --out merged.safetensors\n", file,
+                                   path_for_shell(result.string()))
+                     : "");
 }
 
 // Of each validation during the run, so that all of them together take about a twentieth of the time of three

@@ -133,10 +133,11 @@ void Comparison::announce() const {
       options_.shared.batch * options_.shared.accumulate, options_.shared.context, options_.members.size(),
       seconds > 0 ? fmt::format("about {} in all", human_duration(seconds)) : "all are trained already");
   if (const int64_t warmup = options_.shared.schedule.warmup; options_.warmup_given && warmup > ledger_.steps)
-    fmt::print(options_.out,
-               "note: the warm-up of {} steps is longer than the training of a model: the learning rate stays "
-               "below its value\n\n",
-               with_commas(warmup));
+    fmt::print(
+        options_.out,
+        "note: the warm-up of {} steps is longer than the training of a model: the learning rate stays "
+        "below its value\n\n",
+        with_commas(warmup));
   std::fflush(options_.out);
 }
 

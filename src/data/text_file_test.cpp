@@ -113,12 +113,9 @@ TEST(TextFile, APipeIsReadToItsEndAndKeepsItsTextWhenMoved) {
 TEST(TextFile, RowsThatAreLearnedAsTextAreTold) {
   const auto five = [](const std::string& line) { return line + line + line + line + line; };
   const std::pair<std::string, std::string> told[] = {
-      {five("a,b,c\n"), "a table"},
-      {five("a;b;c\r\n") + "cut;off", "a table"},
-      {five("a\tb\n"), "a table"},
-      {five("\"said, and went\",b,c\n") + five("a,b,c\n"), "a table"},
-      {"{\"text\": \"a\"}\n", "JSON"},
-      {"[{\"text\": \"a\"}]\n", "JSON"},
+      {five("a,b,c\n"), "a table"},        {five("a;b;c\r\n") + "cut;off", "a table"},
+      {five("a\tb\n"), "a table"},         {five("\"said, and went\",b,c\n") + five("a,b,c\n"), "a table"},
+      {"{\"text\": \"a\"}\n", "JSON"},     {"[{\"text\": \"a\"}]\n", "JSON"},
       {"{\n \"text\": \"a\"\n}\n", "JSON"}};
   for (const auto& [text, what] : told) {
     const std::string note = note_on_rows(text, "data");

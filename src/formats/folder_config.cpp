@@ -155,8 +155,7 @@ void obey_config(const Json& config, const std::string& where, TensorTable& tabl
 namespace {
 
 // What programs call the token 0 of the World vocabularies, which has no spelling.
-constexpr std::string_view names_of_world_end[] = {"<s>", "<|endoftext|>",
-                                                   "<|rwkv_tokenizer_end_of_text|>"};
+constexpr std::string_view names_of_world_end[] = {"<s>", "<|endoftext|>", "<|rwkv_tokenizer_end_of_text|>"};
 
 // bos_token is a text or an object with its content; empty if there is none.
 std::string bos_token_of(const Json& config) {
@@ -174,7 +173,8 @@ bool is_end_of_text(const std::string& bos, const Json& config, const Tokenizer&
   if (const auto added = config.find("added_tokens_decoder"); added != config.end() && added->is_object())
     for (const auto& [id, token] : added->items())
       if (token.is_object() && token.value("content", Json()) == bos) return id == fmt::format("{}", *end);
-  if (tokenizer.kind() == "world") return std::ranges::find(names_of_world_end, bos) != std::end(names_of_world_end);
+  if (tokenizer.kind() == "world")
+    return std::ranges::find(names_of_world_end, bos) != std::end(names_of_world_end);
   return tokenizer.bytes_of(*end) == bos;
 }
 

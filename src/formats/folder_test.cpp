@@ -270,7 +270,8 @@ TEST_F(Folder, ItsTokenizerConfigSaysWhetherTextsBeginWithAToken) {
   write_larger_model(folder_ / "model.safetensors", {original_.tensors().begin(), original_.tensors().end()});
   write("rwkv_vocab_v20230424.txt", small_vocabulary());
   const std::string said = "aviary.begin_token", none;
-  const std::tuple<std::string, std::string, std::string> cases[] = {  // content, begin_token, note
+  const std::tuple<std::string, std::string, std::string> cases[] = {
+      // content, begin_token, note
       {R"({})", none, none},
       {R"({"add_bos_token": null, "add_eos_token": false})", none, none},
       {R"({"add_bos_token": false, "bos_token": "<s>"})", "none", none},

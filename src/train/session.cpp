@@ -104,9 +104,10 @@ class Session {
     const int64_t steps = trainer_.steps_done() + static_cast<int64_t>(left);
     trainer_.set_steps(schedule.most_steps > 0 ? std::min(steps, schedule.most_steps) : steps);
     if (schedule.warmup > *schedule.steps)
-      tell(fmt::format("note: the warm-up of {} steps is longer than the run, about {} steps: the learning "
-                       "rate stays below its value; stop with Ctrl-C and give a smaller --warmup",
-                       with_commas(schedule.warmup), with_commas(*schedule.steps)));
+      tell(
+          fmt::format("note: the warm-up of {} steps is longer than the run, about {} steps: the learning "
+                      "rate stays below its value; stop with Ctrl-C and give a smaller --warmup",
+                      with_commas(schedule.warmup), with_commas(*schedule.steps)));
     write_run_config(options_.folder, trainer_.config());
   }
 

@@ -244,8 +244,8 @@ int64_t Trainer::trained_count() const {
   return count;
 }
 
-const char* Trainer::result_file() const {
-  switch (config_.tuning.method) {
+const char* result_file_of(const TrainConfig& config) {
+  switch (config.tuning.method) {
     case TuneMethod::full:
       return model_file;
     case TuneMethod::state:
@@ -254,6 +254,8 @@ const char* Trainer::result_file() const {
       return "adapter.safetensors";
   }
 }
+
+const char* Trainer::result_file() const { return result_file_of(config_); }
 
 // The weights in a checkpoint: what is trained, and with TuneMethod::full the rest of the model as well.
 std::vector<TrainedWeight> Trainer::saved_weights() const {
@@ -321,6 +323,19 @@ void Trainer::save_result(const fs::path& folder) const {
                 parts_.matrices(), whole);
 }
 
+namespace {
+
+RunProgress progress_in(const TensorFile& file, const std::string& where) {
+  RunProgress progress{.steps = read_number(file, where, "aviary.step")};
+  if (auto best = file.metadata().find(best_key); best != file.metadata().end()) {
+    std::istringstream(best->second) >> progress.best;
+    progress.best_step = read_number(file, where, best_step_key);
+  }
+  return progress;
+}
+
+}  // namespace
+
 void Trainer::load(const fs::path& folder) {
   const fs::path path = folder / checkpoint_file;
   const TensorFile file = read_tensor_file(path);
@@ -349,15 +364,19 @@ void Trainer::load(const fs::path& folder) {
     }
   if (auto positions = file.metadata().find("aviary.state_positions"); positions != file.metadata().end())
     set_positions(states_, positions->second, where);
-  step_ = read_number(file, where, "aviary.step");
   optimizer_.set_steps(read_number(file, where, "aviary.optimizer_steps"));
   dropout_random_ = Random(dropout_random_.seed(),
                            static_cast<uint64_t>(read_number(file, where, "aviary.dropout_counter")));
-  if (auto best = file.metadata().find(best_key); best != file.metadata().end()) {
-    std::istringstream(best->second) >> best_;
-    best_step_ = read_number(file, where, best_step_key);
-    worse_ = read_number(file, where, worse_key);
-  }
+  const RunProgress progress = progress_in(file, where);
+  step_ = progress.steps;
+  best_ = progress.best;
+  best_step_ = progress.best_step;
+  if (best_ >= 0) worse_ = read_number(file, where, worse_key);
+}
+
+RunProgress read_run_progress(const fs::path& folder) {
+  const fs::path path = folder / checkpoint_file;
+  return progress_in(read_tensor_file(path), path.string());
 }
 
 TrainConfig read_run_config(const fs::path& folder) {

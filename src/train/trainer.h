@@ -52,8 +52,7 @@ class Trainer {
   void set_result_metadata(std::map<std::string, std::string> metadata) {
     result_metadata_ = std::move(metadata);
   }
-  // "model.safetensors", "adapter.safetensors" or "state.safetensors".
-  const char* result_file() const;
+  const char* result_file() const;  // result_file_of() its config
 
   StepReport step();
   // Computes the gradients of one pass and forgets them, so that the run goes on as without it. Returns its
@@ -129,6 +128,17 @@ std::unique_ptr<Model> new_model(const TrainConfig& config);
 // The config in a run folder. Throws Error if the folder is not one.
 TrainConfig read_run_config(const std::filesystem::path& folder);
 void write_run_config(const std::filesystem::path& folder, const TrainConfig& config);
+// The file of the result in the folder of a run: "model.safetensors", "adapter.safetensors" or
+// "state.safetensors".
+const char* result_file_of(const TrainConfig& config);
+// How far a run with a checkpoint is.
+struct RunProgress {
+  int64_t steps = 0;      // done
+  double best = -1;       // validation, of a run that tunes a model; -1: none yet
+  int64_t best_step = 0;  // when that was
+};
+// Throws Error if the folder has no checkpoint, or a damaged one.
+RunProgress read_run_progress(const std::filesystem::path& folder);
 // The tokenizer of a run with a checkpoint.
 TokenizerPtr read_run_tokenizer(const std::filesystem::path& folder);
 

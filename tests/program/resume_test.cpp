@@ -351,8 +351,8 @@ TEST_F(Resume, AWarmUpLongerThanTheMinutesIsToldAndTheUsualOneFits) {
     const auto config = nlohmann::json::parse(read(folder_ / name / "config.json"));
     const int64_t warmup = config["warmup"], steps = config["steps"];
     EXPECT_EQ(warmup > steps, given) << warmup << " of " << steps;
-    expect_success(run(folder_.path(), {"train", "--resume", name, "--steps", std::to_string(steps + 1),
-                                        "--threads", "1"}));
+    expect_success(run(folder_.path(),
+                       {"train", "--resume", name, "--steps", std::to_string(steps + 1), "--threads", "1"}));
   }
 }
 

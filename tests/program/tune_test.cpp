@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "base/random.h"
@@ -96,6 +97,24 @@ TEST_P(Tune, GivesAResultThatOtherCommandsUse) {
   expect_success(before);
   expect_success(after);
   EXPECT_NE(read(folder_ / "a"), read(folder_ / "b"));
+}
+
+TEST_P(Tune, IsDescribedAsARun) {
+  expect_success(aviary(tune_by_parameter({"--steps", "4"})));
+  const Outcome outcome = aviary({"inspect", "tuned"});
+  expect_success(outcome);
+  for (const std::string& words :
+       {std::string("a run of aviary tune, which trains "),
+        "base: " + (folder_ / "base.safetensors").string(), "data: " + (folder_ / "rows.jsonl").string(),
+        std::string("4 of 4 steps are done"), "result: tuned/" + result(), std::string("aviary generate ")})
+    EXPECT_NE(outcome.out.find(words), std::string::npos) << words << " in " << outcome.out;
+  const auto json = nlohmann::json::parse(aviary({"inspect", "tuned", "--json"}).out);
+  EXPECT_EQ(json["path"], "tuned/" + result());
+  EXPECT_EQ(json["run"]["method"], GetParam());
+  EXPECT_EQ(json["run"]["steps_done"], 4);
+  EXPECT_EQ(json["run"]["result"], "tuned/" + result());
+  // As the result alone, below the lines of the run.
+  EXPECT_TRUE(outcome.out.ends_with("\n" + aviary({"inspect", "tuned/" + result()}).out)) << outcome.out;
 }
 
 TEST_P(Tune, GoesOnBitForBitAfterInterruptionsAndKills) { interrupt_and_compare(12); }
