@@ -126,6 +126,9 @@ std::string learn_vocabulary(std::string_view text, int32_t size);
 enum class ListForm : uint8_t { text, markdown, json };
 int list_versions(const FamilySizes& sizes, ListForm form);
 
+// Writes what was printed on stdout and is still buffered. Throws Error if that fails, as on a full disk.
+void flush_output();
+
 // A hash of a text, 16 hex digits.
 std::string hash_of(std::string_view text);
 

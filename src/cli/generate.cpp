@@ -63,7 +63,7 @@ int generate_text(const Flags& flags) {
   options.exact_bytes = !terminal;
   const auto show = [&](std::string_view text) {
     fmt::print("{}", terminal ? for_terminal(text) : std::string(text));
-    std::fflush(stdout);
+    flush_output();
     return true;
   };
   InterruptGuard guard;

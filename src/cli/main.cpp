@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <iostream>
 #include <new>
 #include <system_error>
 #include <tuple>
@@ -40,12 +41,6 @@ std::vector<std::pair<CLI::App*, cli::Action>> add_commands(CLI::App& app) {
   return actions;
 }
 
-// The output may still be buffered and fail on a full disk.
-void flush_output() {
-  require(std::fflush(stdout) == 0 && !std::ferror(stdout),
-          "the output cannot be written (is the disk full, or its reader gone?)");
-}
-
 int run(int argc, char** argv) {
   CLI::App app{
       "Train, evaluate and use RWKV language models.\n"
@@ -73,7 +68,11 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     // `aviary train --version rwkv4` means the model's.
     const bool misplaced = error.get_name() == "CallForVersion" && !app.get_subcommands().empty();
-    return error.get_exit_code() == 0 && !misplaced ? app.exit(error) : cli::refuse(app, error);
+    if (error.get_exit_code() != 0 || misplaced) return cli::refuse(app, error);
+    app.exit(error);  // prints the help or the version
+    std::cout.flush();
+    cli::flush_output();
+    return 0;
   }
   strict.tell_drawn_seeds();
   set_threads(thread_count);
@@ -82,7 +81,7 @@ int run(int argc, char** argv) {
   for (const auto& [command, action] : actions)
     if (command->parsed()) {
       const int code = action();
-      flush_output();
+      cli::flush_output();
       return code;
     }
   return 2;
@@ -107,8 +106,9 @@ int main(int argc, char** argv) {
     complain("out of memory; use a smaller model, batch or context");
   } catch (const std::filesystem::filesystem_error& error) {
     complain(sentence_of(error));
-  } catch (const std::system_error& error) {  // of a closed output
-    complain(error.what());
+  } catch (const std::system_error& error) {
+    const bool of_output = std::string_view(error.what()).starts_with("cannot write to file");  // of {fmt}
+    complain(of_output ? "the output cannot be written: " + error.code().message() : error.what());
   } catch (const std::exception& error) {
     complain(std::string("unexpected error: ") + error.what());
   }

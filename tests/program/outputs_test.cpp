@@ -1,5 +1,8 @@
-// What a command reads is never what it writes.
+// What a command reads is never what it writes; an output that cannot be written is an error.
 #include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
 
 #include "program.h"
 
@@ -59,6 +62,53 @@ TEST_F(Outputs, PreparedTextsDoNotReplaceTheirSource) {
   fs::create_directories(folder_ / "d");
   write(folder_ / "d/train.txt", "novels");
   expect_kept({"data", "austen", "d/train.txt", "--out", "d"}, {"d/train.txt", "read by the same command"});
+}
+
+// Every command whose output cannot be written says so in its last sentence, and does not go on for long.
+TEST_F(Outputs, AFullDiskBehindTheOutputIsAnErrorOfEveryCommand) {
+  write(folder_ / "rows.jsonl", "{\"text\": \"one\"}\n{\"text\": \"two\"}\n{\"text\": \"three\"}\n");
+  std::string ids;
+  for (int i = 0; i < 4000; ++i) ids += "65 ";
+  write(folder_ / "ids", ids);
+  const std::string tiny_flags =
+      " --tokenizer bytes --layers 1 --width 16 --context 16 --batch 1 --steps 1 --threads 1";
+  const std::vector<std::string> commands{
+      "--help",
+      "--version",
+      "train --help",
+      "tokenize text.txt --tokenizer bytes",
+      "tokenize text.txt --tokenizer bytes --ids",
+      "tokenize --text a --tokenizer bytes --json",
+      "detokenize --tokenizer bytes < ids",
+      "detokenize 65 --tokenizer bytes",
+      "evaluate run text.txt",
+      "evaluate run text.txt --json",
+      "generate run -n 3 -q",
+      "generate run -n 100000000 --ignore-end-of-text",
+      "logits run --tokens 1",
+      "inspect run",
+      "inspect run --tensors --json",
+      "inspect --versions",
+      "verify run --length 4",
+      "bench --random rwkv7:1x64 --seconds 0.01 --rounds 1",
+      "vocab train text.txt --size 260 --out vocabulary",
+      "convert run new.pth",
+      "train text.txt --out new" + tiny_flags,
+      "compare text.txt --versions rwkv4 --out comparison" + tiny_flags,
+      "tune run rows.jsonl --method lora --steps 1 --out tuned --threads 1"};
+  for (const std::string& command : commands) {
+    SCOPED_TRACE(command);
+    const std::string line = "cd '" + folder_.path().string() + "' && timeout 60 '" + program_path + "' " +
+                             command + " > /dev/full 2> err; echo $? > code";
+    ASSERT_EQ(std::system(line.c_str()), 0);
+    EXPECT_EQ(read(folder_ / "code"), "1\n");
+    const std::string errors = read(folder_ / "err");
+    EXPECT_NE(errors.rfind("aviary: the output cannot be written"), std::string::npos) << errors;
+    EXPECT_EQ(std::count(errors.begin() + static_cast<std::ptrdiff_t>(errors.rfind("aviary: ")), errors.end(),
+                         '\n'),
+              1)
+        << errors;
+  }
 }
 
 }  // namespace
