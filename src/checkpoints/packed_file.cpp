@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/threads.h"
 #include "formats/safetensors.h"
 #include "numbers/encoding.h"
 
@@ -20,6 +21,7 @@ using Json = nlohmann::json;
 
 constexpr const char* key_entry = "aviary.packed";
 constexpr const char* matrices_entry = "aviary.packed_matrices";
+constexpr const char* content_entry = "aviary.packed_content";
 
 class Hash {
  public:
@@ -85,6 +87,21 @@ uint64_t hash_of_layout() {
   return hash.value();
 }
 
+// 16 hex digits that identify the bytes of these matrices, in this order. All threads read them, in pieces.
+std::string hash_of_content(const std::vector<std::span<const std::byte>>& matrices) {
+  constexpr size_t most = size_t{4} << 20;
+  std::vector<std::span<const std::byte>> pieces;
+  for (std::span<const std::byte> rest : matrices)
+    for (; !rest.empty(); rest = rest.subspan(pieces.back().size()))
+      pieces.push_back(rest.first(std::min(most, rest.size())));
+  std::vector<uint64_t> hashes(pieces.size());
+  parallel_for(std::ssize(pieces), 1, [&](int64_t begin, int64_t end) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
+      hashes[i] = XXH3_64bits(pieces[i].data(), pieces[i].size());
+  });
+  return fmt::format("{:016x}", XXH3_64bits(hashes.data(), hashes.size() * sizeof(uint64_t)));
+}
+
 // A matrix of a weight of this shape as described in the metadata; throws if the description is invalid.
 // Kernels compute with the sizes, so they are checked first.
 kernels::PackedMatrix adopted(const Json& matrix, const Shape& shape, const TensorEntry& tensor,
@@ -106,10 +123,12 @@ Stacks read_packed(const std::filesystem::path& path, const PackedKey& key, Mode
   files.emplace_back(path);
   TensorTable table = parse_safetensors(files[0].bytes(), path.string());
   require(table.metadata[key_entry] == to_text(key), "it is of other weights");
+  require(table.metadata.contains(content_entry), "it does not say what its numbers were");
   const Json matrices = parse_json(table.metadata[matrices_entry], path.string());
   files[0].fetch();
   const auto file = std::make_shared<const TensorFile>(std::move(files), std::move(table));
   Stacks stacks;
+  std::vector<std::span<const std::byte>> content;
   for (const Json& matrix : matrices) {
     const std::string name = matrix.at("weight");
     std::vector<kernels::PackedMatrix>& stack = stacks[name];
@@ -117,6 +136,7 @@ Stacks read_packed(const std::filesystem::path& path, const PackedKey& key, Mode
     const TensorEntry* tensor = file->find(tensor_name(name, stack.size()));
     require(parameter && layout_of(parameter->spec.use) && tensor, "a matrix that no parameter has");
     stack.push_back(adopted(matrix, parameter->spec.shape, *tensor, file));
+    content.push_back(tensor->data);
   }
   for (const auto& [name, stack] : stacks) {
     const Parameter& parameter = *model.parameters().find(name);
@@ -124,6 +144,7 @@ Stacks read_packed(const std::filesystem::path& path, const PackedKey& key, Mode
             "matrices that are not packed so");
   }
   require(!stacks.empty(), "it is empty");
+  require(file->metadata().at(content_entry) == hash_of_content(content), "its numbers have changed");
   return stacks;
 }
 
@@ -159,6 +180,7 @@ bool map_packed(const std::filesystem::path& packed, const PackedKey& key, Model
 void write_packed(const std::filesystem::path& packed, const PackedKey& key, const Model& model,
                   const WriteProgress& progress) {
   std::vector<TensorEntry> tensors;
+  std::vector<std::span<const std::byte>> content;
   Json matrices = Json::array();
   for (const Parameter& parameter : model.parameters()) {
     const std::span<const kernels::PackedMatrix> stack = parameter.weight.packed();
@@ -172,10 +194,14 @@ void write_packed(const std::filesystem::path& packed, const PackedKey& key, con
                          .dtype = Dtype::u8,
                          .shape = {matrix.bytes()},
                          .data = matrix.packed()});
+      content.push_back(matrix.packed());
     }
   }
   write_safetensors(packed, unchanged(tensors),
-                    {{key_entry, to_text(key)}, {matrices_entry, matrices.dump()}}, progress);
+                    {{key_entry, to_text(key)},
+                     {matrices_entry, matrices.dump()},
+                     {content_entry, hash_of_content(content)}},
+                    progress);
 }
 
 }  // namespace aviary

@@ -2,8 +2,8 @@
 // the model: FILE.packed is mapped, and processes that run the model share its memory.
 //
 // It is a safetensors file of bytes with a tensor such as "blocks.0.att.key.weight#0" for every packed matrix
-// (several for a stack). Its metadata identify the model file, the layout and the precision, and describe
-// each matrix.
+// (several for a stack). Its metadata identify the model file, the layout and the precision, describe each
+// matrix, and have a hash of all bytes of the matrices, by which damage is found when the file is mapped.
 #pragma once
 
 #include <filesystem>

@@ -149,6 +149,28 @@ TEST_F(PackedFile, IsRewrittenIfItIsDamaged) {
   expect_made_anew();
 }
 
+TEST_F(PackedFile, IsRewrittenIfANumberHasChanged) {
+  save("rwkv7");
+  open();
+  const std::string good = read_file(packed(), 1 << 30);
+  uint64_t header = 0;
+  std::memcpy(&header, good.data(), sizeof(header));
+  const size_t first = 8 + header;
+  Random random(7);
+  for (int i = 0; i < 20; ++i) {
+    std::string bad = good;
+    const size_t at =
+        i == 0   ? first
+        : i == 1 ? good.size() - 1
+                 : first + static_cast<size_t>(random.below(std::ssize(good) - static_cast<int64_t>(first)));
+    bad[at] = static_cast<char>(bad[at] ^ (1 << i % 8));
+    write_file_atomically(packed(), bad);
+    SCOPED_TRACE(at);
+    expect_made_anew();
+    EXPECT_EQ(read_file(packed(), 1 << 30), good);
+  }
+}
+
 // Its header is untrusted input, too.
 class StrangePackedFile : public PackedFile, public testing::WithParamInterface<std::string> {};
 

@@ -59,6 +59,9 @@ int print_logits(const Flags& flags) {
   std::optional<State> start = flags.begin.start(loaded, flags.model.force);
   State state = start ? std::move(*start) : runner.new_state();
   const std::vector<float> logits = read_tokens(runner, tokens, state);
+  const auto broken = std::ranges::find_if_not(logits, [](float logit) { return std::isfinite(logit); });
+  require(broken == logits.end(), "{}: the logit of token {} is {} after these tokens: the model is broken",
+          loaded.path.string(), broken - logits.begin(), broken == logits.end() ? 0 : *broken);
   if (!flags.raw.empty()) write_file_atomically(flags.raw, std::as_bytes(std::span(logits)));
   print_top(logits, loaded.tokenizer.get(), flags.top);
   return 0;

@@ -1,6 +1,7 @@
 // Laws, properties that every model must satisfy: however its input is split, the result is the same.
 #pragma once
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -10,9 +11,9 @@ namespace aviary {
 
 struct LawCheck {
   std::string what;
-  double difference;  // the largest one; NaN does not pass
+  double difference;  // the largest one; what is not finite does not pass
   double tolerance;
-  bool passed() const { return difference <= tolerance; }
+  bool passed() const { return std::isfinite(tolerance) && difference <= tolerance; }
 };
 
 // The split law: one pass over `length` random tokens = a random split of it into chunks = token by token =

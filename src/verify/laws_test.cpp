@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "base/files.h"
 #include "checkpoints/checkpoint.h"
 #include "checkpoints/gguf_writer.h"
@@ -235,6 +238,24 @@ TEST_P(Laws, AFileSaysTheWholeModelOrItIsKnownWhatItCannotSay) {
       }
     }
   }
+}
+
+// Infinite logits differ by NaN, and their size makes no tolerance infinite.
+TEST_P(Laws, ModelsWithoutFiniteNumbersDoNotPass) {
+  auto model = random_model(Dtype::f32);
+  Parameter& head = *model->parameters().find("head.weight");
+  std::vector<double> values = to_host(head.weight.value());
+  for (double& value : values) value *= 1e38;
+  from_host(values, head.weight.value());
+  model->parameters().changed();
+  Runner runner(*model);
+  int failed = 0;
+  for (const LawCheck& check : check_split_law(runner, 2, 1)) {
+    failed += check.passed() ? 0 : 1;
+    EXPECT_TRUE(std::isfinite(check.tolerance)) << check.what;
+  }
+  EXPECT_GT(failed, 0);
+  EXPECT_FALSE((LawCheck{"", 1, std::numeric_limits<double>::infinity()}.passed()));
 }
 
 TEST_P(Laws, IsDescribedInTheDocuments) {

@@ -138,6 +138,24 @@ TEST_F(BadModel, NaNWeightsAreRejectedButCanBeInspected) {
   EXPECT_EQ(files_below(folder_.path()), before);
 }
 
+// Every weight is finite, but what the model computes is not.
+TEST_F(BadModel, LogitsThatAreNotFiniteAreAnErrorOfEveryCommand) {
+  rewrite_tensors(model_, [](auto& tensors, auto&) {
+    const float large = 3e38F;
+    for (EditableTensor& tensor : tensors)
+      for (size_t i = 0; tensor.name == "head.weight" && i < tensor.data.size(); i += sizeof large)
+        std::memcpy(tensor.data.data() + i, &large, sizeof large);
+  });
+  expect_refusal(run(folder_.path(), generate_), {"logit"});
+  expect_refusal(run(folder_.path(), {"logits", "run", "--tokens", "1", "--raw", "raw"}),
+                 {"the logit of token 0 is", "the model is broken"});
+  EXPECT_FALSE(fs::exists(folder_ / "raw"));
+  expect_refusal(run(folder_.path(), {"evaluate", "run", "text.txt"}), {"the model is broken"});
+  const Outcome verified = run(folder_.path(), {"verify", "run", "--length", "2"});
+  EXPECT_EQ(verified.code, 1);
+  EXPECT_NE(verified.out.find("FAIL"), std::string::npos) << verified.out;
+}
+
 TEST_F(BadModel, AVocabularyOfAnotherModelIsRejected) {
   std::string vocabulary;
   for (int i = 0; i < 256; ++i)

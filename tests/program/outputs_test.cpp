@@ -103,10 +103,10 @@ TEST_F(Outputs, AFullDiskBehindTheOutputIsAnErrorOfEveryCommand) {
     ASSERT_EQ(std::system(line.c_str()), 0);
     EXPECT_EQ(read(folder_ / "code"), "1\n");
     const std::string errors = read(folder_ / "err");
-    EXPECT_NE(errors.rfind("aviary: the output cannot be written"), std::string::npos) << errors;
-    EXPECT_EQ(std::count(errors.begin() + static_cast<std::ptrdiff_t>(errors.rfind("aviary: ")), errors.end(),
-                         '\n'),
-              1)
+    const size_t last = errors.rfind("aviary: ");
+    ASSERT_NE(last, std::string::npos) << errors;
+    EXPECT_TRUE(errors.substr(last).starts_with("aviary: the output cannot be written")) << errors;
+    EXPECT_EQ(std::count(errors.begin() + static_cast<std::ptrdiff_t>(last), errors.end(), '\n'), 1)
         << errors;
   }
 }
