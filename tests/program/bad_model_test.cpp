@@ -141,10 +141,11 @@ TEST_F(BadModel, NaNWeightsAreRejectedButCanBeInspected) {
 // Every weight is finite, but what the model computes is not.
 TEST_F(BadModel, LogitsThatAreNotFiniteAreAnErrorOfEveryCommand) {
   rewrite_tensors(model_, [](auto& tensors, auto&) {
-    const float large = 3e38F;
+    const float large = 1e30F;
     for (EditableTensor& tensor : tensors)
-      for (size_t i = 0; tensor.name == "head.weight" && i < tensor.data.size(); i += sizeof large)
-        std::memcpy(tensor.data.data() + i, &large, sizeof large);
+      if (tensor.name == "head.weight" || tensor.name == "ln_out.weight")
+        for (size_t i = 0; i < tensor.data.size(); i += sizeof large)
+          std::memcpy(tensor.data.data() + i, &large, sizeof large);
   });
   expect_refusal(run(folder_.path(), generate_), {"logit"});
   expect_refusal(run(folder_.path(), {"logits", "run", "--tokens", "1", "--raw", "raw"}),
