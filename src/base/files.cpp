@@ -33,6 +33,11 @@ void sync_folder(const fs::path& folder, const fs::path& file) {
   if (error) fail("{}: written, but its folder cannot be synced to disk: {}", file.string(), error.message());
 }
 
+fs::path folder_of(const fs::path& file) {
+  const fs::path folder = file.parent_path();
+  return folder.empty() ? fs::path(".") : folder;
+}
+
 // The file that a path leads to through symbolic links, whether it exists yet or not.
 fs::path behind_links(const fs::path& path) {
   constexpr int most_links = 40;  // as in Linux
@@ -134,8 +139,10 @@ AtomicFile::AtomicFile(const fs::path& path) : path_(behind_links(path)) {
         !fs::exists(path_.parent_path()))
       fail("{}: cannot create the file: there is no folder {}", path_.string(), path_.parent_path().string());
     if (error && error != std::errc::file_exists) fail_to("create", error);
+    // Locked until it is closed, against remove_abandoned_files, which may have been faster.
+    if (file_.is_open() && (!file_.try_lock() || !fs::exists(temporary_, ignored))) file_ = {};
   }
-  file_.try_lock();  // until closed; see remove_abandoned_files
+  remove_abandoned_files(folder_of(path_));
   // Some file systems have no modes; the file is then written with the default one.
   if (replaces) fs::permissions(temporary_, old.permissions(), ignored);
 }
@@ -165,8 +172,7 @@ void AtomicFile::commit() {
   if (error) fail_to("replace", error);
   file_.close(error);
   if (error) fail_to("close", error);
-  const fs::path folder = path_.parent_path();
-  sync_folder(folder.empty() ? fs::path(".") : folder, path_);
+  sync_folder(folder_of(path_), path_);
 }
 
 void write_file_atomically(const fs::path& path, std::span<const std::byte> bytes) {
@@ -181,7 +187,7 @@ void remove_abandoned_files(const fs::path& folder) {
     const std::string name = entry.path().filename().string();
     if (!name.starts_with(".aviary-") || !name.ends_with(".tmp")) continue;
     platform::File file(entry.path(), Open::read_without_waiting, ignored);
-    if (file.is_open() && file.try_lock()) fs::remove(entry.path(), ignored);
+    if (file.is_open() && file.try_sure_lock()) fs::remove(entry.path(), ignored);
   }
 }
 

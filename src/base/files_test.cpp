@@ -119,6 +119,20 @@ TEST(AtomicFile, TwoWritersOfOneFileDoNotDisturbEachOther) {
   EXPECT_EQ(read_file(folder / "a", 100), "second");
 }
 
+TEST(AtomicFile, RemovesWhatKilledWritersLeftAndNothingThatIsBeingWritten) {
+  TestFolder folder;
+  AtomicFile living(folder / "a");
+  living.write("a");
+  std::ofstream(folder / ".aviary-12345-0.tmp") << "half of a model";
+  std::ofstream(folder / ".aviary.tmp") << "of somebody else";
+  write_file_atomically(folder / "b", "b");
+  EXPECT_FALSE(fs::exists(folder / ".aviary-12345-0.tmp"));
+  EXPECT_TRUE(fs::exists(folder / ".aviary.tmp"));
+  living.commit();
+  EXPECT_EQ(read_file(folder / "a", 100), "a");
+  EXPECT_EQ(files_in(folder.path()), 3);
+}
+
 TEST(AtomicFile, FollowsALinkAndKeepsTheMode) {
   TestFolder folder;
   write_file_atomically(folder / "target", "old");

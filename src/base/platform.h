@@ -49,6 +49,8 @@ class File {
   // Locks this file or folder until it is closed, at the latest by the end of the process. False if another
   // open File has the lock; true if the file system does not support locks.
   bool try_lock();
+  // The same, but false also if the file system does not support locks.
+  bool try_sure_lock();
   // Maps the first `size` bytes of a regular file, read-only. They remain valid after the file is closed,
   // until unmap().
   std::span<const std::byte> map(size_t size, std::error_code& error) const;

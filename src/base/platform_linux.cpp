@@ -94,6 +94,8 @@ void File::close(std::error_code& error) { checked(::close(std::exchange(descrip
 
 bool File::try_lock() { return ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK; }
 
+bool File::try_sure_lock() { return ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0; }
+
 std::span<const std::byte> File::map(size_t size, std::error_code& error) const {
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor_, 0);
   checked(address == MAP_FAILED ? -1 : 0, error);
