@@ -49,8 +49,7 @@ std::string read_input(const std::filesystem::path& path, int64_t max_bytes);
 // Writes a temporary file in the folder of `path` and renames it to `path` in commit(), so that at any moment
 // `path` is either the complete old file or the complete new one. Symbolic links are followed, also to a file
 // that does not exist yet; the mode of an existing file is kept. What killed processes left in this folder is
-// removed. Every failure is an Error that names the
-// file and the system's reason.
+// removed. Every failure is an Error that names the file and the system's reason.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& path);
