@@ -24,6 +24,16 @@ platform::File open_file(const fs::path& path, Open how) {
   return file;
 }
 
+platform::FileStatus require_regular(const platform::File& file, const fs::path& path) {
+  std::error_code error;
+  const platform::FileStatus status = file.status(error);
+  if (error) fail("{}: cannot stat: {}", path.string(), error.message());
+  require(status.kind != FileKind::folder, "{}: is a folder, expected a file", path.string());
+  require(status.kind == FileKind::regular, "{}: is a pipe or a device, expected a regular file",
+          path.string());
+  return status;
+}
+
 void sync_folder(const fs::path& folder, const fs::path& file) {
   std::error_code error;
   platform::File descriptor(folder, Open::read, error);
@@ -55,15 +65,11 @@ fs::path behind_links(const fs::path& path) {
 
 MappedFile::MappedFile(const fs::path& path) {
   const platform::File file = open_file(path, Open::read_without_waiting);
-  std::error_code error;
-  const platform::FileStatus status = file.status(error);
-  if (error) fail("{}: cannot stat: {}", path.string(), error.message());
-  require(status.kind != FileKind::folder, "{}: is a folder, expected a file", path.string());
-  require(status.kind == FileKind::regular, "{}: is a pipe or a device, expected a regular file",
-          path.string());
+  const platform::FileStatus status = require_regular(file, path);
   require(status.size > 0, "{}: the file is empty", path.string());
   require(static_cast<uint64_t>(status.size) <= SIZE_MAX,
           "{}: {} bytes are more than this machine can address", path.string(), status.size);
+  std::error_code error;
   bytes_ = file.map(static_cast<size_t>(status.size), error);
   if (error) fail("{}: cannot map {} bytes into memory: {}", path.string(), status.size, error.message());
   modified_ = status.modified;
@@ -89,8 +95,9 @@ void MappedFile::drop(std::span<const std::byte> part) const {
 
 void MappedFile::fetch() const { platform::fetch_pages(bytes_); }
 
-std::string read_file(const fs::path& path, int64_t max_bytes) {
-  platform::File file = open_file(path, Open::read);
+namespace {
+
+std::string read_all(platform::File file, const fs::path& path, int64_t max_bytes) {
   std::string content;
   for (;;) {
     constexpr size_t piece = size_t{1} << 16;
@@ -107,8 +114,20 @@ std::string read_file(const fs::path& path, int64_t max_bytes) {
   }
 }
 
+}  // namespace
+
+std::string read_file(const fs::path& path, int64_t max_bytes) {
+  platform::File file = open_file(path, Open::read_without_waiting);
+  require_regular(file, path);
+  return read_all(std::move(file), path, max_bytes);
+}
+
+std::string read_file_or_pipe(const fs::path& path, int64_t max_bytes) {
+  return read_all(open_file(path, Open::read), path, max_bytes);
+}
+
 std::string read_input(const fs::path& path, int64_t max_bytes) {
-  if (path != "-") return read_file(path, max_bytes);
+  if (path != "-") return read_file_or_pipe(path, max_bytes);
   std::string content;
   for (;;) {
     constexpr size_t piece = size_t{1} << 16;

@@ -39,9 +39,12 @@ class MappedFile {
   int64_t modified_ = 0;
 };
 
-// The whole content; pipes and devices are read to their end. Throws Error if there are more than `max_bytes`
-// bytes.
+// The whole content of a regular file. Throws Error for anything else, since a pipe could keep the reader
+// waiting for ever, and if there are more than `max_bytes` bytes.
 std::string read_file(const std::filesystem::path& path, int64_t max_bytes);
+
+// The same for a path that a user gave: pipes and devices are read to their end, too.
+std::string read_file_or_pipe(const std::filesystem::path& path, int64_t max_bytes);
 
 // The same; "-" names the standard input.
 std::string read_input(const std::filesystem::path& path, int64_t max_bytes);

@@ -8,6 +8,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <thread>
 
 #include "base/error.h"
 #include "support/test_folder.h"
@@ -73,10 +74,21 @@ TEST(ReadFile, ReadsUpToTheLimitAndRejectsMore) {
   write_file_atomically(folder / "a", text);
   EXPECT_EQ(read_file(folder / "a", 200'000), text);
   expect_contains(error_of([&] { read_file(folder / "a", 199'999); }), "more than the 199999 bytes");
-  expect_contains(error_of([&] { read_file("/dev/zero", 1000); }), "more than the 1000 bytes");
+  expect_contains(error_of([&] { read_file_or_pipe("/dev/zero", 1000); }), "more than the 1000 bytes");
   expect_contains(error_of([&] { read_file(folder.path(), 1000); }), "is a folder");
   expect_contains(error_of([&] { read_file(folder / "none", 1000); }), "No such file or directory");
-  EXPECT_EQ(read_file("/dev/null", 0), "");
+  EXPECT_EQ(read_file_or_pipe("/dev/null", 0), "");
+}
+
+TEST(ReadFile, DoesNotWaitForAPipeUnlessOneIsExpected) {
+  TestFolder folder;
+  const std::string pipe = (folder / "pipe").string();
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  expect_contains(error_of([&] { read_file(pipe, 1000); }), "is a pipe or a device");
+  expect_contains(error_of([&] { read_file("/dev/null", 1000); }), "is a pipe or a device");
+  std::thread writer([&] { std::ofstream(pipe) << "text"; });
+  EXPECT_EQ(read_file_or_pipe(pipe, 1000), "text");
+  writer.join();
 }
 
 TEST(AtomicFile, ShowsTheNewContentOnlyAfterTheCommit) {

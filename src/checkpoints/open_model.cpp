@@ -47,7 +47,7 @@ TokenizerPtr open_tokenizer(const std::string& name) {
             name);
     return tokenizer;
   }
-  return read_tokenizer(read_file(name, largest_tokenizer_file), name);
+  return read_tokenizer(read_file_or_pipe(name, largest_tokenizer_file), name);
 }
 
 TokenizerPtr tokenizer_of_model(const fs::path& path) {

@@ -1,6 +1,7 @@
 // A run that was interrupted or killed ends with the same bits as an uninterrupted one.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <chrono>
@@ -353,6 +354,17 @@ TEST_F(Resume, AWarmUpLongerThanTheMinutesIsToldAndTheUsualOneFits) {
     EXPECT_EQ(warmup > steps, given) << warmup << " of " << steps;
     expect_success(run(folder_.path(),
                        {"train", "--resume", name, "--steps", std::to_string(steps + 1), "--threads", "1"}));
+  }
+}
+
+TEST_F(Resume, APipeInPlaceOfAFileOfTheRunKeepsNobodyWaiting) {
+  for (const char* name : {"config.json", "checkpoint.safetensors"}) {
+    fs::remove_all(folder_ / "run");
+    train_tiny(folder_.path(), 1);
+    fs::remove(folder_ / "run" / name);
+    ASSERT_EQ(::mkfifo((folder_ / "run" / name).c_str(), 0600), 0);
+    Process process(folder_.path(), {"train", "--resume", "run", "--threads", "1"});
+    expect_refusal(process.wait(20), {name, "pipe"});
   }
 }
 
