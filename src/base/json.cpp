@@ -51,6 +51,12 @@ nlohmann::json parse_json(std::string_view text, std::string_view where, Keys ke
   return parse<nlohmann::json>(text, where, keys, deepest);
 }
 
+nlohmann::json parse_short_json(std::string_view text, std::string_view where) {
+  constexpr size_t most = size_t{1} << 20;
+  require(text.size() <= most, "{}: the JSON has {} bytes, expected at most {}", where, text.size(), most);
+  return parse_json(text, where);
+}
+
 nlohmann::ordered_json parse_ordered_json(std::string_view text, std::string_view where, int deepest) {
   return parse<nlohmann::ordered_json>(text, where, Keys::last_counts, deepest);
 }

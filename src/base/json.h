@@ -19,12 +19,17 @@ inline constexpr int usual_json_depth = 16;
 nlohmann::json parse_json(std::string_view text, std::string_view where, Keys keys = Keys::last_counts,
                           int deepest = usual_json_depth);
 
-// The same; the members of objects keep their order in the text. Throws Error also for objects so large that
-// finding members, which takes time in proportion to their number, would take long (about 8,000 members).
+// The same for a text that says little, such as the settings of a model: also throws Error if it has more
+// than 1 MiB, since parsed JSON may need 30 times its size in memory.
+nlohmann::json parse_short_json(std::string_view text, std::string_view where);
+
+// The same as parse_json; the members of objects keep their order in the text. Throws Error also for objects
+// so large that finding members, which takes time in proportion to their number, would take long (about 8,000
+// members).
 nlohmann::ordered_json parse_ordered_json(std::string_view text, std::string_view where,
                                           int deepest = usual_json_depth);
 
-// The same without errors: nothing for text that parse_json rejects.
+// The same as parse_json without errors: nothing for text that parse_json rejects.
 std::optional<nlohmann::json> try_parse_json(std::string_view text);
 
 }  // namespace aviary

@@ -99,5 +99,11 @@ TEST(Json, OrderedObjectsWithTooManyMembersAreRefused) {
   EXPECT_EQ(parse_json(object(9000), "a.json").size(), 9000u);
 }
 
+TEST(Json, RefusesALongTextWhereAShortOneIsExpected) {
+  const std::string longest = "\"" + std::string((1 << 20) - 2, 'x') + "\"";
+  EXPECT_EQ(parse_short_json(longest, "").get<std::string>().size(), longest.size() - 2);
+  EXPECT_THROW(parse_short_json(longest + " ", ""), Error);
+}
+
 }  // namespace
 }  // namespace aviary

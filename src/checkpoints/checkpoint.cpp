@@ -42,7 +42,7 @@ void require_known_keys(const Json& config, const std::string& where) {
 }  // namespace
 
 ModelConfig model_config_from_json(const std::string& text, const std::string& where) {
-  const Json json = parse_json(text, where);
+  const Json json = parse_short_json(text, where);
   require(json.is_object() && json.value("version", Json()).is_string(), "{}: not a config in JSON", where);
   require_known_keys(json, where);
   ModelConfig config{.version = json["version"]};

@@ -124,7 +124,7 @@ Stacks read_packed(const std::filesystem::path& path, const PackedKey& key, Mode
   TensorTable table = parse_safetensors(files[0].bytes(), path.string());
   require(table.metadata[key_entry] == to_text(key), "it is of other weights");
   require(table.metadata.contains(content_entry), "it does not say what its numbers were");
-  const Json matrices = parse_json(table.metadata[matrices_entry], path.string());
+  const Json matrices = parse_short_json(table.metadata[matrices_entry], path.string());
   files[0].fetch();
   const auto file = std::make_shared<const TensorFile>(std::move(files), std::move(table));
   Stacks stacks;

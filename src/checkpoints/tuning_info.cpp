@@ -77,7 +77,7 @@ class Reader {
  public:
   Reader(const std::map<std::string, std::string>& metadata, const char* key, const std::string& where)
       : where_(fmt::format("{}, metadata entry {}", where, key)),
-        json_(parse_json(metadata.at(key), where_)) {
+        json_(parse_short_json(metadata.at(key), where_)) {
     require(json_.is_object() && json_.value("format", Json()).is_number_integer(),
             "{}: expected an object with the number of its format", where_);
     require(json_["format"] == format,
