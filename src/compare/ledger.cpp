@@ -50,7 +50,8 @@ std::string asked_of(const TrainConfig& shared, bool own_recipes) {
 std::string asked_by_this_program(const std::string& asked, const std::string& where) {
   Json json = parse_ordered_json(asked, where);
   if (json.contains("format")) {  // with the defaults of settings that have been added since
-    const Json defaults = parse_ordered_json(to_json(TrainConfig{}), "defaults");
+    const TrainConfig standard;
+    const Json defaults = parse_ordered_json(to_json(standard), "defaults");
     for (const auto& [name, value] : defaults.items())
       if (!json.contains(name)) json[name] = value;
     return json.dump();

@@ -43,21 +43,26 @@ int64_t count_layers(const ShapeMap& shapes) {
   return std::max(count_blocks(shapes), count_blocks(shapes, "rwkv") - 1);
 }
 
-// For the name of a tensor of layer `from` ("blocks.1.att.w0", "rwkv2.w0", "ln2a.bias"), that of the same
-// tensor of layer `to`; empty for other names.
-std::string in_layer(std::string_view name, int64_t from, int64_t to) {
-  constexpr std::pair<std::string_view, int64_t> kinds[] = {// followed by the number of the first layer
-                                                            {"blocks.", 0},
-                                                            {"rwkv", 1},
-                                                            {"rosa", 1},
-                                                            {"ffn", 1},
-                                                            {"ln", 1}};
+// The name of a tensor of a layer ("blocks.1.att.w0", "rwkv2.w0", "ln2a.bias"), around the number of the
+// layer.
+struct LayerName {
+  std::string_view kind;
+  int64_t first;  // the number of the first layer
+  std::string_view rest;
+
+  std::string in(int64_t layer) const { return fmt::format("{}{}{}", kind, layer + first, rest); }
+};
+
+// Nothing for a name that is not of layer `layer`.
+std::optional<LayerName> layer_name(std::string_view name, int64_t layer) {
+  constexpr std::pair<std::string_view, int64_t> kinds[] = {
+      {"blocks.", 0}, {"rwkv", 1}, {"rosa", 1}, {"ffn", 1}, {"ln", 1}};
   for (const auto& [kind, first] : kinds) {
-    const std::string prefix = fmt::format("{}{}", kind, from + first);
+    const std::string prefix = fmt::format("{}{}", kind, layer + first);
     if (!name.starts_with(prefix)) continue;
     const std::string_view rest = name.substr(prefix.size());
     if (!rest.empty() && rest[0] >= '0' && rest[0] <= '9') continue;
-    return fmt::format("{}{}{}", kind, to + first, rest);
+    return LayerName{kind, first, rest};
   }
   return {};
 }
@@ -96,14 +101,19 @@ ModelConfig sizes_of(const ShapeMap& shapes, const Names& names, std::span<const
   return config;
 }
 
+constexpr size_t most_listed = 1000;
+
 struct Needs {
   size_t needed = 0;
-  std::vector<std::string> missing;
+  std::vector<std::string> missing;   // the first most_listed ones if these are more than a quarter
   size_t unlike = 0;                  // existing tensors with another number of axes
   size_t strange = 0;                 // existing tensors that are not part of it
   std::vector<std::string> by_token;  // its embedding and its output matrix, [vocabulary, width]
+
+  bool lacks_a_quarter() const { return 4 * missing.size() > needed; }
 };
-// The missing tensors of a model of this config, of a registered version.
+// The missing tensors of a model of this config, of a registered version. A file can name so many layers that
+// listing all their tensors would take minutes.
 Needs needs_of(ModelConfig config, const ShapeMap& shapes) {
   std::unordered_map<std::string_view, int> there;  // number of axes
   for (const auto& [name, shape] : shapes) there.emplace(name, shape.rank());
@@ -117,18 +127,23 @@ Needs needs_of(ModelConfig config, const ShapeMap& shapes) {
     auto found = there.find(name);
     placed += found != there.end();
     if (spec.optional) return;
-    ++needs.needed;
     if (found == there.end())
       needs.missing.push_back(std::move(name));
     else if (found->second != spec.shape.rank())
       ++needs.unlike;
   };
+  auto copies_of = [&](const ParameterSpec& spec) {
+    return layer_name(spec.name, last) ? std::max<int64_t>(layers - last, 0) : 1;
+  };
+  for (const Parameter& parameter : model->parameters())
+    if (!parameter.spec.optional) needs.needed += static_cast<size_t>(copies_of(parameter.spec));
+  auto is_hopeless = [&] { return needs.missing.size() >= most_listed && needs.lacks_a_quarter(); };
   for (const Parameter& parameter : model->parameters()) {
     const ParameterSpec& spec = parameter.spec;
-    if (in_layer(spec.name, last, last).empty())
-      look_for(spec.name, spec);
-    else
-      for (int64_t layer = last; layer < layers; ++layer) look_for(in_layer(spec.name, last, layer), spec);
+    const std::optional<LayerName> name = layer_name(spec.name, last);
+    if (!name) look_for(spec.name, spec);
+    for (int64_t layer = last; name && layer < layers && !is_hopeless(); ++layer)
+      look_for(name->in(layer), spec);
   }
   needs.strange = there.size() - placed;
   for (const Parameter& parameter : model->parameters())
@@ -146,7 +161,7 @@ std::optional<Recognition> nearest(const ShapeMap& shapes, const Names& names) {
   for (const ModelVersion* version : model_versions()) {
     Needs needs = needs_of({.version = version->name}, shapes);
     const std::pair distance(needs.missing.size() + needs.strange, needs.unlike);
-    if (4 * needs.missing.size() > needs.needed || (best && distance >= least)) continue;
+    if (needs.lacks_a_quarter() || (best && distance >= least)) continue;
     least = distance;
     best = Recognition{.name = version->name,
                        .title = version->title,
@@ -228,8 +243,8 @@ ModelConfig recognize_version(const ShapeMap& shapes, const std::string& where) 
   if (found->missing.size() == 1)
     fail("{}: this is an {} with the tensor {} missing", where, found->title, found->missing[0]);
   if (!found->missing.empty())
-    fail("{}: this is an {} with {} tensors missing, among them {}", where, found->title,
-         found->missing.size(), found->missing[0]);
+    fail("{}: this is an {} with {}{} tensors missing, among them {}", where, found->title,
+         found->missing.size() >= most_listed ? "at least " : "", found->missing.size(), found->missing[0]);
   require(found->runnable,
           "{}: this is {}; this program does not run it yet, it can be inspected and converted", where,
           describe(*found));
