@@ -10,7 +10,7 @@ struct Recognition {
   std::string name;                  // "rwkv7", or for a version that is not registered "rwkv6-x060a"
   std::string title;                 // "RWKV-6 Finch"
   ModelConfig config;                // the known sizes; 0: unknown
-  std::vector<std::string> missing;  // tensors that are missing for this version
+  std::vector<std::string> missing;  // tensors that are missing for this version; of very many some
   bool runnable = false;             // the version is registered and nothing is missing
 };
 
