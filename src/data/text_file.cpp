@@ -102,10 +102,10 @@ int64_t count_separators(std::string_view line, char separator) {
   });
 }
 
-// Whether the first lines have equally many fields. Two fields between commas may be chance.
-bool looks_like_table(std::string_view text, char separator, int64_t fewest) {
-  constexpr int enough = 5, most = 20;  // lines
-  constexpr size_t longest = 1 << 16;   // bytes of a line
+// Whether the first lines, at least `enough` of them, have equally many separators, at least `fewest`.
+bool looks_like_table(std::string_view text, char separator, int64_t fewest, int enough) {
+  constexpr int most = 20;             // lines
+  constexpr size_t longest = 1 << 16;  // bytes of a line
   int lines = 0;
   for (int64_t expected = -1; lines < most && !text.empty();) {
     const size_t end = text.substr(0, longest).find('\n');
@@ -117,6 +117,14 @@ bool looks_like_table(std::string_view text, char separator, int64_t fewest) {
     ++lines;
   }
   return lines >= enough;
+}
+
+// In a text, two parts between commas in every line may be chance.
+bool looks_like_table(std::string_view text, const std::string& name) {
+  const bool is_named = name.ends_with(".csv") || name.ends_with(".tsv");
+  const int enough = is_named ? 2 : 5;
+  return looks_like_table(text, ',', is_named ? 1 : 2, enough) ||
+         looks_like_table(text, ';', is_named ? 1 : 2, enough) || looks_like_table(text, '\t', 1, enough);
 }
 
 bool looks_like_json_lines(std::string_view text, const std::string& name) {
@@ -133,8 +141,7 @@ std::string note_on_rows(std::string_view text, const std::string& name) {
   const char* rows = nullptr;
   if (looks_like_json_lines(text, name))
     rows = "JSON, learned as text, with its keys and quotes";
-  else if (name.ends_with(".csv") || name.ends_with(".tsv") || looks_like_table(text, ',', 2) ||
-           looks_like_table(text, ';', 2) || looks_like_table(text, '\t', 1))
+  else if (looks_like_table(text, name))
     rows = "a table, learned as text, with its separators";
   return rows ? fmt::format("{}: {}; aviary tune learns from rows of JSON lines (docs/texts.md)", name, rows)
               : "";

@@ -29,8 +29,8 @@ TextReport check_text(std::string_view bytes, const std::string& name);
 // convert them.
 std::string_view without_mark(std::string_view bytes, const std::string& name);
 
-// A sentence about a text that is learned as it stands, although it holds rows: JSON lines, or a table, as
-// the lines or the end of `name` (.csv, .tsv) show; empty for any other text.
+// A sentence about a text that is learned as it stands, although it holds rows: JSON lines, or a table whose
+// first lines have the same number of fields; empty for any other text.
 std::string note_on_rows(std::string_view text, const std::string& name);
 
 // The bytes of a file, unchecked; the view stays valid as long as the InputFile, also when it is moved.

@@ -123,6 +123,8 @@ TEST(TextFile, RowsThatAreLearnedAsTextAreTold) {
     EXPECT_NE(note.find("aviary tune"), std::string::npos) << note;
   }
   EXPECT_NE(note_on_rows("a,b\n1,2\n", "data.csv"), "");
+  EXPECT_EQ(note_on_rows("a,b\n1,2\n", "data.txt"), "");
+  EXPECT_EQ(note_on_rows("The rain falls,\nand the river goes.\n", "book.csv"), "");
   EXPECT_NE(note_on_rows("a\tb\n1\t2\n", "data.tsv"), "");
   for (const std::string& text :
        {five("The rain falls, and the river goes.\n"), five("a,b,c\n") + "the end\n", std::string("a,b,c\n"),

@@ -37,6 +37,10 @@ bool is_in_the_way(const std::filesystem::path& path) {
   return std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored);
 }
 
+void require_place(const std::filesystem::path& path) {
+  require(!is_in_the_way(path), "{}: cannot be written: it is no regular file", path.string());
+}
+
 // Calls visit(report, line) for every complete line.
 template <typename Visit>
 void visit_log(const std::filesystem::path& path, int64_t steps_done, Visit visit) {
@@ -80,6 +84,7 @@ RunLog::RunLog(const std::filesystem::path& folder, int64_t steps_done) : folder
 
 void RunLog::drop_repeated() {
   const std::filesystem::path path = folder_ / log_file;
+  require_place(path);
   if (std::filesystem::exists(path)) write_file_atomically(path, kept_);
   kept_ = {};
 }
@@ -87,7 +92,7 @@ void RunLog::drop_repeated() {
 void RunLog::add(const StepReport& report, int64_t tokens_per_step) {
   reports_.push_back(report);
   const std::filesystem::path path = folder_ / log_file;
-  require(!is_in_the_way(path), "{}: cannot be written: it is no regular file", path.string());
+  require_place(path);
   std::ofstream file(path, std::ios::app);
   if (torn_) file << '\n';
   file << line_of(report, report.step * tokens_per_step);
