@@ -109,8 +109,7 @@ struct Needs {
   size_t unlike = 0;                  // existing tensors with another number of axes
   size_t strange = 0;                 // existing tensors that are not part of it
   std::vector<std::string> by_token;  // its embedding and its output matrix, [vocabulary, width]
-
-  bool lacks_a_quarter() const { return 4 * missing.size() > needed; }
+  bool lacks_a_quarter = false;       // more than a quarter of the needed tensors is missing
 };
 // The missing tensors of a model of this config, of a registered version. A file can name so many layers that
 // listing all their tensors would take minutes.
@@ -137,7 +136,9 @@ Needs needs_of(ModelConfig config, const ShapeMap& shapes) {
   };
   for (const Parameter& parameter : model->parameters())
     if (!parameter.spec.optional) needs.needed += static_cast<size_t>(copies_of(parameter.spec));
-  auto is_hopeless = [&] { return needs.missing.size() >= most_listed && needs.lacks_a_quarter(); };
+  // No more can be found than there are.
+  needs.lacks_a_quarter = 3 * needs.needed > 4 * there.size();
+  auto is_hopeless = [&] { return needs.missing.size() >= most_listed && needs.lacks_a_quarter; };
   for (const Parameter& parameter : model->parameters()) {
     const ParameterSpec& spec = parameter.spec;
     const std::optional<LayerName> name = layer_name(spec.name, last);
@@ -145,6 +146,7 @@ Needs needs_of(ModelConfig config, const ShapeMap& shapes) {
     for (int64_t layer = last; name && layer < layers && !is_hopeless(); ++layer)
       look_for(name->in(layer), spec);
   }
+  needs.lacks_a_quarter = needs.lacks_a_quarter || 4 * needs.missing.size() > needs.needed;
   needs.strange = there.size() - placed;
   for (const Parameter& parameter : model->parameters())
     if (parameter.spec.use == Use::table && needs.by_token.empty())
@@ -161,7 +163,7 @@ std::optional<Recognition> nearest(const ShapeMap& shapes, const Names& names) {
   for (const ModelVersion* version : model_versions()) {
     Needs needs = needs_of({.version = version->name}, shapes);
     const std::pair distance(needs.missing.size() + needs.strange, needs.unlike);
-    if (needs.lacks_a_quarter() || (best && distance >= least)) continue;
+    if (needs.lacks_a_quarter || (best && distance >= least)) continue;
     least = distance;
     best = Recognition{.name = version->name,
                        .title = version->title,
