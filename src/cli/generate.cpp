@@ -10,6 +10,7 @@
 #include "base/platform.h"
 #include "base/utf8.h"
 #include "cli/cli.h"
+#include "cli/grammars.h"
 #include "cli/texts.h"
 #include "infer/generate.h"
 #include "models/cost.h"
@@ -25,6 +26,7 @@ struct Flags {
   GenerateOptions options;
   TokenFlags tokens;
   Escapes escapes;
+  GrammarFlags grammar;
   bool ignore_end_of_text = false;
   std::optional<uint64_t> seed;
 };
@@ -49,6 +51,7 @@ int generate_text(const Flags& flags) {
     stop = flags.escapes.read("--stop", stop);
     require(is_utf8(stop) && !stop.empty(), "--stop is \"{}\", expected some text in UTF-8", excerpt(stop));
   }
+  const Grammar::Ptr grammar = flags.grammar.grammar();  // before the model: its mistakes are told at once
   LoadedModel loaded = flags.model.load();
   const Tokenizer& tokenizer = require_tokenizer(loaded);
   Runner runner(*loaded.model);
@@ -69,9 +72,14 @@ int generate_text(const Flags& flags) {
   InterruptGuard guard;
   show(prompt);
   options.go_on = [&] { return !guard.interrupted(); };
-  const Generation result = generate(runner, tokenizer, prompt, options, show);
+  const Generation result =
+      generate(runner, tokenizer, prompt, options, show, constraint_of(grammar, tokenizer));
   fmt::print("\n");
   std::fflush(stdout);  // before the statistics on stderr
+  if (grammar && result.end == TextEnd::length)
+    fmt::print(stderr,
+               "[cut after {} tokens: the text may not have the form that was asked for; raise --tokens]\n",
+               with_commas(result.tokens));
   if (!flags.model.quiet) print_statistics(result, options.sampling.seed, *loaded.model);
   return guard.interrupted() ? interrupt_exit_code() : 0;
 }
@@ -127,6 +135,7 @@ Action add_generate(CLI::App& command) {
       .add_flag("--ignore-end-of-text", flags->ignore_end_of_text,
                 "Write on after an end-of-text token, up to --tokens (to have none at all, --ban it)")
       ->group(text_group);
+  flags->grammar.add_to(command);
   add_sampling(command, sampling, flags->tokens);
   flags->begin.add_to(command);
   command

@@ -17,6 +17,11 @@ class Constraint {
   virtual void allow(std::span<float> logits) = 0;
   // The text continues with this token, which allow() permitted.
   virtual void accept(int32_t token) = 0;
+  // The tokens that must come next, one after the other, where each is the only one that allow() permits;
+  // they may then be read in one step. Valid until the next call.
+  virtual std::span<const int32_t> forced() { return {}; }
+  // Whether nothing may follow: the text ends here, as with an end-of-text token.
+  virtual bool complete() { return false; }
 };
 
 }  // namespace aviary

@@ -45,13 +45,14 @@ void Lookahead::has_read(std::span<const int32_t> tokens) {
   for (const int32_t token : tokens) draft_.push(token);
 }
 
-bool Lookahead::follow(int32_t token, State& state) {
-  has_read({&token, 1});
-  if (row_ + 1 < step_.size() && step_[row_ + 1] == token) {
+bool Lookahead::follow(std::span<const int32_t> tokens, State& state) {
+  has_read(tokens);
+  for (; !tokens.empty() && row_ + 1 < step_.size() && step_[row_ + 1] == tokens.front();
+       tokens = tokens.subspan(1)) {
     ++right_;
     ++row_;
-    return true;
   }
+  if (tokens.empty()) return true;
   const auto unread = static_cast<int64_t>(step_.size()) - 1 - static_cast<int64_t>(row_);
   if (guesses_ > 0) draft_.learn(guesses_, guesses_ - unread);
   if (guesses_ > 0 && unread > 0) {
@@ -60,9 +61,10 @@ bool Lookahead::follow(int32_t token, State& state) {
   } else {
     step_.clear();
   }
-  first_row_ = row_ = step_.size();
-  step_.push_back(token);
-  const std::span<const int32_t> guess = draft_.guess(most_ - static_cast<int64_t>(row_));
+  const auto again = static_cast<int64_t>(step_.size());
+  step_.insert(step_.end(), tokens.begin(), tokens.end());
+  first_row_ = row_ = step_.size() - 1;
+  const std::span<const int32_t> guess = draft_.guess(most_ - again);
   step_.insert(step_.end(), guess.begin(), guess.end());
   guesses_ = std::ssize(guess);
   guessed_ += guesses_;

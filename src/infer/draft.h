@@ -49,9 +49,11 @@ class Lookahead {
 
   // Tokens that the state has read, for the guesses.
   void has_read(std::span<const int32_t> tokens);
-  // Continues the text with `token`. True: the last step has already read it, as a guess. False: `state` must
-  // read step() next; if guesses of the last step were wrong, `state` has been restored to before that step.
-  bool follow(int32_t token, State& state);
+  // Continues the text with these tokens, at least one. True: the last step has already read them, as
+  // guesses. False: `state` must read step() next; if guesses of the last step were wrong, `state` has been
+  // restored to before that step.
+  bool follow(std::span<const int32_t> tokens, State& state);
+  bool follow(int32_t token, State& state) { return follow({&token, 1}, state); }
   // The tokens of the last or next step. Rows from first_row() on may be needed; the logits after the last
   // followed token are in row().
   std::span<const int32_t> step() const { return step_; }

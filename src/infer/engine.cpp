@@ -51,6 +51,8 @@ struct Engine::Text {
 
 namespace {
 
+constexpr size_t most_forced = 64;  // tokens of one text in a step, which must stay short
+
 double seconds_between(std::chrono::steady_clock::time_point from, std::chrono::steady_clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
 }
@@ -272,10 +274,15 @@ void Engine::handle(Text& text, std::span<float> logits, int64_t prompt_rows) {
 void Engine::write(Text& text, std::span<float> logits) {
   const auto size = static_cast<size_t>(vocabulary_);
   try {
+    std::vector<int32_t> tokens;
     do {
       const size_t row = text.lookahead.row() - text.lookahead.first_row();
       text.pieces.push_back(text.writer.push(logits.subspan(row * size, size)));
-    } while (!text.writer.ended() && text.lookahead.follow(text.pieces.back().token, text.state));
+      tokens.assign(1, text.pieces.back().token);
+      for (; tokens.size() < most_forced && text.writer.is_forced();
+           tokens.push_back(text.pieces.back().token))
+        text.pieces.push_back(text.writer.push_forced());
+    } while (!text.writer.ended() && text.lookahead.follow(tokens, text.state));
   } catch (...) {
     text.fail(std::current_exception());
   }

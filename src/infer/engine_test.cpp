@@ -228,6 +228,51 @@ TEST(Engine, AConstraintRulesItsTextAlone) {
   EXPECT_EQ(bench.texts["other"], alone(*model, request_of(5, 40, 2)));
 }
 
+// The text "for ever and ever, x" and a letter, over and over; forced() tells what is certain, or nothing.
+class Refrain : public Constraint {
+ public:
+  explicit Refrain(bool tells) : tells_(tells) {}
+  void allow(std::span<float> logits) override {
+    for (size_t token = 0; token < logits.size(); ++token)
+      if (at_ < line_.size() ? token != static_cast<size_t>(line_[at_]) : token < 'a' || token > 'z')
+        logits[token] = -std::numeric_limits<float>::infinity();
+  }
+  void accept(int32_t) override { at_ = at_ == line_.size() ? 0 : at_ + 1; }
+  std::span<const int32_t> forced() override {
+    return tells_ ? std::span(line_).subspan(at_) : std::span(line_).first(0);
+  }
+  bool complete() override { return false; }
+
+ private:
+  const bool tells_;
+  const std::vector<int32_t> line_ = tokens_of("for ever and ever, x");
+  size_t at_ = 0;
+};
+
+TEST(Engine, ForcedTokensAreReadInOneStepAndChangeNothing) {
+  const auto model = small_model();
+  Bench bench(*model);
+  std::map<std::string, int64_t> steps;
+  for (const int64_t draft : {0, 4})
+    for (const bool tells : {false, true})
+      for (const int64_t tokens : {5, 21, 100}) {
+        Request request = request_of(10, tokens, 3);
+        request.constraint = std::make_unique<Refrain>(tells);
+        request.draft = draft;
+        const std::string name = fmt::format("{} {} {}", draft, tells, tokens);
+        bench.submit(name, std::move(request));
+        while (bench.engine.step()) ++steps[name];
+      }
+  for (const std::string tokens : {"5", "21", "100"})
+    for (const std::string name : {"0 true ", "4 false ", "4 true "}) {
+      EXPECT_EQ(bench.texts[name + tokens], bench.texts["0 false " + tokens]) << name << tokens;
+      EXPECT_EQ(bench.ends[name + tokens].tokens, std::stoi(tokens));
+    }
+  EXPECT_EQ(bench.texts["0 true 100"].substr(0, 20), "for ever and ever, x");
+  EXPECT_LE(steps["0 true 100"], 15);
+  EXPECT_GE(steps["0 false 100"], 99);
+}
+
 class NothingAfterThree : public Constraint {
  public:
   void allow(std::span<float> logits) override {

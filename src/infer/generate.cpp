@@ -45,7 +45,8 @@ std::vector<float> read_tokens(Runner& runner, std::span<const int32_t> tokens, 
 }
 
 Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view prompt,
-                    const GenerateOptions& options, const std::function<bool(std::string_view)>& show) {
+                    const GenerateOptions& options, const std::function<bool(std::string_view)>& show,
+                    std::unique_ptr<Constraint> constraint) {
   Generation result;
   Finished finished;
   Request request{.tokens = prompt_tokens(tokenizer, prompt, options.begin),
@@ -54,6 +55,7 @@ Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view
                               .stop = options.stop,
                               .stop_at_end_of_text = options.stop_at_end_of_text,
                               .exact_bytes = options.exact_bytes},
+                  .constraint = std::move(constraint),
                   .draft = options.draft};
   if (options.start) request.start = *options.start;
   request.show = [&](const Writer::Piece& piece) {

@@ -38,8 +38,10 @@ std::vector<float> read_tokens(Runner& runner, std::span<const int32_t> tokens, 
 
 // Continues `prompt`; an empty one is replaced by the end-of-text token, or by a line break if there is none,
 // or by the first token of a vocabulary that has neither. `show` receives the text piece by piece, complete
-// UTF-8 characters only (unless exact_bytes); it returns false to stop.
+// UTF-8 characters only (unless exact_bytes); it returns false to stop. The text obeys the constraint, if
+// any.
 Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view prompt,
-                    const GenerateOptions& options, const std::function<bool(std::string_view)>& show = {});
+                    const GenerateOptions& options, const std::function<bool(std::string_view)>& show = {},
+                    std::unique_ptr<Constraint> constraint = nullptr);
 
 }  // namespace aviary

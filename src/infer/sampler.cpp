@@ -250,6 +250,11 @@ int32_t Sampler::sample(std::span<const float> logits) {
   return kept.back().token;
 }
 
+bool Sampler::bans(int32_t token) const {
+  return std::any_of(options_.bias.begin(), options_.bias.end(),
+                     [&](const TokenBias& bias) { return bias.token == token && bias.bias == -infinity; });
+}
+
 void Sampler::accept(int32_t token) {
   require(token >= 0, "sampler: token {} was accepted, expected 0 or more", token);
   double increase =

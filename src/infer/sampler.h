@@ -103,6 +103,11 @@ class Sampler {
   // biased or accepted token is outside the vocabulary.
   int32_t sample(std::span<const float> logits);
 
+  // Draws the random number of a sample() whose result is known, because one token alone is permitted.
+  void pass() { random_.uniform(); }
+  // Whether the bias bans the token.
+  bool bans(int32_t token) const;
+
   // The tokens the next sample() draws from: candidates() after bias and penalties. Valid until the next
   // call.
   std::span<const Candidate> candidates(std::span<const float> logits);

@@ -61,10 +61,28 @@ Writer::Piece Writer::push(std::span<float> logits) {
     piece.logprob = logprob_of(plain, piece.token);
     if (alternatives_ > 0) piece.alternatives = most_probable(plain, alternatives_);
   }
+  take(piece);
+  return piece;
+}
+
+bool Writer::is_forced() {
+  if (ended() || !constraint_ || alternatives_ >= 0) return false;
+  const std::span<const int32_t> forced = constraint_->forced();
+  return !forced.empty() && !sampler_.bans(forced.front());
+}
+
+Writer::Piece Writer::push_forced() {
+  sampler_.pass();
+  Piece piece{.token = constraint_->forced().front()};
+  take(piece);
+  return piece;
+}
+
+void Writer::take(Piece& piece) {
   if (stop_at_end_of_text_ && tokenizer_->end_of_text() == piece.token) {
     end_ = TextEnd::end_of_text;
     piece.text = held_back();
-    return piece;
+    return;
   }
   sampler_.accept(piece.token);
   if (constraint_) constraint_->accept(piece.token);
@@ -73,11 +91,13 @@ Writer::Piece Writer::push(std::span<float> logits) {
   piece.text = exact_bytes_ ? stop_.push(bytes) : stop_.push(characters_.push(bytes));
   if (stop_.matched()) {
     end_ = TextEnd::stop;
+  } else if (constraint_ && constraint_->complete()) {
+    end_ = TextEnd::end_of_text;
+    piece.text += held_back();
   } else if (tokens_ == limit_) {
     end_ = TextEnd::length;
     piece.text += held_back();
   }
-  return piece;
 }
 
 std::string Writer::held_back() {

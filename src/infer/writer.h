@@ -34,7 +34,8 @@ std::vector<ScoredToken> most_probable(std::span<const float> logits, int64_t co
 // The logarithm of the probability of a token.
 double logprob_of(std::span<const float> logits, int32_t token);
 
-// Why a text ended: limit of tokens, stop string, end-of-text token, canceled by its reader, or an error.
+// Why a text ended: limit of tokens, stop string, end-of-text token (or a constraint that allows nothing
+// more), canceled by its reader, or an error.
 enum class TextEnd : uint8_t { none, length, stop, end_of_text, canceled, failed };
 
 // Independent of the model: the caller pushes the logits for each next token and feeds the chosen token to
@@ -58,6 +59,10 @@ class Writer {
   // Throws Error if no token can be chosen (see Sampler); the text is unchanged then, but must not be
   // continued.
   Piece push(std::span<float> logits);
+  // Whether the constraint permits one token alone, which push_forced() takes without logits: the token that
+  // push() would choose, and all that follows is the same. Not where probabilities are to be reported.
+  bool is_forced();
+  Piece push_forced();
 
   bool ended() const { return end_ != TextEnd::none; }
   TextEnd end() const { return end_; }
@@ -69,6 +74,8 @@ class Writer {
   std::string_view matched_stop() const { return stop_.matched_stop(); }
 
  private:
+  // Appends the token of the piece to the text.
+  void take(Piece& piece);
   // The text held back, for a text that ends here.
   std::string held_back();
 
