@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/human.h"
 #include "base/random.h"
 #include "grammar/grammar_constraint.h"
@@ -203,7 +204,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   try {
-    const TokenizerPtr tokenizer = open_tokenizer(vocabulary);
+    const TokenizerPtr tokenizer = read_tokenizer(read_file(vocabulary, int64_t{1} << 26), vocabulary);
     const Clock::time_point start = Clock::now();
     const auto trie = std::make_shared<const TokenTrie>(*tokenizer);
     fmt::print("{} tokens, {} nodes of their trie, built in {:.1f} ms\n",
