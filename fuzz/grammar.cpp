@@ -11,10 +11,14 @@ using namespace aviary;
 // The first byte chooses the language, the rest is the grammar. A text that it allows is followed at random.
 Grammar::Ptr compile(uint8_t language, std::string_view text) {
   switch (language % 4) {
-    case 0: return Grammar::from_json_schema_text(text);
-    case 1: return Grammar::from_regex(text);
-    case 2: return Grammar::from_gbnf(text);
-    default: return Grammar::from_json_schema_text(text, {.white_space = WhiteSpace::free, .draft = Draft::draft7});
+    case 0:
+      return Grammar::from_json_schema_text(text);
+    case 1:
+      return Grammar::from_regex(text);
+    case 2:
+      return Grammar::from_gbnf(text);
+    default:
+      return Grammar::from_json_schema_text(text, {.white_space = WhiteSpace::free, .draft = Draft::draft7});
   }
 }
 

@@ -61,7 +61,15 @@ int32_t Configurations::number_of(Configuration configuration) {
 }
 
 void Configurations::reach(const Frame& from) {
-  if (!reached_.emplace(from, true).second) return;
+  // Most configurations have few places.
+  constexpr size_t few = 24;
+  if (queue_.size() < few) {
+    if (std::find(queue_.begin(), queue_.end(), from) != queue_.end()) return;
+  } else {
+    if (reached_.empty())
+      for (const Frame& known : queue_) reached_.emplace(known, true);
+    if (!reached_.emplace(from, true).second) return;
+  }
   require(queue_.size() < 16 * most_places,
           "grammar: it is too ambiguous here: the text can be read in more than {} ways", 16 * most_places);
   queue_.push_back(from);
@@ -100,8 +108,8 @@ int32_t Configurations::take_reached() {
     if (!automaton_.state(here.state).bytes.empty()) configuration.places.push_back({here.state, here.below});
   }
   configuration.may_end = ends_;
+  if (!reached_.empty()) reached_.clear();
   queue_.clear();
-  reached_.clear();
   ends_ = false;
   std::sort(configuration.places.begin(), configuration.places.end());
   const auto end = std::unique(configuration.places.begin(), configuration.places.end());
@@ -115,7 +123,7 @@ int32_t Configurations::compute(int32_t configuration, uint8_t byte) {
   // The range of bytes around this one that lead to the same places.
   uint8_t low = 0, high = 255;
   queue_.clear();
-  reached_.clear();
+  if (!reached_.empty()) reached_.clear();
   ends_ = false;
   for (const Place& place : all_[static_cast<size_t>(configuration)].places) {
     for (const Dfa::Edge& edge : automaton_.state(place.state).bytes) {

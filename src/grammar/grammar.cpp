@@ -43,6 +43,7 @@ void add_free_text(Automaton& automaton, int32_t free, std::span<const std::stri
       states.emplace(trigger.substr(0, length), 0).first->second = automaton.add_state();
   for (const auto& [seen, state] : states) {
     automaton.add_free(state, end);
+    std::vector<grammar::Dfa::Edge> edges;
     for (int byte = 0; byte < 256; ++byte) {
       std::string text = seen + static_cast<char>(byte);
       int32_t target = -1;
@@ -56,8 +57,12 @@ void add_free_text(Automaton& automaton, int32_t free, std::span<const std::stri
         else
           text.erase(0, 1);
       }
-      automaton.add_bytes(state, static_cast<uint8_t>(byte), static_cast<uint8_t>(byte), target);
+      if (!edges.empty() && edges.back().target == target)
+        edges.back().high = static_cast<uint8_t>(byte);
+      else
+        edges.push_back({static_cast<uint8_t>(byte), static_cast<uint8_t>(byte), target});
     }
+    for (const grammar::Dfa::Edge& edge : edges) automaton.add_bytes(state, edge.low, edge.high, edge.target);
   }
 }
 

@@ -13,7 +13,8 @@ namespace {
 
 constexpr int64_t most_memory = int64_t{64} << 20;  // of the configurations
 constexpr int64_t most_mask_bytes = int64_t{32} << 20;
-constexpr size_t longest_forced = 1024;  // bytes
+constexpr int32_t unknown = -1, mixed = -2, wall = -3;  // of after_plain_character()
+constexpr size_t longest_forced = 1024;                 // bytes
 
 }  // namespace
 
@@ -37,6 +38,7 @@ void TokenMasks::refresh(Position& position) {
     configurations_ = std::make_shared<Configurations>(grammar_->automaton());
     masks_.clear();
     keys_.clear();
+    after_plain_.clear();
   }
   if (position.in_ == configurations_) return;
   position.configuration_ = configurations_->import(*position.in_, position.configuration_);
@@ -85,9 +87,59 @@ bool TokenMasks::walk(std::span<const TokenTrie::Node> nodes, int32_t configurat
   return any;
 }
 
+int32_t TokenMasks::compute_after_plain_character(int32_t configuration) {
+  int32_t after = unknown;
+  bool blocked = false;
+  std::vector<std::pair<int32_t, int32_t>> pairs{{0, configuration}};  // within the character
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    const auto [plain, here] = pairs[i];
+    for (const grammar::Dfa::Edge& edge : trie_->plain_text().states[static_cast<size_t>(plain)].edges) {
+      for (int byte = edge.low; byte <= edge.high; ++byte) {
+        const int32_t next = configurations_->next(here, static_cast<uint8_t>(byte));
+        if (next == Configurations::dead) {
+          if (i > 0 || after != unknown || pairs.size() > 1) return mixed;
+          blocked = true;
+        } else if (blocked) {
+          return mixed;
+        } else if (!trie_->plain_text().states[static_cast<size_t>(edge.target)].accepting) {
+          if (pairs.back() != std::pair(edge.target, next)) pairs.emplace_back(edge.target, next);
+        } else if (after == unknown) {
+          after = next;
+        } else if (after != next) {
+          return mixed;
+        }
+      }
+    }
+  }
+  return blocked ? wall : after;
+}
+
+int32_t TokenMasks::after_plain_character(int32_t configuration) {
+  const auto index = static_cast<size_t>(configuration);
+  if (after_plain_.size() <= index)
+    after_plain_.resize(static_cast<size_t>(configurations_->size()), unknown);
+  if (after_plain_[index] == unknown) {
+    const int32_t after = compute_after_plain_character(configuration);
+    after_plain_[index] = after;
+  }
+  return after_plain_[index];
+}
+
+std::optional<size_t> TokenMasks::plain_characters(int32_t configuration) {
+  const auto longest = static_cast<size_t>(trie_->longest());
+  for (size_t count = 0; count < longest; ++count) {
+    const int32_t after = after_plain_character(configuration);
+    if (after == wall) return count;
+    if (after == mixed) return {};
+    if (after == configuration) break;
+    configuration = after;
+  }
+  return longest;
+}
+
 // Follows plain text through the grammar and its own automaton at the same time, until nothing new is found.
 bool TokenMasks::any_plain_text_may_follow(int32_t configuration) {
-  constexpr size_t most_pairs = 64;
+  constexpr size_t most_pairs = 128;
   std::vector<std::pair<int32_t, int32_t>> pairs{{0, configuration}};
   for (size_t i = 0; i < pairs.size(); ++i) {
     const auto [plain, here] = pairs[i];
@@ -95,6 +147,7 @@ bool TokenMasks::any_plain_text_may_follow(int32_t configuration) {
       for (int byte = edge.low; byte <= edge.high; ++byte) {
         const std::pair next(edge.target, configurations_->next(here, static_cast<uint8_t>(byte)));
         if (next.second == Configurations::dead) return false;
+        if (next == pairs.back()) continue;
         if (std::find(pairs.begin(), pairs.end(), next) != pairs.end()) continue;
         if (pairs.size() == most_pairs) return false;
         pairs.push_back(next);
@@ -107,8 +160,11 @@ bool TokenMasks::any_plain_text_may_follow(int32_t configuration) {
 std::shared_ptr<const TokenMask> TokenMasks::compute(int32_t configuration) {
   auto mask = std::make_shared<TokenMask>();
   mask->may_end = configurations_->may_end(configuration);
-  if (any_plain_text_may_follow(configuration)) {
-    const std::span<const uint64_t> plain = trie_->plain_tokens();
+  std::optional<size_t> characters = plain_characters(configuration);
+  if (!characters && any_plain_text_may_follow(configuration))
+    characters = static_cast<size_t>(trie_->longest());
+  if (characters) {  // which holds also for 0
+    const std::span<const uint64_t> plain = trie_->plain_tokens(*characters);
     mask->bits.assign(plain.begin(), plain.end());
     walk(trie_->other_nodes(), configuration, 0, mask.get());
   } else {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -65,6 +66,12 @@ class TokenMasks {
   std::shared_ptr<const TokenMask> compute(int32_t configuration);
   // Marks the tokens of these nodes that are allowed; whether there is one.
   bool walk(std::span<const TokenTrie::Node> nodes, int32_t configuration, uint16_t depth, TokenMask* mask);
+  // The configuration after any one plain character; `mixed` if it depends on the character, `wall` if none
+  // may follow.
+  int32_t after_plain_character(int32_t configuration);
+  int32_t compute_after_plain_character(int32_t configuration);
+  // So many plain characters may follow, whichever they are, and then none; nothing if this cannot be said.
+  std::optional<size_t> plain_characters(int32_t configuration);
   bool any_plain_text_may_follow(int32_t configuration);
   std::vector<int32_t> canonical_tokens(const std::string& text, int32_t after);
 
@@ -73,8 +80,9 @@ class TokenMasks {
   mutable std::mutex mutex_;  // guards what follows, and every Configurations made here
   std::shared_ptr<grammar::Configurations> configurations_;
   std::unordered_map<int32_t, std::shared_ptr<const TokenMask>> masks_;
-  std::vector<int32_t> keys_;  // by configuration: the one whose mask it has; -1: unknown
-  std::vector<int32_t> path_;  // of a walk: the configuration by depth
+  std::vector<int32_t> keys_;         // by configuration: the one whose mask it has; -1: unknown
+  std::vector<int32_t> after_plain_;  // by configuration
+  std::vector<int32_t> path_;         // of a walk: the configuration by depth
   Counts counts_;
 };
 

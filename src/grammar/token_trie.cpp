@@ -37,7 +37,7 @@ TokenTrie::TokenTrie(const Tokenizer& tokenizer)
   grammar::Work work;
   plain_text_ = grammar::dfa_of_regex(R"re([^"\\\x00-\x1f]*)re", grammar::Match::whole, work);
   next_equal_.assign(static_cast<size_t>(vocab_size_), -1);
-  plain_tokens_.assign((static_cast<size_t>(vocab_size_) + 63) / 64, 0);
+  plain_tokens_.assign(1, std::vector<uint64_t>((static_cast<size_t>(vocab_size_) + 63) / 64));
   std::vector<std::pair<std::string_view, int32_t>> tokens, others;
   for (int32_t token = 0; token < vocab_size_; ++token) {
     const std::string_view bytes = tokenizer.bytes_of(token);
@@ -52,7 +52,7 @@ TokenTrie::TokenTrie(const Tokenizer& tokenizer)
   for (const auto& [bytes, token] : tokens) {
     const auto index = static_cast<size_t>(token);
     const bool plain = plain_text_.matches(bytes);
-    if (plain) plain_tokens_[index / 64] |= uint64_t{1} << (index % 64);
+    if (plain) add_plain(token, bytes);
     if (!distinct.empty() && distinct.back().first == bytes) {
       next_equal_[index] = std::exchange(next_equal_[static_cast<size_t>(distinct.back().second)], token);
       continue;
@@ -60,8 +60,21 @@ TokenTrie::TokenTrie(const Tokenizer& tokenizer)
     distinct.emplace_back(bytes, token);
     if (!plain) others.emplace_back(bytes, token);
   }
+  for (size_t count = 1; count < plain_tokens_.size(); ++count)
+    for (size_t i = 0; i < plain_tokens_[count].size(); ++i)
+      plain_tokens_[count][i] |= plain_tokens_[count - 1][i];
   nodes_ = build(distinct);
   other_nodes_ = build(others);
+}
+
+void TokenTrie::add_plain(int32_t token, std::string_view bytes) {
+  // Every character has one byte that is not a continuation.
+  const auto characters = static_cast<size_t>(
+      std::count_if(bytes.begin(), bytes.end(), [](char byte) { return (byte & 0xc0) != 0x80; }));
+  if (plain_tokens_.size() <= characters)
+    plain_tokens_.resize(characters + 1, std::vector<uint64_t>(plain_tokens_.front().size()));
+  const auto index = static_cast<size_t>(token);
+  plain_tokens_[characters][index / 64] |= uint64_t{1} << (index % 64);
 }
 
 size_t TokenTrie::find_child(size_t begin, size_t end, uint8_t byte) const {

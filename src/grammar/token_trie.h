@@ -1,6 +1,7 @@
 // The tokens of a vocabulary as a trie of their bytes.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -38,8 +39,11 @@ class TokenTrie {
   // Plain tokens are whole characters that stand for themselves in a string of JSON: no control character,
   // quote or backslash. Most tokens are plain; wherever any such text may follow, all of them are allowed.
   const grammar::Dfa& plain_text() const { return plain_text_; }
-  std::span<const uint64_t> plain_tokens() const { return plain_tokens_; }  // bits
-  std::span<const Node> other_nodes() const { return other_nodes_; }        // the trie of the other tokens
+  // Bits of the plain tokens of up to so many characters.
+  std::span<const uint64_t> plain_tokens(size_t characters) const {
+    return plain_tokens_[std::min(characters, plain_tokens_.size() - 1)];
+  }
+  std::span<const Node> other_nodes() const { return other_nodes_; }  // the trie of the other tokens
 
   // The longest token that the text begins with; -1: none.
   int32_t longest_prefix(std::string_view text) const;
@@ -48,6 +52,7 @@ class TokenTrie {
 
  private:
   static std::vector<Node> build(const std::vector<std::pair<std::string_view, int32_t>>& tokens);
+  void add_plain(int32_t token, std::string_view bytes);
   // The child of the range of nodes with this byte, as an index; or the end.
   size_t find_child(size_t begin, size_t end, uint8_t byte) const;
 
@@ -56,7 +61,7 @@ class TokenTrie {
   std::vector<Node> nodes_, other_nodes_;
   std::vector<int32_t> next_equal_;
   grammar::Dfa plain_text_;
-  std::vector<uint64_t> plain_tokens_;
+  std::vector<std::vector<uint64_t>> plain_tokens_;  // by their largest number of characters
 };
 
 }  // namespace aviary

@@ -1,4 +1,5 @@
-// Reads one JSON Schema per line, and writes one line for each: {"texts": [...]}, texts that its grammar allows, or
+// Reads one JSON Schema per line, and writes one line for each: {"texts": [...]}, texts that its grammar
+// allows, or
 // {"refused": "why"}.
 //   grammar_helper TEXTS SEED < schemas
 #include <fmt/format.h>
@@ -18,8 +19,8 @@ namespace {
 
 using namespace aviary;
 
-// A text that is chosen at random byte by byte; the longer it is, the likelier are bytes that end something. Empty if it
-// becomes too long.
+// A text that is chosen at random byte by byte; the longer it is, the likelier are bytes that end something.
+// Empty if it becomes too long.
 std::string random_text(const Grammar::Ptr& grammar, Random& random) {
   constexpr size_t longest = 20'000, long_enough = 150;
   Matcher matcher(grammar);
@@ -30,7 +31,8 @@ std::string random_text(const Grammar::Ptr& grammar, Random& random) {
       Matcher copy = matcher;
       if (!copy.accept(static_cast<uint8_t>(byte))) continue;
       allowed.push_back(static_cast<uint8_t>(byte));
-      if (byte == '"' || byte == ']' || byte == '}' || byte == ',') closing.push_back(static_cast<uint8_t>(byte));
+      if (byte == '"' || byte == ']' || byte == '}' || byte == ',')
+        closing.push_back(static_cast<uint8_t>(byte));
     }
     if (allowed.empty() || (matcher.may_end() && random.below(3) == 0)) return text;
     const bool close = !closing.empty() && random.below(text.size() > long_enough ? 10 : 3) > 0;
@@ -58,7 +60,8 @@ int main(int, char** argv) {
     nlohmann::json answer;
     try {
       const WhiteSpace forms[] = {WhiteSpace::compact, WhiteSpace::spaced, WhiteSpace::free};
-      const Grammar::Ptr grammar = Grammar::from_json_schema_text(line, {.white_space = forms[random.below(3)]});
+      const Grammar::Ptr grammar =
+          Grammar::from_json_schema_text(line, {.white_space = forms[random.below(3)]});
       answer["texts"] = nlohmann::json::array();
       for (int64_t i = 0; i < texts; ++i) {
         const std::string text = random_text(grammar, random);
