@@ -51,17 +51,17 @@ std::string ipv6() {
 }
 
 // RFC 1123, at most 253 characters: three labels of any length, or up to eight of at most 30.
-std::string hostname() {
+std::string hostname(int least_dots = 0) {
   const std::string label = "[0-9A-Za-z](?:[0-9A-Za-z-]{{0,{}}}[0-9A-Za-z])?";
   const std::string longer = fmt::format(fmt::runtime(label), 61),
                     shorter = fmt::format(fmt::runtime(label), 28);
-  return fmt::format("(?:{0}(?:\\.{0}){{0,2}}|{1}(?:\\.{1}){{0,7}})", longer, shorter);
+  return fmt::format("(?:{0}(?:\\.{0}){{{2},2}}|{1}(?:\\.{1}){{{2},7}})", longer, shorter, least_dots);
 }
 
-// RFC 5321 without quoted names and addresses in brackets.
+// RFC 5321 without quoted names and addresses in brackets, and with a dot after the @, as validators want it.
 std::string email() {
   const std::string atom = "[0-9A-Za-z!#$%&'*+/=?^_`{|}~-]";
-  return fmt::format("{0}{{1,20}}(?:\\.{0}{{1,20}}){{0,2}}@{1}", atom, hostname());
+  return fmt::format("{0}{{1,20}}(?:\\.{0}{{1,20}}){{0,2}}@{1}", atom, hostname(1));
 }
 
 const std::string percent = "%[0-9A-Fa-f]{2}";
@@ -71,7 +71,7 @@ std::string uri_characters(std::string_view more) {
   return fmt::format("(?:[{}{}{}]|{})", unreserved, sub_delims, more, percent);
 }
 
-// RFC 3986, without addresses in brackets.
+// RFC 3986, without addresses in brackets, and with something after the colon, as validators want it.
 std::string authority() {
   return fmt::format("(?:{}*@)?{}*(?::[0-9]*)?", uri_characters(":"), uri_characters(""));
 }
@@ -84,8 +84,8 @@ std::string query_and_fragment() {
 std::string uri() {
   const std::string part = uri_characters(":@");
   const std::string path = fmt::format("(?:/{0}*)*", part);
-  return fmt::format("[A-Za-z][0-9A-Za-z+.-]*:(?://{0}{1}|/(?:{2}+{1})?|{2}+{1})?{3}", authority(), path,
-                     part, query_and_fragment());
+  return fmt::format("[A-Za-z][0-9A-Za-z+.-]*:(?://{0}{1}|/(?:{2}+{1})?|{2}+{1}){3}", authority(), path, part,
+                     query_and_fragment());
 }
 
 std::string uri_reference() {

@@ -149,7 +149,7 @@ int32_t JsonRules::any_string() {
 
 int32_t JsonRules::any_number() {
   return made(number_, "number", [&](int32_t start, int32_t end) {
-    const int32_t plain = automaton_.add_dfa(start, dfa_of_decimals(usual_digits, usual_digits, work_));
+    const int32_t plain = automaton_.add_dfa(start, dfa_of_decimals(most_whole_digits, most_digits, work_));
     automaton_.add_free(plain, end);
     // Two digits: every number of that size is finite in double precision.
     const Dfa exponent = dfa_of_regex("[eE][+-]?[0-9]{1,2}", Match::whole, work_);
@@ -159,7 +159,7 @@ int32_t JsonRules::any_number() {
 
 int32_t JsonRules::any_integer() {
   return made(integer_, "integer", [&](int32_t start, int32_t end) {
-    automaton_.add_free(automaton_.add_dfa(start, dfa_of_integers(usual_digits, work_)), end);
+    automaton_.add_free(automaton_.add_dfa(start, dfa_of_integers(most_whole_digits, work_)), end);
   });
 }
 

@@ -10,8 +10,11 @@
 
 namespace aviary::grammar {
 
-// Digits before and after the point of a number that no bound asks more of. A number of JavaScript has 17.
-inline constexpr int32_t usual_digits = 30;
+// The digits of a number about which something is said, unless a bound has more: other programs hold it in
+// double precision, in which numbers of 15 digits differ.
+inline constexpr int32_t usual_digits = 15;
+// The digits of any number, and those before the point: enough for 64 bits.
+inline constexpr int32_t most_digits = 25, most_whole_digits = 19;
 
 class JsonRules {
  public:

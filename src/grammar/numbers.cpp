@@ -32,16 +32,16 @@ bool complete(Phase phase) { return phase == in_whole || phase == after_zero || 
 struct FormState {
   Phase phase = at_start;
   bool negative = false;
-  int32_t digits = 0;  // before or after the point
+  int32_t digits = 0;
   auto operator<=>(const FormState&) const = default;
 };
 
-std::optional<FormState> next_form(const FormState& state, char c, int32_t whole, int32_t fraction) {
+std::optional<FormState> next_form(const FormState& state, char c, int32_t whole, int32_t all) {
   const std::optional<Phase> phase = next_phase(state.phase, c);
-  if (!phase || (*phase == after_point && fraction == 0)) return {};
-  FormState next{.phase = *phase, .negative = state.negative || c == '-', .digits = state.digits + 1};
-  if (c == '-' || c == '.') next.digits = 0;
-  if (next.digits > (*phase == in_fraction ? fraction : whole)) return {};
+  if (!phase || (*phase == after_point && state.digits >= all)) return {};
+  FormState next{.phase = *phase, .negative = state.negative || c == '-', .digits = state.digits};
+  if (c != '-' && c != '.') ++next.digits;
+  if (next.digits > (*phase == in_fraction ? all : whole)) return {};
   return next;
 }
 
@@ -168,16 +168,19 @@ std::string text_of(const Decimal& number) {
                      number.fraction);
 }
 
-Dfa dfa_of_decimals(int32_t whole_digits, int32_t fraction_digits, Work& work) {
+Dfa dfa_of_decimals(int32_t whole_digits, int32_t all_digits, Work& work) {
   return explore(
       FormState{}, alphabet,
-      [&](const FormState& state, char c) { return next_form(state, c, whole_digits, fraction_digits); },
+      [&](const FormState& state, char c) { return next_form(state, c, whole_digits, all_digits); },
       [](const FormState& state) { return complete(state.phase); }, work);
 }
 
 Dfa dfa_of_integers(int32_t digits, Work& work) {
   return explore(
-      FormState{}, alphabet, [&](const FormState& state, char c) { return next_form(state, c, digits, 0); },
+      FormState{}, alphabet,
+      [&](const FormState& state, char c) {
+        return c == '.' ? std::nullopt : next_form(state, c, digits, digits);
+      },
       [](const FormState& state) {
         return complete(state.phase) && !(state.phase == after_zero && state.negative);
       },

@@ -25,8 +25,8 @@ std::string text_of(const Decimal& number);
 
 enum class Bound : uint8_t { least, most, above, below };
 
-// Plain decimals with at most so many digits before and after the point; integers have no point, and no -0.
-Dfa dfa_of_decimals(int32_t whole_digits, int32_t fraction_digits, Work& work);
+// Plain decimals with at most so many digits before the point, and in all; integers have no point, and no -0.
+Dfa dfa_of_decimals(int32_t whole_digits, int32_t all_digits, Work& work);
 Dfa dfa_of_integers(int32_t digits, Work& work);
 // Plain decimals that satisfy the bound.
 Dfa dfa_of_bound(Bound bound, const Decimal& limit, Work& work);

@@ -310,8 +310,8 @@ void SchemaLogic::add_not_keyword(Facts& facts, int32_t number, const std::strin
 
 Dfa SchemaLogic::numbers_of(const Facts& facts) {
   const int32_t whole = std::max(usual_digits, facts.whole_digits);
-  const int32_t fraction = std::max(usual_digits, facts.fraction_digits);
-  Dfa numbers = facts.integer ? dfa_of_integers(whole, work_) : dfa_of_decimals(whole, fraction, work_);
+  const int32_t all = std::max(usual_digits, facts.whole_digits + facts.fraction_digits);
+  Dfa numbers = facts.integer ? dfa_of_integers(whole, work_) : dfa_of_decimals(whole, all, work_);
   for (const DfaPtr& some : facts.numbers) numbers = combine(numbers, *some, Combine::both, work_);
   for (const DfaPtr& some : facts.not_numbers) numbers = combine(numbers, *some, Combine::first_only, work_);
   return numbers;

@@ -68,6 +68,8 @@ function object(depth) {
   return schema;
 }
 
+let references = true;  // a definition that refers to itself in place would mean nothing
+
 function any(depth) {
   const roll = below(depth > 0 ? 16 : 7);
   if (roll < 2) return text();
@@ -81,13 +83,15 @@ function any(depth) {
   if (roll === 12) return { anyOf: parts };
   if (roll === 13) return { oneOf: parts };
   if (roll === 14) return maybe(0.5) ? { allOf: parts } : { ...any(depth - 1), not: any(0) };
-  return maybe(0.5) ? { $ref: "#/$defs/one" } : { if: any(0), then: any(depth - 1), else: any(depth - 1) };
+  return maybe(0.5) && references ? { $ref: pick(["#/$defs/one", "#/$defs/list"]) } : { if: any(0), then: any(depth - 1), else: any(depth - 1) };
 }
 
 function root() {
   const schema = maybe(0.7) ? object(3) : any(3);
   if (typeof schema !== "object") return { type: "object" };
-  schema.$defs = { one: any(2) };
+  references = false;
+  schema.$defs = { one: any(2), list: { type: ["array", "integer"], items: { $ref: "#/$defs/list" }, maxItems: 3 } };
+  references = true;
   return schema;
 }
 
