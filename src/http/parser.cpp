@@ -57,7 +57,7 @@ std::optional<std::string> HttpRequest::query_value(std::string_view name) const
 
 RequestParser::RequestParser(ParserLimits limits) : limits_(limits) {}
 
-void RequestParser::refuse(int status, std::string sentence) {
+void RequestParser::refuse(int status, std::string_view sentence) {
   if (state_ == State::refused) return;
   state_ = State::refused;
   refusal_ = {.status = status, .message = printable(sentence)};

@@ -91,7 +91,7 @@ class RequestParser {
   void read_length(std::string_view digits);
   void read_transfer_encoding(const std::string& codings);
   void read_connection();
-  void refuse(int status, std::string sentence);
+  void refuse(int status, std::string_view sentence);
 
   ParserLimits limits_;
   State state_ = State::need_more;
