@@ -44,7 +44,8 @@ struct DataSet {
 };
 
 DataSet read_data_set(const std::string& path) {
-  DataSet data{.name = std::filesystem::path(path).stem().string()};
+  DataSet data;
+  data.name = std::filesystem::path(path).stem().string();
   const InputFile file(path);
   std::map<std::string, int32_t> labels;
   std::map<std::string, int64_t> groups;
@@ -158,24 +159,28 @@ Vectors slice(const Vectors& all, const std::vector<int64_t>& chosen, size_t wid
   return vectors;
 }
 
-struct Options {
+struct BenchOptions {
   std::vector<std::string> data, models;
+  std::vector<std::string> features = {"mean", "last", "state-vectors", "state-norms", "state-projection"};
   int64_t seeds = 5;
-  bool all = false;
+  bool all = false, baselines = true, scalings = true;
 };
 
 class ModelBench {
  public:
-  ModelBench(std::string name, Model& model, const Checkpoint& checkpoint, const Options& options)
+  ModelBench(std::string name, Model& model, const Checkpoint& checkpoint, const BenchOptions& options)
       : name_(std::move(name)), model_(model), checkpoint_(checkpoint), options_(options) {}
 
   void run(const DataSet& data) {
     const int64_t L = model_.config().n_layer;
-    rows(Feature::mean, data, options_.all ? each(0, L + 1) : std::vector<std::vector<int64_t>>{}, true);
-    rows(Feature::last, data, {{L}, {L + 1}}, options_.all);
-    for (const Feature feature : {Feature::state_vectors, Feature::state_norms, Feature::state_projection}) {
+    const auto alone = [&](bool all) { return all ? each(0, L + 1) : std::vector<std::vector<int64_t>>{}; };
+    for (const std::string& name : options_.features) {
+      const Feature feature = feature_named(name);
       try {
-        rows(feature, data, {{L}}, true);
+        if (feature == Feature::last)
+          rows(feature, data, {{L}, {L + 1}}, options_.all);
+        else
+          rows(feature, data, alone(feature == Feature::mean && options_.all), true);
       } catch (const Error&) {  // the version has no such state
       }
     }
@@ -208,7 +213,7 @@ class ModelBench {
       std::vector<int64_t> places;
       for (const int64_t layer : some) places.push_back(layer - first);
       measure(fmt::format("{} {}", name_of(feature), fmt::join(some, ",")), slice(all, places, width), data,
-              time, feature == Feature::mean && uniform && some.size() > 1);
+              time, options_.scalings && feature == Feature::mean && some.size() > 1);
     }
   }
 
@@ -226,7 +231,6 @@ class ModelBench {
     };
     row(Scaling::z_score, false);
     if (!more) return;
-    row(Scaling::raw, false);
     row(Scaling::whitened, false);
     for (const Scaling scaling : {Scaling::raw, Scaling::z_score, Scaling::whitened}) row(scaling, true);
   }
@@ -234,7 +238,7 @@ class ModelBench {
   std::string name_;
   Model& model_;
   const Checkpoint& checkpoint_;
-  const Options& options_;
+  const BenchOptions& options_;
 };
 
 // ---- Baselines without a model
@@ -376,13 +380,14 @@ void run_baselines(const DataSet& data, int64_t seeds) {
   }
 }
 
-void run(const Options& options) {
+void run(const BenchOptions& options) {
   fmt::print(
       "| data | model | vector | numbers | accuracy % | bytes | ms per text "
       "|\n|---|---|---|---|---|---|---|\n");
   std::vector<DataSet> sets;
   for (const std::string& path : options.data) sets.push_back(read_data_set(path));
-  for (const DataSet& data : sets) run_baselines(data, options.seeds);
+  if (options.baselines)
+    for (const DataSet& data : sets) run_baselines(data, options.seeds);
   for (std::string path : options.models) {
     const bool random = path.starts_with("random:");
     if (random) path.erase(0, path.find(':') + 1);
@@ -406,11 +411,14 @@ void run(const Options& options) {
 
 int main(int argc, char** argv) {
   CLI::App app("Accuracy of classifiers on vectors of models; a table in Markdown");
-  aviary::Options options;
+  aviary::BenchOptions options;
   app.add_option("data", options.data, "Files of bench/embed_data.sh")->required();
   app.add_option("--model", options.models, "A model; random:MODEL is one of its shape as before training");
   app.add_option("--seeds", options.seeds, "Splits into 70 % to train on and 30 % to test");
+  app.add_option("--features", options.features, "The features that are measured")->delimiter(',');
+  app.add_flag("!--no-scalings", options.scalings, "Leave out whitened vectors and the nearest text");
   app.add_flag("--all", options.all, "Also each layer by itself");
+  app.add_flag("!--no-baselines", options.baselines, "Leave out what needs no model");
   CLI11_PARSE(app, argc, argv);
   try {
     aviary::run(options);

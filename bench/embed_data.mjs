@@ -42,7 +42,7 @@ for (const entry of fs.readFileSync('packages.txt', 'utf8').split('\n\n')) {
   seen.add(text);
   descriptions.push({text, label, group: (field('Source') ?? field('Package')).split(' ')[0]});
 }
-write('sections', sample(descriptions, 240));
+write('sections', sample(descriptions, 120));
 
 // Paragraphs; a group is a chapter, a speech, or fifty paragraphs in a row.
 const books = {};
@@ -56,7 +56,7 @@ const rowsOf = (text, label, group) =>
 
 // Names give a book away: a word with a capital that does not begin a sentence becomes "Name".
 const masked = text => text.replace(/[‘’]/g, "'").replace(/[“”]/g, '"').replace(/—/g, '--').replace(/(?<=[a-z,;:] )(?!I\b)[A-Z][a-z]+/g, 'Name').replace(/\b(Mr|Mrs|Miss|Sir|Lady|Captain|Colonel)\b\.? [A-Z][a-z]+/g, '$1 Name');
-write('books', sample(Object.entries(books).flatMap(([title, text]) => rowsOf(text, title)), 200)
+write('books', sample(Object.entries(books).flatMap(([title, text]) => rowsOf(text, title)), 100)
                    .map(row => ({...row, text: masked(row.text)})));
 
 const files = folder => fs.readdirSync(folder).filter(file => file.endsWith('.txt'));
@@ -70,4 +70,4 @@ write('authors', sample([
   ...files(moby).filter(file => file.startsWith('chapter')).flatMap(file => rowsOf(fs.readFileSync(`${moby}/${file}`, 'utf8'), 'Melville', file)),
   ...files(sotu).filter(file => file < '1861').flatMap(file => rowsOf(divided(fs.readFileSync(`${sotu}/${file}`, 'utf8')), 'presidents', file)),
   ...rowsOf(verses.join('\n\n'), 'Bible')
-], 250).map(row => ({...row, text: masked(row.text)})));
+], 150).map(row => ({...row, text: masked(row.text)})));

@@ -156,10 +156,9 @@ CLI::App* add_train(CLI::App& command, TrainFlags& flags) {
                     "Keys of the rows that are read as others, as title=text,section=label (default: none)");
   flags.feature.add_to(*train);
   train
-      ->add_option(
-          "--scaling", flags.scaling,
-          "What is done with the numbers first, by statistics of the texts: raw, z-score or whitened")
-      ->check(CLI::IsMember({"raw", "z-score", "whitened"}))
+      ->add_option("--scaling", flags.scaling,
+                   "What is done with the numbers first, by statistics of the texts: z-score or whitened")
+      ->check(CLI::IsMember({"z-score", "whitened"}))
       ->capture_default_str();
   train
       ->add_option("--folds", flags.folds,

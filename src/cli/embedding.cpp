@@ -50,8 +50,9 @@ TextList read_list(const std::string& path, const std::string& map, bool labels)
   const InputFile input(path);
   TextList list = read_text_list(input.bytes(), input.name(), {.rename = renames(map), .labels = labels});
   if (list.blank > 0)
-    fmt::print(stderr, "note: {}: {} empty lines are left out\n", printable(input.name()),
-               with_commas(list.blank));
+    fmt::print(stderr, "note: {}: {} without a text {} left out\n", printable(input.name()),
+               list.blank == 1 ? "a line" : with_commas(list.blank) + " lines",
+               list.blank == 1 ? "is" : "are");
   return list;
 }
 

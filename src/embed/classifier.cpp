@@ -55,21 +55,40 @@ int64_t folds_for(const LabeledVectors& data, size_t classes, int64_t asked) {
   return std::clamp<int64_t>(*std::ranges::min_element(counts), 2, asked);
 }
 
-// The number of texts of the fold that each penalty classifies right, after training on the others.
-std::vector<int64_t> right_in_fold(const LabeledVectors& data, const std::vector<int64_t>& fold_of,
-                                   int64_t fold, int64_t classes, Scaling scaling) {
+// What the classifier of each penalty makes of texts that it was not trained on.
+struct LeftOut {
+  std::vector<int64_t> right = std::vector<int64_t>(std::size(penalties));
+  std::vector<double> loss = std::vector<double>(std::size(penalties));  // sums of cross entropies
+
+  void add(const LeftOut& other) {
+    for (size_t p = 0; p < right.size(); ++p) {
+      right[p] += other.right[p];
+      loss[p] += other.loss[p];
+    }
+  }
+};
+
+// The texts of one fold, after training on the others.
+LeftOut left_out(const LabeledVectors& data, const std::vector<int64_t>& fold_of, int64_t fold,
+                 int64_t classes, Scaling scaling) {
+  constexpr double least = 1e-300;  // a probability of 0 has no logarithm
   std::vector<size_t> others;
   for (size_t i = 0; i < fold_of.size(); ++i)
     if (fold_of[i] != fold) others.push_back(i);
   const Fitted fitted = fit(data, others, classes, scaling, penalties);
-  std::vector<int64_t> right(std::size(penalties));
+  LeftOut result;
   for (size_t i = 0; i < fold_of.size(); ++i) {
     if (fold_of[i] != fold) continue;
     const std::vector<float> x = fitted.statistics.scaled(data.vectors[i], scaling);
-    for (size_t p = 0; p < right.size(); ++p)
-      if (fitted.models[p].most_probable(x) == data.labels[i]) ++right[p];
+    const auto label = static_cast<size_t>(data.labels[i]);
+    for (size_t p = 0; p < std::size(penalties); ++p) {
+      const std::vector<double> probabilities = fitted.models[p].probabilities(x);
+      const auto best = std::ranges::max_element(probabilities) - probabilities.begin();
+      result.right[p] += static_cast<size_t>(best) == label ? 1 : 0;
+      result.loss[p] -= std::log(std::max(probabilities[label], least));
+    }
   }
-  return right;
+  return result;
 }
 
 }  // namespace
@@ -101,7 +120,7 @@ Classifier train_classifier(const LabeledVectors& data, std::vector<std::string>
   const auto classes = std::ssize(labels);
   const int64_t folds = folds_for(data, labels.size(), options.folds);
   const std::vector<int64_t> fold_of = folds_of(data.labels, classes, folds, options.seed);
-  std::vector<std::vector<int64_t>> right(static_cast<size_t>(folds));
+  std::vector<LeftOut> parts(static_cast<size_t>(folds));
   std::mutex mutex;
   int64_t done = 0;
   bool stopped = false;
@@ -113,16 +132,14 @@ Classifier train_classifier(const LabeledVectors& data, std::vector<std::string>
   };
   parallel_for(folds, 1, [&](int64_t begin, int64_t end) {
     for (int64_t fold = begin; fold < end; ++fold) {
-      right[static_cast<size_t>(fold)] = right_in_fold(data, fold_of, fold, classes, options.scaling);
+      parts[static_cast<size_t>(fold)] = left_out(data, fold_of, fold, classes, options.scaling);
       if (!tell()) return;
     }
   });
   if (stopped) throw Interrupted();
-  std::vector<int64_t> all(std::size(penalties));
-  for (const std::vector<int64_t>& of_fold : right)
-    for (size_t p = 0; p < all.size(); ++p) all[p] += of_fold[p];
-  // Of equal ones the largest penalty, which is first.
-  const auto best = static_cast<size_t>(std::ranges::max_element(all) - all.begin());
+  LeftOut all;
+  for (const LeftOut& part : parts) all.add(part);
+  const auto best = static_cast<size_t>(std::ranges::min_element(all.loss) - all.loss.begin());
   std::vector<size_t> every(data.vectors.size());
   std::iota(every.begin(), every.end(), size_t{0});
   Fitted fitted = fit(data, every, classes, options.scaling, std::span(penalties).first(best + 1));
@@ -132,10 +149,7 @@ Classifier train_classifier(const LabeledVectors& data, std::vector<std::string>
                         .statistics = std::move(fitted.statistics),
                         .model = std::move(fitted.models.back()),
                         .penalty = penalties[best],
-                        .accuracy = {all[best], std::ssize(data.labels)},
-                        .most_of = {}};
-  for (const int64_t count : all)
-    classifier.most_of.push_back(static_cast<double>(count) / static_cast<double>(data.labels.size()));
+                        .accuracy = {all.right[best], std::ssize(data.labels)}};
   return classifier;
 }
 

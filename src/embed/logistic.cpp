@@ -20,11 +20,6 @@ std::vector<double> LogisticModel::probabilities(std::span<const float> x) const
   return result;
 }
 
-int64_t LogisticModel::most_probable(std::span<const float> x) const {
-  const std::vector<double> p = probabilities(x);
-  return std::ranges::max_element(p) - p.begin();
-}
-
 std::vector<LogisticModel> fit_logistic(const std::vector<float>& x, std::span<const int32_t> y,
                                         int64_t classes, std::span<const double> penalties) {
   assert(!y.empty() && x.size() % y.size() == 0);

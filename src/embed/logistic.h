@@ -13,7 +13,6 @@ struct LogisticModel {
 
   // x [D] -> [classes], which sum to 1.
   std::vector<double> probabilities(std::span<const float> x) const;
-  int64_t most_probable(std::span<const float> x) const;
 };
 
 // Fits rows x [N, D] of classes y [N]: minimizes the mean cross entropy plus penalty / 2 times the sum of the

@@ -22,7 +22,7 @@ std::vector<std::string> words_of(const std::string& line) {
       if (begun) words.push_back(word);
       word.clear();
       begun = false;
-    } else if (std::string("#|>;&").find(c) != std::string::npos && !begun) {
+    } else if (std::string("#|<>;&").find(c) != std::string::npos && !begun) {
       break;
     } else {
       word += c;
