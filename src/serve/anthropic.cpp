@@ -14,6 +14,7 @@
 #include "serve/anthropic_reply.h"
 #include "serve/anthropic_request.h"
 #include "serve/json_fields.h"
+#include "serve/protocols.h"
 
 namespace aviary {
 
@@ -47,6 +48,7 @@ class MessageSink : public TaskSink {
       : call_(call), reply_(new_id("msg_"), std::move(model), stream ? emitter() : AnthropicReply::Emit()) {
     if (!stream) return;
     events_ = std::make_shared<EventStream>(call_.answer, "event: ping\ndata: {\"type\":\"ping\"}\n\n");
+    events_->begin_when_waiting(request_id_headers(call_.request.id));
     call_.router.watch(events_);
   }
 
@@ -68,7 +70,7 @@ class MessageSink : public TaskSink {
     respond_json(call_, json_text(reply_.message()));
   }
   void failed(const TaskError& error) override {
-    if (!events_ || !events_->begun()) return respond_failure(call_, error);
+    if (!events_ || events_->give_up()) return respond_failure(call_, error);
     events_->event(
         "error",
         anthropic_error({.status = status_of(error), .error = error, .request_id = call_.request.id}));
@@ -91,17 +93,14 @@ class MessageSink : public TaskSink {
 };
 
 void serve_messages(Call& call) {
-  AnthropicRequest request = read_anthropic_request(parse_request(call.request.body), call.service);
-  request.task.options.key = call.request.key;
+  AnthropicRequest request = read_anthropic_request(parse_request(call.request.body), call);
   call.request.body.clear();
-  auto sink =
-      std::make_shared<MessageSink>(call, call.service.model(request.task.model).name, request.stream);
+  auto sink = std::make_shared<MessageSink>(call, request.task.model, request.stream);
   call.service.chat(std::move(request.task), std::move(sink));
 }
 
 void serve_count(Call& call) {
-  AnthropicRequest request = read_anthropic_request(parse_request(call.request.body), call.service);
-  request.task.options.key = call.request.key;
+  const AnthropicRequest request = read_anthropic_request(parse_request(call.request.body), call);
   respond_json(call, json_text({{"input_tokens", call.service.count_tokens(request.task)}}));
 }
 

@@ -8,8 +8,6 @@
 
 namespace aviary {
 
-void add_anthropic(Router& router);
-
 // {"type":"error","error":{"type","message"},"request_id"}
 std::string anthropic_error(const Failure& failure);
 

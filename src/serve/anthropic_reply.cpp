@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "serve/openai_reply.h"
 
 namespace aviary {
 
@@ -123,27 +124,32 @@ void AnthropicReply::delta(const Delta& delta) {
 void AnthropicReply::end(const ChoiceEnd& end) {
   if (content_.empty()) open({{"type", "text"}, {"text", ""}});
   close();
+  add_state(end, extra_);
   stop_reason_ = stop_reason(end);
   if (stop_reason_ == "stop_sequence") stop_sequence_ = end.stop_string;
 }
 
 void AnthropicReply::finished(const Usage& usage) {
   usage_ = usage;
-  emit({{"type", "message_delta"},
-        {"delta", {{"stop_reason", stop_reason_}, {"stop_sequence", stop_sequence_}}},
-        {"usage", {{"output_tokens", usage.tokens}}}});
+  Json event = {{"type", "message_delta"},
+                {"delta", {{"stop_reason", stop_reason_}, {"stop_sequence", stop_sequence_}}},
+                {"usage", {{"output_tokens", usage.tokens}}}};
+  event.update(extra_);
+  emit(event);
   emit({{"type", "message_stop"}});
 }
 
 Json AnthropicReply::message() const {
-  return {{"id", id_},
-          {"type", "message"},
-          {"role", "assistant"},
-          {"model", model_},
-          {"content", content_},
-          {"stop_reason", stop_reason_},
-          {"stop_sequence", stop_sequence_},
-          {"usage", anthropic_usage(usage_)}};
+  Json message = {{"id", id_},
+                  {"type", "message"},
+                  {"role", "assistant"},
+                  {"model", model_},
+                  {"content", content_},
+                  {"stop_reason", stop_reason_},
+                  {"stop_sequence", stop_sequence_},
+                  {"usage", anthropic_usage(usage_)}};
+  message.update(extra_);
+  return message;
 }
 
 }  // namespace aviary

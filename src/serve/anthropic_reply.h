@@ -48,6 +48,7 @@ class AnthropicReply {
   int64_t call_ = -1;      // the number of the call that the last block is
   std::string arguments_;  // of this call, as the model wrote them
   Json stop_reason_, stop_sequence_;
+  Json extra_ = Json::object();  // the state that was kept, if one was
   Usage usage_;
 };
 

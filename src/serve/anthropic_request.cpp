@@ -10,8 +10,10 @@
 #include <utility>
 #include <vector>
 
+#include "base/quotes.h"
 #include "chat/clean.h"
 #include "serve/json_fields.h"
+#include "serve/openai_request.h"
 
 namespace aviary {
 
@@ -39,7 +41,9 @@ std::string block_text(const Fields& block) {
   if (type == "text") return block.required_text("text");
   if (type == "document") return document_text(block);
   if (type == "image") refuse_field(block.path(), "this model reads text only, no images");
-  block.refuse("type", "\"text\", \"tool_use\", \"tool_result\" or \"thinking\"");
+  refuse_field(
+      block.path_of("type"),
+      fmt::format("expected text, document, tool_use, tool_result or thinking, got {}", in_quotes(type)));
 }
 
 // A text, or the texts of a list of blocks, one below the other.
@@ -67,16 +71,15 @@ class Conversation {
   explicit Conversation(std::vector<Message>& messages) : messages_(messages) {}
 
   void add(const Fields& message) {
-    const std::string role = message.required_text("role");
+    message.at("role", "a text");
+    const std::string role = message.word("role", {"user", "assistant", "system"}).value_or("");
     const Json& content = message.at("content", "a text or a list of blocks");
     if (role == "assistant")
       add_assistant(message, content);
     else if (role == "user")
       add_user(message, content);
-    else if (role == "system")
-      messages_.push_back({.role = Role::system, .content = content_text(message, "content")});
     else
-      message.refuse("role", "\"user\" or \"assistant\"");
+      messages_.push_back({.role = Role::system, .content = content_text(message, "content")});
   }
 
  private:
@@ -164,7 +167,9 @@ void read_tool_choice(const Fields& body, ChatTask& task) {
   if (type == "tool") task.tool_choice = {.kind = Kind::named, .name = choice->required_text("name")};
   const bool known = std::any_of(task.tools.begin(), task.tools.end(),
                                  [&](const Tool& tool) { return tool.name == task.tool_choice.name; });
-  if (type == "tool" && !known) choice->refuse("name", "the name of one of the tools");
+  if (type == "tool" && !known)
+    refuse_field("tool_choice.name", fmt::format("expected the name of one of the tools, got {}",
+                                                 in_quotes(task.tool_choice.name)));
   if (type == "any" && task.tools.empty())
     refuse_field("tool_choice", "a tool must be called, but there are no tools");
 }
@@ -192,25 +197,26 @@ void read_thinking(const Fields& body, ChatTask& task) {
   if (effort == "high" || effort == "xhigh" || effort == "max") task.thinking = Thinking::thorough;
 }
 
-void read_sampling(const Fields& body, TaskOptions& options) {
-  if (const auto value = body.integer("max_tokens", 1, any)) options.max_tokens = value;
-  if (const auto value = body.number("temperature", 0, 2)) options.sampling.temperature = *value;
-  if (const auto value = body.number("top_p", 0, 1)) options.sampling.top_p = *value;
-  if (const auto value = body.integer("top_k", 0, any)) options.sampling.top_k = *value;
-  options.stop = body.texts("stop_sequences");
-  for (size_t i = 0; i < options.stop.size(); ++i)
-    if (options.stop[i].empty())
-      refuse_field(fmt::format("stop_sequences[{}]", i), "expected a text, got \"\"");
+void read_stops(const Fields& body, TaskOptions& options) {
+  const std::vector<std::string> stops = body.texts("stop_sequences");
+  for (size_t i = 0; i < stops.size(); ++i)
+    if (stops[i].empty()) refuse_field(fmt::format("stop_sequences[{}]", i), "expected a text, got \"\"");
+  options.stop.insert(options.stop.end(), stops.begin(), stops.end());
 }
 
 }  // namespace
 
-AnthropicRequest read_anthropic_request(const Json& json, const Service& service) {
+AnthropicRequest read_anthropic_request(const Json& json, const Call& call) {
   const Fields body(json);
   AnthropicRequest request;
   ChatTask& task = request.task;
-  task.model = body.required_text("model");
-  task.options = service.default_options(task.model);
+  body.required_text("model");
+  RequestBasics basics = read_basics(call, body);
+  body.integer("max_tokens", 1, any);  // others may ask for none
+  read_max_tokens(call, body, {"max_tokens"}, basics.options);
+  task.model = basics.model.name;
+  task.options = std::move(basics.options);
+  request.stream = basics.stream;
   if (std::string text = system_text(body); !text.empty())
     task.messages.push_back({.role = Role::system, .content = std::move(text)});
   Conversation conversation(task.messages);
@@ -221,8 +227,7 @@ AnthropicRequest read_anthropic_request(const Json& json, const Service& service
   read_tools(body, task);
   read_tool_choice(body, task);
   read_thinking(body, task);
-  read_sampling(body, task.options);
-  request.stream = body.flag("stream").value_or(false);
+  read_stops(body, task.options);
   return request;
 }
 

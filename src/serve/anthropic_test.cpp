@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "serve/anthropic_reply.h"
+#include "serve/protocols.h"
 #include "support/protocol_test.h"
 
 namespace aviary {
@@ -221,7 +222,7 @@ TEST_F(Anthropic, ToolsAreReadAndThoseOfTheServiceLeftOut) {
   EXPECT_EQ(task.tool_choice.kind, ToolChoice::Kind::named);
   EXPECT_EQ(task.tool_choice.name, "g");
   EXPECT_EQ(complaint_of(start + R"({"type":"tool","name":"h"})"),
-            "tool_choice.name: expected the name of one of the tools, got a text");
+            "tool_choice.name: expected the name of one of the tools, got 'h'");
 }
 
 TEST_F(Anthropic, ThinkingIsRead) {
@@ -259,13 +260,13 @@ TEST_F(Anthropic, WrongRequestsAreAnsweredInItsForm) {
   EXPECT_EQ(complaint("/v1/messages", R"({"messages":[]})"), "model: expected a text, but it is missing");
   EXPECT_EQ(complaint_of(R"("messages":[])"), "messages: expected at least one message");
   EXPECT_EQ(complaint_of(R"("messages":[{"role":"bird","content":"x"}])"),
-            "messages[0].role: expected \"user\" or \"assistant\", got a text");
+            "messages[0].role: expected one of \"user\", \"assistant\", \"system\", got 'bird'");
   EXPECT_EQ(complaint_of(R"("messages":[{"role":"user","content":[{"type":"image","source":{}}]}])"),
             "messages[0].content[0]: this model reads text only, no images");
   EXPECT_EQ(complaint_of(R"("messages":[{"role":"user","content":"x"}],"stop_sequences":[""])"),
             "stop_sequences[0]: expected a text, got \"\"");
-  EXPECT_EQ(complaint_of(R"("messages":[{"role":"user","content":"x"}],"temperature":3)"),
-            "temperature: expected a number from 0 to 2, got the number 3");
+  EXPECT_EQ(complaint_of(R"("messages":[{"role":"user","content":"x"}],"temperature":-3)"),
+            "temperature: expected a number from 0 to 100, got the number -3");
   EXPECT_EQ(json(ask("GET", "/v1/messages/x"))["type"], "error");
   EXPECT_TRUE(service.chats.empty());
 }
@@ -305,12 +306,37 @@ TEST_F(Anthropic, ASilentStreamPings) {
   const auto answer = std::make_shared<FakeAnswer>();
   router.handle({.method = "POST", .path = "/v1/messages", .body = streamed}, answer);
   const std::shared_ptr<TaskSink> sink = service.sink;
-  router.tick(), router.tick(), router.tick();
-  EXPECT_EQ(answer->body, "");
+  router.tick(), router.tick();
+  EXPECT_EQ(answer->answers, 0);
+  const std::string ping = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
+  router.tick();
+  EXPECT_EQ(answer->body, ping) << "while the request waits";
   sink->started({});
   answer->body.clear();
   router.tick(), router.tick(), router.tick();
-  EXPECT_EQ(answer->body, "event: ping\ndata: {\"type\":\"ping\"}\n\n");
+  EXPECT_EQ(answer->body, ping);
+}
+
+TEST_F(Anthropic, AnErrorOfARequestThatHasWaitedIsAnEvent) {
+  service.wait = true;
+  const auto answer = std::make_shared<FakeAnswer>();
+  router.handle({.method = "POST", .path = "/v1/messages", .body = streamed}, answer);
+  router.tick(), router.tick(), router.tick();
+  service.script.refused = TaskError{.kind = TaskError::Kind::bad_request, .message = "too long"};
+  service.play();
+  EXPECT_EQ(answer->answers, 1);
+  EXPECT_TRUE(answer->ended);
+  EXPECT_EQ(named_events(*answer).back()["error"]["message"], "too long");
+}
+
+TEST_F(Anthropic, AStateThatWasKeptIsTold) {
+  service.script.ends = {{.state = "s1", .tokens = 9}};
+  const FakeAnswer answer =
+      ask("POST", "/v1/messages",
+          R"({"model":"bird","messages":[{"role":"user","content":"x"}],"return_state":true,"state":"s0"})");
+  EXPECT_TRUE(service.chats[0].options.return_state);
+  EXPECT_EQ(service.chats[0].options.state, "s0");
+  EXPECT_EQ(json(answer)["state"].dump(), R"({"id":"s1","tokens":9})");
 }
 
 TEST_F(Anthropic, TokensAreCounted) {

@@ -9,20 +9,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json token_json(const std::string& bytes, double logprob) {
-  return {{"token", bytes}, {"logprob", finite_logprob(logprob)}, {"bytes", bytes_json(bytes)}};
-}
-
 Json logprobs_json(const std::vector<TokenLogprob>& logprobs) {
-  Json content = Json::array();
-  for (const TokenLogprob& token : logprobs) {
-    Json entry = token_json(token.bytes, token.logprob);
-    entry["top_logprobs"] = Json::array();
-    for (const auto& other : token.top)
-      entry["top_logprobs"].push_back(token_json(other.bytes, other.logprob));
-    content.push_back(std::move(entry));
-  }
-  return {{"content", std::move(content)}, {"refusal", nullptr}};
+  return {{"content", logprob_list(logprobs)}, {"refusal", nullptr}};
 }
 
 class ChatForm : public TextForm {

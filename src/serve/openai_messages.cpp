@@ -105,15 +105,7 @@ ToolChoice choice_of(const Fields& fields, const std::vector<Tool>& tools) {
 }
 
 void read_thinking(const Fields& fields, ChatTask& task) {
-  if (auto effort =
-          fields.word("reasoning_effort", {"none", "minimal", "low", "medium", "high", "xhigh", "max"})) {
-    if (*effort == "none")
-      task.thinking = Thinking::none;
-    else if (*effort == "minimal" || *effort == "low")
-      task.thinking = Thinking::brief;
-    else if (*effort != "medium")
-      task.thinking = Thinking::thorough;
-  }
+  task.thinking = read_effort(fields, "reasoning_effort");
   const auto more = fields.object("chat_template_kwargs");
   if (more && more->flag("enable_thinking") == false) task.thinking = Thinking::none;
   for (const char* name : {"reasoning_budget", "thinking_budget_tokens"}) {
@@ -124,6 +116,14 @@ void read_thinking(const Fields& fields, ChatTask& task) {
 }
 
 }  // namespace
+
+Thinking read_effort(const Fields& fields, std::string_view name) {
+  const std::string effort =
+      fields.word(name, {"none", "minimal", "low", "medium", "high", "xhigh", "max"}).value_or("medium");
+  if (effort == "none") return Thinking::none;
+  if (effort == "minimal" || effort == "low") return Thinking::brief;
+  return effort == "medium" ? Thinking::usual : Thinking::thorough;
+}
 
 std::vector<Message> read_messages(const Fields& fields) {
   fields.at("messages", "a list of messages");

@@ -20,6 +20,10 @@ Json per_token_ms(int64_t tokens, double seconds) {
   return tokens > 0 ? Json(1000 * seconds / static_cast<double>(tokens)) : Json(0.0);
 }
 
+Json token_json(const std::string& bytes, double logprob) {
+  return {{"token", bytes}, {"logprob", finite_logprob(logprob)}, {"bytes", bytes_json(bytes)}};
+}
+
 }  // namespace
 
 ReplyHead::ReplyHead(std::string_view prefix, const Call& call, const RequestBasics& basics)
@@ -77,6 +81,18 @@ double finite_logprob(double logprob) { return std::isfinite(logprob) ? logprob 
 Json bytes_json(std::string_view bytes) {
   Json list = Json::array();
   for (char c : bytes) list.push_back(static_cast<unsigned char>(c));
+  return list;
+}
+
+Json logprob_list(const std::vector<TokenLogprob>& logprobs) {
+  Json list = Json::array();
+  for (const TokenLogprob& token : logprobs) {
+    Json entry = token_json(token.bytes, token.logprob);
+    entry["top_logprobs"] = Json::array();
+    for (const auto& other : token.top)
+      entry["top_logprobs"].push_back(token_json(other.bytes, other.logprob));
+    list.push_back(std::move(entry));
+  }
   return list;
 }
 

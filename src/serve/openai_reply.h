@@ -36,6 +36,8 @@ nlohmann::ordered_json progress_json(int64_t read, int64_t cached, int64_t total
 // JSON has no infinity: -9999 stands for it, as in OpenAI's answers.
 double finite_logprob(double logprob);
 nlohmann::ordered_json bytes_json(std::string_view bytes);
+// The tokens with their log-probabilities, and of each the most probable alternatives.
+nlohmann::ordered_json logprob_list(const std::vector<TokenLogprob>& logprobs);
 // "stop", "length" or "tool_calls"; a text that was canceled is "length", since it is not complete.
 std::string_view reason_text(FinishReason reason);
 // Adds {"state": {"id", "tokens"}} if a state was kept.

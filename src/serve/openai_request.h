@@ -32,6 +32,9 @@ void read_max_tokens(const Call& call, const Fields& fields, const std::vector<s
 // A random seed for requests that name none.
 uint64_t random_seed();
 
+// How much to think: "none", "low", "medium", ... under this name; absent: as usual.
+Thinking read_effort(const Fields& fields, std::string_view name);
+
 // The messages of a chat; lists of parts are joined.
 std::vector<Message> read_messages(const Fields& fields);
 

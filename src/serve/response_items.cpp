@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "base/quotes.h"
+
 namespace aviary {
 
 using Json = nlohmann::ordered_json;
@@ -21,7 +23,8 @@ std::string part_text(const Fields& part) {
   if (type == "input_text" || type == "output_text" || type == "text" || type == "summary_text" ||
       type == "reasoning_text")
     return part.required_text("text");
-  part.refuse("type", "\"input_text\" or \"output_text\"");
+  refuse_field(part.path_of("type"),
+               fmt::format("expected input_text or output_text, got {}", in_quotes(type)));
 }
 
 // A text, or the texts of a list of parts.
@@ -127,7 +130,7 @@ Json read_item(const Fields& item, const std::string& fresh_id) {
   refuse_field(item.path_of("type"),
                fmt::format("there are no items of the type {} here, but message, reasoning, function_call, "
                            "function_call_output and item_reference",
-                           type));
+                           in_quotes(type)));
 }
 
 void add_item(const Json& item, std::vector<Message>& messages) {

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "serve/openai_reply.h"
+
 namespace aviary {
 
 using Json = nlohmann::ordered_json;
@@ -20,26 +22,6 @@ Json text_part(const std::string& text, Json logprobs) {
 }
 
 Json summary_part(const std::string& text) { return {{"type", "summary_text"}, {"text", text}}; }
-
-Json bytes_of(const std::string& text) {
-  Json bytes = Json::array();
-  for (char c : text) bytes.push_back(static_cast<unsigned char>(c));
-  return bytes;
-}
-
-Json logprobs_json(const std::vector<TokenLogprob>& tokens) {
-  Json list = Json::array();
-  for (const TokenLogprob& token : tokens) {
-    Json top = Json::array();
-    for (const auto& other : token.top)
-      top.push_back({{"token", other.bytes}, {"logprob", other.logprob}, {"bytes", bytes_of(other.bytes)}});
-    list.push_back({{"token", token.bytes},
-                    {"logprob", token.logprob},
-                    {"bytes", bytes_of(token.bytes)},
-                    {"top_logprobs", top}});
-  }
-  return list;
-}
 
 const char* default_code(TaskError::Kind kind) {
   switch (kind) {
@@ -203,7 +185,7 @@ void ResponseReply::delta(const Delta& delta) {
   if (!delta.reasoning.empty() || delta.call)
     logprobs_ = Json::array();
   else
-    for (Json& entry : logprobs_json(delta.logprobs)) logprobs_.push_back(std::move(entry));
+    for (Json& entry : logprob_list(delta.logprobs)) logprobs_.push_back(std::move(entry));
   if (!delta.reasoning.empty()) add_reasoning(delta.reasoning);
   if (!delta.content.empty()) add_text(delta);
   if (delta.call) add_call(*delta.call);
@@ -211,6 +193,7 @@ void ResponseReply::delta(const Delta& delta) {
 
 void ResponseReply::end(const ChoiceEnd& end) {
   reason_ = end.reason;
+  add_state(end, response_);
   if (response_["output"].empty()) add_text({});
   close(reason_ == FinishReason::stop || reason_ == FinishReason::tool_calls ? "completed" : "incomplete");
 }

@@ -11,9 +11,9 @@
 #include "base/json.h"
 #include "base/quotes.h"
 #include "serve/json_fields.h"
+#include "serve/openai_request.h"
 #include "serve/response_items.h"
 #include "serve/response_reply.h"
-#include "serve/router.h"
 
 namespace aviary {
 
@@ -118,7 +118,9 @@ std::string function_name(const Fields& choice, const ChatTask& task) {
   choice.at("type", "a text");
   choice.word("type", {"function"});
   const std::string name = choice.required_text("name");
-  if (!offers(task, name)) choice.refuse("name", "the name of one of the tools");
+  if (!offers(task, name))
+    refuse_field(choice.path_of("name"),
+                 fmt::format("expected the name of one of the tools, got {}", in_quotes(name)));
   return name;
 }
 
@@ -189,29 +191,15 @@ Json read_text(const Fields& body, TaskOptions& options) {
   return told;
 }
 
-Thinking thinking_of_effort(const Fields& owner, std::string_view name) {
-  const std::string effort =
-      owner.word(name, {"none", "minimal", "low", "medium", "high", "xhigh"}).value_or("medium");
-  if (effort == "none" || effort == "minimal") return Thinking::none;
-  if (effort == "low") return Thinking::brief;
-  return effort == "medium" ? Thinking::usual : Thinking::thorough;
-}
-
 Json read_reasoning(const Fields& body, ChatTask& task) {
   const std::optional<Fields> reasoning = body.object("reasoning");
   if (!reasoning) return nullptr;
-  const std::optional<std::string> effort = reasoning->text("effort");
-  if (effort) task.thinking = thinking_of_effort(*reasoning, "effort");
-  return {{"effort", text_or_null(effort)},
+  task.thinking = read_effort(*reasoning, "effort");
+  return {{"effort", text_or_null(reasoning->text("effort"))},
           {"summary", text_or_null(reasoning->word("summary", {"auto", "concise", "detailed"}))}};
 }
 
-void read_sampling(const Fields& body, TaskOptions& options) {
-  if (const auto value = body.number("temperature", 0, 2)) options.sampling.temperature = *value;
-  if (const auto value = body.number("top_p", 0, 1)) options.sampling.top_p = *value;
-  if (const auto value = body.number("presence_penalty", -2, 2)) options.sampling.presence_penalty = *value;
-  if (const auto value = body.number("frequency_penalty", -2, 2)) options.sampling.frequency_penalty = *value;
-  options.max_tokens = body.integer("max_output_tokens", 1, any);
+void read_logprobs(const Fields& body, TaskOptions& options) {
   options.top_logprobs = body.integer("top_logprobs", 0, 20).value_or(0);
   options.logprobs = options.top_logprobs > 0;
   for (const std::string& what : body.texts("include"))
@@ -261,19 +249,20 @@ Json told_of(const Fields& body, const TaskOptions& options) {
 
 }  // namespace
 
-ResponseRequest read_response_request(const Json& json, const std::string& id, const std::string& key,
-                                      const Service& service, ResponseStore& store) {
+ResponseRequest read_response_request(const Json& json, const std::string& id, const Call& call,
+                                      ResponseStore& store) {
   const Fields body(json);
   refuse_unknown(body);
   ResponseRequest request;
   ChatTask& task = request.task;
-  task.model = body.text("model").value_or("");
-  const std::string model = service.model(task.model).name;
-  task.options = service.default_options(task.model);
-  task.options.key = key;
-  read_sampling(body, task.options);
-  read_messages(body, Input(id, key, store), request);
-  request.stream = body.flag("stream").value_or(false);
+  RequestBasics basics = read_basics(call, body);
+  task.model = basics.model.name;
+  task.options = std::move(basics.options);
+  body.integer("max_output_tokens", 1, any);  // others may ask for none
+  read_max_tokens(call, body, {"max_output_tokens"}, task.options);
+  read_logprobs(body, task.options);
+  read_messages(body, Input(id, call.request.key, store), request);
+  request.stream = basics.stream;
   request.store = body.flag("store").value_or(true);
   request.background = body.flag("background").value_or(false);
   if (request.background && !request.store)
@@ -285,7 +274,7 @@ ResponseRequest read_response_request(const Json& json, const std::string& id, c
                       {"completed_at", nullptr},
                       {"error", nullptr},
                       {"incomplete_details", nullptr},
-                      {"model", model},
+                      {"model", task.model},
                       {"output", Json::array()},
                       {"usage", nullptr},
                       {"background", request.background},

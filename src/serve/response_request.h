@@ -5,7 +5,7 @@
 #include <string>
 
 #include "serve/response_store.h"
-#include "serve/service.h"
+#include "serve/router.h"
 #include "serve/task.h"
 
 namespace aviary {
@@ -23,7 +23,7 @@ struct ResponseRequest {
 };
 
 // `id`: of the response that will be made. What it follows (previous_response_id) and items that the input
-// only names are looked up in the store, among the responses of this key.
+// only names are looked up in the store, among the responses of the key of the call.
 //
 // The conversation of a stored response is written into the prompt again from its items, and the cache of
 // states finds the longest beginning of it that was read before. So the result is that of the same
@@ -33,6 +33,6 @@ struct ResponseRequest {
 // Tools other than functions are left out, since clients offer tools of the service that they expect.
 // Throws TaskFailure.
 ResponseRequest read_response_request(const nlohmann::ordered_json& body, const std::string& id,
-                                      const std::string& key, const Service& service, ResponseStore& store);
+                                      const Call& call, ResponseStore& store);
 
 }  // namespace aviary

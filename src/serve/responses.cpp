@@ -13,6 +13,8 @@
 #include "base/json.h"
 #include "base/quotes.h"
 #include "serve/json_fields.h"
+#include "serve/openai_reply.h"
+#include "serve/protocols.h"
 #include "serve/response_reply.h"
 #include "serve/response_request.h"
 
@@ -37,6 +39,7 @@ class ResponseSink : public TaskSink {
     answered_ = request.background && !request.stream;
     if (!request.stream) return;
     events_ = std::make_shared<EventStream>(call_.answer);
+    events_->begin_when_waiting(request_id_headers(call_.request.id));
     call_.router.watch(events_);
   }
 
@@ -48,9 +51,7 @@ class ResponseSink : public TaskSink {
 
   void started(const Usage&) override {
     if (task_) store_->update(call_.request.key, stored(json_text(reply_.response()), task_));
-    if (!events_) return;
-    events_->begin(request_id_headers(call_.request.id));
-    reply_.started();
+    begin();
   }
   void progress(int64_t, int64_t, int64_t) override {}
   void delta(const Delta& delta) override { reply_.delta(delta); }
@@ -61,9 +62,11 @@ class ResponseSink : public TaskSink {
     answer();
   }
   void failed(const TaskError& error) override {
+    const bool has_begun = events_ && !events_->give_up();
+    if (has_begun) begin();
     reply_.failed(error);
-    if (task_ || begun()) keep();
-    if (begun()) return answer();
+    if (task_ || has_begun) keep();
+    if (has_begun) return answer();
     if (!answered_) respond_failure(call_, error);
   }
   bool abandoned() const override { return task_ ? task_->stopped.load() : call_.answer->closed(); }
@@ -76,6 +79,13 @@ class ResponseSink : public TaskSink {
     };
   }
   bool begun() const { return events_ && events_->begun(); }
+
+  // The client is told that there is a response, if it wants to know before the end.
+  void begin() {
+    if (!events_ || std::exchange(announced_, true)) return;
+    events_->begin(request_id_headers(call_.request.id));
+    reply_.started();
+  }
 
   StoredResponse stored(std::string json, std::shared_ptr<BackgroundTask> task) const {
     StoredResponse response = {.id = reply_.response()["id"].get<std::string>(),
@@ -111,11 +121,12 @@ class ResponseSink : public TaskSink {
   std::shared_ptr<EventStream> events_;   // none: the answer comes in one piece
   std::shared_ptr<BackgroundTask> task_;  // of a response in the background
   bool answered_ = false;                 // nobody waits for the end
+  bool announced_ = false;                // the client knows of the response
 };
 
 void create(Call& call, const Store& store) {
-  ResponseRequest request = read_response_request(parse_request(call.request.body), new_id("resp_"),
-                                                  call.request.key, call.service, *store);
+  ResponseRequest request =
+      read_response_request(parse_request(call.request.body), new_id("resp_"), call, *store);
   call.request.body.clear();
   ChatTask task = std::move(request.task);
   Json queued = request.response;
@@ -130,8 +141,8 @@ void create(Call& call, const Store& store) {
 }
 
 void count(Call& call, const Store& store) {
-  const ResponseRequest request = read_response_request(parse_request(call.request.body), new_id("resp_"),
-                                                        call.request.key, call.service, *store);
+  const ResponseRequest request =
+      read_response_request(parse_request(call.request.body), new_id("resp_"), call, *store);
   respond_json(call, json_text({{"object", "response.input_tokens"},
                                 {"input_tokens", call.service.count_tokens(request.task)}}));
 }
@@ -217,11 +228,14 @@ void list_input(Call& call, const Store& store) {
 
 }  // namespace
 
+void add_responses(Router& router) {
+  add_responses(router, std::make_shared<ResponseStore>(ResponseStore::Limits{}));
+}
+
 void add_responses(Router& router, std::shared_ptr<ResponseStore> store) {
   auto add = [&](const char* method, const std::string& path, void (*handle)(Call&, const Store&)) {
-    router.add({.method = method, .path = "/v1/responses" + path, .handle = [store, handle](Call& call) {
-                  handle(call, store);
-                }});
+    add_with_and_without_v1(router, method, "/v1/responses" + path,
+                            [store, handle](Call& call) { handle(call, store); });
   };
   add("POST", "", create);
   add("POST", "/input_tokens", count);

@@ -9,6 +9,7 @@
 
 namespace aviary {
 
+// The same as add_responses() of serve/protocols.h with a store of its own limits.
 void add_responses(Router& router, std::shared_ptr<ResponseStore> store);
 
 }  // namespace aviary

@@ -213,6 +213,24 @@ TEST_F(Responses, ErrorsBeforeTheStreamHaveAStatusAndLaterOnesAreAnEvent) {
   EXPECT_EQ(whole.status, 429);
 }
 
+TEST_F(Responses, AnErrorOfARequestThatHasWaitedIsAnEvent) {
+  service.wait = true;
+  const auto answer = std::make_shared<FakeAnswer>();
+  router.handle({.method = "POST",
+                 .path = "/v1/responses",
+                 .body = R"({"model":"bird","input":"Hello","stream":true,"return_state":true})"},
+                answer);
+  EXPECT_TRUE(service.chats[0].options.return_state);
+  router.tick(), router.tick(), router.tick();
+  EXPECT_EQ(answer->body, ": ping\n\n");
+  answer->body.clear();
+  service.script.refused = TaskError{.kind = TaskError::Kind::bad_request, .message = "too long"};
+  service.play();
+  EXPECT_EQ(types(named_events(*answer)),
+            (std::vector<std::string>{"response.created", "response.in_progress", "response.failed"}));
+  EXPECT_EQ(answer->answers, 1);
+}
+
 TEST_F(Responses, ProbabilitiesOfTokensComeWithTheirText) {
   const TokenLogprob token = {
       .token = 5, .bytes = "H", .logprob = -0.5, .top = {{.token = 6, .bytes = "J", .logprob = -1}}};
@@ -267,7 +285,7 @@ TEST_F(Responses, ToolsOfOtherKindsAreLeftOut) {
   EXPECT_EQ(some.tools[0].name, "g");
   EXPECT_EQ(some.tool_choice.kind, ToolChoice::Kind::required);
   EXPECT_EQ(complaint_of(start + R"("tool_choice":{"type":"function","name":"h"})"),
-            "tool_choice.name: expected the name of one of the tools, got a text");
+            "tool_choice.name: expected the name of one of the tools, got 'h'");
 }
 
 TEST_F(Responses, FormatAndThinkingAreRead) {
@@ -290,7 +308,7 @@ TEST_F(Responses, WrongRequestsAreRefused) {
   EXPECT_EQ(complaint_of(R"("input":[{"role":"user","content":[{"type":"input_image","image_url":"x"}]}])"),
             "input[0].content[0]: this model reads text only, no part of the type input_image");
   EXPECT_EQ(complaint_of(R"("input":[{"type":"computer_call"}])"),
-            "input[0].type: there are no items of the type computer_call here, but message, reasoning, "
+            "input[0].type: there are no items of the type 'computer_call' here, but message, reasoning, "
             "function_call, function_call_output and item_reference");
   EXPECT_EQ(complaint_of(R"("input":[{"role":"bird","content":"x"}])"),
             "input[0].role: expected one of \"user\", \"assistant\", \"system\", \"developer\", got 'bird'");

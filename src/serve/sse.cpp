@@ -11,7 +11,11 @@ EventStream::EventStream(std::shared_ptr<Answer> answer, std::string ping)
 
 void EventStream::begin(const HttpHeaders& more) {
   const std::lock_guard lock(mutex_);
-  if (begun_) return;
+  begin_locked(more);
+}
+
+void EventStream::begin_locked(const HttpHeaders& more) {
+  if (begun_ || ended_) return;
   begun_ = true;
   HttpHeaders headers = {{"Content-Type", "text/event-stream; charset=utf-8"},
                          {"Cache-Control", "no-store"},
@@ -23,6 +27,17 @@ void EventStream::begin(const HttpHeaders& more) {
 bool EventStream::begun() const {
   const std::lock_guard lock(mutex_);
   return begun_;
+}
+
+void EventStream::begin_when_waiting(HttpHeaders more) {
+  const std::lock_guard lock(mutex_);
+  waiting_ = std::move(more);
+}
+
+bool EventStream::give_up() {
+  const std::lock_guard lock(mutex_);
+  if (!begun_) ended_ = true;
+  return !begun_;
 }
 
 void EventStream::write(const std::string& bytes) {
@@ -47,9 +62,10 @@ void EventStream::end() {
 
 void EventStream::tick() {
   const std::lock_guard lock(mutex_);
-  if (!begun_ || ended_ || ping_.empty() || ++silent_ticks_ < 3) return;
+  if (ended_ || (!begun_ && !waiting_) || ++silent_ticks_ < 3) return;
   silent_ticks_ = 0;
-  answer_->write(ping_);
+  if (!begun_) begin_locked(*waiting_);
+  if (!ping_.empty()) answer_->write(ping_);
 }
 
 }  // namespace aviary

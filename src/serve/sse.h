@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,6 +29,11 @@ class EventStream : public Ticking {
   // Status 200 and the fields of an event stream, and `more` of them.
   void begin(const HttpHeaders& more = {});
   bool begun() const;
+  // Lets tick() begin the stream when nothing else did for long, so that a client whose request waits hears
+  // something.
+  void begin_when_waiting(HttpHeaders more);
+  // Ends a stream that has not begun, so that the answer can be another one. Returns false if it has begun.
+  bool give_up();
   // "data: DATA", an empty line; DATA is one line.
   void data(std::string_view data);
   // "event: NAME", "data: DATA", an empty line.
@@ -37,10 +43,12 @@ class EventStream : public Ticking {
 
  private:
   void write(const std::string& bytes);
+  void begin_locked(const HttpHeaders& more);
 
   mutable std::mutex mutex_;
   std::shared_ptr<Answer> answer_;
   std::string ping_;
+  std::optional<HttpHeaders> waiting_ = {};  // with which tick() may begin
   bool begun_ = false, ended_ = false;
   int silent_ticks_ = 0;
 };
