@@ -46,7 +46,8 @@ struct EmbeddingOptions {
   std::optional<int32_t> begin_token = {};  // read before each text (Checkpoint::begin_token)
 };
 
-// The feature and the layers that were best for models of this version in docs/embeddings.md.
+// The default of every version: the mean over tokens of three uniform layers (docs/embeddings.md,
+// "Measured").
 EmbeddingOptions usual_embedding(const Model& model);
 // "1,6,10": layers as EmbeddingOptions::layers of a model with `n_layer` blocks, in any order, each once;
 // "out" is n_layer + 1. Throws Error for anything else.
