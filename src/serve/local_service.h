@@ -22,7 +22,7 @@ struct ServedModel {
 };
 
 struct ServiceOptions {
-  std::vector<ServedModel> models;  // at least one, with different names
+  std::vector<ServedModel> models = {};  // at least one, with different names
   int64_t loaded_models = 1;        // at the same time; the one that was not used for longest is unloaded
   int64_t waiting_tasks = 256;      // more are refused
   int64_t max_tokens = 4096;        // of a text whose request has no limit of its own

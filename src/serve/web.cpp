@@ -46,6 +46,7 @@ Web::~Web() {
     ending_ = true;
   }
   work_.notify_all();
+  end_.notify_all();
   for (std::thread& thread : threads_) thread.join();
 }
 
@@ -89,7 +90,7 @@ void Web::work() {
 
 void Web::keep_alive() {
   std::unique_lock lock(mutex_);
-  while (!work_.wait_for(lock, tick_time, [this] { return ending_; })) {
+  while (!end_.wait_for(lock, tick_time, [this] { return ending_; })) {
     lock.unlock();
     router_.tick();
     lock.lock();

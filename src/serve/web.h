@@ -36,7 +36,7 @@ class Web : public http::Handler {
 
   Router& router_;
   std::mutex mutex_;
-  std::condition_variable work_;
+  std::condition_variable work_, end_;  // a job has come; the end has come
   bool ending_ = false;
   std::deque<Job> jobs_;
   std::vector<std::thread> threads_;

@@ -1,0 +1,201 @@
+// aviary serve: answers requests of clients of OpenAI, Anthropic, ollama and llama.cpp over HTTP.
+#include <aviary/version.h>
+#include <fmt/format.h>
+
+#include <atomic>
+#include <limits>
+#include <thread>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/human.h"
+#include "base/interrupt.h"
+#include "base/platform.h"
+#include "base/quotes.h"
+#include "cli/cli.h"
+#include "serve/local_service.h"
+#include "serve/protocols.h"
+#include "serve/web.h"
+
+namespace aviary::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Flags {
+  ModelFlags model;  // what all models have in common
+  std::vector<std::string> models, aliases, keys, hosts, origins;
+  std::string host = "127.0.0.1", chat_template, state, key_file;
+  std::string cache_size = "1G";
+  int64_t port = 8080, texts = 64, loaded = 1, max_tokens = 4096, waiting = 256;
+  SamplerOptions sampling;
+};
+
+std::string name_of(const fs::path& path) {
+  const fs::path file = fs::is_directory(path) ? path.lexically_normal() : path;
+  const std::string name = file.filename().empty()  ? file.parent_path().filename().string()
+                           : fs::is_directory(file) ? file.filename().string()
+                                                    : file.stem().string();
+  return name.empty() ? "model" : name;
+}
+
+ServedModel served_model(const Flags& flags, const std::string& path) {
+  const fs::path file = find_model(path);
+  ServedModel served{.name = name_of(path.empty() ? file.parent_path() : fs::path(path))};
+  served.host.file = file;
+  served.host.open = [model = flags.model, file] {
+    Checkpoint checkpoint = model.open(file);
+    print_notes(checkpoint.notes);
+    return checkpoint;
+  };
+  served.host.any_base = flags.model.force;
+  served.host.state = flags.state;
+  served.host.chat_template = flags.chat_template;
+  served.host.engine.texts = flags.texts;
+  served.host.cache.bytes = *parse_bytes(flags.cache_size);
+  return served;
+}
+
+std::vector<std::string> keys_of(const Flags& flags) {
+  std::vector<std::string> keys = flags.keys;
+  if (flags.key_file.empty()) return keys;
+  constexpr int64_t most = 1 << 20;
+  const std::string text = read_file(flags.key_file, most);
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+    if (!line.empty()) keys.emplace_back(line.ends_with('\r') ? line.substr(0, line.size() - 1) : line);
+  }
+  require(!keys.empty(), "{}: has no keys; expected one in each line", flags.key_file);
+  return keys;
+}
+
+int serve(const Flags& flags) {
+  ServiceOptions options{.loaded_models = flags.loaded,
+                         .waiting_tasks = flags.waiting,
+                         .max_tokens = flags.max_tokens,
+                         .sampling = flags.sampling};
+  std::vector<std::string> paths = flags.models;
+  if (paths.empty()) paths.emplace_back();
+  require(flags.aliases.size() <= paths.size(), "{} of --alias, but {} models; give one for each",
+          flags.aliases.size(), paths.size());
+  for (size_t i = 0; i < paths.size(); ++i) {
+    options.models.push_back(served_model(flags, paths[i]));
+    if (i >= flags.aliases.size()) continue;
+    options.models.back().aliases.push_back(options.models.back().name);
+    options.models.back().name = flags.aliases[i];
+  }
+  LocalService service(options);
+  service.load(options.models.front().name);
+  Router router(service, {.keys = keys_of(flags), .version = version(), .max_tokens = 0});
+  add_openai(router);
+  add_llama(router);
+  Web web(router);
+  http::ServerOptions server{.host = flags.host, .port = static_cast<int>(flags.port)};
+  server.origins.hosts = flags.hosts;
+  server.origins.cors_origins = flags.origins;
+  http::HttpServer listening(server, web);
+  InterruptGuard guard;
+  std::atomic<bool> done = false;
+  std::thread watch([&] {
+    while (!done && !guard.interrupted()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    if (!done) fmt::print(stderr, "Ending: running requests have 10 s (Ctrl-C again: at once).\n");
+    listening.stop(10);
+  });
+  const ModelInfo model = service.model(options.models.front().name);
+  fmt::print(stderr, "{}: {} with {} parameters, {}, chat template {}.\n", model.name, model.version,
+             with_commas(model.parameters), model.type, model.chat_template);
+  for (size_t i = 1; i < options.models.size(); ++i)
+    fmt::print(stderr, "{}: loaded when it is asked for.\n", options.models[i].name);
+  fmt::print("Listening on {}\n", listening.address());
+  std::fflush(stdout);
+  listening.run();
+  done = true;
+  watch.join();
+  return 0;
+}
+
+// What is written, and how much at once.
+void add_texts(CLI::App& command, Flags& flags) {
+  const std::string group = "Texts";
+  auto add = [&](const char* name, auto& value, const CLI::Validator& limits, const char* help) {
+    command.add_option(name, value, help)->check(limits)->capture_default_str()->group(group);
+  };
+  command
+      .add_option("--chat-template", flags.chat_template,
+                  fmt::format("How conversations are written: {} (default: found from the model)",
+                              fmt::join(chat_template_names(), ", ")))
+      ->check(CLI::IsMember(chat_template_names()))
+      ->group(group);
+  add("--temperature", flags.sampling.temperature, number_bounds(0, 100, "0 or more"),
+      "Where a request names none; 0: always the most probable token");
+  add("--top-p", flags.sampling.top_p, number_bounds(std::numeric_limits<double>::min(), 1, "above 0, to 1"),
+      "Where a request names none");
+  add("--max-tokens", flags.max_tokens, bounds(1), "Tokens of a text whose request has no limit");
+  add("--parallel", flags.texts, bounds(1, 4096), "Texts that are written at the same time; others wait");
+  add("--queue", flags.waiting, bounds(1), "Requests that may run or wait; more are refused with 429");
+  add("--loaded-models", flags.loaded, bounds(1),
+      "Models in memory at the same time; the one that was not used for longest goes");
+  const CLI::Validator is_size(
+      [](const std::string& text) {
+        return parse_bytes(text) ? std::string()
+                                 : fmt::format("{} is not a size, as 512M or 2G", in_quotes(text));
+      },
+      "SIZE");
+  command
+      .add_option("--state-cache", flags.cache_size,
+                  "Memory for states of texts that were read, so that they are not read again; 0: none")
+      ->check(is_size)
+      ->capture_default_str()
+      ->group(group);
+}
+
+// Who may use the server.
+void add_access(CLI::App& command, Flags& flags) {
+  const std::string group = "Access";
+  command
+      .add_option("--api-key", flags.keys,
+                  "A key that clients must send; may be repeated (default: none is needed)")
+      ->group(group);
+  command.add_option("--api-key-file", flags.key_file, "A file with one key in each line")->group(group);
+  command
+      .add_option(
+          "--allowed-host", flags.hosts,
+          "A name by which clients may reach this server besides localhost and --host; may be repeated")
+      ->group(group);
+  command
+      .add_option("--cors-origin", flags.origins,
+                  "An origin, as https://chat.example, whose pages may use the server; may be repeated")
+      ->group(group);
+}
+
+Action add_serve(CLI::App& command) {
+  auto flags = std::make_shared<Flags>();
+  SamplerOptions& sampling = flags->sampling;
+  sampling.presence_penalty = sampling.frequency_penalty = 0;
+  command.add_option("models", flags->models,
+                     "Model files or folders; the first is loaded at once, others when they are asked for "
+                     "(default: the newest run)");
+  command.add_option("--host", flags->host, "Address to listen on; 0.0.0.0: reachable from other machines")
+      ->capture_default_str();
+  command.add_option("--port", flags->port, "Port; 0: any free one")
+      ->check(bounds(0, 65535))
+      ->capture_default_str();
+  command.add_option("--alias", flags->aliases,
+                     "Name for clients, one for each model in order (default: that of the file)");
+  add_texts(command, *flags);
+  add_access(command, *flags);
+  flags->model.add_running_to(command);
+  command
+      .add_option(
+          "--state", flags->state,
+          "Begin every text with this tuned state (aviary tune --method state; default: the model's own)")
+      ->group(model_group);
+  return [flags] { return serve(*flags); };
+}
+
+const Registration registration({"serve", CommandGroup::first, 5,
+                                 "Answer clients of OpenAI, Anthropic, ollama and llama.cpp", add_serve});
+
+}  // namespace
+}  // namespace aviary::cli
