@@ -12,9 +12,16 @@
 #include "base/interrupt.h"
 #include "base/platform.h"
 #include "base/quotes.h"
+#include "chat/chat_template.h"
+#include "checkpoints/adapter_file.h"
+#include "checkpoints/tuning_info.h"
 #include "cli/cli.h"
+#include "http/server.h"
+#include "serve/anthropic.h"
 #include "serve/local_service.h"
+#include "serve/ollama.h"
 #include "serve/protocols.h"
+#include "serve/responses.h"
 #include "serve/web.h"
 
 namespace aviary::cli {
@@ -26,7 +33,7 @@ struct Flags {
   ModelFlags model;  // what all models have in common
   std::vector<std::string> models, aliases, keys, hosts, origins;
   std::string host = "127.0.0.1", chat_template, state, key_file;
-  std::string cache_size = "1G";
+  std::string cache_size = "1G", states_folder, folder_size = "4G";
   int64_t port = 8080, texts = 64, loaded = 1, max_tokens = 4096, waiting = 256;
   SamplerOptions sampling;
 };
@@ -37,6 +44,18 @@ std::string name_of(const fs::path& path) {
                            : fs::is_directory(file) ? file.filename().string()
                                                     : file.stem().string();
   return name.empty() ? "model" : name;
+}
+
+// What adapters and a tuned state make of a model, for states that are kept.
+std::string identity_of_tuning(const Flags& flags) {
+  std::string identity;
+  for (const std::string& adapter : flags.model.adapters) {
+    identity += adapter + ' ';
+    for (const fs::path& file : files_of_adapter(adapter_request(adapter)))
+      identity += base_hash_of(read_tensor_file(file)) + ' ';
+  }
+  if (!flags.state.empty()) identity += "state " + base_hash_of(read_tensor_file(flags.state));
+  return identity.empty() ? "" : hash_of(identity);
 }
 
 ServedModel served_model(const Flags& flags, const std::string& path) {
@@ -53,6 +72,10 @@ ServedModel served_model(const Flags& flags, const std::string& path) {
   served.host.chat_template = flags.chat_template;
   served.host.engine.texts = flags.texts;
   served.host.cache.bytes = *parse_bytes(flags.cache_size);
+  served.host.states_folder = flags.states_folder;
+  served.host.states_folder_bytes = *parse_bytes(flags.folder_size);
+  served.host.tell = [](const std::string& sentence) { fmt::print(stderr, "[{}]\n", sentence); };
+  served.host.adapters = identity_of_tuning(flags);
   return served;
 }
 
@@ -89,6 +112,9 @@ int serve(const Flags& flags) {
   service.load(options.models.front().name);
   Router router(service, {.keys = keys_of(flags), .version = version(), .max_tokens = 0});
   add_openai(router);
+  add_responses(router, std::make_shared<ResponseStore>(ResponseStore::Limits{}));
+  add_anthropic(router);
+  add_ollama(router);
   add_llama(router);
   Web web(router);
   http::ServerOptions server{.host = flags.host, .port = static_cast<int>(flags.port)};
@@ -147,6 +173,16 @@ void add_texts(CLI::App& command, Flags& flags) {
                   "Memory for states of texts that were read, so that they are not read again; 0: none")
       ->check(is_size)
       ->capture_default_str()
+      ->group(group);
+  command
+      .add_option(
+          "--state-folder", flags.states_folder,
+          "Keep states of ends of messages in this folder, for the time after a restart (default: no)")
+      ->group(group);
+  command.add_option("--state-folder-size", flags.folder_size, "Largest size of that folder")
+      ->check(is_size)
+      ->capture_default_str()
+      ->needs("--state-folder")
       ->group(group);
 }
 

@@ -43,6 +43,7 @@ struct Engine::Text {
   const int64_t bytes;                // maximum bytes of the state
   bool admitted = false;              // counted in the memory limit
   size_t read = 0, reported = 0;      // tokens of the prompt
+  int64_t kept = 0;                   // generated tokens when the state was last kept
   int64_t wanted = 0;                 // rows of logits wanted from the step
   std::vector<Writer::Piece> pieces;  // to be shown
   std::exception_ptr error;
@@ -259,8 +260,9 @@ void Engine::handle(Text& text, std::span<float> logits, int64_t prompt_rows) {
         request.score(static_cast<int64_t>(text.read) - prompt_rows + static_cast<int64_t>(i),
                       logits.subspan(i * size, size));
     const int64_t written = text.writer.tokens();
-    const bool every =
-        prompt_rows == 0 && request.keep_every > 0 && request.draft == 0 && written % request.keep_every == 0;
+    const bool every = prompt_rows == 0 && request.keep_every > 0 && request.draft == 0 &&
+                       written - text.kept >= request.keep_every;
+    if (every) text.kept = written;
     if (request.keep && (every || (prompt_rows > 0 && text.keeps_at(text.read))))
       request.keep(static_cast<int64_t>(text.read) + written, text.state, last);
   } catch (...) {

@@ -46,6 +46,21 @@ void check_tokens(const std::vector<int32_t>& tokens, const ModelHost& host, con
            fmt::format("{} has the token {}, but the model has {}", field, token, size), field);
 }
 
+// Constraints with a grammar that is made here, or known by its name already.
+ConstraintMaker constraint_maker(ModelHost& host, const std::string& name, const char* field,
+                                 const std::function<Grammar::Ptr()>& make) {
+  try {
+    const std::shared_ptr<TokenMasks> masks = host.masks(name, make);
+    return [masks] { return std::make_unique<GrammarConstraint>(masks); };
+  } catch (const Error& e) {
+    fail(TaskError::Kind::bad_request, e.what(), field);
+  }
+}
+
+std::string name_of(const ResponseFormat& format) {
+  return fmt::format("{} {}", static_cast<int>(format.kind), format.source);
+}
+
 }  // namespace
 
 struct LocalService::Entry {
@@ -336,6 +351,10 @@ LocalService::Prepared LocalService::prepare(const CompletionTask& task) {
   const HostPtr host = loaded(task.model);
   Prepared prepared{.host = host, .plan = plan(*host, task.options)};
   prepared.plan.echo_scores = task.echo && task.options.logprobs;
+  const ResponseFormat& format = task.options.format;
+  if (format.kind != ResponseFormat::Kind::text)
+    prepared.plan.constraint = constraint_maker(*host, name_of(format), "response_format",
+                                                [&] { return completion_grammar(format); });
   for (const Prompt& prompt : task.prompts) {
     PromptTokens& made = prepared.plan.prompts.emplace_back();
     made.space = task.options.key;
@@ -355,7 +374,8 @@ LocalService::Prepared LocalService::prepare(const CompletionTask& task) {
 
 LocalService::RenderedTask LocalService::render(const ChatTask& task) {
   RenderedTask rendered{.host = loaded(task.model)};
-  const ChatTemplate* form = rendered.host->chat_template();
+  const ChatTemplate*& form = rendered.form;
+  form = rendered.host->chat_template();
   if (!task.chat_template.empty()) form = find_chat_template(task.chat_template);
   if (!form)
     fail(TaskError::Kind::bad_request,
@@ -396,8 +416,26 @@ LocalService::Prepared LocalService::prepare(const ChatTask& task) {
   plan.prompts.push_back(std::move(prompt));
   const std::vector<std::string>& stops = rendered.chat.stops;
   plan.writing.stop.insert(plan.writing.stop.end(), stops.begin(), stops.end());
+  constrain(task, rendered, plan);
   plan.reply = [form = rendered.chat.reply] { return std::make_unique<ChatReply>(form); };
   return prepared;
+}
+
+void LocalService::constrain(const ChatTask& task, const RenderedTask& rendered, TextTask::Plan& plan) {
+  using Choice = ToolChoice::Kind;
+  const ReplyForm& reply = rendered.chat.reply;
+  const bool tools = !task.tools.empty() && task.tool_choice.kind != Choice::none;
+  const bool must_call = tools && task.tool_choice.kind != Choice::automatic;
+  const bool strict =
+      std::any_of(task.tools.begin(), task.tools.end(), [](const Tool& tool) { return tool.strict; });
+  const bool has_format = task.options.format.kind != ResponseFormat::Kind::text;
+  if (!must_call && !has_format && !(tools && strict)) return;
+  std::string name = fmt::format("chat {} {} {} {} {}\n", rendered.form->name, reply.thought_open,
+                                 static_cast<int>(task.tool_choice.kind), task.tool_choice.name,
+                                 name_of(task.options.format));
+  for (const Tool& tool : task.tools) name += fmt::format("{}\n{}\n", tool.name, tool.parameters);
+  plan.constraint = constraint_maker(*rendered.host, name, must_call ? "tools" : "response_format",
+                                     [&] { return reply_grammar(task, *rendered.form, reply); });
 }
 
 int64_t LocalService::count_tokens(const ChatTask& task) {

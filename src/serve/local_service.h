@@ -9,6 +9,7 @@
 #include "chat/chat_template.h"
 #include "serve/model_host.h"
 #include "serve/service.h"
+#include "serve/text_form.h"
 #include "serve/text_task.h"
 #include "serve/work_queue.h"
 
@@ -23,10 +24,10 @@ struct ServedModel {
 
 struct ServiceOptions {
   std::vector<ServedModel> models = {};  // at least one, with different names
-  int64_t loaded_models = 1;        // at the same time; the one that was not used for longest is unloaded
-  int64_t waiting_tasks = 256;      // more are refused
-  int64_t max_tokens = 4096;        // of a text whose request has no limit of its own
-  SamplerOptions sampling = {};     // where a request says nothing; the seed is drawn
+  int64_t loaded_models = 1;     // at the same time; the one that was not used for longest is unloaded
+  int64_t waiting_tasks = 256;   // more are refused
+  int64_t max_tokens = 4096;     // of a text whose request has no limit of its own
+  SamplerOptions sampling = {};  // where a request says nothing; the seed is drawn
 };
 
 class LocalService : public Service {
@@ -88,10 +89,12 @@ class LocalService : public Service {
   void refuse(const Order& order, const TaskError& error);
   struct RenderedTask {
     HostPtr host;
+    const ChatTemplate* form = nullptr;
     RenderedChat chat = {};
   };
   RenderedTask render(const ChatTask& task);
   static PromptTokens tokens_of(const ModelHost& host, const RenderedChat& chat, bool begins);
+  static void constrain(const ChatTask& task, const RenderedTask& rendered, TextTask::Plan& plan);
   Prepared prepare(const ChatTask& task);
   Prepared prepare(const CompletionTask& task);
   Embeddings embeddings(const EmbeddingTask& task);

@@ -11,6 +11,12 @@
 namespace aviary {
 namespace {
 
+std::string precision_name(kernels::Precision precision) {
+  return precision == kernels::Precision::bf16 ? "bf16" : "f32";
+}
+
+constexpr size_t remembered_grammars = 32;
+
 Checkpoint opened(const HostOptions& options) {
   Checkpoint checkpoint = options.open();
   require(checkpoint.tokenizer != nullptr,
@@ -44,6 +50,13 @@ ModelHost::ModelHost(const HostOptions& options)
   base_ = base_info_of(tensors, file);
   file_bytes_ = tensors.file_bytes();
   if (!options.state.empty()) start_ = load_state(options.state, *checkpoint_.model, file, options.any_base);
+  maker_ = {.base = base_, .adapters = options.adapters, .precision = precision_name(runner_.precision())};
+  if (!options.states_folder.empty()) {
+    folder_ = std::make_unique<StateFolder>(options.states_folder, maker_,
+                                            std::make_shared<const StateLayout>(runner_.new_state().layout()),
+                                            options.states_folder_bytes, options.tell);
+    folder_->restore(cache_);
+  }
   chat_template_ = template_of(options, file, *checkpoint_.tokenizer, tensors);
   thread_ = std::thread([this] { run(); });
 }
@@ -58,6 +71,13 @@ ModelHost::~ModelHost() {
   thread_.join();
 }
 
+void ModelHost::remember(const std::string& space, std::vector<int32_t> tokens, Snapshot snapshot,
+                         StateCache::Kind kind) {
+  const auto shared = std::make_shared<const Snapshot>(std::move(snapshot));
+  cache_.insert(space, tokens, shared, kind);
+  if (folder_ && kind == StateCache::Kind::end) folder_->save(space, std::move(tokens), shared);
+}
+
 Embedder& ModelHost::embedder() {
   const std::lock_guard lock(mutex_);
   if (!embedder_) {
@@ -66,6 +86,24 @@ Embedder& ModelHost::embedder() {
     embedder_ = std::make_unique<Embedder>(model(), tokenizer(), options);
   }
   return *embedder_;
+}
+
+std::shared_ptr<TokenMasks> ModelHost::masks(const std::string& name,
+                                             const std::function<Grammar::Ptr()>& make) {
+  {
+    const std::lock_guard lock(masks_mutex_);
+    for (auto known = masks_.begin(); known != masks_.end(); ++known) {
+      if (known->first != name) continue;
+      masks_.splice(masks_.begin(), masks_, known);
+      return masks_.front().second;
+    }
+    if (!trie_) trie_ = std::make_shared<TokenTrie>(tokenizer());
+  }
+  auto made = std::make_shared<TokenMasks>(make(), trie_);
+  const std::lock_guard lock(masks_mutex_);
+  masks_.emplace_front(name, made);
+  if (masks_.size() > remembered_grammars) masks_.pop_back();
+  return made;
 }
 
 Engine::Ticket ModelHost::submit(Request request) {

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <filesystem>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -15,8 +16,9 @@
 #include "checkpoints/checkpoint.h"
 #include "checkpoints/tuning_info.h"
 #include "embed/embedder.h"
+#include "grammar/token_mask.h"
 #include "infer/engine.h"
-#include "states/state_cache.h"
+#include "states/state_folder.h"
 
 namespace aviary {
 
@@ -27,7 +29,11 @@ struct HostOptions {
   std::filesystem::path state = {};       // a tuned state that every text begins with; empty: none
   EngineOptions engine = {};
   StateCacheOptions cache = {};
-  bool any_base = false;  // also adapters and states of another base
+  std::string adapters = {};                 // identifies the adapters and the tuned state: SnapshotMaker
+  std::filesystem::path states_folder = {};  // keeps states across restarts; empty: nowhere
+  int64_t states_folder_bytes = int64_t{4} << 30;
+  std::function<void(const std::string&)> tell = {};  // what went wrong with the folder, a sentence
+  bool any_base = false;                              // also adapters and states of another base
 };
 
 // Loads a model and runs its engine on a thread of its own.
@@ -48,6 +54,10 @@ class ModelHost {
   const ChatTemplate* chat_template() const { return chat_template_; }
   int64_t file_bytes() const { return file_bytes_; }
   StateCache& cache() { return cache_; }
+  // Inserts the state into the cache; one of an end also into the folder, if there is one.
+  void remember(const std::string& space, std::vector<int32_t> tokens, Snapshot snapshot,
+                StateCache::Kind kind);
+  const SnapshotMaker& maker() const { return maker_; }
   // The state that texts begin with; null: the model's own.
   const State* start() const { return start_ ? &*start_ : nullptr; }
   State new_state() const { return runner_.new_state(); }
@@ -56,6 +66,10 @@ class ModelHost {
 
   // Made when it is first asked for; to be used by one thread. Throws Error if this version has no vectors.
   Embedder& embedder();
+
+  // The masks of a grammar for this vocabulary, shared by all that have the same `name`; thread-safe. `make`
+  // is called if they are not known; what it throws is passed on.
+  std::shared_ptr<TokenMasks> masks(const std::string& name, const std::function<Grammar::Ptr()>& make);
 
   // Thread-safe; see Engine.
   Engine::Ticket submit(Request request);
@@ -74,9 +88,14 @@ class ModelHost {
   const ChatTemplate* chat_template_ = nullptr;
   Runner runner_;
   std::optional<State> start_;
+  SnapshotMaker maker_;
   StateCache cache_;
+  std::unique_ptr<StateFolder> folder_;
   Engine engine_;
   std::unique_ptr<Embedder> embedder_;
+  std::mutex masks_mutex_;  // guards these two
+  TokenTrie::Ptr trie_;
+  std::list<std::pair<std::string, std::shared_ptr<TokenMasks>>> masks_;  // the last used ones first
 
   std::mutex mutex_;
   std::condition_variable work_;

@@ -176,8 +176,8 @@ void TextTask::keep(PromptRun& run, Choice* choice, int64_t read, const State& s
     const bool is_end =
         at_end || std::find(run.prompt->ends.begin(), run.prompt->ends.end(), read) != run.prompt->ends.end();
     if (std::ssize(tokens) == read)
-      host_->cache().insert(run.prompt->space, tokens, {state, {logits.begin(), logits.end()}},
-                            is_end ? StateCache::Kind::end : StateCache::Kind::between);
+      host_->remember(run.prompt->space, std::move(tokens), {state, {logits.begin(), logits.end()}},
+                      is_end ? StateCache::Kind::end : StateCache::Kind::between);
   }
   if (!at_end || run.siblings_started) return;
   run.siblings_started = true;
@@ -268,8 +268,8 @@ ChoiceEnd TextTask::end_of(PromptRun& run, Choice& choice, Finished& finished) {
   ChoiceEnd end{.choice = choice.number, .tokens = finished.tokens};
   if (read > 0 && read <= std::ssize(tokens)) {
     if (plan_.options.use_cache)
-      host_->cache().insert(prompt.space, std::span(tokens).first(static_cast<size_t>(read)),
-                            {finished.state}, StateCache::Kind::end);
+      host_->remember(prompt.space, {tokens.begin(), tokens.begin() + read}, {finished.state},
+                      StateCache::Kind::end);
     if (plan_.options.return_state && plan_.keep_state)
       end.state = plan_.keep_state(std::move(tokens), std::move(finished.state), read);
   }

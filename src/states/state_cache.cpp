@@ -95,15 +95,15 @@ StateCache::Hit StateCache::find(const std::string& space, std::span<const int32
   return hit;
 }
 
-void StateCache::insert(const std::string& space, std::span<const int32_t> tokens, Snapshot snapshot,
+void StateCache::insert(const std::string& space, std::span<const int32_t> tokens, SnapshotPtr snapshot,
                         Kind kind) {
-  if (tokens.empty() || snapshot.bytes() > options_.bytes) return;
-  const auto shared = std::make_shared<const Snapshot>(std::move(snapshot));
+  if (tokens.empty() || snapshot->bytes() > options_.bytes) return;
   const std::lock_guard lock(mutex_);
   Node& node = node_at(root_of(space), tokens);
   node.used = Clock::now();
   if (kind == Kind::end) node.kind = kind;
-  if (!node.snapshot || !shared->logits.empty() || node.snapshot->logits.empty()) set(node, shared);
+  if (!node.snapshot || !snapshot->logits.empty() || node.snapshot->logits.empty())
+    set(node, std::move(snapshot));
   thin(node);
   evict();
 }

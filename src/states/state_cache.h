@@ -52,6 +52,8 @@ class StateCache {
   explicit StateCache(const StateCacheOptions& options = {});
   ~StateCache();
 
+  const StateCacheOptions& options() const { return options_; }
+
   struct Hit {
     SnapshotPtr snapshot;  // null: none
     int64_t tokens = 0;    // that the snapshot has read
@@ -63,7 +65,10 @@ class StateCache {
   // Whether the end is one of a message, prompt or reply, or just one of the positions in between.
   enum class Kind : uint8_t { between, end };
   // Remembers the state after `tokens`; replaces one that is there unless only that one has logits.
-  void insert(const std::string& space, std::span<const int32_t> tokens, Snapshot snapshot, Kind kind);
+  void insert(const std::string& space, std::span<const int32_t> tokens, Snapshot snapshot, Kind kind) {
+    insert(space, tokens, std::make_shared<const Snapshot>(std::move(snapshot)), kind);
+  }
+  void insert(const std::string& space, std::span<const int32_t> tokens, SnapshotPtr snapshot, Kind kind);
   // Forgets all snapshots of a key space, or of all.
   void clear(const std::string& space);
   void clear();

@@ -1,0 +1,66 @@
+#include "serve/text_form.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "chat/tools.h"
+
+namespace aviary {
+namespace {
+
+constexpr std::string_view thought_end = "</think>";
+
+// What the model writes before the grammar begins: the rest of a marker of the template, or the space before
+// a reply; or a whole thought.
+Grammar::Ptr after_opening(const Grammar::Ptr& grammar, const ChatTemplate& form, const ReplyForm& reply) {
+  if (reply.thought_open) {
+    const std::vector<std::string> triggers{std::string(thought_end)};
+    return Grammar::after_triggers(Grammar::enclosed("\n", grammar, ""), triggers, false);
+  }
+  const std::string opening =
+      reply.marker_rest.empty() ? std::string(form.reply_space) : reply.marker_rest + "\n";
+  return opening.empty() ? grammar : Grammar::enclosed(opening, grammar, "");
+}
+
+Grammar::Ptr call_grammar(const ChatTask& task) {
+  const bool named = task.tool_choice.kind == ToolChoice::Kind::named;
+  return Grammar::from_json_schema_text(tool_call_schema(task.tools, named ? task.tool_choice.name : ""));
+}
+
+}  // namespace
+
+Grammar::Ptr completion_grammar(const ResponseFormat& format) {
+  using Kind = ResponseFormat::Kind;
+  switch (format.kind) {
+    case Kind::text:
+      return nullptr;
+    case Kind::json_object:
+      return Grammar::any_json_object();
+    case Kind::json_schema:
+      return Grammar::from_json_schema_text(format.source);
+    case Kind::regex:
+      return Grammar::from_regex(format.source);
+    case Kind::gbnf:
+      return Grammar::from_gbnf(format.source);
+  }
+  return nullptr;
+}
+
+Grammar::Ptr reply_grammar(const ChatTask& task, const ChatTemplate& form, const ReplyForm& reply) {
+  using Choice = ToolChoice::Kind;
+  const Choice choice = task.tools.empty() ? Choice::none : task.tool_choice.kind;
+  if (choice == Choice::required || choice == Choice::named)
+    return after_opening(Grammar::enclosed(tool_call_trigger(), call_grammar(task), tool_call_end()), form,
+                         reply);
+  if (const Grammar::Ptr format = completion_grammar(task.options.format))
+    return after_opening(format, form, reply);
+  const bool strict =
+      std::any_of(task.tools.begin(), task.tools.end(), [](const Tool& tool) { return tool.strict; });
+  if (choice != Choice::automatic || !strict) return nullptr;
+  const std::vector<std::string> triggers{std::string(tool_call_trigger())};
+  return Grammar::after_triggers(Grammar::enclosed("", call_grammar(task), tool_call_end()), triggers,
+                                 task.parallel_calls);
+}
+
+}  // namespace aviary
