@@ -83,4 +83,9 @@ class TaskFailure : public std::exception {
   TaskError error_;
 };
 
+[[noreturn]] inline void fail_task(TaskError::Kind kind, std::string message, std::string param = {},
+                                   std::string code = {}) {
+  throw TaskFailure({kind, std::move(message), std::move(param), std::move(code)});
+}
+
 }  // namespace aviary
