@@ -93,6 +93,8 @@ bool Process::ended() const {
          info.si_pid == pid_;
 }
 
+std::string Process::output() const { return read(captured_ / "out"); }
+
 Outcome Process::wait(double limit) {
   Outcome outcome;
   int status = 0;

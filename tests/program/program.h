@@ -40,6 +40,8 @@ class Process {
 
   void signal(int number) const;
   bool ended() const;
+  // What it has written to its standard output so far.
+  std::string output() const;
   // Waits for the process to end. The test fails if it takes longer than `limit` seconds.
   Outcome wait(double limit = 120);
 
