@@ -94,6 +94,7 @@ class LocalService : public Service {
   };
   RenderedTask render(const ChatTask& task);
   static PromptTokens tokens_of(const ModelHost& host, const RenderedChat& chat, bool begins);
+  static void hold_to_grammar(const ChatTask& task, const RenderedTask& rendered, TextTask::Plan& plan);
   static void constrain(const ChatTask& task, const RenderedTask& rendered, TextTask::Plan& plan);
   Prepared prepare(const ChatTask& task);
   Prepared prepare(const CompletionTask& task);

@@ -105,6 +105,8 @@ class LocalServiceTest : public testing::Test {
     return generate(runner, *checkpoint.tokenizer, prompt, options).text;
   }
 
+  void interleave(uint64_t requests);
+
   TestFolder folder_;
   std::filesystem::path file_;
 };
@@ -167,10 +169,12 @@ TEST_F(LocalServiceTest, EachOfSeveralChoicesIsTheTextOfItsSeed) {
   EXPECT_EQ(sink->usage.tokens, 150);
 }
 
-TEST_F(LocalServiceTest, ManyRequestsAtOnceAreEachAsAlone) {
+// Requests that come, share beginnings, and are left by their clients at random.
+void LocalServiceTest::interleave(uint64_t requests) {
   ServiceOptions small = options();
   small.models[0].host.engine.texts = 5;
   small.models[0].host.cache.bytes = 4 << 20;
+  small.waiting_tasks = 2000;
   LocalService service(small);
   Random random(9);
   struct Asked {
@@ -178,7 +182,7 @@ TEST_F(LocalServiceTest, ManyRequestsAtOnceAreEachAsAlone) {
     CollectorPtr sink;
   };
   std::vector<Asked> all;
-  for (uint64_t i = 0; i < 120; ++i) {
+  for (uint64_t i = 0; i < requests; ++i) {
     // Prompts that share beginnings.
     const std::string prompt =
         words(static_cast<size_t>(1 + random.below(500)), static_cast<uint64_t>(random.below(3))) +
@@ -197,6 +201,12 @@ TEST_F(LocalServiceTest, ManyRequestsAtOnceAreEachAsAlone) {
                         asked.task.options.sampling.seed));
   }
 }
+
+TEST_F(LocalServiceTest, ManyRequestsAtOnceAreEachAsAlone) { interleave(120); }
+
+class LocalServiceLong : public LocalServiceTest {};
+
+TEST_F(LocalServiceLong, AThousandRequestsAtOnceAreEachAsAlone) { interleave(1000); }
 
 TEST_F(LocalServiceTest, TheBestOfSeveralTextsIsTheMostProbable) {
   LocalService service(options());
@@ -372,6 +382,65 @@ TEST_F(LocalServiceTest, VectorsHaveTheLengthThatIsAsked) {
   EXPECT_EQ(embed(task).second->param, "dimensions");
   task.inputs = {std::vector<int32_t>{-1}};
   EXPECT_EQ(embed(task).second->param, "input");
+}
+
+TEST_F(LocalServiceTest, ATextObeysItsSchemaAndABadSchemaIsRefused) {
+  LocalService service(options());
+  CompletionTask task = completion("abc", 200, 1);
+  task.options.format = {ResponseFormat::Kind::json_schema,
+                         R"({"type":"object","properties":{"a":{"type":"integer"},"b":{"enum":["x","y"]}},)"
+                         R"("required":["a","b"],"additionalProperties":false})"};
+  const auto sink = run(service, task);
+  ASSERT_FALSE(sink->error) << sink->error->message;
+  EXPECT_TRUE(sink->choices[0].text.starts_with("{\"a\": ")) << sink->choices[0].text;
+  EXPECT_TRUE(sink->choices[0].text.ends_with("\"}")) << sink->choices[0].text;
+  EXPECT_EQ(sink->choices[0].end.reason, FinishReason::stop);
+  task.options.format.source = R"({"type":"object","unevaluatedProperties":false})";
+  const auto refused = run(service, task);
+  ASSERT_TRUE(refused->error);
+  EXPECT_EQ(refused->error->kind, TaskError::Kind::bad_request);
+}
+
+TEST_F(LocalServiceTest, AToolThatMustBeCalledIsCalled) {
+  LocalService service(options());
+  for (const char* form : {"world", "g1"})
+    for (const Thinking thinking : {Thinking::usual, Thinking::none}) {
+      ChatTask task{.model = "m", .messages = {{.role = Role::user, .content = "the weather?"}}};
+      task.options = service.default_options("m");
+      task.options.sampling.seed = 3;
+      task.options.max_tokens = 400;
+      task.chat_template = form;
+      task.thinking = thinking;
+      task.thinking_tokens = 10;
+      task.tools = {{.name = "weather",
+                     .parameters =
+                         R"({"type":"object","properties":{"city":{"type":"string","maxLength":5}},)"
+                         R"("required":["city"],"additionalProperties":false})"}};
+      task.tool_choice.kind = ToolChoice::Kind::required;
+      auto sink = std::make_shared<Collector>();
+      service.chat(task, sink);
+      sink->wait();
+      ASSERT_FALSE(sink->error) << sink->error->message;
+      EXPECT_TRUE(sink->choices[0].calls.starts_with("weather{\"city\": \""))
+          << form << sink->choices[0].calls;
+      EXPECT_EQ(sink->choices[0].end.reason, FinishReason::tool_calls);
+      EXPECT_EQ(sink->choices[0].text, "");
+    }
+}
+
+TEST_F(LocalServiceTest, AThoughtEndsAtItsLimit) {
+  LocalService service(options());
+  ChatTask task{.model = "m", .messages = {{.role = Role::user, .content = "why?"}}};
+  task.options = service.default_options("m");
+  task.options.max_tokens = 60;
+  task.chat_template = "g1";
+  task.thinking_tokens = 12;
+  auto sink = std::make_shared<Collector>();
+  service.chat(task, sink);
+  sink->wait();
+  ASSERT_FALSE(sink->error) << sink->error->message;
+  EXPECT_LE(sink->usage.reasoning_tokens, 30);
+  EXPECT_NE(sink->choices[0].text, "");
 }
 
 TEST_F(LocalServiceTest, AnyNameMeansTheOnlyModel) {

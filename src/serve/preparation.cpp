@@ -156,7 +156,18 @@ void LocalService::constrain(const ChatTask& task, const RenderedTask& rendered,
   const bool strict =
       std::any_of(task.tools.begin(), task.tools.end(), [](const Tool& tool) { return tool.strict; });
   const bool has_format = task.options.format.kind != ResponseFormat::Kind::text;
-  if (!must_call && !has_format && !(tools && strict)) return;
+  if (must_call || has_format || (tools && strict)) hold_to_grammar(task, rendered, plan);
+  if (!task.thinking_tokens || !reply.thought_open) return;
+  plan.constraint = [inner = plan.constraint, host = rendered.host, limit = *task.thinking_tokens,
+                     end = rendered.form->thought_end()] {
+    return std::make_unique<ThoughtLimit>(inner(), host->tokenizer(), limit, end);
+  };
+}
+
+void LocalService::hold_to_grammar(const ChatTask& task, const RenderedTask& rendered, TextTask::Plan& plan) {
+  const ReplyForm& reply = rendered.chat.reply;
+  const bool must_call = !task.tools.empty() && (task.tool_choice.kind == ToolChoice::Kind::required ||
+                                                 task.tool_choice.kind == ToolChoice::Kind::named);
   std::string name = fmt::format("chat {} {} {} {} {}\n", rendered.form->name, reply.thought_open,
                                  static_cast<int>(task.tool_choice.kind), task.tool_choice.name,
                                  name_of(task.options.format));

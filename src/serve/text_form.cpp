@@ -1,6 +1,7 @@
 #include "serve/text_form.h"
 
 #include <algorithm>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,36 @@ Grammar::Ptr call_grammar(const ChatTask& task) {
 }
 
 }  // namespace
+
+ThoughtLimit::ThoughtLimit(std::unique_ptr<Constraint> inner, const Tokenizer& tokenizer, int64_t limit,
+                           std::string_view end)
+    : inner_(std::move(inner)), tokenizer_(tokenizer), limit_(limit), end_(tokenizer.encode(end)) {
+  if (limit_ <= 0) closing_ = true;
+}
+
+void ThoughtLimit::allow(std::span<float> logits) {
+  if (closes()) {
+    const auto token = static_cast<size_t>(end_[next_]);
+    for (size_t i = 0; i < logits.size(); ++i)
+      if (i != token) logits[i] = -std::numeric_limits<float>::infinity();
+  } else if (inner_) {
+    inner_->allow(logits);
+  }
+}
+
+void ThoughtLimit::accept(int32_t token) {
+  if (inner_) inner_->accept(token);
+  if (closes()) ++next_;
+  if (closing_ || closed_) return;
+  text_ += tokenizer_.bytes_of(token);
+  closed_ = text_.find(thought_end) != std::string::npos;
+  closing_ = !closed_ && ++tokens_ >= limit_;
+}
+
+std::span<const int32_t> ThoughtLimit::forced() {
+  if (closes()) return std::span(end_).subspan(next_);
+  return inner_ ? inner_->forced() : std::span<const int32_t>();
+}
 
 Grammar::Ptr completion_grammar(const ResponseFormat& format) {
   using Kind = ResponseFormat::Kind;

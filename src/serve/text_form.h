@@ -18,6 +18,32 @@ Grammar::Ptr completion_grammar(const ResponseFormat& format);
 // where one begins.
 Grammar::Ptr reply_grammar(const ChatTask& task, const ChatTemplate& form, const ReplyForm& reply);
 
+// Ends a thought that has become too long: after `limit` tokens it is closed with `end`, unless it was closed
+// before.
+class ThoughtLimit : public Constraint {
+ public:
+  // `inner`: what restricts the text besides; may be null.
+  ThoughtLimit(std::unique_ptr<Constraint> inner, const Tokenizer& tokenizer, int64_t limit,
+               std::string_view end);
+
+  void allow(std::span<float> logits) override;
+  void accept(int32_t token) override;
+  std::span<const int32_t> forced() override;
+  bool complete() override { return inner_ && inner_->complete(); }
+
+ private:
+  bool closes() const { return closing_ && next_ < end_.size(); }
+
+  std::unique_ptr<Constraint> inner_;
+  const Tokenizer& tokenizer_;
+  const int64_t limit_;
+  std::vector<int32_t> end_;  // the tokens that close the thought
+  std::string text_;          // of the thought
+  int64_t tokens_ = 0;
+  bool closing_ = false, closed_ = false;
+  size_t next_ = 0;  // in end_
+};
+
 // Makes the constraint of each of several texts.
 using ConstraintMaker = std::function<std::unique_ptr<Constraint>()>;
 
