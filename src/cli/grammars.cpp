@@ -30,8 +30,9 @@ void GrammarFlags::add_to(CLI::App& command) {
   const std::string group = "Form of the text";
   CLI::Option* schema =
       command
-          .add_option("--json-schema", json_schema,
-                      "Write JSON that this schema allows: a file, or the schema itself, {...}")
+          .add_option(
+              "--json-schema", json_schema,
+              "Write JSON that this schema allows: a file, or the schema itself, {...} (default: none)")
           ->group(group);
   command
       .add_option("--white-space", white_space,
@@ -41,10 +42,14 @@ void GrammarFlags::add_to(CLI::App& command) {
       ->capture_default_str()
       ->group(group);
   CLI::Option* file =
-      command.add_option("--grammar", gbnf, "Write what this file describes, a grammar in llama.cpp's GBNF")
+      command
+          .add_option("--grammar", gbnf,
+                      "Write what this file describes, a grammar in llama.cpp's GBNF (default: none)")
           ->group(group);
   CLI::Option* expression =
-      command.add_option("--regex", regex, "Write a text that matches this regular expression as a whole")
+      command
+          .add_option("--regex", regex,
+                      "Write a text that matches this regular expression as a whole (default: none)")
           ->group(group);
   schema->excludes(file)->excludes(expression);
   file->excludes(expression);

@@ -109,7 +109,11 @@ int serve(const Flags& flags) {
     options.models.back().name = flags.aliases[i];
   }
   LocalService service(options);
-  service.load(options.models.front().name);
+  try {
+    service.load(options.models.front().name);
+  } catch (const TaskFailure& failure) {
+    throw Error(failure.error().message);
+  }
   Router router(service, {.keys = keys_of(flags), .version = version(), .max_tokens = 0});
   add_openai(router);
   add_responses(router, std::make_shared<ResponseStore>(ResponseStore::Limits{}));
@@ -193,15 +197,17 @@ void add_access(CLI::App& command, Flags& flags) {
       .add_option("--api-key", flags.keys,
                   "A key that clients must send; may be repeated (default: none is needed)")
       ->group(group);
-  command.add_option("--api-key-file", flags.key_file, "A file with one key in each line")->group(group);
+  command.add_option("--api-key-file", flags.key_file, "A file with one key in each line (default: none)")
+      ->group(group);
   command
-      .add_option(
-          "--allowed-host", flags.hosts,
-          "A name by which clients may reach this server besides localhost and --host; may be repeated")
+      .add_option("--allowed-host", flags.hosts,
+                  "A name by which clients may reach this server besides localhost and --host; may be "
+                  "repeated (default: none)")
       ->group(group);
   command
       .add_option("--cors-origin", flags.origins,
-                  "An origin, as https://chat.example, whose pages may use the server; may be repeated")
+                  "An origin, as https://chat.example, whose pages may use the server; may be repeated "
+                  "(default: none)")
       ->group(group);
 }
 

@@ -425,6 +425,7 @@ TEST_F(LocalServiceTest, AToolThatMustBeCalledIsCalled) {
           << form << sink->choices[0].calls;
       EXPECT_EQ(sink->choices[0].end.reason, FinishReason::tool_calls);
       EXPECT_EQ(sink->choices[0].text, "");
+      EXPECT_TRUE(sink->choices[0].calls.ends_with("\"}")) << sink->choices[0].calls;
     }
 }
 

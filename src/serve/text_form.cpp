@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "chat/tools.h"
 
 namespace aviary {
@@ -24,9 +25,20 @@ Grammar::Ptr after_opening(const Grammar::Ptr& grammar, const ChatTemplate& form
   return opening.empty() ? grammar : Grammar::enclosed(opening, grammar, "");
 }
 
-Grammar::Ptr call_grammar(const ChatTask& task) {
-  const bool named = task.tool_choice.kind == ToolChoice::Kind::named;
-  return Grammar::from_json_schema_text(tool_call_schema(task.tools, named ? task.tool_choice.name : ""));
+Grammar::Ptr call_grammar(const std::vector<Tool>& tools, const ToolChoice& choice) {
+  const bool named = choice.kind == ToolChoice::Kind::named;
+  return Grammar::from_json_schema_text(tool_call_schema(tools, named ? choice.name : ""));
+}
+
+// A call that must come follows the schemas also where they are not strict, unless one cannot be followed.
+Grammar::Ptr required_call_grammar(const ChatTask& task) {
+  std::vector<Tool> strict = task.tools;
+  for (Tool& tool : strict) tool.strict = true;
+  try {
+    return call_grammar(strict, task.tool_choice);
+  } catch (const Error&) {
+    return call_grammar(task.tools, task.tool_choice);
+  }
 }
 
 }  // namespace
@@ -82,16 +94,17 @@ Grammar::Ptr reply_grammar(const ChatTask& task, const ChatTemplate& form, const
   using Choice = ToolChoice::Kind;
   const Choice choice = task.tools.empty() ? Choice::none : task.tool_choice.kind;
   if (choice == Choice::required || choice == Choice::named)
-    return after_opening(Grammar::enclosed(tool_call_trigger(), call_grammar(task), tool_call_end()), form,
-                         reply);
+    return after_opening(Grammar::enclosed(tool_call_trigger(), required_call_grammar(task), tool_call_end()),
+                         form, reply);
   if (const Grammar::Ptr format = completion_grammar(task.options.format))
     return after_opening(format, form, reply);
   const bool strict =
       std::any_of(task.tools.begin(), task.tools.end(), [](const Tool& tool) { return tool.strict; });
   if (choice != Choice::automatic || !strict) return nullptr;
   const std::vector<std::string> triggers{std::string(tool_call_trigger())};
-  return Grammar::after_triggers(Grammar::enclosed("", call_grammar(task), tool_call_end()), triggers,
-                                 task.parallel_calls);
+  return Grammar::after_triggers(
+      Grammar::enclosed("", call_grammar(task.tools, task.tool_choice), tool_call_end()), triggers,
+      task.parallel_calls);
 }
 
 }  // namespace aviary

@@ -78,7 +78,8 @@ TEST_F(Serve, AsksForAKeyWhereOneIsSet) {
 TEST_F(Serve, RefusesWhatItCannotServe) {
   expect_refusal(run(folder_.path(), {"serve", "nothing.gguf", "--port", "0"}), {"nothing.gguf"});
   expect_refusal(run(folder_.path(), {"serve", "run", "run", "--port", "0"}), {"run", "--alias"});
-  expect_refusal(run(folder_.path(), {"serve", "run", "--state-cache", "much"}), {"--state-cache", "much"});
+  expect_refusal(run(folder_.path(), {"serve", "run", "--state-cache", "much"}), {"--state-cache", "much"},
+                 2);
   start();
   const std::string port = address_.substr(address_.rfind(':') + 1);
   expect_refusal(run(folder_.path(), {"serve", "run", "--port", port}), {port, "in use"});
