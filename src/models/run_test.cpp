@@ -60,6 +60,8 @@ TEST_P(RowsOfAStep, TheLastOnesAreThoseOfTheLogits) {
   EXPECT_EQ(visited, places);
   const std::vector<double> logits = to_host(runner.all_logits(tokens, sequences, run));
   for (size_t s = 0; s < 2; ++s) EXPECT_EQ(largest_difference(read[s], run[s]), 0);
+  // Head-QK adds its copies to the product.
+  if (model->config().has(option::head_qk)) return;
   const std::vector<double> head = to_host(model->head().value());
   const auto C = static_cast<size_t>(model->head().shape()[1]);
   ASSERT_EQ(last.size(), 32 * C);
