@@ -89,6 +89,30 @@ int64_t process_id();
 // Columns of the terminal that `out` writes to; 0 if it is not a terminal, 80 if unknown.
 int terminal_width(std::FILE* out);
 
+// Whether the standard input is a terminal.
+bool input_is_terminal();
+// The value of an environment variable; empty if it is not set. For the program: library code reads none.
+std::string environment_variable(const char* name);
+
+// While this object exists, the terminal of the standard input gives every key at once, without showing it,
+// and Ctrl-C, Ctrl-Z and Ctrl-\ are keys like others. `error` is set if it is no terminal.
+class RawTerminal {
+ public:
+  explicit RawTerminal(std::error_code& error);
+  ~RawTerminal();
+  RawTerminal(const RawTerminal&) = delete;
+  RawTerminal& operator=(const RawTerminal&) = delete;
+
+  // Waits for bytes of keys; false after `seconds`.
+  bool wait_for_bytes(double seconds) const;
+  // Bytes read; 0 at the end of the input.
+  size_t read(std::span<std::byte> bytes, std::error_code& error);
+
+ private:
+  struct Old;
+  std::unique_ptr<Old> old_;
+};
+
 // From now on, the process ends with a sentence on stderr and the exit code 1 when a page of a mapped file
 // cannot be read, because the file was cut short or the disk fails. (For the program: a library leaves the
 // signals of its process alone.)

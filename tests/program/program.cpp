@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <pty.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -147,6 +148,26 @@ std::string Terminal::read_all() {
     if (count <= 0) return text;  // an error: the program has ended
     text.append(piece, static_cast<size_t>(count));
   }
+}
+
+std::string Terminal::read_until(const std::string& text, double limit) {
+  std::string all;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(limit);
+  while (all.find(text) == std::string::npos) {
+    pollfd descriptor = {terminal_, POLLIN, 0};
+    char piece[4096];
+    const bool ready = ::poll(&descriptor, 1, 100) > 0;
+    const ssize_t count = ready ? ::read(terminal_, piece, sizeof piece) : 0;
+    if (count > 0) all.append(piece, static_cast<size_t>(count));
+    if (ready && count <= 0) break;
+    if (std::chrono::steady_clock::now() > end) break;
+  }
+  EXPECT_NE(all.find(text), std::string::npos) << "expected \"" << text << "\" in: " << all;
+  return all;
+}
+
+void Terminal::type(const std::string& keys) {
+  EXPECT_EQ(::write(terminal_, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
 }
 
 void Terminal::close() {

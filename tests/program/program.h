@@ -61,6 +61,9 @@ class Terminal {
 
   // What it writes until it ends; the line ends are \n.
   std::string read_all();
+  // What it writes until `text` is part of it; the test fails if that takes longer than `limit` seconds.
+  std::string read_until(const std::string& text, double limit = 60);
+  void type(const std::string& keys);
   // As when its window is closed.
   void close();
   // Waits for its end: the exit code, or minus the signal number.

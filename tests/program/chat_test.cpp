@@ -1,0 +1,75 @@
+// aviary chat: a pipe, one message, a terminal.
+#include <gtest/gtest.h>
+
+#include "program.h"
+
+namespace aviary::program {
+namespace {
+
+class Chat : public testing::Test {
+ protected:
+  Chat() { train_tiny(folder_.path(), 10); }
+  const Arguments chat_ = {"chat", "run", "--tokens", "20", "--seed", "7", "--threads", "1"};
+  const TestFolder folder_;
+};
+
+TEST_F(Chat, AnswersWhatComesThroughAPipe) {
+  write(folder_ / "question.txt", "the bird\nand the sea\n");
+  const Outcome outcome = run(folder_.path(), chat_, folder_ / "question.txt");
+  expect_success(outcome);
+  EXPECT_FALSE(outcome.out.empty());
+  EXPECT_EQ(outcome.out.find('\033'), std::string::npos);
+  EXPECT_EQ(run(folder_.path(), chat_, folder_ / "question.txt").out, outcome.out);
+}
+
+TEST_F(Chat, AnswersOneMessageOfTheCommandLine) {
+  const Outcome outcome = run(folder_.path(), chat_ + Arguments{"-p", "the bird", "--quiet"});
+  expect_success(outcome);
+  EXPECT_FALSE(outcome.out.empty());
+  EXPECT_EQ(outcome.err, "");
+}
+
+TEST_F(Chat, AnEmptyInputIsRefused) { expect_refusal(run(folder_.path(), chat_), {"there is no message"}); }
+
+TEST_F(Chat, FlagsWithoutEffectAreRefused) {
+  expect_refusal(run(folder_.path(), {"chat", "run", "--url", "http://127.0.0.1:1"}), {"--url"});
+  expect_refusal(run(folder_.path(), {"chat", "run", "--chat-template", "other"}), {"--chat-template"}, 2);
+  expect_refusal(run(folder_.path(), {"chat", "--url", "http://127.0.0.1:1", "-p", "x"}), {"127.0.0.1"});
+}
+
+TEST_F(Chat, ConversesInATerminal) {
+  Terminal terminal(folder_.path(), chat_);
+  terminal.read_until(">>> ");
+  terminal.type("the bird\r");
+  terminal.read_until("limit of tokens");
+  terminal.type("/nothing\r");
+  terminal.read_until("there is no command");
+  terminal.type("/stats\r");
+  EXPECT_NE(terminal.read_until("all replies").find("20 tokens written"), std::string::npos);
+  terminal.type("/branch other\r");
+  terminal.read_until("a copy of main");
+  terminal.type("/undo\r");
+  terminal.read_until("1 question forgotten");
+  terminal.type("\033[200~two\nlines\033[201~\r");
+  terminal.read_until("limit of tokens");
+  // Keys that come faster than they are read are not lost.
+  terminal.type("\"\"\"three\rfour\"\"\"\r");
+  terminal.read_until("limit of tokens");
+  terminal.type("/save talk.json\r");
+  terminal.read_until("is written");
+  EXPECT_NE(read(folder_ / "talk.json").find("two\\nlines"), std::string::npos);
+  terminal.type("\x04");
+  EXPECT_EQ(terminal.wait(), 0);
+}
+
+TEST_F(Chat, CtrlCStopsAReplyAndNotTheProgram) {
+  Terminal terminal(folder_.path(), {"chat", "run", "--tokens", "10000000", "--threads", "1"});
+  terminal.read_until(">>> ");
+  terminal.type("half a line\x03");
+  terminal.read_until(">>> ");
+  terminal.type("/exit\r");
+  EXPECT_EQ(terminal.wait(), 0);
+}
+
+}  // namespace
+}  // namespace aviary::program
