@@ -213,7 +213,7 @@ Action add_chat(CLI::App& command) {
   };
 }
 
-const Registration registration({"chat", CommandGroup::first, 5, "Talk with a model", add_chat});
+const Registration registration({"chat", CommandGroup::first, 6, "Talk with a model", add_chat});
 
 }  // namespace
 }  // namespace aviary::cli
