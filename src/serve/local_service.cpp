@@ -33,6 +33,14 @@ TaskError task_error_of(const std::exception_ptr& error) {
   }
 }
 
+// Seconds since 1970; 0 if there is no such file.
+double written_at(const fs::path& file) {
+  std::error_code error;
+  const fs::file_time_type time = fs::last_write_time(file, error);
+  if (error) return 0;
+  return std::chrono::duration<double>(std::chrono::file_clock::to_sys(time).time_since_epoch()).count();
+}
+
 }  // namespace
 
 struct LocalService::Entry {
@@ -57,6 +65,7 @@ LocalService::LocalService(ServiceOptions options) : options_(std::move(options)
     made->info.name = served.name;
     made->info.aliases = served.aliases;
     made->info.path = served.host.file.filename().string();
+    made->info.created = written_at(served.host.file);
     entries_.push_back(std::move(made));
   }
   thread_ = std::thread([this] { run(); });
