@@ -1,4 +1,6 @@
 // POST /v1/completions
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <memory>
 #include <utility>
@@ -18,6 +20,15 @@ int64_t characters(std::string_view text) {
   return count;
 }
 
+// The text of a token, or "bytes:\\xc3" for one that is not UTF-8 alone: OpenAI's spelling, which keeps
+// different tokens apart.
+std::string token_text(const std::string& bytes) {
+  if (is_utf8(bytes)) return bytes;
+  std::string text = "bytes:";
+  for (char c : bytes) text += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+  return text;
+}
+
 // The first token of a text that begins with the prompt has no probability: null.
 Json logprob_json(double logprob, bool unknown) { return unknown ? Json() : Json(finite_logprob(logprob)); }
 
@@ -27,10 +38,10 @@ Json logprobs_json(const std::vector<TokenLogprob>& logprobs, int64_t offset, bo
   Json tokens = Json::array(), values = Json::array(), tops = Json::array(), offsets = Json::array();
   for (const TokenLogprob& token : logprobs) {
     const bool unknown = start && tokens.empty();
-    tokens.push_back(token.bytes);
+    tokens.push_back(token_text(token.bytes));
     values.push_back(logprob_json(token.logprob, unknown));
     Json top = Json::object();
-    for (const auto& other : token.top) top[other.bytes] = finite_logprob(other.logprob);
+    for (const auto& other : token.top) top[token_text(other.bytes)] = finite_logprob(other.logprob);
     tops.push_back(unknown || top.empty() ? Json() : std::move(top));
     offsets.push_back(offset);
     offset += characters(token.bytes);

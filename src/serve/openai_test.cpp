@@ -236,6 +236,15 @@ TEST_F(OpenAi, ACompletionEchoesThePromptWithItsLogprobs) {
       R"({"text_offset":[0,1],"token_logprobs":[null,-1.0],"tokens":["ä","b"],"top_logprobs":[null,{"c":-0.5}]})");
 }
 
+TEST_F(OpenAi, TokensOfACompletionThatAreNotUtf8StayApart) {
+  service.script.deltas = {
+      {.content = "a", .logprobs = {{.bytes = "\xc3", .top = {{.bytes = "\xc3"}, {.bytes = "\xc4"}}}}}};
+  const Json reply = json(*complete(R"("prompt": "a", "logprobs": 2)"));
+  const Json& logprobs = reply["choices"][0]["logprobs"];
+  EXPECT_EQ(logprobs["tokens"], Json::array({"bytes:\\xc3"}));
+  EXPECT_EQ(logprobs["top_logprobs"][0].dump(), R"({"bytes:\\xc3":0.0,"bytes:\\xc4":0.0})");
+}
+
 TEST_F(OpenAi, OffsetsOfAStreamGoOn) {
   service.script.deltas = {{.content = "ab", .logprobs = {{.bytes = "ab"}}},
                            {.content = "c", .logprobs = {{.bytes = "c"}}}};
