@@ -8,7 +8,7 @@ import {endless, idle, isColor, isText, isVector, limit, model, question, reject
 
 function cases(base, language, embedding, logprobs) {
   const basics = {model: language, prompt: question, maxOutputTokens: limit, maxRetries: 0};
-  const tools = {paint: defineTool({description: tool.description, inputSchema: jsonSchema(tool.parameters)})};
+  const tools = {paint: defineTool({description: tool.description, inputSchema: jsonSchema(tool.parameters), strict: true})};
   const all = {
     async plain() {
       const reply = await generateText({...basics, system: "Sing."});
@@ -31,10 +31,10 @@ function cases(base, language, embedding, logprobs) {
     },
     async structured() {
       const output = Output.object({schema: jsonSchema(schema)});
-      isColor((await generateText({...basics, output, maxOutputTokens: 200})).output);
+      isColor((await generateText({...basics, output, maxOutputTokens: 200, providerOptions: {anthropic: {structuredOutputMode: "outputFormat"}}})).output);
     },
     async errors() {
-      await rejected(generateText({...basics, stopSequences: [5]}), (e) => APICallError.isInstance(e) && e.statusCode === 400);
+      await rejected(generateText({...basics, temperature: -1, stopSequences: [5]}), (e) => APICallError.isInstance(e) && e.statusCode === 400);
     },
     async abort() {
       const stop = new AbortController();

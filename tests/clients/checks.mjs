@@ -51,12 +51,15 @@ export async function rejected(promise, matches) {
   return error;
 }
 
-// Waits until the server writes nothing any longer.
-export async function idle(base) {
+async function wait(base, state, complaint) {
   for (let i = 0; i < 200; ++i) {
     const text = await (await fetch(`${base}/metrics`)).text();
-    if (/^llamacpp:requests_processing 0$/m.test(text)) return;
+    if (/^llamacpp:requests_processing 0$/m.test(text) === (state === "idle")) return;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  assert.fail("the server goes on writing for a client that has left");
+  assert.fail(complaint);
 }
+
+// Waits until the server writes a text, or none any longer.
+export const running = (base) => wait(base, "running", "the server does not write");
+export const idle = (base) => wait(base, "idle", "the server goes on writing for a client that has left");

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import OpenAI6 from "openai6";
 import OpenAI7 from "openai7";
-import {endless, idle, isColor, isLogprobs, isText, isVector, limit, model, question, rejected, schema, tool} from "./checks.mjs";
+import {endless, idle, isColor, isLogprobs, isText, isVector, limit, model, question, rejected, running, schema, tool} from "./checks.mjs";
 
 const messages = [{role: "user", content: question}];
 const text_format = {type: "json_schema", name: "color", schema, strict: true};
@@ -11,7 +11,7 @@ const response_format = {type: "json_schema", json_schema: {name: "color", schem
 function chats(OpenAI, base) {
   const client = new OpenAI({baseURL: `${base}/v1`, apiKey: "none", maxRetries: 0});
   const ask = (more, options) => client.chat.completions.create({model, messages, max_tokens: limit, seed: 1, ...more}, options);
-  const tools = [{type: "function", function: tool}];
+  const tools = [{type: "function", function: {...tool, strict: true}}];
   return {
     async plain() {
       assert.equal((await client.models.list()).data[0].id, model);
@@ -74,11 +74,12 @@ function chats(OpenAI, base) {
     },
     async abort() {
       const stream = await ask({stream: true, max_tokens: endless, ignore_eos: true});
+      await running(base);
       for await (const chunk of stream) if (chunk.choices[0].delta.content) break;
       await idle(base);
       const stop = new AbortController();
       const waiting = ask({max_tokens: endless, ignore_eos: true}, {signal: stop.signal});
-      setTimeout(() => stop.abort(), 100);
+      running(base).then(() => stop.abort());
       await rejected(waiting, (e) => e instanceof OpenAI.APIUserAbortError);
       await idle(base);
     },

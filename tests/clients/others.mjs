@@ -10,7 +10,7 @@ const messages = [{role: "user", content: question}];
 function anthropic(base) {
   const client = new Anthropic({baseURL: base, apiKey: "none", maxRetries: 0});
   const basics = {model, messages, max_tokens: limit};
-  const tools = [{name: tool.name, description: tool.description, input_schema: tool.parameters}];
+  const tools = [{name: tool.name, description: tool.description, input_schema: tool.parameters, strict: true}];
   return {
     async plain() {
       const reply = await client.messages.create({...basics, system: "Sing."});
@@ -128,7 +128,7 @@ function langchain(base) {
       assert.ok(usage.output_tokens > 0);
     },
     async tools() {
-      const bound = chat({maxTokens: 200}).bindTools([{type: "function", function: tool}], {tool_choice: "required"});
+      const bound = chat({maxTokens: 200}).bindTools([{type: "function", function: {...tool, strict: true}}], {tool_choice: "required"});
       const [call] = (await bound.invoke(question)).tool_calls;
       assert.equal(call.name, "paint");
       isColor(call.args);

@@ -3,17 +3,16 @@ import {spawn, spawnSync} from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 
-// Conversations in which nothing ends early: what is written is nonsense, but always the same.
-function conversations() {
+// One endless sentence: what the model writes is nonsense, but never ends by itself, and is always the same.
+function sentences() {
   const words = "the a small gray bird sees and sings of sun rain wind sea by day night".split(" ");
   let seed = 1;
   const word = () => words[(seed = (seed * 48271) % 2147483647) % words.length];
-  const sentence = () => Array.from({length: 8}, word).join(" ");
-  return Array.from({length: 200}, () => `User: ${sentence()}?\n\nAssistant: ${sentence()}.\n\n`).join("");
+  return Array.from({length: 4000}, word).join(" ");
 }
 
 export function trainModel(aviary, work) {
-  fs.writeFileSync(path.join(work, "text.txt"), conversations());
+  fs.writeFileSync(path.join(work, "text.txt"), sentences());
   const size = "--tokenizer bytes --layers 2 --width 32 --context 64 --batch 8 --precision f32 --sample-every 0";
   const result = spawnSync(aviary, `train text.txt --out run --steps 60 --threads 2 --seed 1 ${size}`.split(" "), {cwd: work});
   if (result.status !== 0) throw new Error(`aviary train: ${result.stderr}`);
