@@ -22,6 +22,7 @@
 #include "serve/ollama.h"
 #include "serve/protocols.h"
 #include "serve/responses.h"
+#include "serve/states.h"
 #include "serve/web.h"
 
 namespace aviary::cli {
@@ -117,6 +118,7 @@ int serve(const Flags& flags) {
   Router router(service, {.keys = keys_of(flags), .version = version(), .max_tokens = 0});
   add_openai(router);
   add_responses(router, std::make_shared<ResponseStore>(ResponseStore::Limits{}));
+  add_states(router);
   add_anthropic(router);
   add_ollama(router);
   add_llama(router);

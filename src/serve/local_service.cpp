@@ -51,7 +51,7 @@ struct LocalService::Entry {
   ModelInfo info;
 };
 
-LocalService::LocalService(ServiceOptions options) : options_(std::move(options)) {
+LocalService::LocalService(ServiceOptions options) : options_(std::move(options)), shelf_(options_.states) {
   require(!options_.models.empty(), "serve: no model to serve");
   require(options_.loaded_models > 0 && options_.waiting_tasks > 0 && options_.max_tokens > 0,
           "serve: {} loaded models, {} waiting requests, {} tokens; expected more than 0",

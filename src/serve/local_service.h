@@ -9,6 +9,7 @@
 #include "chat/chat_template.h"
 #include "serve/model_host.h"
 #include "serve/service.h"
+#include "serve/state_shelf.h"
 #include "serve/text_form.h"
 #include "serve/text_task.h"
 #include "serve/work_queue.h"
@@ -27,8 +28,12 @@ struct ServiceOptions {
   int64_t loaded_models = 1;     // at the same time; the one that was not used for longest is unloaded
   int64_t waiting_tasks = 256;   // more are refused
   int64_t max_tokens = 4096;     // of a text whose request has no limit of its own
+  ShelfOptions states = {};      // stored states
   SamplerOptions sampling = {};  // where a request says nothing; the seed is drawn
 };
+
+// Throws TaskFailure (bad_request) naming the field for a token that the model does not have.
+void check_tokens(const std::vector<int32_t>& tokens, const ModelHost& host, const char* field);
 
 class LocalService : public Service {
  public:
@@ -51,6 +56,15 @@ class LocalService : public Service {
   std::string rendered(const ChatTask& task) override;
   void load(const std::string& model) override;
   void unload(const std::string& model) override;
+  void make_state(StateTask task, StateDone done) override;
+  std::vector<KeptState> states(const std::string& key) const override;
+  KeptState state(const std::string& key, const std::string& state) const override;
+  std::string state_file(const std::string& key, const std::string& state) override;
+  KeptState put_state_file(const std::string& key, const std::string& model, const std::string& name,
+                           const std::string& bytes) override;
+  KeptState mix_states(const std::string& key, const std::vector<StatePart>& parts, bool mean,
+                       const std::string& name) override;
+  void erase_state(const std::string& key, const std::string& state) override;
   ServiceFigures figures() const override;
 
  private:
@@ -80,6 +94,8 @@ class LocalService : public Service {
   void unload(Entry& entry);
   static void release(HostPtr host);
   HostPtr loaded(const std::string& model);
+  // The served model that a stored state was made with.
+  HostPtr host_of(const KeptState& state);
 
   Ticket enqueue(Order order);
   // The thread of preparation: loads models, turns texts into tokens, finds known states.
@@ -92,17 +108,24 @@ class LocalService : public Service {
     const ChatTemplate* form = nullptr;
     RenderedChat chat = {};
   };
-  RenderedTask render(const ChatTask& task);
+  // `continues`: a last message of the assistant is one to go on with.
+  RenderedTask render(const ChatTask& task, bool continues = true);
   static PromptTokens tokens_of(const ModelHost& host, const RenderedChat& chat, bool begins);
   static void hold_to_grammar(const ChatTask& task, const RenderedTask& rendered, TextTask::Plan& plan);
   static void constrain(const ChatTask& task, const RenderedTask& rendered, TextTask::Plan& plan);
   Prepared prepare(const ChatTask& task);
   Prepared prepare(const CompletionTask& task);
+  Prepared prepare(const StateTask& task);
+  // Lets the prompts begin after the stored state that the options name, and its end be kept if they say so,
+  // as a state with this name. `turn_end`: what a reply is followed by in a conversation.
+  void with_states(const ModelHost& host, TextTask::Plan& plan, const std::string& turn_end = {},
+                   const std::string& name = {});
   Embeddings embeddings(const EmbeddingTask& task);
   // What chats and completions have in common.
   TextTask::Plan plan(const ModelHost& host, const TaskOptions& options) const;
 
   const ServiceOptions options_;
+  StateShelf shelf_;
   std::vector<std::unique_ptr<Entry>> entries_;
 
   std::mutex loading_;        // held while a model is loaded or unloaded

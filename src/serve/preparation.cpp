@@ -11,14 +11,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-void check_tokens(const std::vector<int32_t>& tokens, const ModelHost& host, const char* field) {
-  const int64_t size = host.model().config().vocab_size;
-  for (const int32_t token : tokens)
-    if (token < 0 || token >= size)
-      fail_task(TaskError::Kind::bad_request,
-                fmt::format("{} has the token {}, but the model has {}", field, token, size), field);
-}
-
 // Constraints with a grammar that is made here, or known by its name already.
 ConstraintMaker constraint_maker(ModelHost& host, const std::string& name, const char* field,
                                  const std::function<Grammar::Ptr()>& make) {
@@ -35,6 +27,14 @@ std::string name_of(const ResponseFormat& format) {
 }
 
 }  // namespace
+
+void check_tokens(const std::vector<int32_t>& tokens, const ModelHost& host, const char* field) {
+  const int64_t size = host.model().config().vocab_size;
+  for (const int32_t token : tokens)
+    if (token < 0 || token >= size)
+      fail_task(TaskError::Kind::bad_request,
+                fmt::format("{} has the token {}, but the model has {}", field, token, size), field);
+}
 
 TextTask::Plan LocalService::plan(const ModelHost& host, const TaskOptions& options) const {
   const auto check = [](bool is_right, const char* param, const std::string& message) {
@@ -86,20 +86,23 @@ LocalService::Prepared LocalService::prepare(const CompletionTask& task) {
     PromptTokens& made = prepared.plan.prompts.emplace_back();
     made.space = task.options.key;
     if (const auto* text = std::get_if<std::string>(&prompt)) {
-      if (host->checkpoint().begin_token) made.tokens.push_back(*host->checkpoint().begin_token);
+      if (host->checkpoint().begin_token && task.options.state.empty())
+        made.tokens.push_back(*host->checkpoint().begin_token);
       host->tokenizer().encode(*text, made.tokens);
       if (task.echo) made.echo = *text;
     } else {
       made.tokens = std::get<std::vector<int32_t>>(prompt);
       if (task.echo) made.echo = host->tokenizer().decode(made.tokens);
     }
-    if (made.tokens.empty()) made.tokens.push_back(host->tokenizer().end_of_text().value_or(0));
+    if (made.tokens.empty() && task.options.state.empty())
+      made.tokens.push_back(host->tokenizer().end_of_text().value_or(0));
     check_tokens(made.tokens, *host, "prompt");
   }
+  with_states(*host, prepared.plan);
   return prepared;
 }
 
-LocalService::RenderedTask LocalService::render(const ChatTask& task) {
+LocalService::RenderedTask LocalService::render(const ChatTask& task, bool continues) {
   RenderedTask rendered{.host = loaded(task.model)};
   const ChatTemplate*& form = rendered.form;
   form = rendered.host->chat_template();
@@ -113,7 +116,7 @@ LocalService::RenderedTask LocalService::render(const ChatTask& task) {
   const bool calls = task.tool_choice.kind != ToolChoice::Kind::none;
   try {
     rendered.chat = form->render(task.messages, calls ? task.tools : std::vector<Tool>{}, task.thinking,
-                                 task.messages.back().role == Role::assistant);
+                                 continues && task.messages.back().role == Role::assistant);
   } catch (const Error& e) {
     fail_task(TaskError::Kind::bad_request, e.what());
   }
@@ -144,6 +147,7 @@ LocalService::Prepared LocalService::prepare(const ChatTask& task) {
   const std::vector<std::string>& stops = rendered.chat.stops;
   plan.writing.stop.insert(plan.writing.stop.end(), stops.begin(), stops.end());
   constrain(task, rendered, plan);
+  with_states(*host, plan, std::string(rendered.form->assistant.end));
   plan.reply = [form = rendered.chat.reply] { return std::make_unique<ChatReply>(form); };
   return prepared;
 }

@@ -34,6 +34,36 @@ struct ServiceFigures {
   int64_t cache_bytes = 0, cache_states = 0, cache_evictions = 0;
 };
 
+// A stored state.
+struct KeptState {
+  std::string id = {};       // "state_..."
+  std::string name = {};     // may be empty
+  std::string model = {};    // name of the file of the model that it is for
+  std::string digest = {};   // of that model: ModelInfo::digest
+  std::string version = {};  // "rwkv7"
+  int64_t tokens = 0;        // of the text that it stands for
+  int64_t pending = 0;       // of these, not read yet
+  int64_t bytes = 0;
+  int64_t created = 0;  // seconds since 1970
+};
+
+// A state to be made: of a text, or of a conversation.
+struct StateTask {
+  std::string model = {};
+  std::optional<Prompt> input = {};    // none: `messages`
+  std::vector<Message> messages = {};  // complete turns
+  std::string chat_template = {};      // name; empty: that of the model
+  std::string state = {};              // id or name of the state that they follow; empty: none
+  std::string name = {};               // of the new state
+  std::string key = {};                // as TaskOptions::key
+};
+
+// A share of a mix.
+struct StatePart {
+  std::string state = {};  // id or name
+  double weight = 1;
+};
+
 // Thread-safe. A function that takes `model` accepts a name, an alias, and, if only one model is served, any
 // name. Functions that return a value throw TaskFailure.
 class Service {
@@ -68,6 +98,23 @@ class Service {
   // Loads the model, or unloads it when nothing uses it.
   virtual void load(const std::string& model) = 0;
   virtual void unload(const std::string& model) = 0;
+
+  // Stored states. A state is found by its id or by its name, among those of the same key; one that is not
+  // there is refused with not_found, code state_not_found. A name belongs to the last state that was given
+  // it.
+  using StateDone = std::function<void(const KeptState&, const std::optional<TaskError>&)>;
+  // Calls back once, here or on a thread of the service.
+  virtual void make_state(StateTask task, StateDone done) = 0;
+  virtual std::vector<KeptState> states(const std::string& key) const = 0;
+  virtual KeptState state(const std::string& key, const std::string& state) const = 0;
+  // The bytes of its file (states/snapshot_file.h).
+  virtual std::string state_file(const std::string& key, const std::string& state) = 0;
+  // Stores a state of this model from the bytes of such a file.
+  virtual KeptState put_state_file(const std::string& key, const std::string& model, const std::string& name,
+                                   const std::string& bytes) = 0;
+  virtual KeptState mix_states(const std::string& key, const std::vector<StatePart>& parts, bool mean,
+                               const std::string& name) = 0;
+  virtual void erase_state(const std::string& key, const std::string& state) = 0;
 
   virtual ServiceFigures figures() const = 0;
 };

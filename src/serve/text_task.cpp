@@ -27,6 +27,7 @@ struct TextTask::PromptRun {
   bool siblings_started = false;
   int64_t unfinished = 0;
   std::vector<TokenLogprob> scores = {};  // of the prompt
+  SnapshotPtr end = {};                   // after the prompt, if states are returned
 };
 
 namespace {
@@ -102,6 +103,7 @@ void TextTask::begin(PromptRun& run, const StateCache::Hit& hit) {
   const SnapshotPtr from = hit.snapshot ? hit.snapshot : prompt.start;
   if (hit.tokens == std::ssize(prompt.tokens) && from) {
     run.siblings_started = true;
+    run.end = from;
     for (const auto& choice : run.choices) submit_from(run, *choice, *from);
     return;
   }
@@ -182,9 +184,10 @@ void TextTask::keep(PromptRun& run, Choice* choice, int64_t read, const State& s
   if (!at_end || run.siblings_started) return;
   run.siblings_started = true;
   if (plan_.echo_scores) echo(run);
-  if (run.choices.size() < 2) return;
-  const Snapshot snapshot{state, {logits.begin(), logits.end()}};
-  for (size_t i = 1; i < run.choices.size(); ++i) submit_from(run, *run.choices[i], snapshot);
+  if (run.choices.size() < 2 && !plan_.options.return_state) return;
+  const auto snapshot = std::make_shared<const Snapshot>(Snapshot{state, {logits.begin(), logits.end()}});
+  if (plan_.options.return_state) run.end = snapshot;
+  for (size_t i = 1; i < run.choices.size(); ++i) submit_from(run, *run.choices[i], *snapshot);
 }
 
 void TextTask::score(PromptRun& run, int64_t index, std::span<const float> logits) {
@@ -266,13 +269,16 @@ ChoiceEnd TextTask::end_of(PromptRun& run, Choice& choice, Finished& finished) {
   const State* first = prompt.start ? &prompt.start->state : host_->start();
   const int64_t read = finished.state.position() - (first ? first->position() : 0);
   ChoiceEnd end{.choice = choice.number, .tokens = finished.tokens};
-  if (read > 0 && read <= std::ssize(tokens)) {
-    if (plan_.options.use_cache)
-      host_->remember(prompt.space, {tokens.begin(), tokens.begin() + read}, {finished.state},
-                      StateCache::Kind::end);
-    if (plan_.options.return_state && plan_.keep_state)
-      end.state = plan_.keep_state(std::move(tokens), std::move(finished.state), read);
-  }
+  if (plan_.options.use_cache && read > 0 && read <= std::ssize(tokens))
+    host_->remember(prompt.space, {tokens.begin(), tokens.begin() + read}, {finished.state},
+                    StateCache::Kind::end);
+  if (plan_.options.return_state && plan_.keep_state && read >= 0 && read <= std::ssize(tokens))
+    end.state = plan_.keep_state({.prompt = prompt.tokens,
+                                  .text = choice.tokens,
+                                  .stop = finished.stop,
+                                  .state = std::move(finished.state),
+                                  .read = read,
+                                  .prompt_end = run.end});
   const std::vector<std::string>& stops = plan_.options.stop;
   if (std::find(stops.begin(), stops.end(), finished.stop) != stops.end()) end.stop_string = finished.stop;
   end.reason = finished.end == TextEnd::length     ? FinishReason::length

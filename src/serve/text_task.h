@@ -23,6 +23,15 @@ struct PromptTokens {
   std::string echo = {};           // reported as the beginning of the text
 };
 
+// What is known at the end of a text.
+struct TextEndState {
+  std::vector<int32_t> prompt = {}, text = {};
+  std::string stop = {};  // the stop string that is in the text, if one ended it
+  State state = {};
+  int64_t read = 0;             // tokens of prompt and text that the state has read
+  SnapshotPtr prompt_end = {};  // after the prompt; null if it was not reached
+};
+
 class TextTask : public std::enable_shared_from_this<TextTask> {
  public:
   struct Plan {
@@ -33,9 +42,9 @@ class TextTask : public std::enable_shared_from_this<TextTask> {
     // Made for each choice: the restriction of its text (may be null), and how its text is divided.
     std::function<std::unique_ptr<Constraint>()> constraint;
     std::function<std::unique_ptr<Reply>()> reply;
-    // Called with the last state of a choice if options.return_state: gives the id under which it is kept.
-    // `read`: the number of the tokens that the state has read.
-    std::function<std::string(std::vector<int32_t> tokens, State state, int64_t read)> keep_state;
+    // Called with the end of a choice if options.return_state: gives the id under which it is kept. Must not
+    // throw.
+    std::function<std::string(TextEndState end)> keep_state = {};
     Usage usage = {};  // with the times so far
   };
 

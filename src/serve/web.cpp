@@ -1,5 +1,6 @@
 #include "serve/web.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -7,6 +8,7 @@ namespace aviary {
 namespace {
 
 constexpr std::chrono::seconds tick_time{5};
+constexpr uint64_t state_file_limit = uint64_t{1} << 30;
 
 class ExchangeAnswer : public Answer {
  public:
@@ -48,6 +50,11 @@ Web::~Web() {
   work_.notify_all();
   end_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+}
+
+uint64_t Web::body_limit(const http::HttpRequest& head, uint64_t usual) {
+  const bool is_state = head.method == "PUT" && head.path.starts_with("/v1/states/");
+  return is_state ? std::max(usual, state_file_limit) : usual;
 }
 
 std::optional<http::Refusal> Web::before_body(const http::HttpRequest& head) {

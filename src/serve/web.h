@@ -21,6 +21,7 @@ class Web : public http::Handler {
   explicit Web(Router& router, int threads = 4);
   ~Web() override;
 
+  uint64_t body_limit(const http::HttpRequest& head, uint64_t usual) override;
   std::optional<http::Refusal> before_body(const http::HttpRequest& head) override;
   void handle(http::HttpRequest request, std::shared_ptr<http::Exchange> exchange) override;
   std::string refusal_body(const http::HttpRequest* head, const http::Refusal& refusal) override;

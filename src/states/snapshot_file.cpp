@@ -91,6 +91,8 @@ std::string text_in(const Json& json, const char* name, const std::string& where
   return value.get<std::string>();
 }
 
+}  // namespace
+
 void require_same_maker(const SnapshotMaker& said, const SnapshotMaker& maker, const std::string& where) {
   require(
       said.base.hash == maker.base.hash,
@@ -102,8 +104,6 @@ void require_same_maker(const SnapshotMaker& said, const SnapshotMaker& maker, c
           "{}: the state was made with products in {}, this model runs with {}; choose with --precision",
           where, said.precision, maker.precision);
 }
-
-}  // namespace
 
 void write_snapshot(const std::filesystem::path& path, const StoredSnapshot& stored) {
   const State& state = stored.snapshot.state;
@@ -134,6 +134,13 @@ void write_snapshot(const std::filesystem::path& path, const StoredSnapshot& sto
                   {"space", stored.space},
                   {"checksum", checksum(tensors)}};
   write_safetensors(path, unchanged(tensors),
+                    {{snapshot_key, json.dump(-1, ' ', false, Json::error_handler_t::replace)}});
+}
+
+void copy_snapshot(const TensorFile& file, const std::string& where, const std::filesystem::path& to) {
+  Json json = metadata_of(file, where);
+  json["space"] = "";
+  write_safetensors(to, unchanged(file.tensors()),
                     {{snapshot_key, json.dump(-1, ' ', false, Json::error_handler_t::replace)}});
 }
 

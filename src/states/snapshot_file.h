@@ -22,6 +22,10 @@ struct SnapshotMaker {
   bool operator==(const SnapshotMaker&) const = default;
 };
 
+// Throws Error, beginning with `where`, if a state that was made by `said` is nothing for a model that is
+// `maker`.
+void require_same_maker(const SnapshotMaker& said, const SnapshotMaker& maker, const std::string& where);
+
 struct StoredSnapshot {
   Snapshot snapshot = {};
   std::vector<int32_t> tokens = {};   // that were read, since the first one
@@ -34,6 +38,9 @@ struct StoredSnapshot {
 // A .safetensors file: the parts of the state by their names (of a history, the rows in use), `logits` if
 // there are any, `tokens`, `pending`, and metadata with a checksum of all of it. Atomic.
 void write_snapshot(const std::filesystem::path& path, const StoredSnapshot& stored);
+
+// Writes a copy without the key space, which may be a secret.
+void copy_snapshot(const TensorFile& file, const std::string& where, const std::filesystem::path& to);
 
 // Opens such a file, whose names are never those of another program. Throws Error if it is not one.
 TensorFile open_snapshot(const std::filesystem::path& path);

@@ -150,6 +150,36 @@ class FakeService : public Service {
   void unload(const std::string& model) override { unloads.push_back(model); }
   ServiceFigures figures() const override { return counted; }
 
+  std::vector<KeptState> kept = {};
+  void make_state(StateTask task, StateDone done) override {
+    kept.push_back({.id = "state_" + std::to_string(kept.size()), .name = task.name, .model = task.model});
+    done(kept.back(), {});
+  }
+  std::vector<KeptState> states(const std::string&) const override { return kept; }
+  KeptState state(const std::string&, const std::string& state) const override {
+    for (const KeptState& one : kept)
+      if (one.id == state || one.name == state) return one;
+    fail_task(TaskError::Kind::not_found, "there is no state '" + state + "'", "state", "state_not_found");
+  }
+  std::string state_file(const std::string& key, const std::string& name) override {
+    return state(key, name).id;
+  }
+  KeptState put_state_file(const std::string&, const std::string& model, const std::string& name,
+                           const std::string& bytes) override {
+    kept.push_back({.id = bytes, .name = name, .model = model});
+    return kept.back();
+  }
+  KeptState mix_states(const std::string& key, const std::vector<StatePart>& parts, bool,
+                       const std::string& name) override {
+    KeptState mixed = state(key, parts.front().state);
+    mixed.name = name;
+    return mixed;
+  }
+  void erase_state(const std::string& key, const std::string& name) override {
+    const std::string id = state(key, name).id;
+    std::erase_if(kept, [&](const KeptState& one) { return one.id == id; });
+  }
+
  private:
   Ticket start(std::shared_ptr<TaskSink> to) {
     sink = std::move(to);
