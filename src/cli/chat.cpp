@@ -164,11 +164,14 @@ void add_replies(CLI::App& command, Flags& flags) {
   command.add_option("--top-k", reply.top_k, "Only the K most probable tokens (default: all)")
       ->check(bounds(0))
       ->group(group);
-  command.add_option("--presence-penalty", reply.presence_penalty, "Against tokens that were written before")
+  command
+      .add_option("--presence-penalty", reply.presence_penalty,
+                  "Against tokens that were written before (default: 0)")
       ->check(number_bounds(-100, 100, "-100 to 100"))
       ->group(group);
   command
-      .add_option("--frequency-penalty", reply.frequency_penalty, "Against tokens that were written often")
+      .add_option("--frequency-penalty", reply.frequency_penalty,
+                  "Against tokens that were written often (default: 0)")
       ->check(number_bounds(-100, 100, "-100 to 100"))
       ->group(group);
 }
@@ -178,7 +181,8 @@ Action add_chat(CLI::App& command) {
   flags->model.add_to(command);
   command.add_option("--prompt,-p", flags->prompt,
                      "Answer this message and end (default: the conversation goes on)");
-  command.add_option("--system", flags->settings.system, "What the model is told before the conversation");
+  command.add_option("--system", flags->settings.system,
+                     "What the model is told before the conversation (default: nothing)");
   command
       .add_option("--think", flags->think, "none, brief, usual or thorough: how much to think before a reply")
       ->check(CLI::IsMember({"none", "brief", "usual", "thorough"}))
@@ -192,17 +196,26 @@ Action add_chat(CLI::App& command) {
                               fmt::join(chat_template_names(), ", ")))
       ->check(CLI::IsMember(chat_template_names()))
       ->group(group);
-  command.add_option("--state", flags->state, "A tuned state that the conversation begins with")
+  command
+      .add_option("--state", flags->state,
+                  "A tuned state that the conversation begins with (default: the model's own)")
       ->group(group);
-  command.add_option("--load", flags->load, "Go on with a conversation that /save wrote")->group(group);
+  command
+      .add_option("--load", flags->load, "Go on with a conversation that /save wrote (default: a new one)")
+      ->group(group);
   const std::string server = "Server";
-  command.add_option("--url", flags->url, "Talk to a server with OpenAI's protocol, http://HOST:PORT")
+  command
+      .add_option(
+          "--url", flags->url,
+          "Talk to a server with OpenAI's protocol, http://HOST:PORT (default: the model of this command)")
       ->group(server);
   command
       .add_option("--name", flags->name, "The model's name there (default: the first that the server lists)")
       ->needs("--url")
       ->group(server);
-  command.add_option("--key", flags->key, "The server's API key")->needs("--url")->group(server);
+  command.add_option("--key", flags->key, "The server's API key (default: none)")
+      ->needs("--url")
+      ->group(server);
   return [flags, &command] {
     refuse_beside(command, "--prompt", {"--load"});
     if (!flags->url.empty()) {

@@ -31,6 +31,7 @@ struct LoadedModel {
   std::unique_ptr<Model> model;
   TokenizerPtr tokenizer;              // null if unknown
   std::optional<int32_t> begin_token;  // Checkpoint::begin_token
+  std::vector<std::string> adapters;   // as given
 };
 // The groups of options in the help of a command; options without a group come first and are those that a
 // newcomer needs.
@@ -112,7 +113,11 @@ struct BeginFlags {
   void add_to(CLI::App& command);
   // Throws Error if the tokenizer has no end of text, but is to begin with it.
   std::optional<int32_t> token(const LoadedModel& loaded) const;
-  // The tokens of a text, after that token.
+  // Of a state that was kept after a text: tokens of that text that are still to be read.
+  std::vector<int32_t> pending() const;
+  // The logits [V] after such a state, if it has any and nothing is to be read before the text; else none.
+  std::vector<float> logits(const LoadedModel& loaded, bool any_base) const;
+  // The tokens of a text, after these tokens.
   std::vector<int32_t> encode(const LoadedModel& loaded, std::string_view text) const;
   // The state before the first token; nothing: the model's own. any_base: also one that was trained on
   // another model.

@@ -84,6 +84,10 @@ std::vector<Positions> doubling(int64_t length) {
 // The loss after so many tokens of the text, in windows spread over it.
 int evaluate_by_position(const Flags& flags) {
   const TextFile text = open_text(flags.text);
+  require(flags.begin.pending().empty(),
+          "--state {}: has tokens that are still to be read, which windows of a text cannot follow; keep one "
+          "of a whole text with aviary state make",
+          flags.begin.state);
   LoadedModel loaded = flags.model.load();
   Runner runner(*loaded.model);
   // Windows begin anywhere in the text, so none of them begins with the end-of-text token.

@@ -61,6 +61,8 @@ int generate_text(const Flags& flags) {
   const std::optional<State> start = flags.begin.start(loaded, flags.model.force);
   if (start) options.start = &*start;
   options.begin = flags.begin.token(loaded);
+  options.before = flags.begin.pending();
+  options.logits = flags.begin.logits(loaded, flags.model.force);
   // A terminal gets no control characters from a model; a pipe or a file gets the exact bytes.
   const bool terminal = platform::terminal_width(stdout) > 0;
   options.exact_bytes = !terminal;

@@ -170,6 +170,7 @@ LoadedModel ModelFlags::load() const {
   loaded.model = std::move(checkpoint.model);
   loaded.tokenizer = std::move(checkpoint.tokenizer);
   loaded.begin_token = checkpoint.begin_token;
+  loaded.adapters = adapters;
   return loaded;
 }
 

@@ -5,6 +5,7 @@
 #include "base/quotes.h"
 #include "checkpoints/state_file.h"
 #include "cli/cli.h"
+#include "cli/snapshots.h"
 #include "cli/texts.h"
 
 namespace aviary::cli {
@@ -52,9 +53,11 @@ std::string PromptFlags::read(const Escapes& escapes, bool quiet) const {
 
 void BeginFlags::add_to(CLI::App& command) {
   command
-      .add_option("--state", state,
-                  "Begin from this tuned state: of Aviary, the folder of its run, or blocks.N.att.time_state "
-                  "in .pth, .safetensors or .state (default: the model's own)")
+      .add_option(
+          "--state", state,
+          "Begin from this state: one that was kept after a text (aviary state make), or a tuned one: "
+          "of Aviary, the folder of its run, or blocks.N.att.time_state in .pth, .safetensors or "
+          ".state (default: the model's own)")
       ->group(model_group);
   command
       .add_flag_function(
@@ -73,8 +76,22 @@ std::optional<int32_t> BeginFlags::token(const LoadedModel& loaded) const {
   return token;
 }
 
+std::vector<int32_t> BeginFlags::pending() const {
+  const std::optional<TensorFile> kept = find_snapshot(state);
+  return kept ? read_snapshot_info(*kept, state).pending : std::vector<int32_t>();
+}
+
+std::vector<float> BeginFlags::logits(const LoadedModel& loaded, bool any_base) const {
+  const std::optional<TensorFile> kept = find_snapshot(state);
+  if (!kept || !pending().empty()) return {};
+  return load_snapshot(*kept, state, loaded, any_base).snapshot.logits;
+}
+
 std::vector<int32_t> BeginFlags::encode(const LoadedModel& loaded, std::string_view text) const {
-  std::vector<int32_t> tokens;
+  std::vector<int32_t> tokens = pending();
+  for (const int32_t token : tokens)
+    require(token >= 0 && token < loaded.model->config().vocab_size,
+            "{}: has the token {}, which the model does not have", state, token);
   if (const std::optional<int32_t> begin = token(loaded)) tokens.push_back(*begin);
   require_tokenizer(loaded).encode(text, tokens);
   return tokens;
@@ -82,6 +99,8 @@ std::vector<int32_t> BeginFlags::encode(const LoadedModel& loaded, std::string_v
 
 std::optional<State> BeginFlags::start(const LoadedModel& loaded, bool any_base) const {
   if (state.empty()) return {};
+  if (const std::optional<TensorFile> kept = find_snapshot(state))
+    return load_snapshot(*kept, state, loaded, any_base).snapshot.state;
   namespace fs = std::filesystem;
   const fs::path of_run = fs::path(state) / "state.safetensors";  // where `state` is the folder of a run
   return load_state(fs::exists(of_run) ? of_run : fs::path(state), *loaded.model, loaded.path, any_base);

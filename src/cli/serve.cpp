@@ -13,9 +13,8 @@
 #include "base/platform.h"
 #include "base/quotes.h"
 #include "chat/chat_template.h"
-#include "checkpoints/adapter_file.h"
-#include "checkpoints/tuning_info.h"
 #include "cli/cli.h"
+#include "cli/snapshots.h"
 #include "http/server.h"
 #include "serve/anthropic.h"
 #include "serve/local_service.h"
@@ -34,7 +33,7 @@ struct Flags {
   ModelFlags model;  // what all models have in common
   std::vector<std::string> models, aliases, keys, hosts, origins;
   std::string host = "127.0.0.1", chat_template, state, key_file;
-  std::string cache_size = "1G", states_folder, folder_size = "4G";
+  std::string cache_size = "1G", states_folder, folder_size = "4G", kept_size = "1G";
   int64_t port = 8080, texts = 64, loaded = 1, max_tokens = 4096, waiting = 256;
   SamplerOptions sampling;
 };
@@ -47,17 +46,7 @@ std::string name_of(const fs::path& path) {
   return name.empty() ? "model" : name;
 }
 
-// What adapters and a tuned state make of a model, for states that are kept.
-std::string identity_of_tuning(const Flags& flags) {
-  std::string identity;
-  for (const std::string& adapter : flags.model.adapters) {
-    identity += adapter + ' ';
-    for (const fs::path& file : files_of_adapter(adapter_request(adapter)))
-      identity += base_hash_of(read_tensor_file(file)) + ' ';
-  }
-  if (!flags.state.empty()) identity += "state " + base_hash_of(read_tensor_file(flags.state));
-  return identity.empty() ? "" : hash_of(identity);
-}
+void tell(const std::string& sentence) { fmt::print(stderr, "[{}]\n", sentence); }
 
 ServedModel served_model(const Flags& flags, const std::string& path) {
   const fs::path file = find_model(path);
@@ -75,8 +64,8 @@ ServedModel served_model(const Flags& flags, const std::string& path) {
   served.host.cache.bytes = *parse_bytes(flags.cache_size);
   served.host.states_folder = flags.states_folder;
   served.host.states_folder_bytes = *parse_bytes(flags.folder_size);
-  served.host.tell = [](const std::string& sentence) { fmt::print(stderr, "[{}]\n", sentence); };
-  served.host.adapters = identity_of_tuning(flags);
+  served.host.tell = tell;
+  served.host.adapters = identity_of_tuning(flags.model.adapters, flags.state);
   return served;
 }
 
@@ -109,6 +98,9 @@ int serve(const Flags& flags) {
     options.models.back().aliases.push_back(options.models.back().name);
     options.models.back().name = flags.aliases[i];
   }
+  options.states.bytes = *parse_bytes(flags.kept_size);
+  if (!flags.states_folder.empty()) options.states.folder = fs::path(flags.states_folder) / "kept";
+  options.states.tell = tell;
   LocalService service(options);
   try {
     service.load(options.models.front().name);
@@ -184,6 +176,13 @@ void add_texts(CLI::App& command, Flags& flags) {
       .add_option(
           "--state-folder", flags.states_folder,
           "Keep states of ends of messages in this folder, for the time after a restart (default: no)")
+      ->group(group);
+  command
+      .add_option("--kept-states", flags.kept_size,
+                  "Size of all states that clients keep (/v1/states), also in --state-folder; those that "
+                  "were not used for longest go")
+      ->check(is_size)
+      ->capture_default_str()
       ->group(group);
   command.add_option("--state-folder-size", flags.folder_size, "Largest size of that folder")
       ->check(is_size)

@@ -23,11 +23,11 @@ std::vector<int32_t> beginning(const Tokenizer& tokenizer) {
 }
 
 std::vector<int32_t> prompt_tokens(const Tokenizer& tokenizer, std::string_view prompt,
-                                   std::optional<int32_t> begin) {
-  std::vector<int32_t> tokens;
-  if (begin) tokens.push_back(*begin);
+                                   const GenerateOptions& options) {
+  std::vector<int32_t> tokens = options.before;
+  if (options.begin) tokens.push_back(*options.begin);
   tokenizer.encode(prompt, tokens);
-  return tokens.empty() ? beginning(tokenizer) : tokens;
+  return tokens.empty() && options.logits.empty() ? beginning(tokenizer) : tokens;
 }
 
 }  // namespace
@@ -49,7 +49,7 @@ Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view
                     std::unique_ptr<Constraint> constraint) {
   Generation result;
   Finished finished;
-  Request request{.tokens = prompt_tokens(tokenizer, prompt, options.begin),
+  Request request{.tokens = prompt_tokens(tokenizer, prompt, options),
                   .writing = {.tokens = options.tokens,
                               .sampling = options.sampling,
                               .stop = options.stop,
@@ -58,6 +58,7 @@ Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view
                   .constraint = std::move(constraint),
                   .draft = options.draft};
   if (options.start) request.start = *options.start;
+  if (request.tokens.empty()) request.logits = options.logits;
   request.show = [&](const Writer::Piece& piece) {
     result.text += piece.text;
     return piece.text.empty() || !show || show(piece.text);

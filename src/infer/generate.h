@@ -17,9 +17,11 @@ struct GenerateOptions {
   std::vector<std::string> stop = {};
   bool stop_at_end_of_text = true;
   bool exact_bytes = false;           // the bytes of the tokens, also where they are no UTF-8
+  std::vector<int32_t> before = {};   // tokens to read before all others: of the text that `start` is of
   std::optional<int32_t> begin = {};  // a token to read before the prompt
   int64_t draft = 0;  // maximum number of tokens guessed ahead from the text so far; does not change the text
-  const State* start = nullptr;      // before the prompt; null: the initial state
+  const State* start = nullptr;    // before the prompt; null: the initial state
+  std::vector<float> logits = {};  // [V] after `start`, if known: then an empty prompt is replaced by nothing
   std::function<bool()> go_on = {};  // called before every step, also while reading the prompt; false stops
 };
 

@@ -152,11 +152,11 @@ LocalService::Prepared LocalService::prepare(const StateTask& task) {
     }
     check_tokens(prompt.tokens, *host, "input");
   } else {
-    const ChatTask chat{.model = task.model,
-                        .messages = task.messages,
-                        .chat_template = task.chat_template,
-                        .options = options};
-    RenderedTask rendered = render(chat, false);
+    ChatTask chat;
+    chat.model = task.model;
+    chat.messages = task.messages;
+    chat.chat_template = task.chat_template;
+    const RenderedTask rendered = render(chat, false);
     host = rendered.host;
     prompt = tokens_of(*host, rendered.chat, begins);
     prompt.tokens.resize(static_cast<size_t>(prompt.ends.back()));

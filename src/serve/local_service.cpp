@@ -211,7 +211,8 @@ Service::Ticket LocalService::enqueue(Order order) {
     const std::lock_guard lock(mutex_);
     order.ticket = ++last_ticket_;
     ++figures_.requests;
-    const int64_t unfinished = std::ssize(orders_) + std::ssize(tasks_);
+    std::erase_if(tasks_, [](const auto& one) { return one.second->ended(); });
+    const int64_t unfinished = std::ssize(orders_) + std::ssize(tasks_) + (is_beginning_ ? 1 : 0);
     if (!ending_ && unfinished < options_.waiting_tasks) {
       orders_.push_back(std::move(order));
       work_.notify_all();
@@ -266,6 +267,7 @@ void LocalService::run() {
       if (ending_) return;
       order = std::move(orders_.front());
       orders_.pop_front();
+      is_beginning_ = true;
     }
     begin(order);
   }
@@ -283,9 +285,14 @@ void LocalService::begin(Order& order) {
       const std::lock_guard lock(mutex_);
       std::erase_if(tasks_, [](const auto& one) { return one.second->ended(); });
       tasks_[order.ticket] = task;
+      is_beginning_ = false;
     }
     task->start();
   } catch (...) {
+    {
+      const std::lock_guard lock(mutex_);
+      is_beginning_ = false;
+    }
     if (order.sink) refuse(order, task_error_of(std::current_exception()));
   }
 }

@@ -132,6 +132,7 @@ class LocalService : public Service {
   mutable std::mutex mutex_;  // guards the rest
   std::condition_variable work_;
   bool ending_ = false;
+  bool is_beginning_ = false;  // the first order, which is no task yet
   std::deque<Order> orders_;
   std::map<Ticket, std::shared_ptr<TextTask>> tasks_;
   Ticket last_ticket_ = 0;

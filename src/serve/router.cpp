@@ -1,6 +1,8 @@
 #include "serve/router.h"
 
+#define XXH_INLINE_ALL
 #include <fmt/format.h>
+#include <xxhash.h>
 
 #include <algorithm>
 #include <atomic>
@@ -14,6 +16,11 @@
 
 namespace aviary {
 namespace {
+
+std::string name_of_key(std::string_view key) {
+  const XXH128_hash_t hash = XXH3_128bits(key.data(), key.size());
+  return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+}
 
 using Json = nlohmann::ordered_json;
 
@@ -200,7 +207,7 @@ void Router::handle(ServeRequest request, std::shared_ptr<Answer> answer) {
                              .message = fmt::format("there is no {}, but {}", place, allowed)}},
                   {{"Allow", allowed}});
   }
-  if (!options_.keys.empty()) request.key = sent_key(request);
+  if (!options_.keys.empty()) request.key = name_of_key(sent_key(request));
   Call call{service_, *this, std::move(request), std::move(answer), std::move(parts), route->error};
   try {
     route->handle(call);

@@ -22,8 +22,10 @@ struct ServeRequest {
   HttpHeaders query = {};    // decoded names and values
   HttpHeaders headers = {};  // names in lower case
   std::string body = {};
-  std::string key = {};  // set by the router: the client's API key if the server has keys, else empty
-  std::string id = {};   // set by the router if empty: "req_..."
+  // Set by the router if the server has keys: what stands for the client's key, not the key itself, because
+  // it goes into files.
+  std::string key = {};
+  std::string id = {};  // set by the router if empty: "req_..."
 
   // The first value; nullptr if there is none.
   const std::string* header(std::string_view lower_name) const;

@@ -99,6 +99,8 @@ class Service {
   virtual void load(const std::string& model) = 0;
   virtual void unload(const std::string& model) = 0;
 
+  virtual ServiceFigures figures() const = 0;
+
   // Stored states. A state is found by its id or by its name, among those of the same key; one that is not
   // there is refused with not_found, code state_not_found. A name belongs to the last state that was given
   // it.
@@ -115,8 +117,6 @@ class Service {
   virtual KeptState mix_states(const std::string& key, const std::vector<StatePart>& parts, bool mean,
                                const std::string& name) = 0;
   virtual void erase_state(const std::string& key, const std::string& state) = 0;
-
-  virtual ServiceFigures figures() const = 0;
 };
 
 // An error of a function of the service.

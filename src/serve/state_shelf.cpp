@@ -65,6 +65,7 @@ TensorFile snapshot_of_bytes(const std::string& bytes) {
 StateShelf::StateShelf(ShelfOptions options) : options_(std::move(options)) {
   if (options_.folder.empty()) return;
   make_folders(options_.folder);
+  remove_abandoned_files(options_.folder);
   restore();
 }
 

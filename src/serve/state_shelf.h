@@ -48,9 +48,9 @@ class StateShelf {
 
  private:
   struct Entry {
-    KeptState info;
-    std::string space;
-    StoredSnapshotPtr stored;  // null: only in its file
+    KeptState info = {};
+    std::string space = {};
+    StoredSnapshotPtr stored = {};  // null: only in its file
   };
   using Entries = std::list<Entry>;  // the last used first
 

@@ -1,7 +1,6 @@
 #include "serve/states.h"
 
 #include <chrono>
-#include <fstream>
 #include <future>
 #include <nlohmann/json.hpp>
 
@@ -33,8 +32,8 @@ class StatesTest : public testing::Test {
 
   ServedModel served(const std::string& name, int64_t width, const std::string& version = "rwkv7") {
     const std::filesystem::path file = folder_ / (name + ".safetensors");
-    const auto model = noisy_model(
-        {.version = version, .n_layer = 2, .n_embd = width, .vocab_size = 256, .ctx_len = 512});
+    const auto model =
+        noisy_model({.version = version, .n_layer = 2, .n_embd = width, .vocab_size = 256, .ctx_len = 512});
     save_checkpoint(file, *model, make_bytes_tokenizer().get());
     ServedModel served{.name = name};
     served.host.file = file;
@@ -45,7 +44,7 @@ class StatesTest : public testing::Test {
   void start(const ServedModel& model, ShelfOptions shelf = {}, std::vector<std::string> keys = {}) {
     router_.reset();
     service_ = std::make_unique<LocalService>(
-        ServiceOptions{.models = {model}, .sampling = {.temperature = 0}, .states = std::move(shelf)});
+        ServiceOptions{.models = {model}, .states = std::move(shelf), .sampling = {.temperature = 0}});
     router_ = std::make_unique<Router>(*service_, RouterOptions{.keys = std::move(keys)});
     add_openai(*router_);
     add_states(*router_);
@@ -70,8 +69,11 @@ class StatesTest : public testing::Test {
     EXPECT_EQ(reply.status, 200) << reply.body;
     return reply.json();
   }
-  Json completion(Json request) {
-    request["max_tokens"] = 24;
+  // Of letters, so that the text has the tokens that were written.
+  Json completion(Json request, int64_t tokens = 24) {
+    request["max_tokens"] = tokens;
+    request["presence_penalty"] = request["frequency_penalty"] = 0;  // they forget what was before the state
+    for (int letter = 'a'; letter <= 'z'; ++letter) request["logit_bias"][std::to_string(letter)] = 100;
     const Reply reply = ask("POST", "/v1/completions", request.dump());
     EXPECT_EQ(reply.status, 200) << reply.body;
     return reply.json();
@@ -122,10 +124,9 @@ TEST_F(StatesTest, TheEndOfATextIsAStateThatGoesOn) {
   const Json kept = ask("GET", "/v1/states/" + id).json();
   EXPECT_EQ(kept["tokens"], 27);
   EXPECT_EQ(kept["pending_tokens"], 1) << "the last token was written, but not read";
-  Json whole{{"prompt", "abc"}, {"max_tokens", 48}};
-  const Reply both = ask("POST", "/v1/completions", whole.dump());
+  const Json both = completion({{"prompt", "abc"}}, 48);
   EXPECT_EQ(first["choices"][0]["text"].get<std::string>() + text_of({{"prompt", ""}, {"state", id}}),
-            both.json()["choices"][0]["text"]);
+            both["choices"][0]["text"]);
 }
 
 TEST_F(StatesTest, AStopStringIsNotPartOfTheState) {

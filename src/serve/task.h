@@ -36,7 +36,7 @@ struct TaskOptions {
   bool return_state = false;  // keep the state at the end of the text, and report its id
   bool use_cache = true;      // begin with the longest known state of the prompt
   bool progress = false;      // report the reading of the prompt
-  std::string key = {};       // the client's API key: clients with other keys share no cache and no states
+  std::string key = {};       // stands for the client's API key: others share no cache and no states
 };
 
 struct ToolChoice {

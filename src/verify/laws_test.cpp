@@ -243,7 +243,7 @@ TEST_P(Laws, AFileSaysTheWholeModelOrItIsKnownWhatItCannotSay) {
 // Infinite logits differ by NaN, and their size makes no tolerance infinite.
 TEST_P(Laws, ModelsWithoutFiniteNumbersDoNotPass) {
   auto model = random_model(Dtype::f32);
-  for (const char* name : {"ln_out.weight", "ln_f.weight", "lno.weight", "head.weight"})
+  for (const char* name : {"ln_out.weight", "ln_f.weight", "lno.weight", "head.weight", "o.weight"})
     if (Parameter* parameter = model->parameters().find(name)) {
       std::vector<double> values = to_host(parameter->weight.value());
       for (double& value : values) value = std::copysign(1e30, value);

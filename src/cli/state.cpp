@@ -1,0 +1,163 @@
+// aviary state: states that are kept after a text, in files.
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "base/error.h"
+#include "base/human.h"
+#include "base/quotes.h"
+#include "cli/cli.h"
+#include "cli/outputs.h"
+#include "cli/snapshots.h"
+#include "cli/texts.h"
+#include "infer/generate.h"
+#include "states/mix.h"
+
+namespace aviary::cli {
+namespace {
+
+struct Flags {
+  ModelFlags model;
+  PromptFlags prompt;
+  BeginFlags begin;
+  Escapes escapes;
+  std::string out, name, file;
+  std::vector<std::string> parts;
+  bool mean = false;
+};
+
+void tell_written(const std::string& out, const StoredSnapshot& stored) {
+  fmt::print("{}: the state of {} after {} tokens, {} bytes\n", out, stored.maker.base.name,
+             with_commas(std::ssize(stored.tokens) + std::ssize(stored.pending)),
+             with_commas(stored.snapshot.bytes()));
+}
+
+int make_state(const Flags& flags) {
+  std::vector<std::filesystem::path> inputs = flags.model.inputs();
+  inputs.insert(inputs.end(), {flags.prompt.file, flags.begin.state});
+  require_apart(flags.out, inputs);
+  const std::string text = flags.prompt.read(flags.escapes);
+  const LoadedModel loaded = flags.model.load();
+  Runner runner(*loaded.model);
+  const std::vector<int32_t> tokens = flags.begin.encode(loaded, text);
+  require(!tokens.empty(), "name the text that the state is to be of, with --prompt or --file");
+  StoredSnapshot stored{.maker = maker_of(loaded), .name = flags.name};
+  if (const std::optional<TensorFile> before = find_snapshot(flags.begin.state))
+    stored.tokens = read_snapshot_info(*before, flags.begin.state).tokens;
+  else
+    require(flags.begin.state.empty(),
+            "--state {}: is a tuned state; expected one that was kept after a text (aviary state make)",
+            flags.begin.state);
+  const std::optional<State> start = flags.begin.start(loaded, flags.model.force);
+  State& state = stored.snapshot.state;
+  state = start ? *start : runner.new_state();
+  stored.snapshot.logits = read_tokens(runner, tokens, state);
+  stored.tokens.insert(stored.tokens.end(), tokens.begin(), tokens.end());
+  write_snapshot(flags.out, stored);
+  tell_written(flags.out, stored);
+  return 0;
+}
+
+int print_state(const Flags& flags) {
+  const TensorFile file = open_snapshot(flags.file);
+  const StoredSnapshot stored = read_snapshot_info(file, flags.file);
+  const SnapshotMaker& maker = stored.maker;
+  const auto line = [](std::string_view title, const std::string& value) {
+    if (!value.empty()) fmt::print("{:<10} {}\n", title, printable(value));
+  };
+  line("name", stored.name);
+  line("model",
+       fmt::format("{} ({}, {}, {})", maker.base.name, maker.base.version, maker.base.type, maker.base.hash));
+  line("adapters", maker.adapters);
+  line("products", maker.precision);
+  line("tokens", fmt::format("{} read", with_commas(std::ssize(stored.tokens))) +
+                     (stored.pending.empty()
+                          ? ""
+                          : fmt::format(", {} to be read", with_commas(std::ssize(stored.pending)))));
+  line("bytes", with_commas(file.file_bytes()));
+  return 0;
+}
+
+struct NamedPart {
+  std::string path;
+  double weight = 1;
+};
+
+// "FILE" or "FILE,WEIGHT"
+NamedPart part_of(const std::string& text) {
+  const size_t comma = text.rfind(',');
+  if (comma == std::string::npos) return {text};
+  NamedPart part{text.substr(0, comma)};
+  const char* end = text.data() + text.size();
+  const auto [last, error] = std::from_chars(text.data() + comma + 1, end, part.weight);
+  require(error == std::errc() && last == end,
+          "{}: expected FILE or FILE,WEIGHT with a number, as a.state,0.5", in_quotes(text));
+  return part;
+}
+
+int mix_states(const Flags& flags) {
+  std::vector<NamedPart> named;
+  std::vector<std::filesystem::path> inputs = flags.model.inputs();
+  for (const std::string& part : flags.parts) {
+    named.push_back(part_of(part));
+    inputs.emplace_back(named.back().path);
+  }
+  require_apart(flags.out, inputs);
+  const LoadedModel loaded = flags.model.load();
+  std::vector<StoredSnapshot> states;
+  for (const NamedPart& part : named)
+    states.push_back(load_snapshot(open_snapshot(part.path), part.path, loaded, false));
+  std::vector<MixPart> parts;
+  for (size_t i = 0; i < states.size(); ++i) parts.push_back({&states[i], named[i].weight});
+  StoredSnapshot mix = mixed(parts, flags.mean);
+  mix.name = flags.name;
+  write_snapshot(flags.out, mix);
+  tell_written(flags.out, mix);
+  return 0;
+}
+
+void add_output(CLI::App& command, Flags& flags) {
+  command.add_option("--out", flags.out, "The file to write")->required();
+  command.add_option("--name", flags.name, "A name, written into the file (default: none)");
+}
+
+void add_make(CLI::App& make, Flags& flags) {
+  flags.model.add_to(make);
+  flags.prompt.add_to(make, "The text to read");
+  add_output(make, flags);
+  flags.escapes.add_to(make, "--prompt")->needs("--prompt");
+  flags.begin.add_to(make);
+}
+
+void add_mix(CLI::App& mix, Flags& flags) {
+  mix.add_option("model", flags.model.path, "The model that made the states: a file or the folder of a run")
+      ->required();
+  mix.add_option("states", flags.parts, "Files of states: FILE or FILE,WEIGHT (weight of others: 1)")
+      ->required();
+  mix.add_flag("--mean", flags.mean, "Divide the weights by their sum");
+  add_output(mix, flags);
+  flags.model.add_running_to(mix);
+}
+
+Action add_state(CLI::App& command) {
+  // One of each command: they share names of flags.
+  auto making = std::make_shared<Flags>(), mixing = std::make_shared<Flags>(),
+       telling = std::make_shared<Flags>();
+  command.require_subcommand(1);
+  CLI::App* make = command.add_subcommand("make", "Read a text, and keep what the model then knows");
+  add_make(*make, *making);
+  CLI::App* info = command.add_subcommand("info", "What a file of a state says of itself");
+  info->add_option("file", telling->file, "A file that aviary state or aviary serve wrote")->required();
+  CLI::App* mix = command.add_subcommand("mix", "The weighted sum of states of several texts");
+  add_mix(*mix, *mixing);
+  return [=] {
+    if (make->parsed()) return make_state(*making);
+    return info->parsed() ? print_state(*telling) : mix_states(*mixing);
+  };
+}
+
+const Registration registration({"state", CommandGroup::text, 9, "Keep what a model knows after a text",
+                                 add_state});
+
+}  // namespace
+}  // namespace aviary::cli
