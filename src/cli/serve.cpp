@@ -35,7 +35,7 @@ struct Flags {
   std::string host = "127.0.0.1", chat_template, state, key_file;
   std::string cache_size = "1G", states_folder, folder_size = "4G", kept_size = "1G";
   int64_t port = 8080, texts = 64, loaded = 1, max_tokens = 4096, waiting = 256;
-  SamplerOptions sampling;
+  SamplerOptions sampling = ServiceOptions().sampling;
 };
 
 std::string name_of(const fs::path& path) {
@@ -214,8 +214,6 @@ void add_access(CLI::App& command, Flags& flags) {
 
 Action add_serve(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  SamplerOptions& sampling = flags->sampling;
-  sampling.presence_penalty = sampling.frequency_penalty = 0;
   command.add_option("models", flags->models,
                      "Model files or folders; the first is loaded at once, others when they are asked for "
                      "(default: the newest run)");

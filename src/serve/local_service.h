@@ -25,11 +25,12 @@ struct ServedModel {
 
 struct ServiceOptions {
   std::vector<ServedModel> models = {};  // at least one, with different names
-  int64_t loaded_models = 1;     // at the same time; the one that was not used for longest is unloaded
-  int64_t waiting_tasks = 256;   // more are refused
-  int64_t max_tokens = 4096;     // of a text whose request has no limit of its own
-  ShelfOptions states = {};      // stored states
-  SamplerOptions sampling = {};  // where a request says nothing; the seed is drawn
+  int64_t loaded_models = 1;    // at the same time; the one that was not used for longest is unloaded
+  int64_t waiting_tasks = 256;  // more are refused
+  int64_t max_tokens = 4096;    // of a text whose request has no limit of its own
+  ShelfOptions states = {};     // stored states
+  // Where a request says nothing; the seed is drawn. No penalties: clients expect none.
+  SamplerOptions sampling = {.presence_penalty = 0, .frequency_penalty = 0};
 };
 
 // Throws TaskFailure (bad_request) naming the field for a token that the model does not have.

@@ -444,6 +444,12 @@ TEST_F(LocalServiceTest, AThoughtEndsAtItsLimit) {
   EXPECT_NE(sink->choices[0].text, "");
 }
 
+TEST_F(LocalServiceTest, ARequestThatSaysNothingHasNoPenalties) {
+  LocalService service({.models = {served("m", file_)}});
+  EXPECT_EQ(service.default_options("m").sampling.presence_penalty, 0);
+  EXPECT_EQ(service.default_options("m").sampling.frequency_penalty, 0);
+}
+
 TEST_F(LocalServiceTest, AnyNameMeansTheOnlyModel) {
   LocalService service(options());
   EXPECT_EQ(service.model("gpt-5").name, "m");
