@@ -19,7 +19,6 @@ struct SnapshotMaker {
   BaseInfo base = {};
   std::string adapters = {};   // identifies adapters and a tuned first state; empty: none
   std::string precision = {};  // of products, "bf16"
-  bool operator==(const SnapshotMaker&) const = default;
 };
 
 // Throws Error, beginning with `where`, if a state that was made by `said` is nothing for a model that is
