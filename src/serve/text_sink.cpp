@@ -26,6 +26,8 @@ void append(ChoiceText& choice, const Delta& delta) {
 
 }  // namespace
 
+std::vector<Json> TextForm::first() const { return {}; }
+
 TextSink::TextSink(const Call& call, std::unique_ptr<TextForm> form, bool stream, int64_t choices)
     : call_(call),
       form_(std::move(form)),

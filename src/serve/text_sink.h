@@ -31,7 +31,7 @@ class TextForm {
   virtual nlohmann::ordered_json whole(const std::vector<ChoiceText>& choices, const Usage& usage) const = 0;
 
   // The events before the first token.
-  virtual std::vector<nlohmann::ordered_json> first() const { return {}; }
+  virtual std::vector<nlohmann::ordered_json> first() const;
   virtual nlohmann::ordered_json piece(const Delta& delta) const = 0;
   // The end of a choice; of the last one with the figures of all.
   virtual nlohmann::ordered_json last(const ChoiceText& choice, const Usage* usage) const = 0;
