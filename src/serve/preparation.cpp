@@ -175,7 +175,9 @@ void LocalService::hold_to_grammar(const ChatTask& task, const RenderedTask& ren
   std::string name = fmt::format("chat {} {} {} {} {}\n", rendered.form->name, reply.thought_open,
                                  static_cast<int>(task.tool_choice.kind), task.tool_choice.name,
                                  name_of(task.options.format));
-  for (const Tool& tool : task.tools) name += fmt::format("{}\n{}\n", tool.name, tool.parameters);
+  for (const Tool& tool : task.tools)
+    name += fmt::format("{} {}\n{}\n", tool.strict, tool.name, tool.parameters);
+  name += task.parallel_calls ? "several" : "one";
   plan.constraint = constraint_maker(*rendered.host, name, must_call ? "tools" : "response_format",
                                      [&] { return reply_grammar(task, *rendered.form, reply); });
 }
