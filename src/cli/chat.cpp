@@ -31,7 +31,7 @@ struct Flags {
 class LocalModel {
  public:
   explicit LocalModel(const Flags& flags) : service_(options(flags)) {
-    service_.load(name);
+    load_model(service_, name);
     source_ = make_local_source(service_, name);
   }
   ReplySource& source() { return *source_; }
@@ -220,7 +220,7 @@ Action add_chat(CLI::App& command) {
     refuse_beside(command, "--prompt", {"--load"});
     if (!flags->url.empty()) {
       ModelFlags::refuse_beside(command, "--url");
-      refuse_beside(command, "--url", {"--state", "--chat-template"});
+      refuse_beside(command, "--url", {"--state", "--chat-template", "--precision"});
     }
     return chat(*flags);
   };

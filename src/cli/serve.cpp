@@ -71,6 +71,8 @@ ServedModel served_model(const Flags& flags, const std::string& path) {
 
 std::vector<std::string> keys_of(const Flags& flags) {
   std::vector<std::string> keys = flags.keys;
+  for (const std::string& key : keys)
+    require(!key.empty(), "--api-key is empty, and would let in every client; give a key, or leave it out");
   if (flags.key_file.empty()) return keys;
   constexpr int64_t most = 1 << 20;
   const std::string text = read_file(flags.key_file, most);
@@ -102,11 +104,7 @@ int serve(const Flags& flags) {
   if (!flags.states_folder.empty()) options.states.folder = fs::path(flags.states_folder) / "kept";
   options.states.tell = tell;
   LocalService service(options);
-  try {
-    service.load(options.models.front().name);
-  } catch (const TaskFailure& failure) {
-    throw Error(failure.error().message);
-  }
+  load_model(service, options.models.front().name);
   Router router(service, {.keys = keys_of(flags), .version = version(), .max_tokens = 0});
   add_openai(router);
   add_responses(router, std::make_shared<ResponseStore>(ResponseStore::Limits{}));

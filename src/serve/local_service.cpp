@@ -18,21 +18,6 @@ double now_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// The error of an exception that is not of the request's making.
-TaskError task_error_of(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const TaskFailure& failure) {
-    return failure.error();
-  } catch (const std::bad_alloc&) {
-    return {.kind = TaskError::Kind::overloaded, .message = "there is not enough memory for this request"};
-  } catch (const std::exception& e) {
-    return {.kind = TaskError::Kind::internal, .message = e.what()};
-  } catch (...) {
-    return {.kind = TaskError::Kind::unavailable, .message = "the server is ending"};
-  }
-}
-
 // Seconds since 1970; 0 if there is no such file.
 double written_at(const fs::path& file) {
   std::error_code error;
@@ -212,7 +197,7 @@ Service::Ticket LocalService::enqueue(Order order) {
     order.ticket = ++last_ticket_;
     ++figures_.requests;
     std::erase_if(tasks_, [](const auto& one) { return one.second->ended(); });
-    const int64_t unfinished = std::ssize(orders_) + std::ssize(tasks_) + (is_beginning_ ? 1 : 0);
+    const int64_t unfinished = std::ssize(orders_) + std::ssize(tasks_) + (beginning_ ? 1 : 0);
     if (!ending_ && unfinished < options_.waiting_tasks) {
       orders_.push_back(std::move(order));
       work_.notify_all();
@@ -234,6 +219,16 @@ void LocalService::refuse(const Order& order, const TaskError& error) {
   ++figures_.failed;
 }
 
+void LocalService::count(const Usage& usage, bool failed) {
+  const std::lock_guard lock(mutex_);
+  figures_.failed += failed ? 1 : 0;
+  figures_.prompt_tokens += usage.prompt_tokens;
+  figures_.cached_tokens += usage.cached_tokens;
+  figures_.tokens += usage.tokens;
+  figures_.prompt_seconds += usage.prompt_seconds;
+  figures_.seconds += usage.seconds;
+}
+
 Service::Ticket LocalService::chat(ChatTask task, std::shared_ptr<TaskSink> sink) {
   return enqueue(
       {.sink = std::move(sink), .prepare = [this, task = std::move(task)] { return prepare(task); }});
@@ -249,6 +244,7 @@ void LocalService::cancel(Ticket ticket) {
   {
     const std::lock_guard lock(mutex_);
     if (const auto task = tasks_.find(ticket); task != tasks_.end()) task->second->cancel();
+    if (beginning_ == ticket) drop_beginning_ = true;
     const auto waiting = std::find_if(orders_.begin(), orders_.end(),
                                       [ticket](const Order& one) { return one.ticket == ticket; });
     if (waiting == orders_.end()) return;
@@ -267,7 +263,8 @@ void LocalService::run() {
       if (ending_) return;
       order = std::move(orders_.front());
       orders_.pop_front();
-      is_beginning_ = true;
+      beginning_ = order.ticket;
+      drop_beginning_ = false;
     }
     begin(order);
   }
@@ -279,19 +276,21 @@ void LocalService::begin(Order& order) {
     const double begun = now_seconds();
     Prepared prepared = order.prepare();
     prepared.plan.usage.wait_seconds = begun - order.asked;
+    prepared.plan.ended = [this](const Usage& usage, bool failed) { count(usage, failed); };
     const auto task =
         std::make_shared<TextTask>(prepared.host, std::move(prepared.plan), std::move(order.sink));
     {
       const std::lock_guard lock(mutex_);
       std::erase_if(tasks_, [](const auto& one) { return one.second->ended(); });
       tasks_[order.ticket] = task;
-      is_beginning_ = false;
+      beginning_.reset();
+      if (drop_beginning_) task->cancel();
     }
     task->start();
   } catch (...) {
     {
       const std::lock_guard lock(mutex_);
-      is_beginning_ = false;
+      beginning_.reset();
     }
     if (order.sink) refuse(order, task_error_of(std::current_exception()));
   }

@@ -102,6 +102,7 @@ class LocalService : public Service {
   // The thread of preparation: loads models, turns texts into tokens, finds known states.
   void run();
   void begin(Order& order);
+  void count(const Usage& usage, bool failed);
   // Reports what happened to a task that was never begun.
   void refuse(const Order& order, const TaskError& error);
   struct RenderedTask {
@@ -133,7 +134,8 @@ class LocalService : public Service {
   mutable std::mutex mutex_;  // guards the rest
   std::condition_variable work_;
   bool ending_ = false;
-  bool is_beginning_ = false;  // the first order, which is no task yet
+  std::optional<Ticket> beginning_;  // the order that is being prepared
+  bool drop_beginning_ = false;      // it was canceled
   std::deque<Order> orders_;
   std::map<Ticket, std::shared_ptr<TextTask>> tasks_;
   Ticket last_ticket_ = 0;

@@ -444,6 +444,32 @@ TEST_F(LocalServiceTest, AThoughtEndsAtItsLimit) {
   EXPECT_NE(sink->choices[0].text, "");
 }
 
+TEST_F(LocalServiceTest, CountsWhatItsTasksReadAndWrite) {
+  LocalService service(options());
+  run(service, completion("some words", 5, 1));
+  run(service, completion("some words", 7, 1));
+  const ServiceFigures figures = service.figures();
+  EXPECT_EQ(figures.requests, 2);
+  EXPECT_EQ(figures.failed, 0);
+  EXPECT_EQ(figures.prompt_tokens, 20);
+  EXPECT_EQ(figures.cached_tokens, 10);
+  EXPECT_EQ(figures.tokens, 12);
+  EXPECT_GT(figures.seconds, 0);
+}
+
+// Also while the model is being loaded for it.
+TEST_F(LocalServiceTest, ATaskCanBeCanceledFromTheMomentItIsKnown) {
+  for (int wait = 0; wait < 40; ++wait) {
+    LocalService service(options());
+    auto sink = std::make_shared<Collector>();
+    const Service::Ticket ticket = service.complete(completion("abc", 1'000'000'000, 1), sink);
+    std::this_thread::sleep_for(std::chrono::milliseconds(wait / 2));
+    service.cancel(ticket);
+    sink->wait();
+    if (HasFatalFailure()) return;
+  }
+}
+
 TEST_F(LocalServiceTest, ARequestThatSaysNothingHasNoPenalties) {
   LocalService service({.models = {served("m", file_)}});
   EXPECT_EQ(service.default_options("m").sampling.presence_penalty, 0);

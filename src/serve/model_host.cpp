@@ -132,16 +132,8 @@ void ModelHost::cancel(Engine::Ticket ticket) {
   work_.notify_all();
 }
 
-void ModelHost::call(std::function<void(Runner&)> what) {
-  const std::lock_guard lock(mutex_);
-  calls_.push_back(std::move(what));
-  news_ = true;
-  work_.notify_all();
-}
-
 void ModelHost::run() {
   while (true) {
-    std::vector<std::function<void(Runner&)>> calls;
     {
       std::unique_lock lock(mutex_);
       const bool unfinished = engine_.unfinished() > 0;
@@ -152,9 +144,7 @@ void ModelHost::run() {
       else if (engine_.idle())  // texts wait for their readers, who do not tell when they are ready
         work_.wait_for(lock, std::chrono::milliseconds(5), has_news);
       news_ = false;
-      calls.swap(calls_);
     }
-    for (const auto& call : calls) call(runner_);
     if (engine_.unfinished() > 0) engine_.step();
   }
 }

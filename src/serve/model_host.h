@@ -75,12 +75,9 @@ class ModelHost {
   Engine::Ticket submit(Request request);
   void cancel(Engine::Ticket ticket);
   int64_t unfinished() const { return engine_.unfinished(); }
-  // Calls `what` on the thread of the engine, between two steps, where the runner may be used.
-  void call(std::function<void(Runner&)> what);
 
  private:
   void run();
-  void wait();
 
   Checkpoint checkpoint_;
   BaseInfo base_;
@@ -100,7 +97,6 @@ class ModelHost {
   std::mutex mutex_;
   std::condition_variable work_;
   bool ending_ = false, news_ = false;
-  std::vector<std::function<void(Runner&)>> calls_;
   std::set<Engine::Ticket> tickets_;
   std::thread thread_;
 };

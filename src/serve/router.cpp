@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "http/message.h"
 #include "serve/json_fields.h"
 
 namespace aviary {
@@ -104,28 +105,11 @@ int status_of(const TaskError& error) {
   return 500;
 }
 
-std::string_view type_of_status(int status) {
-  switch (status) {
-    case 401:
-      return "authentication_error";
-    case 403:
-      return "permission_error";
-    case 404:
-      return "not_found_error";
-    case 429:
-      return "rate_limit_error";
-    case 503:
-      return "unavailable_error";
-    default:
-      return status < 500 ? "invalid_request_error" : "server_error";
-  }
-}
-
 std::string openai_error(const Failure& failure) {
   auto text_or_null = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
   return json_text({{"error",
                      {{"message", failure.error.message},
-                      {"type", type_of_status(failure.status)},
+                      {"type", http::error_type(failure.status)},
                       {"param", text_or_null(failure.error.param)},
                       {"code", text_or_null(failure.error.code)}}}});
 }

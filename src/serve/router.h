@@ -41,8 +41,6 @@ struct Failure {
 
 // The status of an error: 400, 404, 413, 429, 503 or 500; 400 for a context that is too long.
 int status_of(const TaskError& error);
-// OpenAI's type of an error with this status: "invalid_request_error" for 400.
-std::string_view type_of_status(int status);
 
 // The body of a failure in the form of a protocol, JSON.
 using ErrorForm = std::string (*)(const Failure& failure);

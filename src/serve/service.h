@@ -1,6 +1,7 @@
 // The heart of the server: models, tasks, states; no protocol and no network.
 #pragma once
 
+#include <exception>
 #include <functional>
 #include <memory>
 
@@ -129,6 +130,12 @@ class TaskFailure : public std::exception {
  private:
   TaskError error_;
 };
+
+// service.load() for a command of the program: throws Error instead of TaskFailure.
+void load_model(Service& service, const std::string& model);
+
+// What to report for an exception: the error of a TaskFailure, else one of the server.
+TaskError task_error_of(const std::exception_ptr& error);
 
 [[noreturn]] inline void fail_task(TaskError::Kind kind, std::string message, std::string param = {},
                                    std::string code = {}) {

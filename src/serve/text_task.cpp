@@ -5,7 +5,7 @@
 #include <limits>
 #include <utility>
 
-#include "base/error.h"
+#include "serve/service.h"
 
 namespace aviary {
 
@@ -38,18 +38,6 @@ TokenLogprob described(const Tokenizer& tokenizer, int32_t token, double logprob
   for (const ScoredToken& other : alternatives)
     result.top.push_back({other.token, std::string(tokenizer.bytes_of(other.token)), other.logprob});
   return result;
-}
-
-TaskError as_task_error(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const Error& e) {
-    return {.kind = TaskError::Kind::internal, .message = e.what()};
-  } catch (const std::bad_alloc&) {
-    return {.kind = TaskError::Kind::overloaded, .message = "there is not enough memory for this request"};
-  } catch (const std::exception& e) {
-    return {.kind = TaskError::Kind::internal, .message = e.what()};
-  }
 }
 
 }  // namespace
@@ -257,7 +245,8 @@ void TextTask::done(PromptRun& run, Choice& choice, Finished finished) {
   usage_.seconds = std::max(usage_.seconds, finished.seconds);
   // A canceled prompt has choices that were never begun.
   if (!run.siblings_started) unfinished_ -= run.unfinished;
-  if (--unfinished_ > 0) return;
+  if (--unfinished_ > 0 || ended_) return;
+  plan_.ended(usage_, false);
   const std::lock_guard lock(reporting_);
   if (!ended_.exchange(true)) sink_->finished(usage_);
 }
@@ -311,11 +300,13 @@ void TextTask::report_best(PromptRun& run) {
 }
 
 void TextTask::fail(const std::exception_ptr& error) {
-  const TaskError what = as_task_error(error);
+  const TaskError what = task_error_of(error);
   {
     const std::lock_guard lock(reporting_);
-    if (!ended_.exchange(true)) sink_->failed(what);
+    if (ended_.exchange(true)) return;
+    sink_->failed(what);
   }
+  plan_.ended(usage_, true);
   cancel();
 }
 

@@ -45,6 +45,8 @@ class TextTask : public std::enable_shared_from_this<TextTask> {
     // Called with the end of a choice if options.return_state: gives the id under which it is kept. Must not
     // throw.
     std::function<std::string(TextEndState end)> keep_state = {};
+    // Called once, with what was read and written, before the sink is told the end. Must not throw.
+    std::function<void(const Usage& usage, bool failed)> ended = {};
     Usage usage = {};  // with the times so far
   };
 

@@ -78,6 +78,13 @@ TEST_F(Serve, AsksForAKeyWhereOneIsSet) {
 TEST_F(Serve, RefusesWhatItCannotServe) {
   expect_refusal(run(folder_.path(), {"serve", "nothing.gguf", "--port", "0"}), {"nothing.gguf"});
   expect_refusal(run(folder_.path(), {"serve", "run", "run", "--port", "0"}), {"run", "--alias"});
+  expect_refusal(run(folder_.path(), {"serve", "run", "--api-key", ""}), {"--api-key", "empty"});
+  expect_refusal(run(folder_.path(), {"chat", "nothing.gguf", "-p", "Hi"}), {"nothing.gguf"});
+  write(folder_ / "broken.safetensors", "no model");
+  expect_refusal(run(folder_.path(), {"chat", "broken.safetensors", "-p", "Hi"}), {"broken.safetensors"});
+  expect_refusal(
+      run(folder_.path(), {"chat", "--url", "http://localhost:1", "--precision", "f32", "-p", "Hi"}),
+      {"--url", "--precision"});
   expect_refusal(run(folder_.path(), {"serve", "run", "--state-cache", "much"}), {"--state-cache", "much"},
                  2);
   start();
