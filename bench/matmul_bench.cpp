@@ -2,7 +2,7 @@
 // repeats, its share of the peak measured just before, and the error of some elements compared with
 // double-precision sums of the same weights. Weights rotate among copies that together exceed the third-level
 // cache, as in a model; with --warm the same weights are used. For example: matmul_bench --types q8_0,bf16
-// --isa avx2
+// --isa avx2 --rows 1,8 --sizes 1024x4096 --warm
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include "base/random.h"
@@ -55,7 +56,17 @@ double median_seconds(double flops, Call call) {
 struct Size {
   int64_t k, n;
 };
-constexpr Size sizes[] = {{192, 192}, {256, 1024}, {768, 768}, {768, 3072}, {3072, 768}, {768, 65536}};
+
+struct Choice {
+  std::vector<std::string> types,
+      sizes{"192x192", "256x1024", "768x768", "768x3072", "3072x768", "768x65536"};
+  std::vector<int64_t> rows{1, 2, 4, 8, 16, 32, 64, 256, 1024};
+  bool warm = false;
+};
+
+Size size_of(const std::string& text) {
+  return {std::stoll(text), std::stoll(text.substr(text.find('x') + 1))};
+}
 
 double limit_of(Dtype type, const MachinePeak& peak) {
   if (is_quantized(type) && peak.int8_gigaops > 0) return peak.int8_gigaops;
@@ -78,9 +89,10 @@ double largest_error(const Values& x, const Values& y, std::span<const float> we
   return largest;
 }
 
-void products(int workers, Dtype type, bool warm) {
+void products(int workers, Dtype type, const Choice& choice) {
   set_threads(workers);
-  for (const Size& size : sizes) {
+  for (const std::string& text : choice.sizes) {
+    const Size size = size_of(text);
     const int64_t k = size.k, n = size.n;
     if (k % block_of(type).elements != 0) continue;
     const MachinePeak peak = measure_peak(workers);
@@ -89,10 +101,10 @@ void products(int workers, Dtype type, bool warm) {
     std::vector<float> weight(static_cast<size_t>(k * n));
     encode({random.data(), weight.size()}, type, stored.data());
     decode(type, stored.data(), weight);
-    const int64_t copies = warm ? 1 : std::max<int64_t>(1, (int64_t{96} << 20) / std::ssize(stored));
+    const int64_t copies = choice.warm ? 1 : std::max<int64_t>(1, (int64_t{96} << 20) / std::ssize(stored));
     std::vector<PackedMatrix> packed(static_cast<size_t>(copies));
     for (auto& matrix : packed) matrix.pack_stored(type, stored.data(), k, n, type);
-    for (int64_t m : {1, 2, 4, 8, 16, 32, 64, 256, 1024}) {
+    for (int64_t m : choice.rows) {
       if (m * k * n > int64_t{20'000'000'000}) continue;
       Values x(m * k), y(m * n);
       const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(k) * static_cast<double>(n);
@@ -135,23 +147,29 @@ int main(int argc, char** argv) {
   std::vector<std::string> names;
   for (const Dtype type : weight_types) names.emplace_back(name_of(type));
   std::string isa = "best";
-  bool warm = false;
+  Choice choice{.types = names};
+  std::vector<int> counts{1, threads()};
+  bool transposed = true;
   CLI::App app("Speed and exactness of matrix products");
-  app.add_option("--types", names, "Of the weights")->delimiter(',')->check(CLI::IsMember(names));
+  app.add_option("--types", choice.types, "Of the weights")->delimiter(',')->check(CLI::IsMember(names));
+  app.add_option("--rows", choice.rows, "Rows of x")->delimiter(',');
+  app.add_option("--sizes", choice.sizes, "K x N, as 768x3072")->delimiter(',');
+  app.add_option("--threads", counts, "Numbers of threads")->delimiter(',');
+  app.add_flag("!--no-transposed", transposed, "Without the products that sum over rows");
   app.add_option("--isa", isa, "The newest instructions used")
       ->check(CLI::IsMember({"best", "avx2", "baseline"}));
-  app.add_flag("--warm", warm, "The same weights again and again");
+  app.add_flag("--warm", choice.warm, "The same weights again and again");
   CLI11_PARSE(app, argc, argv);
   set_isa(isa == "avx2" ? Isa::avx2 : isa == "baseline" ? Isa::baseline : Isa::best);
-  const int all = threads();
-  for (int workers : {1, all}) {
+  for (const int workers : counts) {
     set_threads(workers);
     const MachinePeak peak = measure_peak(workers);
     fmt::print("{} threads, {}: f32 {:.1f} GFLOP/s, bf16 {:.1f}, int8 {:.1f}, memory {:.1f} GB/s\n", workers,
                instruction_sets(), peak.f32_gflops, peak.bf16_gflops, peak.int8_gigaops, peak.read_gigabytes);
     for (const Dtype type : weight_types)
-      if (std::ranges::find(names, name_of(type)) != names.end()) products(workers, type, warm);
-    for (Precision precision : {Precision::f32, Precision::bf16}) transposed_products(workers, precision);
-    if (all == 1) break;
+      if (std::ranges::find(choice.types, name_of(type)) != choice.types.end())
+        products(workers, type, choice);
+    for (Precision precision : {Precision::f32, Precision::bf16})
+      if (transposed) transposed_products(workers, precision);
   }
 }

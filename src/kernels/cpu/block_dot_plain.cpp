@@ -16,11 +16,10 @@ void unpack(const std::byte* from, uint8_t* codes) {
   }
   for (int64_t s = 0; s < block_steps; ++s, codes += step_bytes) {
     const uint8_t *both = at + Layout::step_at(s), *high = at + Layout::high_at(s);
-    const int64_t i = s % 4;
     for (int64_t j = 0; j < step_bytes; ++j) {
       int code = both[j] >> (s % 2 * 4) & 15;
-      if constexpr (Layout::bits == 5) code |= (high[(i * step_bytes + j) / 8] >> (j % 8) & 1) << 4;
-      if constexpr (Layout::bits == 6) code |= (high[j] >> (i * 2) & 3) << 4;
+      constexpr int ones = Layout::bits == 5 ? 1 : 3;
+      if constexpr (Layout::bits > 4) code |= (high[j] >> Layout::high_shift(s) & ones) << 4;
       codes[j] = static_cast<uint8_t>(code);
     }
   }

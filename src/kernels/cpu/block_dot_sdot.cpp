@@ -35,25 +35,12 @@ AVIARY_SDOT inline void unpack(const std::byte* at, int v, uint8x16_t (&codes)[b
     codes[s] = vandq_u8(both, vdupq_n_u8(15));
     codes[s + 1] = vshrq_n_u8(both, 4);
   }
-  if constexpr (Layout::bits == 5) {
-    const uint8x16_t bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201ull));
-    for (int s = 0; s < block_steps; ++s) {  // two bytes of a mask per vector
-      const std::byte* own = at + Layout::high_at(s) + (s % 4 * vectors + v) * 2;
-      const uint8x16_t mask =
-          vcombine_u8(vdup_n_u8(static_cast<uint8_t>(own[0])), vdup_n_u8(static_cast<uint8_t>(own[1])));
-      codes[s] = vorrq_u8(codes[s], vandq_u8(vtstq_u8(mask, bit), vdupq_n_u8(16)));
+  if constexpr (Layout::bits > 4)
+    for (int s = 0; s < block_steps; ++s) {
+      const uint8x16_t high = load(at + Layout::high_at(s) + v * 16);
+      const uint8x16_t placed = vshlq_u8(high, vdupq_n_s8(static_cast<int8_t>(4 - Layout::high_shift(s))));
+      codes[s] = vorrq_u8(codes[s], vandq_u8(placed, vdupq_n_u8(Layout::bits == 5 ? 16 : 48)));
     }
-  }
-  if constexpr (Layout::bits == 6) {
-    const uint8x16_t high = vdupq_n_u8(48);
-    for (int s = 0; s < block_steps; s += 4) {
-      const uint8x16_t four = load(at + Layout::high_at(s) + v * 16);
-      codes[s] = vorrq_u8(codes[s], vandq_u8(vshlq_n_u8(four, 4), high));
-      codes[s + 1] = vorrq_u8(codes[s + 1], vandq_u8(vshlq_n_u8(four, 2), high));
-      codes[s + 2] = vorrq_u8(codes[s + 2], vandq_u8(four, high));
-      codes[s + 3] = vorrq_u8(codes[s + 3], vandq_u8(vshrq_n_u8(four, 2), high));
-    }
-  }
 }
 
 // Loads four f16; loads four bytes as 16-bit integers.

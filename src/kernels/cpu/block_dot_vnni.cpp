@@ -24,22 +24,15 @@ template <class Layout>
 AVIARY_VNNI inline __m512i codes_of(const std::byte* at, int64_t step, int v) {
   if constexpr (Layout::bits == 8) return load(at + step * step_bytes + v * 64);
   const __m512i both = load(at + Layout::step_at(step) + v * 64);
-  const std::byte* high = at + Layout::high_at(step);
-  const int64_t j = step % 4;
-  __m512i codes = _mm512_and_si512(step % 2 ? _mm512_srli_epi16(both, 4) : both, _mm512_set1_epi8(15));
-  if constexpr (Layout::bits == 5) {
-    auto* masks = const_cast<__mmask64*>(reinterpret_cast<const __mmask64*>(high));
-    codes = _mm512_mask_add_epi8(codes, _load_mask64(masks + j * vectors + v), codes, _mm512_set1_epi8(16));
-  }
-  if constexpr (Layout::bits == 6) {
-    const __m512i four = load(high + v * 64);
-    const __m512i placed = j == 0   ? _mm512_slli_epi16(four, 4)
-                           : j == 1 ? _mm512_slli_epi16(four, 2)
-                           : j == 2 ? four
-                                    : _mm512_srli_epi16(four, 2);
-    codes = _mm512_or_si512(codes, _mm512_and_si512(placed, _mm512_set1_epi8(48)));
-  }
-  return codes;
+  const __m512i codes = _mm512_and_si512(step % 2 ? _mm512_srli_epi16(both, 4) : both, _mm512_set1_epi8(15));
+  if constexpr (Layout::bits == 4) return codes;
+  const __m512i high = load(at + Layout::high_at(step) + v * 64);
+  const int shift = 4 - Layout::high_shift(step);
+  const __m512i placed = shift > 0   ? _mm512_slli_epi16(high, static_cast<unsigned>(shift))
+                         : shift < 0 ? _mm512_srli_epi16(high, static_cast<unsigned>(-shift))
+                                     : high;
+  constexpr int or_and = 0xf8;  // codes | (placed & the bits)
+  return _mm512_ternarylogic_epi32(codes, placed, _mm512_set1_epi8(Layout::bits == 5 ? 16 : 48), or_and);
 }
 
 // The masked intrinsics with all lanes set: g++ 12 warns about uninitialized values in the unmasked ones.
@@ -92,8 +85,11 @@ AVIARY_VNNI_ENTRY void tile(const RoundedRows& x, const std::byte* panel, int64_
   int64_t block = 0;
   for (int64_t u = 0; u < units; ++u, panel += Layout::unit_bytes) {
     for (int64_t b = 0; b < blocks; ++b, ++block) {
-      if constexpr (rows > 1)
-        for (int64_t i = 0; i < ahead_lines; ++i, ahead += 64) _mm_prefetch(ahead, _MM_HINT_T1);
+      if constexpr (rows > 1) {
+        for (int64_t i = 0; i < ahead_lines; ++i, ahead += line_bytes) _mm_prefetch(ahead, _MM_HINT_T1);
+      } else {
+        prefetch_row<Layout>(panel + Layout::codes_at(b));
+      }
       HWY_UNROLL(2)
       for (int64_t g = 0; g < groups; ++g) {
         const int8_t* codes = x.codes + block * block_k + g * steps * 4;

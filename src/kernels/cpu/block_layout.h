@@ -10,14 +10,18 @@
 //   codes    8 steps of 4 rows, a step being [32 columns, 4 rows] bytes, of `bits` bits each:
 //     8 bits   the steps themselves
 //     4 bits   for every two steps 128 bytes: the first in their low halves, the second in their high halves
-//     5 bits   for every four steps their fifth bits, 4 masks of 128 bits, then as 4 bits
+//     5 bits   the fifth bits of all steps in 128 bytes, those of step s in bit s / 2 if s is even and in bit
+//              s / 2 + 4 if it is odd, then as 4 bits
 //     6 bits   for every four steps their high bits, those of step j in bits 2 j and 2 j + 1 of 128 bytes,
 //              then as 4 bits
 // form_of() (numbers/blocks.h) gives the meaning of a code.
 #pragma once
 
+#include <hwy/base.h>
+
 #include <utility>
 
+#include "kernels/cpu/matmul_micro.h"
 #include "numbers/blocks.h"
 
 namespace aviary::kernels {
@@ -37,18 +41,26 @@ struct BlockLayout {
   static constexpr bool has_groups = unit > block_k;
   static constexpr int64_t groups = unit / form.group;  // in a unit
   static constexpr int64_t groups_in_32 = block_k / form.group;
-  static constexpr int64_t code_bytes = block_steps * step_bytes * bits / 8;          // per 32 rows
-  static constexpr int64_t high_bytes = bits == 8 ? 0 : step_bytes * (bits - 4) / 2;  // per four steps
+  static constexpr int64_t code_bytes = block_steps * step_bytes * bits / 8;  // per 32 rows
+  static constexpr int64_t high_steps = bits == 5 ? 8 : 4;  // whose high bits share 128 bytes
+  static constexpr int64_t high_bytes = bits == 5 || bits == 6 ? step_bytes : 0;  // of that many steps
   static constexpr int64_t pair = has_offset ? 2 : 1;
   static constexpr int64_t scale_bytes = pair * 2 * block_columns;
   static constexpr int64_t factor_bytes = has_groups ? groups_in_32 * pair * block_columns : 0;
   static constexpr int64_t block_bytes = factor_bytes + code_bytes;
   static constexpr int64_t unit_bytes = scale_bytes + unit / block_k * block_bytes;
 
-  // Offsets, within the codes of 32 rows, of the 4-bit halves of step i and of the high bits of its four
-  // steps.
-  static constexpr int64_t step_at(int64_t i) { return (i / 4 + 1) * high_bytes + i / 2 * step_bytes; }
-  static constexpr int64_t high_at(int64_t i) { return i / 4 * (high_bytes + 2 * step_bytes); }
+  // Offsets, within the codes of 32 rows, of the 4-bit halves of step i and of its high bits.
+  static constexpr int64_t step_at(int64_t i) {
+    return (i / high_steps + 1) * high_bytes + i / 2 * step_bytes;
+  }
+  static constexpr int64_t high_at(int64_t i) {
+    return i / high_steps * (high_bytes + high_steps / 2 * step_bytes);
+  }
+  // The lowest of the high bits of step i, in each byte.
+  static constexpr int high_shift(int64_t i) {
+    return static_cast<int>(bits == 5 ? i / 2 + i % 2 * 4 : i % 4 * 2);
+  }
   // Offsets within a unit.
   static constexpr int64_t codes_at(int64_t block) {
     return scale_bytes + block * block_bytes + factor_bytes;
@@ -57,6 +69,14 @@ struct BlockLayout {
     return scale_bytes + group / groups_in_32 * block_bytes + group % groups_in_32 * pair * block_columns;
   }
 };
+
+// Prefetches what a product of one row reads row_ahead bytes after `now`, the codes of 32 rows of B.
+template <class Layout>
+inline void prefetch_row(const std::byte* now) {
+  constexpr int64_t bytes = Layout::block_bytes + (Layout::unit == block_k ? Layout::scale_bytes : 0);
+  HWY_UNROLL(18)
+  for (int64_t i = 0; i < bytes; i += line_bytes) __builtin_prefetch(now + row_ahead + i, 0, 3);
+}
 
 // Rows of x quantized to int8 with one scale for every 32 numbers.
 struct RoundedRows {
@@ -77,8 +97,8 @@ struct RoundedRows {
 };
 
 // y [rows, 32] = or += x B for the columns of a panel and `units` units. `ahead`: the part of B that is
-// needed next, prefetched meanwhile, `ahead_lines` cache lines for every 32 rows of B; not for one row, whose
-// speed is limited by memory anyway.
+// needed next, prefetched meanwhile, `ahead_lines` cache lines for every 32 rows of B; not for one row, which
+// prefetches what lies row_ahead bytes further.
 using BlockTile = void (*)(const RoundedRows& x, const std::byte* panel, int64_t units, float* y,
                            int64_t y_stride, bool accumulate, const std::byte* ahead, int64_t ahead_lines);
 inline constexpr int64_t most_block_rows = 12;

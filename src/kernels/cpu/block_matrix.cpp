@@ -57,12 +57,8 @@ void place_codes(const uint8_t* levels, int64_t column, std::byte* codes) {
     }
     std::byte *both = codes + Layout::step_at(s) + column * 4, *high = codes + Layout::high_at(s);
     or4((level & 0x0f0f0f0f) << (s % 2 * 4), both);
-    if constexpr (Layout::bits == 5) {
-      const uint32_t fifth = level >> 4 & 0x01010101;
-      const uint32_t nibble = fifth * 0x10204080u >> 28;  // four bits, that of the first byte lowest
-      high[(s % 4 * block_columns + column) / 2] |= static_cast<std::byte>(nibble << (column % 2 * 4));
-    }
-    if constexpr (Layout::bits == 6) or4((level >> 4 & 0x03030303) << (s % 4 * 2), high + column * 4);
+    if constexpr (Layout::bits > 4)
+      or4((level >> 4 & 0x0f0f0f0f) << Layout::high_shift(s), high + column * 4);
   }
 }
 
@@ -92,11 +88,9 @@ void read_codes(const std::byte* codes, int64_t column, uint8_t* levels) {
     } else {
       const uint8_t* high = bytes + Layout::high_at(s);
       level = load4(bytes + Layout::step_at(s) + column * 4) >> (s % 2 * 4) & 0x0f0f0f0f;
-      if constexpr (Layout::bits == 5) {
-        const uint32_t nibble = high[(s % 4 * block_columns + column) / 2] >> (column % 2 * 4) & 15u;
-        level |= (nibble * 0x00204081u & 0x01010101u) << 4;  // bit i of the nibble to byte i
-      }
-      if constexpr (Layout::bits == 6) level |= (load4(high + column * 4) >> (s % 4 * 2) & 0x03030303) << 4;
+      constexpr uint32_t ones = Layout::bits == 5 ? 0x01010101 : 0x03030303;
+      if constexpr (Layout::bits > 4)
+        level |= (load4(high + column * 4) >> Layout::high_shift(s) & ones) << 4;
     }
     std::memcpy(levels + s * 4, &level, 4);
   }

@@ -22,8 +22,9 @@ constexpr int64_t bf16_tile_rows = 5;
 
 int64_t panels_for(int64_t columns, int64_t width) { return (columns + width - 1) / width; }
 
-int64_t bytes_of_panel(int64_t k, int64_t width, Dtype type) {
-  return (type == Dtype::f32 ? k : (k + 1) / 2) * width * 4;
+int64_t width_of_panel(Dtype type) { return type == Dtype::f32 ? micro_kernels().panel_width : narrow_width; }
+int64_t bytes_of_panel(int64_t k, Dtype type) {
+  return (type == Dtype::f32 ? k : (k + 1) / 2) * width_of_panel(type) * 4;
 }
 
 class FloatMatrix final : public PackedMatrix::Implementation {
@@ -33,8 +34,11 @@ class FloatMatrix final : public PackedMatrix::Implementation {
         kernels_(micro_kernels()),
         dots_(type == Dtype::bf16 ? dot_kernels() : nullptr),
         steps_(dots_ ? (k + 1) / 2 : k),
-        panel_bytes_(bytes_of_panel(k, kernels_.panel_width, type)),
-        panels_(panels_for(n, kernels_.panel_width)) {
+        width_(width_of_panel(type)),
+        tile_width_(kernels_.panel_width),
+        parts_(width_ / tile_width_),
+        panel_bytes_(bytes_of_panel(k, type)),
+        panels_(panels_for(n, width_)) {
     take(std::move(memory), panels_ * panel_bytes_);
   }
 
@@ -45,7 +49,7 @@ class FloatMatrix final : public PackedMatrix::Implementation {
   }
 
   void pack_stored(Dtype stored, const std::byte* rows, int64_t first_panel, int64_t last_panel) override {
-    const int64_t width = kernels_.panel_width, row_bytes = bytes_of(stored, k_);
+    const int64_t width = width_, row_bytes = bytes_of(stored, k_);
     const bool as_stored = stored == type() && (stored != Dtype::bf16 || k_ % 2 == 0);
     parallel_for(last_panel - first_panel, 1, [&](int64_t begin, int64_t end) {
       for (int64_t p = first_panel + begin; as_stored && p < first_panel + end; ++p)
@@ -62,15 +66,14 @@ class FloatMatrix final : public PackedMatrix::Implementation {
   }
 
   void unpack(int64_t first_panel, int64_t last_panel, float* rows) const override {
-    const int64_t width = kernels_.panel_width;
     parallel_for(last_panel - first_panel, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t p = begin; p < end; ++p) unpack_panel(first_panel + p, rows + p * width * k_);
+      for (int64_t p = begin; p < end; ++p) unpack_panel(first_panel + p, rows + p * width_ * k_);
     });
   }
 
   void multiply(const float* x, int64_t m, int64_t x_stride, float* y, int64_t y_stride,
                 bool accumulate) const override {
-    const Grid grid = choose_grid(m, n_, k_, tile_rows, kernels_.panel_width, 8, 4);
+    const Grid grid = choose_grid(m, n_, k_, tile_rows, width_, 8, 4);
     parallel_for(grid.row_parts * grid.column_parts, 1, [&](int64_t begin, int64_t end) {
       for (int64_t part = begin; part < end; ++part) {
         const int64_t row = part / grid.column_parts, column = part % grid.column_parts;
@@ -94,13 +97,12 @@ class FloatMatrix final : public PackedMatrix::Implementation {
     }
     const Block block{x, 1, 0, steps_};
     const auto& tiles = tiles_for(narrow());
-    for (int64_t p = first; p < last; p += widest_tile(1))
-      run_tile(tiles, block, {y, 0, accumulate}, 0, 1, p, std::min(widest_tile(1), last - p), panel(p),
-               panel(p));
+    for (int64_t p = first; p < last; ++p)
+      run_tile(tiles, block, {y, 0, accumulate}, 0, 1, p * parts_, parts_, panel(p), panel(p));
   }
 
   int64_t panels() const override { return panels_; }
-  int64_t panel_width() const override { return kernels_.panel_width; }
+  int64_t panel_width() const override { return width_; }
 
  private:
   struct Input {
@@ -122,6 +124,10 @@ class FloatMatrix final : public PackedMatrix::Implementation {
     return static_cast<const std::byte*>(data_.data()) + p * panel_bytes_;
   }
 
+  // Columns of a tile.
+  const std::byte* part(int64_t p) const { return panel(p / parts_) + p % parts_ * part_bytes(); }
+  int64_t part_bytes() const { return tile_width_ * (type() == Dtype::f16 ? 2 : 4); }
+
   // Stored rows of W, which are the columns of a panel.
   void place_rows(const std::byte* rows, int64_t row_bytes, int64_t count, int64_t p) {
     if (type() == Dtype::f16)
@@ -133,7 +139,7 @@ class FloatMatrix final : public PackedMatrix::Implementation {
   template <typename Number>
   void place_numbers(const std::byte* rows, int64_t row_bytes, int64_t count, const std::byte* panel) const {
     constexpr int64_t size = sizeof(Number), step = line_bytes / size;
-    const int64_t numbers = row_bytes / size, width = kernels_.panel_width;
+    const int64_t numbers = row_bytes / size, width = width_;
     auto* to = reinterpret_cast<Number*>(const_cast<std::byte*>(panel));
     for (int64_t first = 0; first < numbers; first += step)
       for (int64_t j = 0; j < count; ++j) {
@@ -144,7 +150,7 @@ class FloatMatrix final : public PackedMatrix::Implementation {
   }
 
   void pack_panel(int64_t p, const float* b, int64_t k_stride, int64_t n_stride) {
-    const int64_t width = kernels_.panel_width, columns = std::min(width, n_ - p * width);
+    const int64_t width = width_, columns = std::min(width, n_ - p * width);
     b += p * width * n_stride;
     if (dots_)
       return pack_pairs(b, k_stride, n_stride, columns,
@@ -185,7 +191,7 @@ class FloatMatrix final : public PackedMatrix::Implementation {
   // `group` numbers of a column lie together.
   template <typename Number, int64_t group>
   void read_panel(int64_t p, float* rows) const {
-    const int64_t width = kernels_.panel_width, columns = std::min(width, n_ - p * width);
+    const int64_t width = width_, columns = std::min(width, n_ - p * width);
     const auto* numbers = reinterpret_cast<const Number*>(panel(p));
     constexpr int64_t step = 16;  // the part of the panel being read stays in the first-level cache
     int64_t first = 0;
@@ -208,7 +214,7 @@ class FloatMatrix final : public PackedMatrix::Implementation {
 
   // A bf16 panel on a CPU with instructions that round pairs.
   void pack_pairs(const float* b, int64_t k_stride, int64_t n_stride, int64_t columns, float* panel) const {
-    const int64_t width = kernels_.panel_width;
+    const int64_t width = width_;
     if (n_stride == 1) {
       for (int64_t i = 0; i < k_; i += 2, b += 2 * k_stride, panel += width)
         dots_->pair_rows(b, i + 1 < k_ ? b + k_stride : nullptr, columns, panel);
@@ -263,32 +269,33 @@ class FloatMatrix final : public PackedMatrix::Implementation {
 
   void multiply_block(const Block& block, const Output& out, int64_t first_panel, int64_t last_panel) const {
     static thread_local AlignedScratch scratch;
-    const int64_t width = kernels_.panel_width;
     const bool widen = narrow() && block.rows >= widen_from;
     const int64_t height = narrow() && !widen ? bf16_tile_rows : tile_rows,
                   tiles_of_rows = (block.rows + height - 1) / height;
-    float* wide = widen ? scratch.floats(k_block * width) : nullptr;
+    float* wide = widen ? scratch.floats(k_block * tile_width_) : nullptr;
     const auto& tiles = tiles_for(narrow() && !widen);
-    const int64_t offset = block.k_begin / (narrow() ? 2 : 1) * width * 4;
+    const int64_t offset = block.k_begin / (narrow() ? 2 : 1) * width_ * 4;
+    const int64_t first = first_panel * parts_,
+                  last = std::min(last_panel * parts_, panels_for(n_, tile_width_));
     if (tiles_of_rows == 1) {  // few rows: a tile covers several panels
       const int64_t most = widest_tile(block.rows);
-      for (int64_t p = first_panel; p < last_panel; p += most) {
-        const std::byte* b = panel(p) + offset;
-        run_tile(tiles, block, out, 0, block.rows, p, std::min(most, last_panel - p), b, b);
+      for (int64_t p = first; p < last; p += most) {
+        const std::byte* b = part(p) + offset;
+        run_tile(tiles, block, out, 0, block.rows, p, std::min(most, last - p), b, b + row_ahead);
       }
       return;
     }
     const int64_t block_bytes = block.k * panel_bytes_ / steps_;
-    for (int64_t p = first_panel; p < last_panel; ++p) {
-      const void* b = panel(p) + offset;
-      const std::byte* next = p + 1 < last_panel ? panel(p + 1) + offset : nullptr;
+    for (int64_t p = first; p < last; ++p) {
+      const void* b = part(p) + offset;
+      const std::byte* next = p + parts_ < last ? panel(p / parts_ + 1) + offset : nullptr;
       if (widen) (type() == Dtype::f16 ? kernels_.widen_f16 : kernels_.widen)(b, block.k, wide), b = wide;
       // Tiles of equal height: a lower last one would be limited by reading B.
       for (int64_t tile = 0; tile < tiles_of_rows; ++tile) {
         const int64_t r = part_begin(block.rows, 1, tiles_of_rows, tile),
                       end = part_begin(block.rows, 1, tiles_of_rows, tile + 1);
-        prefetch_tile(out.y + end * out.stride + p * width, out.stride, block.rows - end);
-        const int64_t fetched = tile * block.k * line_bytes;
+        prefetch_tile(out.y + end * out.stride + p * tile_width_, out.stride, block.rows - end);
+        const int64_t fetched = (p % parts_ * tiles_of_rows + tile) * block.k * line_bytes;
         run_tile(tiles, block, out, r, end - r, p, 1, b, next && fetched < block_bytes ? next + fetched : b);
       }
     }
@@ -297,28 +304,29 @@ class FloatMatrix final : public PackedMatrix::Implementation {
   void run_tile(const TileFunction (&tiles)[tile_rows][tile_panels], const Block& block, const Output& out,
                 int64_t first_row, int64_t rows, int64_t p, int64_t panels, const void* b,
                 const void* ahead) const {
-    const int64_t width = kernels_.panel_width, columns = std::min(panels * width, n_ - p * width);
+    const int64_t width = panels * tile_width_, columns = std::min(width, n_ - p * tile_width_);
+    const int64_t stride = parts_ == 1 ? panel_bytes_ : part_bytes();
     const TileFunction tile = tiles[rows - 1][panels - 1];
     const float* a = block.a + first_row * a_row_stride;
-    float* c = out.y + first_row * out.stride + p * width;
-    if (columns == panels * width)
-      tile(a, b, panel_bytes_, block.k, c, out.stride, out.accumulate, ahead);
+    float* c = out.y + first_row * out.stride + p * tile_width_;
+    if (columns == width)
+      tile(a, b, stride, block.k, c, out.stride, out.accumulate, ahead);
     else
-      run_edge_tile(tile, a, b, panel_bytes_, block.k, c, out.stride, out.accumulate, rows, columns,
-                    panels * width);
+      run_edge_tile(tile, a, b, stride, block.k, c, out.stride, out.accumulate, rows, columns, width);
   }
 
   const MicroKernels& kernels_;
-  const DotKernels* const dots_;  // null: steps of bf16 are widened to f32
-  const int64_t steps_;           // along K; pairs if dots_ multiplies them
+  const DotKernels* const dots_;      // null: steps of bf16 are widened to f32
+  const int64_t steps_;               // along K; pairs if dots_ multiplies them
+  const int64_t width_;               // of a panel
+  const int64_t tile_width_, parts_;  // of a tile, and how many lie side by side in a panel
   const int64_t panel_bytes_, panels_;
 };
 
 }  // namespace
 
 int64_t bytes_of_float_matrix(int64_t k, int64_t n, Dtype type) {
-  const int64_t width = micro_kernels().panel_width;
-  return panels_for(n, width) * bytes_of_panel(k, width, type);
+  return panels_for(n, width_of_panel(type)) * bytes_of_panel(k, type);
 }
 
 std::unique_ptr<PackedMatrix::Implementation> make_float_matrix(int64_t k, int64_t n, Dtype type,

@@ -46,7 +46,13 @@ AVIARY_BF16 void dot_tile(const float* HWY_RESTRICT a, const void* b, int64_t pa
   const int64_t stride = panel_bytes / 4;
   const auto* line = static_cast<const char*>(ahead);
   for (int64_t i = 0; i < k; ++i, panel += width, line += line_bytes) {
-    if constexpr (rows > 1) _mm_prefetch(line, _MM_HINT_T1);
+    if constexpr (rows > 1) {
+      _mm_prefetch(line, _MM_HINT_T1);
+    } else {
+      HWY_UNROLL(2)
+      for (int64_t j = 0; j < columns; ++j)
+        _mm_prefetch(reinterpret_cast<const char*>(panel + j * lanes) + row_ahead, _MM_HINT_T0);
+    }
     __m512bh pairs[columns];
     HWY_UNROLL(8)
     for (int j = 0; j < columns; ++j)

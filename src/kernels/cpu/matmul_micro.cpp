@@ -18,6 +18,7 @@ using U32 = hn::ScalableTag<uint32_t>;
 using Vector = hn::Vec<F32>;
 constexpr int64_t lanes = hn::MaxLanes(F32{});
 constexpr int64_t width = 2 * lanes;
+constexpr int64_t parts = narrow_width / width;  // of a panel of 16-bit numbers
 
 // Address of row r of A at step i, for a tile.
 struct Rows {
@@ -60,6 +61,13 @@ struct HalfRow {
 
 // Into the second-level cache.
 HWY_INLINE void fetch(const char* line) { __builtin_prefetch(line, 0, 2); }
+// What follows `bytes` that a product of one row reads now, into the first-level cache.
+template <int64_t bytes>
+HWY_INLINE void fetch_row(const void* now) {
+  HWY_UNROLL(8)
+  for (int64_t i = 0; i < bytes; i += line_bytes)
+    __builtin_prefetch(static_cast<const char*>(now) + row_ahead + i, 0, 3);
+}
 
 template <int rows, int panels, class Layout>
 struct Tile {
@@ -122,7 +130,10 @@ void tile_f32(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, i
   int64_t i = 0;
   // With more than two at a time, g++ spills registers.
   for (; i + 2 <= k; i += 2, panel += 2 * width, line += 2 * line_bytes) {
-    if constexpr (rows > 1) fetch(line), fetch(line + line_bytes);
+    if constexpr (rows > 1)
+      fetch(line), fetch(line + line_bytes);
+    else
+      fetch_row<8 * width>(panel);
     tile.template add<F32Row>(a, i, panel, stride);
     tile.template add<F32Row>(a, i + 1, panel + width, stride);
   }
@@ -138,15 +149,17 @@ void tile_bf16(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, 
   const int64_t stride = panel_bytes / 4;
   const auto* line = static_cast<const char*>(ahead);
   int64_t i = 0;
-  for (; i + 4 <= k; i += 4, panel += 2 * width, line += 4 * line_bytes) {
+  for (; i + 4 <= k; i += 4, panel += 2 * narrow_width, line += 4 * line_bytes) {
     if constexpr (rows > 1)
       for (int64_t j = 0; j < 4; ++j) fetch(line + j * line_bytes);
+    else
+      fetch_row<8 * narrow_width>(panel);
     tile.template add<EvenRow>(a, i, panel, stride);
     tile.template add<OddRow>(a, i + 1, panel, stride);
-    tile.template add<EvenRow>(a, i + 2, panel + width, stride);
-    tile.template add<OddRow>(a, i + 3, panel + width, stride);
+    tile.template add<EvenRow>(a, i + 2, panel + narrow_width, stride);
+    tile.template add<OddRow>(a, i + 3, panel + narrow_width, stride);
   }
-  for (; i < k; i += 2, panel += width) {
+  for (; i < k; i += 2, panel += narrow_width) {
     tile.template add<EvenRow>(a, i, panel, stride);
     if (i + 1 < k) tile.template add<OddRow>(a, i + 1, panel, stride);
   }
@@ -160,8 +173,11 @@ void tile_f16(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, i
   const auto* HWY_RESTRICT panel = static_cast<const hwy::float16_t*>(b);
   const int64_t stride = panel_bytes / 2;
   const auto* line = static_cast<const char*>(ahead);
-  for (int64_t i = 0; i < k; ++i, panel += width, line += line_bytes) {
-    if constexpr (rows > 1) fetch(line);
+  for (int64_t i = 0; i < k; ++i, panel += narrow_width, line += line_bytes) {
+    if constexpr (rows > 1)
+      fetch(line);
+    else
+      fetch_row<2 * narrow_width>(panel);
     tile.template add<HalfRow>(a, i, panel, stride);
   }
   tile.finish(c, c_stride);
@@ -200,7 +216,7 @@ void copy_panel(const float* b, int64_t b_stride, int64_t k, bool rounded, float
 
 void widen(const void* panel, int64_t k, float* wide) {
   const auto* pairs = static_cast<const float*>(panel);
-  for (int64_t i = 0; i < k; i += 2, pairs += width, wide += 2 * width) {
+  for (int64_t i = 0; i < k; i += 2, pairs += narrow_width, wide += 2 * width) {
     for (int64_t j = 0; j < width; j += lanes) {
       hn::StoreU(EvenRow::load(pairs + j), F32(), wide + j);
       hn::StoreU(OddRow::load(pairs + j), F32(), wide + width + j);
@@ -210,7 +226,8 @@ void widen(const void* panel, int64_t k, float* wide) {
 
 void widen_f16(const void* panel, int64_t k, float* wide) {
   const auto* halves = static_cast<const hwy::float16_t*>(panel);
-  for (int64_t i = 0; i < k * width; i += lanes) hn::StoreU(HalfRow::load(halves + i), F32(), wide + i);
+  for (int64_t i = 0; i < k; ++i, halves += narrow_width, wide += width)
+    for (int64_t j = 0; j < width; j += lanes) hn::StoreU(HalfRow::load(halves + j), F32(), wide + j);
 }
 
 template <int rows, int panels>
@@ -221,8 +238,10 @@ constexpr TileFunction f32_tile() {
     return nullptr;
 }
 template <int rows, int panels>
+constexpr bool has_narrow_tile = panels <= widest_tile(rows) || (rows == 1 && panels == parts);
+template <int rows, int panels>
 constexpr TileFunction bf16_tile() {
-  if constexpr (panels <= widest_tile(rows))
+  if constexpr (has_narrow_tile<rows, panels>)
     return tile_bf16<rows, panels>;
   else
     return nullptr;
@@ -230,7 +249,7 @@ constexpr TileFunction bf16_tile() {
 
 template <int rows, int panels>
 constexpr TileFunction f16_tile() {
-  if constexpr (panels <= widest_tile(rows))
+  if constexpr (has_narrow_tile<rows, panels>)
     return tile_f16<rows, panels>;
   else
     return nullptr;
