@@ -11,7 +11,9 @@ SplitText split_text(std::string_view text, int64_t validation_bytes) {
   int64_t size = static_cast<int64_t>(text.size());
   int64_t wanted = validation_bytes >= 0 ? validation_bytes : std::min(size / 10, most_validation);
   require(wanted < size,
-          "the text has {} bytes, of which {} are to be kept for validation: nothing is left to train on",
+          "the text has {} bytes, expected more than the {} that are kept for validation; give a longer "
+          "text, or fewer "
+          "--validation-bytes",
           size, wanted);
   if (wanted == 0) return {text, text.substr(text.size())};
   size_t cut = static_cast<size_t>(size - wanted);
