@@ -263,6 +263,7 @@ TEST(MachinePeak, IsPositiveAndGrowsWithTheInstructionSet) {
   const MachinePeak best = measure_peak(1);
   EXPECT_GT(best.read_gigabytes, 0.1);
   EXPECT_EQ(best.bf16_gflops > 0, has_bf16_dot_products());
+  EXPECT_EQ(best.int8_gigaops > 0, has_int8_dot_products() || has_avx2());
   EXPECT_GT(best.f32_gflops, 0.1);
 }
 

@@ -9,9 +9,10 @@
 namespace aviary::kernels {
 
 struct MachinePeak {
-  double f32_gflops;      // fused multiply-adds on registers, the widest instructions that isa() allows
-  double bf16_gflops;     // bf16 dot products on registers (VDPBF16PS); 0 where the CPU or isa() has none
-  double int8_gigaops;    // int8 dot products (VPDPBUSD, SDOT)
+  double f32_gflops;   // fused multiply-adds on registers, the widest instructions that isa() allows
+  double bf16_gflops;  // bf16 dot products on registers (VDPBF16PS); 0 where the CPU or isa() has none
+  double
+      int8_gigaops;  // int8 dot products (VPDPBUSD, SDOT, or on AVX2 VPMADDUBSW, VPMADDWD and VPADDD); or 0
   double read_gigabytes;  // per second from main memory, a buffer much larger than the caches
 };
 

@@ -48,7 +48,7 @@ float offset_of(const std::byte* unit, int64_t group, int64_t column) {
 
 // Adds the products of 32 rows of B.
 template <class Layout>
-void add_block(const uint8_t* codes, const std::byte* unit, int64_t block_in_unit, const RoundedRows& x,
+void add_block(const uint8_t* codes, const std::byte* unit, int64_t block_in_unit, const RoundedBlock& x,
                float* y) {
   constexpr int64_t steps = block_steps / Layout::groups_in_32;
   for (int64_t g = 0; g < Layout::groups_in_32; ++g) {
@@ -58,11 +58,11 @@ void add_block(const uint8_t* codes, const std::byte* unit, int64_t block_in_uni
       for (int64_t c = 0; c < block_columns; ++c)
         for (int64_t i = 0; i < 4; ++i) dot[c] += codes[s * step_bytes + c * 4 + i] * x.codes[s * 4 + i];
     for (int64_t c = 0; c < block_columns; ++c)
-      y[c] += static_cast<float>(dot[c]) * x.scales[0] *
+      y[c] += static_cast<float>(dot[c]) * x.scale *
               scale_of<Layout>(unit, block_in_unit * Layout::groups_in_32 + g, c);
   }
   if constexpr (Layout::has_offset)
-    for (int64_t c = 0; c < block_columns; ++c) y[c] += offset_of<Layout>(unit, block_in_unit, c) * x.sums[0];
+    for (int64_t c = 0; c < block_columns; ++c) y[c] += offset_of<Layout>(unit, block_in_unit, c) * x.sum;
 }
 
 template <class Layout, int64_t rows>
@@ -76,7 +76,7 @@ void tile(const RoundedRows& x, const std::byte* panel, int64_t units, float* y,
     const std::byte* unit = panel + block / blocks * Layout::unit_bytes;
     unpack<Layout>(unit + Layout::codes_at(block % blocks), bytes_of);
     for (int r = 0; r < rows; ++r)
-      add_block<Layout>(bytes_of, unit, block % blocks, x.from(r, block * block_k), sum[r]);
+      add_block<Layout>(bytes_of, unit, block % blocks, x.blocks[r * x.row_blocks + block], sum[r]);
   }
   for (int r = 0; r < rows; ++r) std::memcpy(y + r * y_stride, sum[r], sizeof(sum[r]));
 }

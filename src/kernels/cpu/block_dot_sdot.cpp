@@ -95,8 +95,46 @@ AVIARY_SDOT inline float32x4_t multiply_add(float32x4_t x, float32x4_t y, float3
 
 using Floats = float32x4_t;
 using Codes = uint8x16_t;
-#define AVIARY_TILE AVIARY_SDOT_ENTRY
-#include "kernels/cpu/block_tile-inl.h"
+
+// The codes of a vector's columns are unpacked, then multiplied with one row after another.
+template <class Layout, int64_t rows>
+AVIARY_SDOT_ENTRY void tile(const RoundedRows& x, const std::byte* panel, int64_t units, float* y,
+                            int64_t y_stride, bool accumulate, const std::byte* ahead, int64_t ahead_lines) {
+  constexpr int64_t blocks = Layout::unit / block_k, groups = Layout::groups_in_32;
+  constexpr int steps = static_cast<int>(block_steps / groups);
+  Floats sum[vectors][rows];
+  for (int v = 0; v < vectors; ++v)
+    for (int r = 0; r < rows; ++r) sum[v][r] = accumulate ? load(y + r * y_stride + v * lanes) : all(0);
+  const RoundedBlock* of_x = x.blocks;
+  for (int64_t u = 0; u < units; ++u, panel += Layout::unit_bytes)
+    for (int64_t b = 0; b < blocks; ++b, ++of_x) {
+      if constexpr (rows > 1)
+        for (int64_t i = 0; i < ahead_lines; ++i, ahead += line_bytes) __builtin_prefetch(ahead, 0, 2);
+      for (int v = 0; v < vectors; ++v) {
+        Codes codes[block_steps];
+        unpack<Layout>(panel + Layout::codes_at(b), v, codes);
+        Floats scale[groups], offset = all(0);
+        HWY_UNROLL(2)
+        for (int64_t g = 0; g < groups; ++g) scale[g] = scale_of<Layout>(panel, b * groups + g, v);
+        if constexpr (Layout::has_offset) offset = offset_of<Layout>(panel, b, v);
+        const RoundedBlock* row = of_x;
+        HWY_UNROLL(1)
+        for (int64_t r = 0; r < rows; ++r, row += x.row_blocks) {
+          Floats of_row = sum[v][r];
+          HWY_UNROLL(2)
+          for (int64_t g = 0; g < groups; ++g) {
+            const auto whole =
+                dot<Layout::bits, steps>(codes + g * steps, row->codes + g * steps * 4, row->starts[g]);
+            of_row = multiply_add(floats(whole), multiply(scale[g], row->scale), of_row);
+          }
+          if constexpr (Layout::has_offset) of_row = multiply_add(offset, all(row->sum), of_row);
+          sum[v][r] = of_row;
+        }
+      }
+    }
+  for (int v = 0; v < vectors; ++v)
+    for (int r = 0; r < rows; ++r) store(sum[v][r], y + r * y_stride + v * lanes);
+}
 
 }  // namespace
 

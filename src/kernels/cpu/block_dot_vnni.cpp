@@ -82,9 +82,9 @@ AVIARY_VNNI_ENTRY void tile(const RoundedRows& x, const std::byte* panel, int64_
     for (int v = 0; v < vectors; ++v)
       sum[r][v] = accumulate ? _mm512_loadu_ps(y + r * y_stride + v * lanes) : _mm512_setzero_ps();
   }
-  int64_t block = 0;
+  const RoundedBlock* of_x = x.blocks;
   for (int64_t u = 0; u < units; ++u, panel += Layout::unit_bytes) {
-    for (int64_t b = 0; b < blocks; ++b, ++block) {
+    for (int64_t b = 0; b < blocks; ++b, ++of_x) {
       if constexpr (rows > 1) {
         for (int64_t i = 0; i < ahead_lines; ++i, ahead += line_bytes) _mm_prefetch(ahead, _MM_HINT_T1);
       } else {
@@ -92,13 +92,11 @@ AVIARY_VNNI_ENTRY void tile(const RoundedRows& x, const std::byte* panel, int64_
       }
       HWY_UNROLL(2)
       for (int64_t g = 0; g < groups; ++g) {
-        const int8_t* codes = x.codes + block * block_k + g * steps * 4;
-        const int32_t* start = x.starts + block * groups + g;
         __m512i dot[rows][vectors];
         HWY_UNROLL(6)
         for (int r = 0; r < rows; ++r) {
           HWY_UNROLL(2)
-          for (int v = 0; v < vectors; ++v) dot[r][v] = _mm512_set1_epi32(start[r * (x.k / x.group)]);
+          for (int v = 0; v < vectors; ++v) dot[r][v] = _mm512_set1_epi32(of_x[r * x.row_blocks].starts[g]);
         }
         HWY_UNROLL(8)
         for (int64_t s = 0; s < steps; ++s) {
@@ -108,7 +106,7 @@ AVIARY_VNNI_ENTRY void tile(const RoundedRows& x, const std::byte* panel, int64_
             factors[v] = codes_of<Layout>(panel + Layout::codes_at(b), g * steps + s, v);
           HWY_UNROLL(6)
           for (int r = 0; r < rows; ++r) {
-            const __m512i four = four_codes(codes + r * x.k + 4 * s);
+            const __m512i four = four_codes(of_x[r * x.row_blocks].codes + 4 * (g * steps + s));
             HWY_UNROLL(2)
             for (int v = 0; v < vectors; ++v) dot[r][v] = _mm512_dpbusd_epi32(dot[r][v], factors[v], four);
           }
@@ -118,8 +116,8 @@ AVIARY_VNNI_ENTRY void tile(const RoundedRows& x, const std::byte* panel, int64_
           const __m512 scale = scale_of<Layout>(panel, b * groups + g, v);
           HWY_UNROLL(6)
           for (int r = 0; r < rows; ++r) {
-            const __m512 of_x = _mm512_set1_ps(x.scales[r * (x.k / block_k) + block]);
-            sum[r][v] = _mm512_fmadd_ps(floats(dot[r][v]), _mm512_mul_ps(scale, of_x), sum[r][v]);
+            const __m512 step = _mm512_mul_ps(scale, _mm512_set1_ps(of_x[r * x.row_blocks].scale));
+            sum[r][v] = _mm512_fmadd_ps(floats(dot[r][v]), step, sum[r][v]);
           }
         }
       }
@@ -129,8 +127,7 @@ AVIARY_VNNI_ENTRY void tile(const RoundedRows& x, const std::byte* panel, int64_
           const __m512 offset = offset_of<Layout>(panel, b, v);
           HWY_UNROLL(6)
           for (int r = 0; r < rows; ++r)
-            sum[r][v] =
-                _mm512_fmadd_ps(offset, _mm512_set1_ps(x.sums[r * (x.k / block_k) + block]), sum[r][v]);
+            sum[r][v] = _mm512_fmadd_ps(offset, _mm512_set1_ps(of_x[r * x.row_blocks].sum), sum[r][v]);
         }
       }
     }

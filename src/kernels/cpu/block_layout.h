@@ -78,21 +78,20 @@ inline void prefetch_row(const std::byte* now) {
   for (int64_t i = 0; i < bytes; i += line_bytes) __builtin_prefetch(now + row_ahead + i, 0, 3);
 }
 
-// Rows of x quantized to int8 with one scale for every 32 numbers.
+// 32 numbers of x quantized to int8.
+struct RoundedBlock {
+  int8_t codes[block_k];
+  float scale;
+  float sum;          // scale * sum of the codes
+  int32_t starts[2];  // of each group of the format: -middle * sum of its codes
+};
+// Rows of x in such blocks: [rows, row_blocks].
 struct RoundedRows {
-  const int8_t* codes;    // [rows, k]
-  const float* scales;    // [rows, k / 32]
-  const float* sums;      // [rows, k / 32]: scale * sum of the codes
-  const int32_t* starts;  // [rows, k / group]: -middle * sum of the codes of a group
-  int64_t k, group;
+  const RoundedBlock* blocks;
+  int64_t row_blocks;
 
   RoundedRows from(int64_t row, int64_t at) const {
-    return {codes + row * k + at,
-            scales + (row * k + at) / block_k,
-            sums + (row * k + at) / block_k,
-            starts + (row * k + at) / group,
-            k,
-            group};
+    return {blocks + row * row_blocks + at / block_k, row_blocks};
   }
 };
 

@@ -120,31 +120,6 @@ void read_numbers(const std::byte* unit, int64_t column, float* numbers) {
   }
 }
 
-// Memory for `count` quantized rows of k numbers.
-class RoundingMemory {
- public:
-  RoundingMemory(AlignedScratch& scratch, int64_t count, int64_t k, int64_t group) : k_(k), group_(group) {
-    const int64_t blocks = k / block_k, groups = k / group;
-    float* memory = scratch.floats(count * (k / 4 + 2 * blocks + groups));
-    codes_ = reinterpret_cast<int8_t*>(memory);
-    scales_ = memory + count * k / 4;
-    sums_ = scales_ + count * blocks;
-    starts_ = reinterpret_cast<int32_t*>(sums_ + count * blocks);
-  }
-
-  RoundedRow row(int64_t r) const {
-    const int64_t blocks = k_ / block_k;
-    return {codes_ + r * k_, scales_ + r * blocks, sums_ + r * blocks, starts_ + r * (k_ / group_)};
-  }
-  RoundedRows rows() const { return {codes_, scales_, sums_, starts_, k_, group_}; }
-
- private:
-  int8_t* codes_;
-  float *scales_, *sums_;
-  int32_t* starts_;
-  int64_t k_, group_;
-};
-
 class BlockMatrix final : public PackedMatrix::Implementation {
  public:
   BlockMatrix(int64_t k, int64_t n, Dtype type, WeightMemory memory)
@@ -182,30 +157,33 @@ class BlockMatrix final : public PackedMatrix::Implementation {
   void multiply(const float* x, int64_t m, int64_t x_stride, float* y, int64_t y_stride,
                 bool accumulate) const override {
     static thread_local AlignedScratch scratch;
-    const RoundingMemory rounded(scratch, m, k(), sizes_.group);
+    RoundedBlock* rounded = blocks_for(scratch, m);
     parallel_for(m, 1 + (1 << 15) / k(), [&](int64_t first, int64_t last) {
-      for (int64_t r = first; r < last; ++r) round(x + r * x_stride, rounded.row(r));
+      for (int64_t r = first; r < last; ++r) round(x + r * x_stride, rounded + r * row_blocks());
     });
     parallel_for(panels_, 1 + (1 << 13) / panel_bytes_, [&](int64_t first, int64_t last) {
-      multiply_panels(rounded.rows(), m, first, last, {y, y_stride, accumulate});
+      multiply_panels({rounded, row_blocks()}, m, first, last, {y, y_stride, accumulate});
     });
   }
 
   // Every thread quantizes x itself, which takes less time than waiting for another thread.
   void multiply_row(const float* x, float* y, bool accumulate, int64_t first, int64_t last) const override {
     static thread_local AlignedScratch scratch;
-    const RoundingMemory rounded(scratch, 1, k(), sizes_.group);
-    round(x, rounded.row(0));
-    multiply_panels(rounded.rows(), 1, first, last, {y, 0, accumulate});
+    RoundedBlock* rounded = blocks_for(scratch, 1);
+    round(x, rounded);
+    multiply_panels({rounded, row_blocks()}, 1, first, last, {y, 0, accumulate});
   }
 
   int64_t panels() const override { return panels_; }
   int64_t panel_width() const override { return block_columns; }
 
  private:
-  void round(const float* x, const RoundedRow& row) const {
-    round_row(x, k(), sizes_.group, sizes_.middle, row);
+  int64_t row_blocks() const { return k() / block_k; }
+  RoundedBlock* blocks_for(AlignedScratch& scratch, int64_t rows) const {
+    return reinterpret_cast<RoundedBlock*>(
+        scratch.floats(rows * row_blocks() * static_cast<int64_t>(sizeof(RoundedBlock) / sizeof(float))));
   }
+  void round(const float* x, RoundedBlock* row) const { round_row(x, k(), sizes_.group, sizes_.middle, row); }
 
   std::byte* panel_at(int64_t panel) const {
     return static_cast<std::byte*>(data_.data()) + panel * panel_bytes_;
@@ -276,7 +254,7 @@ class BlockMatrix final : public PackedMatrix::Implementation {
     const int64_t first = panel * block_columns, columns = std::min(block_columns, n() - first);
     float* y = out.y + first;
     if (columns == block_columns) return tile(x, b, units, y, out.stride, out.accumulate, ahead, ahead_lines);
-    float edge[most_block_rows * block_columns] = {};
+    alignas(64) float edge[most_block_rows * block_columns] = {};
     for (int64_t r = 0; out.accumulate && r < rows; ++r)
       std::copy_n(y + r * out.stride, columns, edge + r * block_columns);
     tile(x, b, units, edge, block_columns, out.accumulate, ahead, ahead_lines);

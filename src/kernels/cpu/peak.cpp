@@ -91,8 +91,32 @@ __attribute__((target("avx512f,avx512vnni"))) double byte_dot_registers(int64_t 
   *result += static_cast<float>(_mm512_cvtsi512_si32(sum[0]));
   return 12.0 * 128.0 * static_cast<double>(times);
 }
+
+#define AVIARY_AVX2 __attribute__((target("avx2"), always_inline))
+AVIARY_AVX2 inline __m256i plus_products(__m256i sum) {
+  const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), sum);
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+// Each product depends on the sum before it, so that the compiler cannot compute it once; with an array of
+// sums, g++ does not keep them in registers.
+__attribute__((target("avx2"))) double byte_pair_registers(int64_t times, float* result) {
+  const __m256i one = _mm256_set1_epi32(1);
+  __m256i s0 = one, s1 = _mm256_add_epi32(s0, one), s2 = _mm256_add_epi32(s1, one),
+          s3 = _mm256_add_epi32(s2, one), s4 = _mm256_add_epi32(s3, one), s5 = _mm256_add_epi32(s4, one),
+          s6 = _mm256_add_epi32(s5, one), s7 = _mm256_add_epi32(s6, one), s8 = _mm256_add_epi32(s7, one),
+          s9 = _mm256_add_epi32(s8, one);
+  for (int64_t i = 0; i < times; ++i) {
+    s0 = plus_products(s0), s1 = plus_products(s1), s2 = plus_products(s2), s3 = plus_products(s3);
+    s4 = plus_products(s4), s5 = plus_products(s5), s6 = plus_products(s6), s7 = plus_products(s7);
+    s8 = plus_products(s8), s9 = plus_products(s9);
+  }
+  for (const __m256i s : {s1, s2, s3, s4, s5, s6, s7, s8, s9}) s0 = _mm256_add_epi32(s0, s);
+  *result += static_cast<float>(_mm256_cvtsi256_si32(s0));
+  return 10.0 * 64.0 * static_cast<double>(times);
+}
 #else
 double dot_registers(int64_t, float*) { return 0.0; }
+double byte_pair_registers(int64_t, float*) { return 0.0; }
 #if AVIARY_COMPILES_SDOT
 __attribute__((target("arch=armv8.2-a+dotprod"))) double byte_dot_registers(int64_t times, float* result) {
   const int8x16_t factor = vdupq_n_s8(1);
@@ -140,9 +164,11 @@ MachinePeak measure_peak(int workers) {
   if (has_bf16_dot_products())
     peak.bf16_gflops =
         1e-9 * best_rate(workers, [&](int64_t worker) { return dot_registers(times, result(worker)); });
-  if (has_int8_dot_products())
+  if (has_int8_dot_products() || has_avx2()) {
+    const auto multiply = has_int8_dot_products() ? byte_dot_registers : byte_pair_registers;
     peak.int8_gigaops =
-        1e-9 * best_rate(workers, [&](int64_t worker) { return byte_dot_registers(times, result(worker)); });
+        1e-9 * best_rate(workers, [&](int64_t worker) { return multiply(times, result(worker)); });
+  }
   peak.read_gigabytes = 1e-9 * ReadMeter(int64_t{1} << 28, workers).measure();
   return peak;
 }

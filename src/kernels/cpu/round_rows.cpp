@@ -18,13 +18,13 @@ using I8 = hn::Rebind<int8_t, F32>;
 // Sums of vectors in lanes.
 HWY_INLINE int32_t sum_of(hn::Vec<I32> x) { return hn::GetLane(hn::SumOfLanes(I32(), x)); }
 
-void round_one(const float* x, int64_t k, int64_t group, int32_t middle, const RoundedRow& row) {
+void round_one(const float* x, int64_t k, int64_t group, int32_t middle, RoundedBlock* row) {
   const F32 d;
   const I32 di;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto without_sign = hn::Set(di, 0x7fffffff);
   const auto least = hn::Set(di, -127), most = hn::Set(di, 127);
-  for (int64_t block = 0; block < k / block_k; ++block, x += block_k) {
+  for (int64_t block = 0; block < k / block_k; ++block, x += block_k, ++row) {
     auto largest = hn::Zero(di);  // as integers, magnitudes compare in the same order, and NaN is the largest
     for (int64_t i = 0; i < block_k; i += lanes)
       largest = hn::Max(largest, hn::And(hn::BitCast(di, hn::LoadU(d, x + i)), without_sign));
@@ -37,14 +37,14 @@ void round_one(const float* x, int64_t k, int64_t group, int32_t middle, const R
         const auto nearest = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), hn::Set(d, factor)));
         const auto code = hn::Min(hn::Max(nearest, least), most);  // of the numbers that are not finite
         sum = hn::Add(sum, code);
-        hn::StoreU(hn::DemoteTo(I8(), code), I8(), row.codes + block * block_k + i);
+        hn::StoreU(hn::DemoteTo(I8(), code), I8(), row->codes + i);
       }
       const int32_t of_group = sum_of(sum);
-      row.starts[(block * block_k + begin) / group] = -middle * of_group;
+      row->starts[begin / group] = -middle * of_group;
       whole += of_group;
     }
-    row.scales[block] = scale;
-    row.sums[block] = scale * static_cast<float>(whole);
+    row->scale = scale;
+    row->sum = scale * static_cast<float>(whole);
   }
 }
 
@@ -57,7 +57,7 @@ namespace aviary::kernels {
 
 HWY_EXPORT(round_one);
 
-void round_row(const float* x, int64_t k, int64_t group, int32_t middle, const RoundedRow& row) {
+void round_row(const float* x, int64_t k, int64_t group, int32_t middle, RoundedBlock* row) {
   HWY_DYNAMIC_DISPATCH(round_one)(x, k, group, middle, row);
 }
 
