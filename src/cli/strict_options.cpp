@@ -69,8 +69,8 @@ StrictOptions::StrictOptions(CLI::App& program) { hold(program); }
 void StrictOptions::hold(CLI::App& command) {
   for (CLI::Option* option : command.get_options()) {
     if (!takes_a_value(*option)) continue;
-    if (option->nonpositional()) option->allow_extra_args(false);
     const std::string type = type_of(*option);
+    if (option->nonpositional() && !type.ends_with("...")) option->allow_extra_args(false);
     auto check = [option](std::function<std::string(std::string&)> read) {
       option->transform(CLI::Validator(std::move(read), ""));  // before all other checks
     };

@@ -14,7 +14,7 @@ constexpr const char* size_type = "SIZE";
 
 // To be made when all commands have their options. From then on
 // - an option that may be repeated takes one value each time, so that what follows is not taken for another
-// one;
+// one, unless the name of its type ends in "..." ("FILE...");
 // - a number must be all of its text, in decimal, finite, and not negative where the type has no sign;
 // - a size is read by parse_bytes (base/human.h);
 // - --seed also takes "random" or -1, which draw a seed.
