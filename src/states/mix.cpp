@@ -31,22 +31,12 @@ std::optional<size_t> exponent_of(const StateLayout& layout, const std::string& 
   return part_named(layout, name.substr(0, name.size() - 2) + "pp");
 }
 
-void check(std::span<const MixPart> parts, bool mean) {
-  require(!parts.empty(), "a mix needs at least one state");
-  const StoredSnapshot& first = *parts.front().stored;
-  const StateLayout& layout = first.snapshot.state.layout();
-  bool has_exponents = false;
-  for (const StateSpec& spec : layout.specs()) {
-    require(spec.kind == StateKind::recurrence || spec.kind == StateKind::shift,
-            "{} cannot be mixed: its state keeps {}, which cannot be added", first.maker.base.name,
-            spec.kind == StateKind::history ? "a row for every token" : "the last tokens themselves");
-    has_exponents |= spec.name.ends_with(".pp");
-  }
-  require(layout.dtype() == Dtype::f32, "only states in float32 can be mixed");
+void check_weights(std::span<const MixPart> parts, bool mean) {
+  const StateLayout& layout = parts.front().stored->snapshot.state.layout();
+  const bool has_exponents = std::any_of(layout.specs().begin(), layout.specs().end(),
+                                         [](const StateSpec& spec) { return spec.name.ends_with(".pp"); });
   double sum = 0;
   for (const MixPart& part : parts) {
-    require_same_maker(part.stored->maker, first.maker, "the states of a mix");
-    require(part.stored->snapshot.state.layout().matches(layout), "the states of a mix have different sizes");
     require(std::isfinite(part.weight) && part.weight != 0,
             "the weight of a state in a mix is {}, expected a number other than 0", part.weight);
     require(!has_exponents || part.weight > 0,
@@ -88,8 +78,24 @@ void add_up(std::span<const MixPart> parts, double scale, size_t place, std::opt
 
 }  // namespace
 
+void require_sums(std::span<const MixPart> parts) {
+  require(!parts.empty(), "a mix needs at least one state");
+  const StoredSnapshot& first = *parts.front().stored;
+  const StateLayout& layout = first.snapshot.state.layout();
+  for (const StateSpec& spec : layout.specs())
+    require(spec.kind == StateKind::recurrence || spec.kind == StateKind::shift,
+            "{} cannot be mixed: its state keeps {}, which cannot be added", first.maker.base.name,
+            spec.kind == StateKind::history ? "a row for every token" : "the last tokens themselves");
+  require(layout.dtype() == Dtype::f32, "only states in float32 can be mixed");
+  for (const MixPart& part : parts) {
+    require_same_maker(part.stored->maker, first.maker, "the states of a mix");
+    require(part.stored->snapshot.state.layout().matches(layout), "the states of a mix have different sizes");
+  }
+}
+
 StoredSnapshot mixed(std::span<const MixPart> parts, bool mean) {
-  check(parts, mean);
+  require_sums(parts);
+  check_weights(parts, mean);
   double sum = 0;
   for (const MixPart& part : parts) sum += part.weight;
   const StoredSnapshot& last = *parts.back().stored;

@@ -24,4 +24,7 @@ struct MixPart {
 // such a sum: it keeps a row for every token.
 StoredSnapshot mixed(std::span<const MixPart> parts, bool mean);
 
+// The part of these checks that does not concern weights: that the states are of one model, and are sums.
+void require_sums(std::span<const MixPart> parts);
+
 }  // namespace aviary
