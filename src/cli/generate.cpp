@@ -4,11 +4,13 @@
 #include <limits>
 #include <random>
 
+#include "bank/state_bank.h"
 #include "base/error.h"
 #include "base/human.h"
 #include "base/interrupt.h"
 #include "base/platform.h"
 #include "base/utf8.h"
+#include "cli/bank.h"
 #include "cli/cli.h"
 #include "cli/grammars.h"
 #include "cli/texts.h"
@@ -58,11 +60,14 @@ int generate_text(const Flags& flags) {
   flags.tokens.apply(options.sampling, tokenizer, loaded.model->config().vocab_size, flags.escapes);
   options.stop_at_end_of_text = !flags.ignore_end_of_text;
   options.sampling.seed = flags.seed.value_or(std::random_device{}());
-  const std::optional<State> start = flags.begin.start(loaded, flags.model.force);
+  BeginFlags begin = flags.begin;
+  if (StateBank::is_bank(begin.state))
+    begin.state = best_in_bank(loaded, begin.state, prompt, flags.model.quiet);
+  const std::optional<State> start = begin.start(loaded, flags.model.force);
   if (start) options.start = &*start;
-  options.begin = flags.begin.token(loaded);
-  options.before = flags.begin.pending();
-  options.logits = flags.begin.logits(loaded, flags.model.force);
+  options.begin = begin.token(loaded);
+  options.before = begin.pending();
+  options.logits = begin.logits(loaded, flags.model.force);
   // A terminal gets no control characters from a model; a pipe or a file gets the exact bytes.
   const bool terminal = platform::terminal_width(stdout) > 0;
   options.exact_bytes = !terminal;
@@ -99,6 +104,12 @@ void add_sampling(CLI::App& command, SamplerOptions& sampling, TokenFlags& token
   add("--top-k", sampling.top_k, bounds(0), "Only the K most probable tokens; 0: all");
   add("--top-a", sampling.top_a, share, "Only tokens with p >= A * max(p)^2; 0: all");
   add("--top-p-x", sampling.top_p_x, share, "Beside those of --top-p, every token with p >= X; 0: none");
+  add("--min-p", sampling.min_p, share, "Only tokens with p >= M * max(p); 0: all");
+  add("--repeat-penalty", sampling.repeat_penalty, number_bounds(least, 100, "above 0, to 100"),
+      "Divides positive logits of recent tokens and multiplies negative ones; 1: none");
+  add("--repeat-last-n", sampling.repeat_last_n, bounds(-1),
+      "How many tokens are recent, the prompt's included; -1: all")
+      ->needs("--repeat-penalty");
   add("--presence-penalty", sampling.presence_penalty, penalty,
       "Subtracted from the logit of every token that was written before");
   add("--frequency-penalty", sampling.frequency_penalty, penalty,
@@ -140,6 +151,9 @@ Action add_generate(CLI::App& command) {
   flags->grammar.add_to(command);
   add_sampling(command, sampling, flags->tokens);
   flags->begin.add_to(command);
+  CLI::Option* state = command.get_option("--state");
+  state->description("From a bank (aviary state bank), the state after which the prompt is most probable. " +
+                     state->get_description());
   command
       .add_option("--draft", flags->options.draft,
                   "Guess up to N tokens ahead from the text so far and read them in one step: the same text, "

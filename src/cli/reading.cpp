@@ -1,6 +1,7 @@
 // What a command reads: a text or a prompt, and what the model has read before it begins.
 #include <fmt/format.h>
 
+#include "bank/state_bank.h"
 #include "base/error.h"
 #include "base/quotes.h"
 #include "checkpoints/state_file.h"
@@ -99,6 +100,9 @@ std::vector<int32_t> BeginFlags::encode(const LoadedModel& loaded, std::string_v
 
 std::optional<State> BeginFlags::start(const LoadedModel& loaded, bool any_base) const {
   if (state.empty()) return {};
+  require(!StateBank::is_bank(state),
+          "--state {}: is a bank of states; aviary state bank find names one of its files for a question",
+          state);
   if (const std::optional<TensorFile> kept = find_snapshot(state))
     return load_snapshot(*kept, state, loaded, any_base).snapshot.state;
   namespace fs = std::filesystem;

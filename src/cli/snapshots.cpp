@@ -50,4 +50,12 @@ StoredSnapshot load_snapshot(const TensorFile& file, const std::string& path, co
   return stored;
 }
 
+std::vector<int32_t> tokens_before(const std::string& state) {
+  if (state.empty()) return {};
+  const std::optional<TensorFile> kept = find_snapshot(state);
+  require(kept.has_value(),
+          "--state {}: is a tuned state; expected one that was kept after a text (aviary state make)", state);
+  return read_snapshot_info(*kept, state).tokens;
+}
+
 }  // namespace aviary::cli

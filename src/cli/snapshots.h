@@ -22,4 +22,7 @@ std::optional<TensorFile> find_snapshot(const std::string& path);
 StoredSnapshot load_snapshot(const TensorFile& file, const std::string& path, const LoadedModel& loaded,
                              bool any_model);
 
+// The tokens that the state of --state has read; none for "". Throws Error for a tuned state.
+std::vector<int32_t> tokens_before(const std::string& state);
+
 }  // namespace aviary::cli

@@ -6,11 +6,13 @@
 #include "base/error.h"
 #include "base/human.h"
 #include "base/quotes.h"
+#include "cli/bank.h"
 #include "cli/cli.h"
 #include "cli/outputs.h"
 #include "cli/snapshots.h"
 #include "cli/texts.h"
 #include "infer/generate.h"
+#include "states/compose.h"
 #include "states/mix.h"
 
 namespace aviary::cli {
@@ -41,13 +43,8 @@ int make_state(const Flags& flags) {
   Runner runner(*loaded.model);
   const std::vector<int32_t> tokens = flags.begin.encode(loaded, text);
   require(!tokens.empty(), "name the text that the state is to be of, with --prompt or --file");
-  StoredSnapshot stored{.maker = maker_of(loaded), .name = flags.name};
-  if (const std::optional<TensorFile> before = find_snapshot(flags.begin.state))
-    stored.tokens = read_snapshot_info(*before, flags.begin.state).tokens;
-  else
-    require(flags.begin.state.empty(),
-            "--state {}: is a tuned state; expected one that was kept after a text (aviary state make)",
-            flags.begin.state);
+  StoredSnapshot stored{
+      .tokens = tokens_before(flags.begin.state), .maker = maker_of(loaded), .name = flags.name};
   const std::optional<State> start = flags.begin.start(loaded, flags.model.force);
   State& state = stored.snapshot.state;
   state = start ? *start : runner.new_state();
@@ -95,25 +92,43 @@ NamedPart part_of(const std::string& text) {
   return part;
 }
 
-int mix_states(const Flags& flags) {
-  std::vector<NamedPart> named;
+// Reads the states that `flags.parts` names, makes one of them, and writes it.
+template <typename Join>
+int join_states(const Flags& flags, const std::vector<NamedPart>& named, Join join) {
   std::vector<std::filesystem::path> inputs = flags.model.inputs();
-  for (const std::string& part : flags.parts) {
-    named.push_back(part_of(part));
-    inputs.emplace_back(named.back().path);
-  }
+  for (const NamedPart& part : named) inputs.emplace_back(part.path);
   require_apart(flags.out, inputs);
   const LoadedModel loaded = flags.model.load();
   std::vector<StoredSnapshot> states;
   for (const NamedPart& part : named)
     states.push_back(load_snapshot(open_snapshot(part.path), part.path, loaded, false));
-  std::vector<MixPart> parts;
-  for (size_t i = 0; i < states.size(); ++i) parts.push_back({&states[i], named[i].weight});
-  StoredSnapshot mix = mixed(parts, flags.mean);
-  mix.name = flags.name;
-  write_snapshot(flags.out, mix);
-  tell_written(flags.out, mix);
+  StoredSnapshot joined = join(loaded, states);
+  joined.name = flags.name;
+  write_snapshot(flags.out, joined);
+  tell_written(flags.out, joined);
   return 0;
+}
+
+int mix_states(const Flags& flags) {
+  std::vector<NamedPart> named;
+  for (const std::string& part : flags.parts) named.push_back(part_of(part));
+  return join_states(flags, named, [&](const LoadedModel&, const std::vector<StoredSnapshot>& states) {
+    std::vector<MixPart> parts;
+    for (size_t i = 0; i < states.size(); ++i) parts.push_back({&states[i], named[i].weight});
+    return mixed(parts, flags.mean);
+  });
+}
+
+int compose_states(const Flags& flags) {
+  require(flags.parts.size() > 1, "one state: expected two or more, in the order of their texts");
+  std::vector<NamedPart> named;
+  for (const std::string& part : flags.parts) named.push_back({part});
+  return join_states(flags, named, [](const LoadedModel& loaded, const std::vector<StoredSnapshot>& states) {
+    Runner runner(*loaded.model);
+    StoredSnapshot both = states.front();
+    for (size_t i = 1; i < states.size(); ++i) both = composed(runner, runner.new_state(), both, states[i]);
+    return both;
+  });
 }
 
 void add_output(CLI::App& command, Flags& flags) {
@@ -139,10 +154,19 @@ void add_mix(CLI::App& mix, Flags& flags) {
   flags.model.add_running_to(mix);
 }
 
+void add_compose(CLI::App& compose, Flags& flags) {
+  compose
+      .add_option("model", flags.model.path, "The model that made the states: a file or the folder of a run")
+      ->required();
+  compose.add_option("states", flags.parts, "Files of states, in the order of their texts")->required();
+  add_output(compose, flags);
+  flags.model.add_running_to(compose);
+}
+
 Action add_state(CLI::App& command) {
   // One of each command: they share names of flags.
   auto making = std::make_shared<Flags>(), mixing = std::make_shared<Flags>(),
-       telling = std::make_shared<Flags>();
+       composing = std::make_shared<Flags>(), telling = std::make_shared<Flags>();
   command.require_subcommand(1);
   CLI::App* make = command.add_subcommand("make", "Read a text, and keep what the model then knows");
   add_make(*make, *making);
@@ -150,8 +174,16 @@ Action add_state(CLI::App& command) {
   info->add_option("file", telling->file, "A file that aviary state or aviary serve wrote")->required();
   CLI::App* mix = command.add_subcommand("mix", "The weighted sum of states of several texts");
   add_mix(*mix, *mixing);
+  CLI::App* compose = command.add_subcommand(
+      "compose", "What is left of the first texts after the last one, each read alone");
+  add_compose(*compose, *composing);
+  CLI::App* bank =
+      command.add_subcommand("bank", "States of many texts, of which the best is chosen for a question");
+  const Action use_bank = add_bank(*bank);
   return [=] {
     if (make->parsed()) return make_state(*making);
+    if (compose->parsed()) return compose_states(*composing);
+    if (bank->parsed()) return use_bank();
     return info->parsed() ? print_state(*telling) : mix_states(*mixing);
   };
 }

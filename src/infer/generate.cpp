@@ -57,6 +57,7 @@ Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view
                               .exact_bytes = options.exact_bytes},
                   .constraint = std::move(constraint),
                   .draft = options.draft};
+  set_before(request.writing.sampling, request.tokens);
   if (options.start) request.start = *options.start;
   if (request.tokens.empty()) request.logits = options.logits;
   request.show = [&](const Writer::Piece& piece) {

@@ -156,7 +156,8 @@ void select(std::span<const float> logits, const SamplerOptions& options, detail
     if (options.top_a > 0.0)
       cutoff = std::max(cutoff,
                         static_cast<float>(options.top_a * std::pow(1.0 / sum, options.top_a_power) * sum));
-    cutoff = std::min(cutoff, 1.0f);
+    // Weights are relative to the largest probability.
+    cutoff = std::min(std::max(cutoff, static_cast<float>(options.min_p)), 1.0f);
   }
   size_t ties = logits.size();  // number of tokens with exactly the cutoff weight that may be kept
   if (options.top_k > 0 && static_cast<uint64_t>(options.top_k) < logits.size()) {
@@ -192,6 +193,9 @@ void check(const SamplerOptions& o) {
   check_range("top_a", o.top_a, o.top_a >= 0 && o.top_a <= 1, "0 (off) to 1");
   check_range("top_a_power", o.top_a_power, finite(o.top_a_power) && o.top_a_power >= 0, "0 or more");
   check_range("top_p_x", o.top_p_x, o.top_p_x >= 0 && o.top_p_x <= 1, "0 (off) to 1");
+  check_range("min_p", o.min_p, o.min_p >= 0 && o.min_p <= 1, "0 (off) to 1");
+  check_range("repeat_penalty", o.repeat_penalty, o.repeat_penalty > 0 && o.repeat_penalty <= 100,
+              "more than 0 and at most 100; 1 is off");
   check_range("presence_penalty", o.presence_penalty, std::abs(o.presence_penalty) <= 1000, "-1000 to 1000");
   check_range("frequency_penalty", o.frequency_penalty, std::abs(o.frequency_penalty) <= 1000,
               "-1000 to 1000");
@@ -199,12 +203,22 @@ void check(const SamplerOptions& o) {
               "0 to 1 (no decay)");
   for (int32_t token : o.uncounted)
     require(token >= 0, "sampler: uncounted holds token {}, expected 0 or more", token);
+  for (int32_t token : o.before)
+    require(token >= 0, "sampler: before holds token {}, expected 0 or more", token);
   for (const TokenBias& bias : o.bias) {
     require(bias.token >= 0, "sampler: bias is given for token {}, expected 0 or more", bias.token);
     require(bias.bias < infinity,
             "sampler: the bias of token {} is {}, expected a finite number, or -inf to ban it", bias.token,
             bias.bias);
   }
+}
+
+void set_before(SamplerOptions& options, std::span<const int32_t> tokens) {
+  options.before.clear();
+  if (options.repeat_penalty == 1 || options.repeat_last_n == 0) return;
+  if (options.repeat_last_n > 0 && options.repeat_last_n < std::ssize(tokens))
+    tokens = tokens.last(static_cast<size_t>(options.repeat_last_n));
+  options.before.assign(tokens.begin(), tokens.end());
 }
 
 std::vector<Candidate> candidates(std::span<const float> logits, const SamplerOptions& options) {
@@ -217,11 +231,22 @@ std::vector<Candidate> candidates(std::span<const float> logits, const SamplerOp
 Sampler::Sampler(SamplerOptions options) : options_(std::move(options)), random_(options_.seed) {
   check(options_);
   std::sort(options_.uncounted.begin(), options_.uncounted.end());
+  for (const int32_t token : options_.before) note_recent(token);
+}
+
+void Sampler::note_recent(int32_t token) {
+  if (options_.repeat_penalty == 1 || options_.repeat_last_n == 0) return;
+  recent_.push_back(token);
+  ++recently_[token];
+  if (options_.repeat_last_n < 0 || std::ssize(recent_) <= options_.repeat_last_n) return;
+  const auto oldest = recently_.find(recent_.front());
+  if (--oldest->second == 0) recently_.erase(oldest);
+  recent_.pop_front();
 }
 
 std::span<const Candidate> Sampler::candidates(std::span<const float> logits) {
   bool penalties = !counts_.empty() && (options_.presence_penalty != 0 || options_.frequency_penalty != 0);
-  if (penalties || !options_.bias.empty()) {
+  if (penalties || !options_.bias.empty() || !recently_.empty()) {
     adjusted_.assign(logits.begin(), logits.end());
     auto logit_of = [&](int32_t token, const char* what) -> float& {
       require(static_cast<size_t>(token) < adjusted_.size(),
@@ -229,6 +254,11 @@ std::span<const Candidate> Sampler::candidates(std::span<const float> logits) {
       return adjusted_[static_cast<size_t>(token)];
     };
     for (const TokenBias& bias : options_.bias) logit_of(bias.token, "biased") += bias.bias;
+    const auto factor = static_cast<float>(options_.repeat_penalty);
+    for (const auto& [token, count] : recently_) {
+      float& logit = logit_of(token, "preceding");
+      logit = logit > 0 ? logit / factor : logit * factor;
+    }
     if (penalties)
       for (const auto& [token, count] : counts_)
         logit_of(token, "accepted") -=
@@ -257,6 +287,7 @@ bool Sampler::bans(int32_t token) const {
 
 void Sampler::accept(int32_t token) {
   require(token >= 0, "sampler: token {} was accepted, expected 0 or more", token);
+  note_recent(token);
   double increase =
       std::binary_search(options_.uncounted.begin(), options_.uncounted.end(), token) ? 0.0 : 1.0;
   bool known = false;
@@ -270,7 +301,9 @@ void Sampler::accept(int32_t token) {
   if (!known) counts_.push_back({token, increase});
 }
 
-SamplerState Sampler::state() const { return {random_.seed(), random_.counter(), counts_}; }
+SamplerState Sampler::state() const {
+  return {random_.seed(), random_.counter(), counts_, {recent_.begin(), recent_.end()}};
+}
 
 void Sampler::restore(const SamplerState& state) {
   std::vector<int32_t> tokens;
@@ -284,8 +317,13 @@ void Sampler::restore(const SamplerState& state) {
   auto twice = std::adjacent_find(tokens.begin(), tokens.end());
   require(twice == tokens.end(), "sampler state: token {} is counted twice",
           twice == tokens.end() ? 0 : *twice);
+  for (const int32_t token : state.recent)
+    require(token >= 0, "sampler state: token {} is recent, expected 0 or more", token);
   random_ = Random(state.seed, state.counter);
   counts_ = state.counts;
+  recent_.clear();
+  recently_.clear();
+  for (const int32_t token : state.recent) note_recent(token);
 }
 
 }  // namespace aviary

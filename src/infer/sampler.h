@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <map>
 #include <span>
 #include <vector>
 
@@ -32,12 +34,21 @@ struct SamplerOptions {
   // In addition to the tokens kept by top_p, keep every token with p >= top_p_x. 0: off. RWKV-LM suggests
   // 0.01.
   double top_p_x = 0.0;
+  // Keep a token only if p >= min_p * (largest p), like top_a with the power 1. 0: off.
+  double min_p = 0.0;
 
   // A token that was accepted n times has presence + n * frequency subtracted from its logit; n decays by the
   // factor penalty_decay (1: no decay) with every accepted token, the presence penalty does not.
   double presence_penalty = 0.2;
   double frequency_penalty = 0.2;
   double penalty_decay = 0.996;
+  // The logit of a token among the last repeat_last_n ones, of the text and of what precedes it, is divided
+  // by repeat_penalty if it is above 0, and else multiplied by it (Keskar et al. 2019, arXiv 1909.05858, and
+  // llama.cpp), before the other penalties. 1: off. repeat_last_n below 0: all tokens.
+  double repeat_penalty = 1.0;
+  int64_t repeat_last_n = 64;
+  // The tokens that precede the text, as far as they are among the last repeat_last_n.
+  std::vector<int32_t> before = {};
   // Tokens that get only the presence penalty (in the pip package those made of " \t0123456789").
   std::vector<int32_t> uncounted = {};
 
@@ -47,6 +58,9 @@ struct SamplerOptions {
 
 // Throws Error, naming the option, its value and what is expected.
 void check(const SamplerOptions& options);
+
+// Sets `before` to those of `tokens` that the repeat penalty looks at; to none if it is off.
+void set_before(SamplerOptions& options, std::span<const int32_t> tokens);
 
 struct Candidate {
   int32_t token = 0;
@@ -76,8 +90,9 @@ struct SamplerState {
     bool operator==(const Count&) const = default;
   };
   uint64_t seed = 0;
-  uint64_t counter = 0;       // random numbers drawn so far: one per sample()
-  std::vector<Count> counts;  // accepted tokens in the order of their first appearance
+  uint64_t counter = 0;         // random numbers drawn so far: one per sample()
+  std::vector<Count> counts;    // accepted tokens in the order of their first appearance
+  std::vector<int32_t> recent;  // those that the repeat penalty looks at, the last one last
   bool operator==(const SamplerState&) const = default;
 };
 
@@ -122,10 +137,14 @@ class Sampler {
   const SamplerOptions& options() const { return options_; }
 
  private:
+  void note_recent(int32_t token);
+
   SamplerOptions options_;
   Random random_;
   std::vector<SamplerState::Count> counts_;
-  std::vector<float> adjusted_;  // logits after bias and penalties
+  std::deque<int32_t> recent_;           // for the repeat penalty
+  std::map<int32_t, int64_t> recently_;  // how often each of them is there
+  std::vector<float> adjusted_;          // logits after bias and penalties
   detail::Selection selection_;
 };
 

@@ -223,6 +223,58 @@ TEST(Sampler, AgreesWithAFullSortOnALargeVocabulary) {
   }
 }
 
+std::vector<int32_t> tokens_of(std::span<const Candidate> kept) {
+  std::vector<int32_t> tokens;
+  for (const Candidate& candidate : kept) tokens.push_back(candidate.token);
+  return tokens;
+}
+
+// p is proportional to 1, 1/2, 1/4, 1/8.
+TEST(Sampler, MinPKeepsWhatIsLikelyBesideTheLikeliest) {
+  std::vector<float> logits;
+  for (int i = 0; i < 4; ++i) logits.push_back(static_cast<float>(-i * std::log(2.0)));
+  SamplerOptions options = plain();
+  const auto kept = [&](double min_p) {
+    options.min_p = min_p;
+    return tokens_of(candidates(logits, options)).size();
+  };
+  EXPECT_EQ(kept(0), 4u);
+  EXPECT_EQ(kept(0.24), 3u);
+  EXPECT_EQ(kept(0.26), 2u);
+  EXPECT_EQ(kept(1), 1u);
+  for (const double a : {0.1, 0.24, 0.5, 0.9}) {
+    SamplerOptions power = plain();
+    power.top_a = a;
+    power.top_a_power = 1;
+    EXPECT_EQ(tokens_of(candidates(logits, power)).size(), kept(a)) << a;
+  }
+}
+
+TEST(Sampler, TheRepeatPenaltyScalesLogitsOfRecentTokens) {
+  const std::vector<float> logits = {2, 1, -1, 0.5};
+  const auto penalized = [&](std::vector<int32_t> before, std::vector<int32_t> written, int64_t last_n) {
+    SamplerOptions options = plain();
+    options.repeat_penalty = 2;
+    options.repeat_last_n = last_n;
+    set_before(options, before);
+    Sampler sampler(options);
+    for (const int32_t token : written) sampler.accept(token);
+    std::vector<float> ratios;  // ln(p / p of token 3)
+    const auto kept = sampler.candidates(logits);
+    for (const Candidate& one : kept) ratios.push_back(std::log(one.probability / kept[3].probability));
+    return ratios;
+  };
+  const auto expect = [&](const std::vector<float>& ratios, std::vector<float> adjusted) {
+    for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(ratios[i], adjusted[i] - adjusted[3], 1e-5) << i;
+  };
+  expect(penalized({}, {0, 2, 2}, 64), {1, 1, -2, 0.5});
+  expect(penalized({0, 1}, {2}, 64), {1, 0.5, -2, 0.5});
+  expect(penalized({0, 1}, {2}, 2), {2, 0.5, -2, 0.5});
+  expect(penalized({0, 0, 1}, {2, 2}, 1), {2, 1, -2, 0.5});
+  expect(penalized({0, 1}, {2}, 0), {2, 1, -1, 0.5});
+  expect(penalized(std::vector<int32_t>(100, 0), std::vector<int32_t>(100, 1), -1), {1, 0.5, -1, 0.5});
+}
+
 TEST(Sampler, DrawsTokensWithTheirProbabilities) {
   std::vector<float> logits = {1.0f, 0.0f, 2.0f, -infinity, 1.5f};
   SamplerOptions options = plain();
@@ -271,11 +323,11 @@ TEST(Sampler, ARestoredStateContinuesBitForBit) {
     }
     return tokens;
   };
-  Sampler first({.seed = 42});
+  Sampler first({.repeat_penalty = 1.3, .repeat_last_n = 8, .seed = 42});
   run(first, 30);
   SamplerState state = first.state();
   auto expected = run(first, 30);
-  Sampler second({.seed = 1});
+  Sampler second({.repeat_penalty = 1.3, .repeat_last_n = 8, .seed = 1});
   second.restore(state);
   EXPECT_EQ(run(second, 30), expected);
   EXPECT_EQ(first.state(), second.state());
@@ -343,8 +395,8 @@ TEST(Sampler, InvalidLogitsAreErrors) {
             "sampler: biased token 3 is not in the vocabulary of 3 tokens");
   Sampler sampler;
   EXPECT_THROW(sampler.accept(-1), Error);
-  EXPECT_THROW(sampler.restore({0, 0, {{1, 1.0}, {1, 2.0}}}), Error);
-  EXPECT_THROW(sampler.restore({0, 0, {{1, -1.0}}}), Error);
+  EXPECT_THROW(sampler.restore({0, 0, {{1, 1.0}, {1, 2.0}}, {}}), Error);
+  EXPECT_THROW(sampler.restore({0, 0, {{1, -1.0}}, {}}), Error);
 }
 
 }  // namespace

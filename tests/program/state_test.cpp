@@ -1,9 +1,7 @@
 // aviary state, and commands that begin from a state that was kept.
 #include <gtest/gtest.h>
 
-#include "documents.h"
 #include "program.h"
-#include "support/repository.h"
 
 namespace aviary::program {
 namespace {
@@ -76,19 +74,44 @@ TEST_F(KeptState, WhatCannotBeUsedIsRefusedWithTheReason) {
   expect_refusal(aviary({"generate", "run", "--state", "a.state"}), {"a.state", "made with"});
 }
 
-// Every command of the page runs, on a model and texts with the names that it uses.
-TEST_F(KeptState, TheCommandsOfTheDocumentRun) {
-  fs::create_directory(folder_ / "runs");
-  fs::rename(folder_ / "run", folder_ / "runs/austen");
-  write(folder_ / "chapter.txt", "The bird sang all day. It rained.\n");
-  int commands = 0;
-  for (const std::string& line : commands_in(read(repository() / "docs/states.md"))) {
-    if (line.starts_with("serve")) continue;
-    SCOPED_TRACE(line);
-    expect_success(aviary(words_of(line)));
-    ++commands;
+TEST_F(KeptState, ACompositionIsMadeOfTextsAndNotOfMixes) {
+  make("the bird sang", "a.state");
+  make("it rained", "b.state");
+  expect_success(aviary({"state", "compose", "run", "a.state", "b.state", "--out", "ab.state"}));
+  expect_success(
+      aviary({"state", "compose", "run", "ab.state", "b.state", "a.state", "--out", "abba.state"}));
+  generated({"--state", "ab.state"}, " x");
+  expect_success(aviary({"state", "mix", "run", "a.state", "b.state", "--out", "mix.state"}));
+  expect_refusal(aviary({"state", "compose", "run", "a.state", "mix.state", "--out", "n.state"}), {"mix"});
+  expect_refusal(aviary({"state", "compose", "run", "a.state", "--out", "n.state"}), {"two or more"});
+}
+
+TEST_F(KeptState, ABankChoosesTheStateThatFitsThePrompt) {
+  write(folder_ / "bird.txt", "the bird sang all day in the tree");
+  write(folder_ / "rain.txt", "7 8 9 7 8 9 7 8 9 7 8 9");
+  expect_success(aviary({"state", "bank", "add", "run", "bank", "bird.txt", "rain.txt"}));
+  const Outcome list = aviary({"state", "bank", "list", "bank"});
+  EXPECT_NE(list.out.find("the bird sang all day"), std::string::npos) << list.out;
+  for (const Arguments& by : {Arguments{}, Arguments{"--by", "embedding"}}) {
+    const Outcome found = aviary(Arguments{"state", "bank", "find", "run", "bank", "-p", " 7 8 9 7 8"} + by);
+    expect_success(found);
+    EXPECT_NE(found.out.find("bird"), std::string::npos) << found.out;
+    EXPECT_NE(found.out.find("rain"), std::string::npos) << found.out;
   }
-  EXPECT_GE(commands, 5);
+  const std::string file = aviary({"state", "bank", "find", "run", "bank", "-p", " 7 8", "-q"}).out;
+  const Outcome chosen =
+      aviary({"generate", "run", "--seed", "1", "-n", "20", "-p", " 7 8", "--state", "bank"});
+  EXPECT_NE(chosen.err.find("bank: the state"), std::string::npos) << chosen.err;
+  EXPECT_EQ(chosen.out, " 7 8" + generated({"--state", file.substr(0, file.size() - 1)}, " 7 8"));
+  expect_refusal(aviary({"generate", "run", "--state", "bank"}), {"bank of states", "prompt"});
+  expect_refusal(aviary({"evaluate", "run", "bird.txt", "--state", "bank"}), {"bank of states"});
+  expect_refusal(aviary({"state", "bank", "add", "run", "bank", "bird.txt"}), {"bird", "already"});
+  expect_refusal(aviary({"state", "bank", "remove", "bank", "sun"}), {"sun"});
+  expect_success(aviary({"state", "bank", "remove", "bank", "bird", "rain"}));
+  expect_refusal(aviary({"state", "bank", "find", "run", "bank", "-p", "x"}), {"no states"});
+  write(folder_ / "bank/bank.sqlite",
+        "no database, but a text that is longer than the header of one would be");
+  expect_refusal(aviary({"state", "bank", "list", "bank"}), {"bank", "damaged"});
 }
 
 }  // namespace
