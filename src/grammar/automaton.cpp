@@ -37,21 +37,11 @@ int32_t Automaton::add_text(int32_t from, std::string_view text) {
 
 int32_t Automaton::add_chars(int32_t from, const CharSet& set) {
   const int32_t to = add_state();
-  std::map<std::string, int32_t> tails;  // states that lead to `to` through the same ranges
-  for_each_utf8(set, [&](std::span<const ByteRange> ranges) {
-    int32_t target = to;
-    std::string key;
-    for (size_t i = ranges.size() - 1; i > 0; --i) {
-      key += {static_cast<char>(ranges[i].low), static_cast<char>(ranges[i].high)};
-      const auto [place, fresh] = tails.emplace(key, 0);
-      if (fresh) {
-        place->second = add_state();
-        add_bytes(place->second, ranges[i].low, ranges[i].high, target);
-      }
-      target = place->second;
-    }
-    add_bytes(from, ranges[0].low, ranges[0].high, target);
-  });
+  add_utf8(
+      set, from, to, [this] { return add_state(); },
+      [this](int32_t before, ByteRange bytes, int32_t after) {
+        add_bytes(before, bytes.low, bytes.high, after);
+      });
   return to;
 }
 

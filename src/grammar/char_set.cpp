@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -89,6 +90,24 @@ CharSet CharSet::complement() const {
 
 void for_each_utf8(const CharSet& set, const std::function<void(std::span<const ByteRange>)>& add) {
   for (const CharSet::Range& range : set.ranges()) add_range(range.low, range.high, add);
+}
+
+void add_utf8(const CharSet& set, int32_t from, int32_t to, const std::function<int32_t()>& add_state,
+              const std::function<void(int32_t from, ByteRange bytes, int32_t to)>& add_bytes) {
+  std::map<std::vector<ByteRange>, int32_t> tails;
+  for_each_utf8(set, [&](std::span<const ByteRange> ranges) {
+    int32_t target = to;
+    for (size_t i = ranges.size() - 1; i > 0; --i) {
+      const auto [place, fresh] =
+          tails.emplace(std::vector<ByteRange>(ranges.begin() + static_cast<ptrdiff_t>(i), ranges.end()), 0);
+      if (fresh) {
+        place->second = add_state();
+        add_bytes(place->second, ranges[i], target);
+      }
+      target = place->second;
+    }
+    add_bytes(from, ranges[0], target);
+  });
 }
 
 }  // namespace aviary::grammar

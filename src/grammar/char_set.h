@@ -42,4 +42,9 @@ class CharSet {
 // Calls `add` with sequences of byte ranges: together they are exactly the UTF-8 encodings of the characters.
 void for_each_utf8(const CharSet& set, const std::function<void(std::span<const ByteRange>)>& add);
 
+// Adds to an automaton what leads from `from` to `to` by reading one of the characters. States that lead to
+// `to` through the same ranges of bytes are one state.
+void add_utf8(const CharSet& set, int32_t from, int32_t to, const std::function<int32_t()>& add_state,
+              const std::function<void(int32_t from, ByteRange bytes, int32_t to)>& add_bytes);
+
 }  // namespace aviary::grammar

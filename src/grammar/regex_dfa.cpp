@@ -30,21 +30,11 @@ class Nfa {
   const State& at(int32_t state) const { return states_[static_cast<size_t>(state)]; }
 
   void add_chars(const CharSet& set, int32_t from, int32_t to) {
-    std::map<std::string, int32_t> tails;  // states that lead to `to` through the same ranges
-    for_each_utf8(set, [&](std::span<const ByteRange> ranges) {
-      int32_t target = to;
-      std::string key;
-      for (size_t i = ranges.size() - 1; i > 0; --i) {
-        key += {static_cast<char>(ranges[i].low), static_cast<char>(ranges[i].high)};
-        const auto [place, fresh] = tails.emplace(key, 0);
-        if (fresh) {
-          place->second = add_state();
-          at(place->second).bytes.push_back({ranges[i].low, ranges[i].high, target});
-        }
-        target = place->second;
-      }
-      at(from).bytes.push_back({ranges[0].low, ranges[0].high, target});
-    });
+    add_utf8(
+        set, from, to, [this] { return add_state(); },
+        [this](int32_t before, ByteRange bytes, int32_t after) {
+          at(before).bytes.push_back({bytes.low, bytes.high, after});
+        });
   }
 
   // Adds the expression after `from`; returns the state after it.

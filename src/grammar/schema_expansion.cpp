@@ -100,11 +100,18 @@ class Expansion {
     }
     branch.plain.push_back(term);
     for (const auto& [key, value] : schema.items()) {
+      if (logic_.proving_ && is_out_of_use(key)) continue;
       const KeywordUse use = use_of_keyword(key, document_.draft());
       if (use == KeywordUse::refused) refuse(term.number, key, value);
       if (use == KeywordUse::in_place) add_in_place(branch, term.number, key, value);
       if (key == "enum" || key == "const") add_compound_values(branch, term.number, key, value);
     }
+  }
+
+  // A keyword that later drafts do not have. We obey it, which is right with and without it; that an instance
+  // does not satisfy it proves nothing to who ignores it.
+  bool is_out_of_use(std::string_view key) const {
+    return key == "dependencies" && document_.draft() >= Draft::draft2019_09;
   }
 
   void refuse(int32_t schema, const std::string& key, const Json& value) const {
@@ -224,6 +231,7 @@ class Expansion {
     }
     Choice choice;
     for (const auto& [key, part] : value.items()) {
+      if (is_out_of_use(key)) continue;
       const KeywordUse use = use_of_keyword(key, document_.draft());
       if (use == KeywordUse::refused) refuse(schema, key, part);
       if (use == KeywordUse::in_place) add_not_in_place(choice, schema, key, part);
@@ -291,7 +299,7 @@ class Expansion {
       if (!flag_of_draft4) choice.push_back({{What::not_keyword, schema, key}});
     } else if (key == "format") {
       // Texts that are not of the format are not needed, except in a proof that there are none.
-      if (logic_.no_formats_) choice.push_back({});
+      if (logic_.proving_) choice.push_back({});
     } else {
       refuse_not(schema, key);
     }
@@ -310,7 +318,7 @@ bool SchemaLogic::certainly_empty(const Conjunction& plain, const std::vector<Te
   constexpr int deepest_proof = 6;
   if (depth_ >= deepest_proof) return false;
   ++depth_;
-  const bool formats = std::exchange(no_formats_, true);
+  const bool formats = std::exchange(proving_, true);
   bool empty = true;
   try {
     for (const Conjunction& terms : Expansion(*this).run(plain, more))
@@ -320,11 +328,11 @@ bool SchemaLogic::certainly_empty(const Conjunction& plain, const std::vector<Te
       }
   } catch (...) {
     --depth_;
-    no_formats_ = formats;
+    proving_ = formats;
     throw;
   }
   --depth_;
-  no_formats_ = formats;
+  proving_ = formats;
   return empty;
 }
 

@@ -200,7 +200,7 @@ void SchemaLogic::add_text_keyword(Facts& facts, int32_t number, const std::stri
     require(value.is_string(), "{}: 'pattern' is not a text", path);
     facts.texts.push_back(pattern(value.get<std::string>(), path + "/pattern"));
   }
-  if (key != "format" || !options_.formats || no_formats_) return;
+  if (key != "format" || !options_.formats || proving_) return;
   require(value.is_string(), "{}: 'format' is not a text", path);
   const auto name = value.get<std::string>();
   require(!is_irregular_format(name), "{}: 'format' {} is not supported", path, in_quotes(name));

@@ -132,8 +132,9 @@ class SchemaLogic {
   const SchemaOptions& options_;
   Work& work_;
   std::map<std::string, DfaPtr> patterns_, formats_, number_limits_;
-  int depth_ = 0;            // of certainly_empty()
-  bool no_formats_ = false;  // texts of formats are only a part of them
+  int depth_ = 0;  // of certainly_empty()
+  // In such a proof: what we obey although others need not, as formats and old keywords, says nothing.
+  bool proving_ = false;
 };
 
 }  // namespace aviary::grammar

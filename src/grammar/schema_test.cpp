@@ -146,6 +146,19 @@ TEST(Schema, DependenciesAreObeyed) {
          {R"({"a": 1, "b": 2})", R"({"b": 2})", "{}"}, {R"({"a": 1})"});
 }
 
+// Draft 2020-12 has no `dependencies`: it says nothing there, so what does not satisfy it may satisfy the
+// rest.
+TEST(Schema, DependenciesOfAnOldDraftExcludeNothing) {
+  const std::string rest = R"("oneOf": [{"required": ["a"], "dependencies": {"a": ["b"]}},
+             {"required": ["a"], "properties": {"b": false}}],
+             "type": "object", "properties": {"a": {}, "b": {}}, "additionalProperties": false})";
+  expect("{" + rest, {R"({"a": 1, "b": 2})"}, {R"({"a": 1})", R"({"b": 2})"});
+  expect(R"({"$schema": "http://json-schema.org/draft-07/schema#", )" + rest,
+         {R"({"a": 1, "b": 2})", R"({"a": 1})"}, {R"({"b": 2})"});
+  // Where it must not be satisfied, nothing can be.
+  EXPECT_EQ(error_of(R"({"not": {"dependencies": {"a": ["b"]}}})"), "schema: no text can match");
+}
+
 TEST(Schema, WhatIsNotSupportedIsNamedWithItsPlace) {
   EXPECT_EQ(error_of(R"({"properties": {"a/b": {"type": "array", "uniqueItems": true}}})"),
             "#/properties/a~1b: 'uniqueItems' is not supported");
