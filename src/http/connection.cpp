@@ -1,6 +1,7 @@
 #include "http/connection.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/platform.h"
 #include "http/server_core.h"
@@ -53,6 +54,7 @@ Connection::Connection(ServerCore& core, int descriptor, std::string peer)
 void Connection::close() {
   if (phase_ == Phase::closed) return;
   phase_ = Phase::closed;
+  count_body(0);
   deadline_.stop();
   bufferevent_setcb(buffers_.get(), nullptr, nullptr, nullptr, nullptr);
   bufferevent_disable(buffers_.get(), EV_READ | EV_WRITE);
@@ -92,6 +94,10 @@ double Connection::seconds_for_body() const {
          static_cast<double>(parser_.body_size()) / body_bytes_per_second - elapsed.count();
 }
 
+bool Connection::count_body(uint64_t bytes) {
+  return core_.resize_body(std::exchange(body_bytes_, bytes), bytes);
+}
+
 void Connection::on_bytes() {
   if (phase_ == Phase::lingering) {
     evbuffer* input = bufferevent_get_input(buffers_.get());
@@ -116,6 +122,11 @@ void Connection::after_feed() {
   if (phase_ == Phase::idle && !parser_.is_fresh()) enter(Phase::head, core_.options().limits.header_seconds);
   if (parser_.state() == RequestParser::State::head_complete) accept_head();
   if (phase_ >= Phase::running) return;
+  if (phase_ == Phase::body && !count_body(parser_.body_size()))
+    return refuse({.status = 503,
+                   .message = "the bodies of all requests together are too long; try again later",
+                   .headers = {{"Retry-After", "1"}}},
+                  &parser_.head());
   if (parser_.state() == RequestParser::State::refused)
     refuse(parser_.refusal(), phase_ == Phase::body ? &parser_.head() : nullptr);
   else if (parser_.state() == RequestParser::State::complete)
@@ -190,6 +201,7 @@ void Connection::finish_request() {
   const std::shared_ptr<Channel> channel = std::exchange(channel_, nullptr);
   channel->finish();
   core_.count_finished_request();
+  count_body(0);
   if (cut_) return close();
   if (!channel->keeps_alive() || core_.stopping()) {
     if (waiting_bytes(bufferevent_get_input(buffers_.get())) == 0) return close();
@@ -215,6 +227,8 @@ void Connection::refuse(const Refusal& refusal, const HttpRequest* head) {
   bufferevent_write(buffers_.get(), text.data(), text.size());
   phase_ = Phase::lingering;
   deadline_.stop();  // until everything is sent, the write stall is the limit
+  count_body(0);
+  parser_ = RequestParser(core_.options().limits.head);  // and with it the body; nothing of it is used below
 }
 
 // A socket that is closed while bytes of the client are on their way may lose the answer: first only the

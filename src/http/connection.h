@@ -54,6 +54,8 @@ class Connection {
   void linger();
   void enter(Phase phase, double seconds);
   double seconds_for_body() const;
+  // Counts the body among those of all connections; false if they are too much together.
+  bool count_body(uint64_t bytes);
 
   ServerCore& core_;
   const std::string peer_;
@@ -62,6 +64,7 @@ class Connection {
   Phase phase_ = Phase::idle;
   Event deadline_;
   Clock::time_point body_began_;
+  uint64_t body_bytes_ = 0;              // counted, from the first byte until the request is answered
   std::shared_ptr<Channel> channel_;     // while running
   bool answered_ = false, cut_ = false;  // of the running request: everything is in the buffer
   bool peer_ended_ = false;              // the client sends nothing more

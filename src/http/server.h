@@ -78,7 +78,8 @@ struct ServerLimits {
   int connections = 1024;
   int connections_per_address = 64;  // of addresses other than those of this machine
   ParserLimits head = {};
-  uint64_t body = 16 << 20;  // bytes
+  uint64_t body = 16 << 20;     // bytes
+  uint64_t bodies = 256 << 20;  // of all requests together until they are answered; one alone is always taken
   // All in seconds. The deadlines of header and body do not start anew with every byte.
   double header_seconds = 10;
   double body_seconds = 30;   // and a second more for every 64 KiB that have arrived

@@ -153,6 +153,11 @@ void ServerCore::close_all() {
   while (!connections_.empty()) connections_.begin()->first->close();
 }
 
+bool ServerCore::resize_body(uint64_t before, uint64_t now) {
+  body_bytes_ = body_bytes_ - before + now;
+  return body_bytes_ <= options_.limits.bodies || body_bytes_ == now;
+}
+
 void ServerCore::count_request() {
   ++requests_;
   ++running_;

@@ -34,6 +34,8 @@ class ServerCore {
   const std::shared_ptr<Outbox>& outbox() const { return outbox_; }
   bool stopping() const { return stopping_; }
   void remove(Connection* connection);
+  // A body that had `before` bytes has `now`. Whether there is room for it, beside all others.
+  bool resize_body(uint64_t before, uint64_t now);
   void count_request();
   void count_finished_request() { --running_; }
   void count_refusal(int status);
@@ -55,6 +57,7 @@ class ServerCore {
   std::string host_;
   int port_ = 0;
   bool stopping_ = false;
+  uint64_t body_bytes_ = 0;  // of all requests that are read or answered
   std::unordered_map<Connection*, std::unique_ptr<Connection>> connections_;
   std::unordered_map<std::string, int> per_address_;  // connections of addresses of other machines
   std::vector<std::unique_ptr<Connection>> removed_;  // deleted when none of their functions runs

@@ -70,6 +70,35 @@ TEST(HttpLimits, ABodyThatArrivesInSingleBytesHasADeadline) {
   EXPECT_EQ(running.server.statistics().requests, 0);
 }
 
+// Also of bodies that are still arriving, and until the request is answered.
+TEST(HttpLimits, AllBodiesTogetherHaveALimit) {
+  Holder handler;
+  RunningServer running(handler, {.limits = {.bodies = 1000}});
+  const auto post = [](const char* path, size_t length, size_t sent) {
+    return fmt::format("POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{}", path, length,
+                       std::string(sent, 'a'));
+  };
+  const auto ask = [&](size_t length) {
+    HttpPeer peer(running.port());
+    peer.send(post("/", length, length));
+    return peer.read_answer();
+  };
+  EXPECT_TRUE(ask(5000).starts_with("HTTP/1.1 200")) << "alone";
+  HttpPeer first(running.port());
+  first.send(post("/hold", 600, 600));
+  handler.wait_for(0);
+  EXPECT_TRUE(ask(300).starts_with("HTTP/1.1 200"));
+  HttpPeer second(running.port());
+  second.send(post("/", 500, 450));
+  const std::string refused = second.read_to_end();
+  EXPECT_TRUE(refused.starts_with("HTTP/1.1 503")) << refused;
+  EXPECT_NE(refused.find("Retry-After: 1"), std::string::npos);
+  handler.wait_for(0)->respond(200, {}, "");
+  handler.held.clear();
+  EXPECT_TRUE(wait_until([&] { return running.server.statistics().running_requests == 0; }));
+  EXPECT_TRUE(ask(900).starts_with("HTTP/1.1 200"));
+}
+
 TEST(HttpLimits, AnIdleConnectionIsClosedWithoutAWord) {
   Holder handler;
   RunningServer running(handler, {.limits = {.idle_seconds = 0.2}});
