@@ -25,6 +25,7 @@ struct Engine::Text {
            std::binary_search(request.keep_at.begin(), request.keep_at.end(), static_cast<int64_t>(count));
   }
   bool waits() const { return request.waits && request.waits(); }
+  bool ready() const { return !request.ready || request.ready(); }
   // A text with a limit of 0 tokens has ended before its prompt is read.
   bool over() const {
     const TextEnd end = writer.end();
@@ -97,6 +98,7 @@ Engine::Ticket Engine::submit(Request request) {
     require(request.tokens[i] >= 0 && request.tokens[i] < vocabulary_,
             "engine: token {} at position {} of the prompt is outside the vocabulary of {}",
             request.tokens[i], i, vocabulary_);
+  require(!request.tokens.empty() || !request.ready, "engine: a request without tokens that is not ready");
   require(request.draft >= 0, "engine: {} tokens to guess ahead, expected 0 or more", request.draft);
   if (request.start)
     require(runner_.takes(*request.start),
@@ -188,7 +190,14 @@ void Engine::plan() {
       if (!text.over()) readers_.push_back(&text);
       continue;
     }
-    const std::span<const int32_t> chunk = next_chunk(text);
+    std::span<const int32_t> chunk = next_chunk(text);
+    if (text.read + chunk.size() == text.request.tokens.size() && !text.ready())
+      chunk = chunk.first(chunk.size() - 1);
+    if (chunk.empty()) {
+      readers_.pop_front();
+      readers_.push_back(&text);
+      continue;
+    }
     rows += std::ssize(chunk);
     if (rows > std::ssize(chunk) && rows > options_.prompt_rows) break;
     readers_.pop_front();

@@ -67,6 +67,9 @@ struct Request {
   std::function<void(int64_t read)> progress = {};
   // If set, called before every step: while it returns true the text waits, because its reader lags behind.
   std::function<bool()> waits = {};
+  // If set, the text is not begun before it returns true: of the tokens all but the last are read meanwhile.
+  // Not for a request without tokens.
+  std::function<bool()> ready = {};
   // Called for each token in order, with the text that can then be shown; returning false ends the text.
   std::function<bool(const Writer::Piece&)> show = {};
   std::function<void(Finished)> done = {};  // once, after the last piece

@@ -66,6 +66,29 @@ std::string alone(Model& model, Request request, const EngineOptions& options = 
   return bench.texts["alone"];
 }
 
+// What is not ready is read up to its last token, and then gives the same text; others go on meanwhile.
+TEST(Engine, ATextThatIsNotReadyIsReadMeanwhile) {
+  const auto model = small_model();
+  const EngineOptions options{.chunk = 16, .prompt_rows = 40};
+  const std::string expected = alone(*model, request_of(50, 20, 3), options);
+  Bench bench(*model, options);
+  bool ready = false;
+  int64_t read = 0;
+  Request request = request_of(50, 20, 3);
+  request.ready = [&] { return ready; };
+  request.progress = [&](int64_t count) { read = count; };
+  bench.submit("late", std::move(request));
+  bench.submit("other", request_of(20, 30, 4));
+  for (int i = 0; i < 40; ++i) bench.engine.step();
+  EXPECT_EQ(read, 49);
+  EXPECT_EQ(bench.texts["late"], "");
+  EXPECT_EQ(bench.order, std::vector<std::string>{"other"});
+  EXPECT_TRUE(bench.engine.idle());
+  ready = true;
+  bench.finish();
+  EXPECT_EQ(bench.texts["late"], expected);
+}
+
 class EngineOf : public testing::TestWithParam<std::string> {};
 
 // Prompts of one to five chunks, texts with and without guesses, at most four at once.

@@ -1,5 +1,6 @@
 // Stored states: how they are made, begun from, and kept.
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include "base/error.h"
@@ -111,6 +112,7 @@ void LocalService::with_states(const ModelHost& host, TextTask::Plan& plan, cons
       prompt.tokens.insert(prompt.tokens.begin(), pending.begin(), pending.end());
       for (int64_t& end : prompt.ends) end += std::ssize(pending);
       prompt.start = SnapshotPtr(base, &base->snapshot);
+      prompt.before = base->tokens;
       prompt.space = space;
       if (prompt.tokens.empty() && base->snapshot.logits.empty())
         fail_task(TaskError::Kind::bad_request,
@@ -119,16 +121,17 @@ void LocalService::with_states(const ModelHost& host, TextTask::Plan& plan, cons
   }
   if (!options.return_state) return;
   plan.keep_state = [this, base, &tokenizer = host.tokenizer(), maker = host.maker(), key = options.key,
-                     turn_end, name, tell = options_.states.tell](TextEndState end) -> std::string {
+                     with_file = options.return_state_file, turn_end, name,
+                     tell = options_.states.tell](TextEndState end, ChoiceEnd& told) {
     try {
       StoredSnapshot stored = snapshot_of(tokenizer, std::move(end), base.get(), turn_end);
       stored.maker = maker;
       stored.space = key;
       stored.name = name;
-      return shelf_.put(std::move(stored)).id;
+      told.state = shelf_.put(std::move(stored)).id;
+      if (with_file) told.state_file = shelf_.file(key, told.state).value_or("");
     } catch (const std::exception& error) {
       if (tell) tell(error.what());
-      return "";
     }
   };
 }
@@ -210,7 +213,9 @@ KeptState LocalService::put_state_file(const std::string& key, const std::string
 LocalService::HostPtr LocalService::host_of(const KeptState& state) {
   for (const auto& one : entries_) {
     const ModelInfo model = info(*one);
-    if (model.path != state.model || (!model.digest.empty() && model.digest != state.digest)) continue;
+    // The model of a run is known with its folder, "austen/model.safetensors".
+    if (model.path != std::filesystem::path(state.model).filename()) continue;
+    if (!model.digest.empty() && model.digest != state.digest) continue;
     HostPtr host = loaded(model.name);
     if (host->base().hash == state.digest) return host;
   }

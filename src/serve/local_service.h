@@ -113,8 +113,12 @@ class LocalService : public Service {
   // `continues`: a last message of the assistant is one to go on with.
   RenderedTask render(const ChatTask& task, bool continues = true);
   static PromptTokens tokens_of(const ModelHost& host, const RenderedChat& chat, bool begins);
-  static void hold_to_grammar(const ChatTask& task, const RenderedTask& rendered, TextTask::Plan& plan);
-  static void constrain(const ChatTask& task, const RenderedTask& rendered, TextTask::Plan& plan);
+  // Lets the texts follow a grammar that is known by its name, or is compiled while their prompts are read.
+  // Its mistakes are those of this field of the request.
+  void compile(const HostPtr& host, const std::string& name, const char* field,
+               std::function<Grammar::Ptr()> make, TextTask::Plan& plan);
+  void hold_to_grammar(const ChatTask& task, const RenderedTask& rendered, TextTask::Plan& plan);
+  void constrain(const ChatTask& task, const RenderedTask& rendered, TextTask::Plan& plan);
   Prepared prepare(const ChatTask& task);
   Prepared prepare(const CompletionTask& task);
   Prepared prepare(const StateTask& task);
@@ -141,7 +145,7 @@ class LocalService : public Service {
   Ticket last_ticket_ = 0;
   ServiceFigures figures_;
   std::thread thread_;
-  WorkQueue embeddings_;
+  WorkQueue embeddings_, grammars_;
 };
 
 }  // namespace aviary

@@ -7,116 +7,10 @@
 #include "base/error.h"
 #include "checkpoints/open_model.h"
 #include "infer/generate.h"
-#include "support/test_folder.h"
-#include "support/test_versions.h"
+#include "support/local_service.h"
 
 namespace aviary {
 namespace {
-
-using std::chrono_literals::operator""s;
-
-// Collects what a task reports.
-class Collector : public TaskSink {
- public:
-  void started(const Usage& usage) override { begun = usage; }
-  void progress(int64_t read, int64_t cached, int64_t total) override {
-    EXPECT_LE(cached, read);
-    EXPECT_LE(read, total);
-    ++reports;
-  }
-  void delta(const Delta& delta) override {
-    auto& choice = choices[delta.choice];
-    choice.text += delta.content;
-    choice.reasoning += delta.reasoning;
-    if (delta.call) choice.calls += delta.call->name + delta.call->arguments;
-    choice.logprobs.insert(choice.logprobs.end(), delta.logprobs.begin(), delta.logprobs.end());
-    if (leaves_after > 0 && --leaves_after == 0) left = true;
-  }
-  void choice_end(const ChoiceEnd& end) override { choices[end.choice].end = end; }
-  void finished(const Usage& what) override {
-    usage = what;
-    ended.set_value();
-  }
-  void failed(const TaskError& what) override {
-    error = what;
-    ended.set_value();
-  }
-  bool abandoned() const override { return left; }
-
-  void wait() {
-    auto future = ended.get_future();
-    ASSERT_EQ(future.wait_for(20s), std::future_status::ready) << "the task hangs";
-  }
-
-  struct Choice {
-    std::string text, reasoning, calls;
-    std::vector<TokenLogprob> logprobs;
-    ChoiceEnd end;
-  };
-  std::map<int64_t, Choice> choices;
-  Usage begun, usage;
-  std::optional<TaskError> error;
-  int reports = 0, leaves_after = 0;
-  std::atomic<bool> left = false;
-  std::promise<void> ended;
-};
-
-using CollectorPtr = std::shared_ptr<Collector>;
-
-class LocalServiceTest : public testing::Test {
- protected:
-  void SetUp() override { file_ = save("model", 64); }
-
-  std::filesystem::path save(const std::string& name, int64_t width, const std::string& version = "rwkv7") {
-    const auto model =
-        noisy_model({.version = version, .n_layer = 2, .n_embd = width, .vocab_size = 256, .ctx_len = 512});
-    const std::filesystem::path file = folder_ / (name + ".safetensors");
-    save_checkpoint(file, *model, make_bytes_tokenizer().get());
-    return file;
-  }
-  static ServedModel served(const std::string& name, const std::filesystem::path& file) {
-    ServedModel served{.name = name};
-    served.host.file = file;
-    served.host.open = [file] { return open_model(file); };
-    served.host.chat_template = "world";
-    return served;
-  }
-  ServiceOptions options() const { return {.models = {served("m", file_)}, .sampling = {.top_p = 1}}; }
-
-  static CompletionTask completion(const std::string& prompt, int64_t tokens, uint64_t seed) {
-    CompletionTask task{.model = "m", .prompts = {prompt}};
-    task.options.max_tokens = tokens;
-    task.options.sampling = {.temperature = 1.1, .top_p = 1, .seed = seed};
-    return task;
-  }
-  static CollectorPtr run(Service& service, CompletionTask task) {
-    auto sink = std::make_shared<Collector>();
-    service.complete(std::move(task), sink);
-    sink->wait();
-    return sink;
-  }
-  // The text that `aviary generate` writes.
-  std::string generated(const std::string& prompt, int64_t tokens, uint64_t seed) const {
-    const Checkpoint checkpoint = open_model(file_);
-    Runner runner(*checkpoint.model);
-    const GenerateOptions options{.tokens = tokens,
-                                  .sampling = {.temperature = 1.1, .top_p = 1, .seed = seed},
-                                  .begin = checkpoint.begin_token};
-    return generate(runner, *checkpoint.tokenizer, prompt, options).text;
-  }
-
-  void interleave(uint64_t requests);
-
-  TestFolder folder_;
-  std::filesystem::path file_;
-};
-
-std::string words(size_t count, uint64_t seed) {
-  Random random(seed);
-  std::string text;
-  while (text.size() < count) text += static_cast<char>(random.below(7) == 0 ? ' ' : 'a' + random.below(26));
-  return text;
-}
 
 TEST_F(LocalServiceTest, WritesWhatGenerateWrites) {
   LocalService service(options());
@@ -169,8 +63,13 @@ TEST_F(LocalServiceTest, EachOfSeveralChoicesIsTheTextOfItsSeed) {
   EXPECT_EQ(sink->usage.tokens, 150);
 }
 
+class Interleaved : public LocalServiceTest {
+ protected:
+  void run_all(uint64_t requests);
+};
+
 // Requests that come, share beginnings, and are left by their clients at random.
-void LocalServiceTest::interleave(uint64_t requests) {
+void Interleaved::run_all(uint64_t requests) {
   ServiceOptions small = options();
   small.models[0].host.engine.texts = 5;
   small.models[0].host.cache.bytes = 4 << 20;
@@ -202,11 +101,11 @@ void LocalServiceTest::interleave(uint64_t requests) {
   }
 }
 
-TEST_F(LocalServiceTest, ManyRequestsAtOnceAreEachAsAlone) { interleave(120); }
+TEST_F(Interleaved, ManyRequestsAtOnceAreEachAsAlone) { run_all(120); }
 
-class LocalServiceLong : public LocalServiceTest {};
+class LocalServiceLong : public Interleaved {};
 
-TEST_F(LocalServiceLong, AThousandRequestsAtOnceAreEachAsAlone) { interleave(1000); }
+TEST_F(LocalServiceLong, AThousandRequestsAtOnceAreEachAsAlone) { run_all(1000); }
 
 TEST_F(LocalServiceTest, TheBestOfSeveralTextsIsTheMostProbable) {
   LocalService service(options());
@@ -382,51 +281,6 @@ TEST_F(LocalServiceTest, VectorsHaveTheLengthThatIsAsked) {
   EXPECT_EQ(embed(task).second->param, "dimensions");
   task.inputs = {std::vector<int32_t>{-1}};
   EXPECT_EQ(embed(task).second->param, "input");
-}
-
-TEST_F(LocalServiceTest, ATextObeysItsSchemaAndABadSchemaIsRefused) {
-  LocalService service(options());
-  CompletionTask task = completion("abc", 200, 1);
-  task.options.format = {ResponseFormat::Kind::json_schema,
-                         R"({"type":"object","properties":{"a":{"type":"integer"},"b":{"enum":["x","y"]}},)"
-                         R"("required":["a","b"],"additionalProperties":false})"};
-  const auto sink = run(service, task);
-  ASSERT_FALSE(sink->error) << sink->error->message;
-  EXPECT_TRUE(sink->choices[0].text.starts_with("{\"a\": ")) << sink->choices[0].text;
-  EXPECT_TRUE(sink->choices[0].text.ends_with("\"}")) << sink->choices[0].text;
-  EXPECT_EQ(sink->choices[0].end.reason, FinishReason::stop);
-  task.options.format.source = R"({"type":"object","unevaluatedProperties":false})";
-  const auto refused = run(service, task);
-  ASSERT_TRUE(refused->error);
-  EXPECT_EQ(refused->error->kind, TaskError::Kind::bad_request);
-}
-
-TEST_F(LocalServiceTest, AToolThatMustBeCalledIsCalled) {
-  LocalService service(options());
-  for (const char* form : {"world", "g1"})
-    for (const Thinking thinking : {Thinking::usual, Thinking::none}) {
-      ChatTask task{.model = "m", .messages = {{.role = Role::user, .content = "the weather?"}}};
-      task.options = service.default_options("m");
-      task.options.sampling.seed = 3;
-      task.options.max_tokens = 400;
-      task.chat_template = form;
-      task.thinking = thinking;
-      task.thinking_tokens = 10;
-      task.tools = {{.name = "weather",
-                     .parameters =
-                         R"({"type":"object","properties":{"city":{"type":"string","maxLength":5}},)"
-                         R"("required":["city"],"additionalProperties":false})"}};
-      task.tool_choice.kind = ToolChoice::Kind::required;
-      auto sink = std::make_shared<Collector>();
-      service.chat(task, sink);
-      sink->wait();
-      ASSERT_FALSE(sink->error) << sink->error->message;
-      EXPECT_TRUE(sink->choices[0].calls.starts_with("weather{\"city\": \""))
-          << form << sink->choices[0].calls;
-      EXPECT_EQ(sink->choices[0].end.reason, FinishReason::tool_calls);
-      EXPECT_EQ(sink->choices[0].text, "");
-      EXPECT_TRUE(sink->choices[0].calls.ends_with("\"}")) << sink->choices[0].calls;
-    }
 }
 
 TEST_F(LocalServiceTest, AThoughtEndsAtItsLimit) {

@@ -41,16 +41,19 @@ const ChatTemplate* template_of(const HostOptions& options, const std::filesyste
 }  // namespace
 
 ModelHost::ModelHost(const HostOptions& options)
-    : checkpoint_(opened(options)),
+    : hashed_(std::async(
+          std::launch::async,
+          [file = model_file_at(options.file)] { return base_info_of(read_tensor_file(file), file); })),
+      checkpoint_(opened(options)),
       runner_(*checkpoint_.model),
       cache_(options.cache),
       engine_(runner_, *checkpoint_.tokenizer, options.engine) {
   const std::filesystem::path file = model_file_at(options.file);
   const TensorFile tensors = read_tensor_file(file);
-  base_ = base_info_of(tensors, file);
   file_bytes_ = tensors.file_bytes();
   if (!options.state.empty()) start_ = load_state(options.state, *checkpoint_.model, file, options.any_base);
-  maker_ = {.base = base_, .adapters = options.adapters, .precision = precision_name(runner_.precision())};
+  maker_ = {
+      .base = hashed_.get(), .adapters = options.adapters, .precision = precision_name(runner_.precision())};
   if (!options.states_folder.empty()) {
     folder_ = std::make_unique<StateFolder>(options.states_folder, maker_,
                                             std::make_shared<const StateLayout>(runner_.new_state().layout()),
@@ -88,18 +91,26 @@ Embedder& ModelHost::embedder() {
   return *embedder_;
 }
 
+std::shared_ptr<TokenMasks> ModelHost::known_masks(const std::string& name) {
+  const std::lock_guard lock(masks_mutex_);
+  for (auto known = masks_.begin(); known != masks_.end(); ++known) {
+    if (known->first != name) continue;
+    masks_.splice(masks_.begin(), masks_, known);
+    return masks_.front().second;
+  }
+  return nullptr;
+}
+
 std::shared_ptr<TokenMasks> ModelHost::masks(const std::string& name,
                                              const std::function<Grammar::Ptr()>& make) {
+  if (std::shared_ptr<TokenMasks> known = known_masks(name)) return known;
+  TokenTrie::Ptr trie;
   {
     const std::lock_guard lock(masks_mutex_);
-    for (auto known = masks_.begin(); known != masks_.end(); ++known) {
-      if (known->first != name) continue;
-      masks_.splice(masks_.begin(), masks_, known);
-      return masks_.front().second;
-    }
     if (!trie_) trie_ = std::make_shared<TokenTrie>(tokenizer());
+    trie = trie_;
   }
-  auto made = std::make_shared<TokenMasks>(make(), trie_);
+  auto made = std::make_shared<TokenMasks>(make(), std::move(trie));
   const std::lock_guard lock(masks_mutex_);
   masks_.emplace_front(name, made);
   if (masks_.size() > remembered_grammars) masks_.pop_back();
@@ -127,6 +138,10 @@ Engine::Ticket ModelHost::submit(Request request) {
 
 void ModelHost::cancel(Engine::Ticket ticket) {
   engine_.cancel(ticket);
+  wake();
+}
+
+void ModelHost::wake() {
   const std::lock_guard lock(mutex_);
   news_ = true;
   work_.notify_all();

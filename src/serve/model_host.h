@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -50,7 +51,7 @@ class ModelHost {
   const Tokenizer& tokenizer() const { return *checkpoint_.tokenizer; }
   TokenizerPtr shared_tokenizer() const { return checkpoint_.tokenizer; }
   const Checkpoint& checkpoint() const { return checkpoint_; }
-  const BaseInfo& base() const { return base_; }
+  const BaseInfo& base() const { return maker_.base; }
   const ChatTemplate* chat_template() const { return chat_template_; }
   int64_t file_bytes() const { return file_bytes_; }
   StateCache& cache() { return cache_; }
@@ -67,20 +68,24 @@ class ModelHost {
   // Made when it is first asked for; to be used by one thread. Throws Error if this version has no vectors.
   Embedder& embedder();
 
-  // The masks of a grammar for this vocabulary, shared by all that have the same `name`; thread-safe. `make`
-  // is called if they are not known; what it throws is passed on.
+  // The masks of a grammar for this vocabulary, shared by all that have the same `name`; thread-safe. Null if
+  // they are not known; with `make`, it is called then, and what it throws is passed on.
+  std::shared_ptr<TokenMasks> known_masks(const std::string& name);
   std::shared_ptr<TokenMasks> masks(const std::string& name, const std::function<Grammar::Ptr()>& make);
 
   // Thread-safe; see Engine.
   Engine::Ticket submit(Request request);
   void cancel(Engine::Ticket ticket);
+  // Lets the engine ask its requests again whether they are ready.
+  void wake();
   int64_t unfinished() const { return engine_.unfinished(); }
 
  private:
   void run();
 
+  std::future<BaseInfo>
+      hashed_;  // while the model is opened: what one thread reads, the other finds in memory
   Checkpoint checkpoint_;
-  BaseInfo base_;
   int64_t file_bytes_ = 0;
   const ChatTemplate* chat_template_ = nullptr;
   Runner runner_;

@@ -1,8 +1,8 @@
 // The protocol of ollama: newline-delimited JSON, streaming unless a request says otherwise.
 //
-// Other than there: `repeat_penalty` and `repeat_last_n` are accepted and change nothing, the penalties of
-// presence and frequency stand in their place; min_p is computed before the temperature; models are not
-// pulled, created or deleted; `context` is a list of numbers that holds the conversation itself.
+// Other than there: repeat_penalty is 1 unless a request says otherwise; min_p is computed before the
+// temperature; models are not pulled, created or deleted; `context` is a list of numbers that holds the
+// conversation itself; `state` and `return_state` as in the other protocols.
 #pragma once
 
 #include "serve/router.h"

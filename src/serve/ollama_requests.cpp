@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "chat/chat_template.h"
+#include "serve/task_fields.h"
 
 namespace aviary {
 namespace {
@@ -18,35 +19,15 @@ using Json = nlohmann::ordered_json;
 constexpr int64_t most = std::numeric_limits<int64_t>::max();
 constexpr int32_t context_mark = 0x617669;  // the first number of a context
 
-void read_sampling(const Fields& options, SamplerOptions& sampling) {
-  if (const auto value = options.number("temperature", 0, 100)) sampling.temperature = *value;
-  if (const auto value = options.integer("top_k", 0, most)) sampling.top_k = *value;
-  if (const auto value = options.number("top_p", 0, 1)) {
-    if (*value > 0)
-      sampling.top_p = *value;
-    else
-      sampling.top_k = 1;
-  }
-  if (const auto value = options.number("min_p", 0, 1)) {
-    sampling.top_a = *value;  // p >= min_p * (largest p)
-    sampling.top_a_power = 1;
-  }
-  if (const auto value = options.number("typical_p", 0, 1); value && *value != 1)
-    options.refuse("typical_p", "1 or nothing, as there is no typical sampling here");
-  if (const auto value = options.number("presence_penalty", -100, 100)) sampling.presence_penalty = *value;
-  if (const auto value = options.number("frequency_penalty", -100, 100)) sampling.frequency_penalty = *value;
-  if (const auto value = options.integer("seed", std::numeric_limits<int64_t>::min(), most))
-    sampling.seed = static_cast<uint64_t>(*value);
-}
-
 void read_options(const Fields& body, TaskOptions& task) {
   if (const std::optional<Fields> options = body.object("options")) {
-    read_sampling(*options, task.sampling);
+    read_sampler(*options, task.sampling);
     // -1: until the text ends, -2: until the context is full.
     if (const auto limit = options->integer("num_predict", -2, most); limit && *limit >= 0)
       task.max_tokens = *limit;
     for (std::string& stop : options->texts("stop")) task.stop.push_back(std::move(stop));
   }
+  read_state(body, task);
   task.logprobs = body.flag("logprobs").value_or(false);
   task.top_logprobs = body.integer("top_logprobs", 0, 20).value_or(0);
   const Json* format = body.find("format");

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/json.h"
+#include "serve/openai_reply.h"
 
 namespace aviary {
 namespace {
@@ -136,12 +137,14 @@ void OllamaSink::delta(const Delta& delta) {
 void OllamaSink::choice_end(const ChoiceEnd& end) {
   show_call();
   if (end.reason == FinishReason::length) reason_ = "length";
+  add_state(end, extra_);
 }
 
 void OllamaSink::finished(const Usage& usage) {
   Json last = line_of(request_.stream ? Part() : whole_);
   last["done"] = true;
   last["done_reason"] = reason_;
+  if (extra_.is_object()) last.update(extra_);
   if (!request_.chat_form && !request_.raw) {
     std::vector<Message> messages = request_.task.messages;
     messages.push_back({.role = Role::assistant, .content = whole_.content, .reasoning = whole_.thinking});

@@ -3,7 +3,7 @@
 
 #include <map>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -52,6 +52,7 @@ class OllamaSink : public TaskSink {
   int64_t open_index_ = -1;
   bool begun_ = false;
   std::string reason_ = "stop";
+  nlohmann::ordered_json extra_;  // the state that was kept, if one was
 };
 
 }  // namespace aviary

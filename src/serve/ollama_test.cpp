@@ -94,7 +94,7 @@ TEST_F(Ollama, ReadsMessagesToolsAndOptions) {
       {"type": "web_search"}],
     "options": {"temperature": 0.5, "top_k": 7, "top_p": 0.9, "min_p": 0.1, "presence_penalty": 1,
       "frequency_penalty": 2, "seed": 42, "num_predict": 9, "stop": "x", "typical_p": 1, "num_ctx": 2048,
-      "repeat_penalty": 1.1, "mirostat": 0},
+      "repeat_penalty": 1.1, "repeat_last_n": 32, "mirostat": 0},
     "keep_alive": "5m", "logprobs": true, "top_logprobs": 2})");
   ASSERT_EQ(service.chats.size(), 1u);
   EXPECT_EQ(asked().model, "bird");
@@ -112,8 +112,9 @@ TEST_F(Ollama, ReadsMessagesToolsAndOptions) {
   EXPECT_EQ(options.sampling.temperature, 0.5);
   EXPECT_EQ(options.sampling.top_k, 7);
   EXPECT_EQ(options.sampling.top_p, 0.9);
-  EXPECT_EQ(options.sampling.top_a, 0.1);
-  EXPECT_EQ(options.sampling.top_a_power, 1);
+  EXPECT_EQ(options.sampling.min_p, 0.1);
+  EXPECT_EQ(options.sampling.repeat_penalty, 1.1);
+  EXPECT_EQ(options.sampling.repeat_last_n, 32);
   EXPECT_EQ(options.sampling.presence_penalty, 1);
   EXPECT_EQ(options.sampling.frequency_penalty, 2);
   EXPECT_EQ(options.sampling.seed, 42u);
@@ -121,6 +122,21 @@ TEST_F(Ollama, ReadsMessagesToolsAndOptions) {
   EXPECT_EQ(options.stop, std::vector<std::string>{"x"});
   EXPECT_TRUE(options.logprobs);
   EXPECT_EQ(options.top_logprobs, 2);
+}
+
+TEST_F(Ollama, StatesAreNamedAndReturned) {
+  service.script.ends = {{.choice = 0, .state = "st_1", .state_file = "abcd", .tokens = 9}};
+  for (const char* stream : {"false", "true"}) {
+    const std::string body = fmt::format(
+        R"({{"model": "bird", "stream": {}, "messages": [{{"role": "user", "content": "x"}}], "state": "memory",
+            "return_state": "base64"}})",
+        stream);
+    const auto answer = ask("POST", "/api/chat", body);
+    EXPECT_EQ(asked().options.state, "memory");
+    EXPECT_TRUE(asked().options.return_state && asked().options.return_state_file);
+    EXPECT_NE(answer->body.find(R"("state":{"id":"st_1","tokens":9,"data":"YWJjZA=="})"), std::string::npos)
+        << answer->body;
+  }
 }
 
 TEST_F(Ollama, WrongFieldsAreNamed) {

@@ -107,8 +107,22 @@ std::string_view reason_text(FinishReason reason) {
   }
 }
 
+std::string base64(std::string_view bytes) {
+  constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    uint32_t group = 0;
+    for (size_t k = 0; k < 3; ++k)
+      group = group << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0u);
+    for (size_t k = 0; k < 4; ++k) text += i + k > bytes.size() ? '=' : digits[group >> (18 - 6 * k) & 63];
+  }
+  return text;
+}
+
 void add_state(const ChoiceEnd& end, Json& choice) {
-  if (!end.state.empty()) choice["state"] = {{"id", end.state}, {"tokens", end.tokens}};
+  if (end.state.empty()) return;
+  choice["state"] = {{"id", end.state}, {"tokens", end.tokens}};
+  if (!end.state_file.empty()) choice["state"]["data"] = base64(end.state_file);
 }
 
 void add_with_and_without_v1(Router& router, const char* method, std::string path,

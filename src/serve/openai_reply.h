@@ -40,7 +40,9 @@ nlohmann::ordered_json bytes_json(std::string_view bytes);
 nlohmann::ordered_json logprob_list(const std::vector<TokenLogprob>& logprobs);
 // "stop", "length" or "tool_calls"; a text that was canceled is "length", since it is not complete.
 std::string_view reason_text(FinishReason reason);
-// Adds {"state": {"id", "tokens"}} if a state was kept.
+std::string base64(std::string_view bytes);
+// Adds {"state": {"id", "tokens"}} if a state was kept, and "data", its file in base64, if that was asked
+// for.
 void add_state(const ChoiceEnd& end, nlohmann::ordered_json& choice);
 
 // Parts of add_openai().

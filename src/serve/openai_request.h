@@ -29,9 +29,6 @@ RequestBasics read_basics(const Call& call, const Fields& fields);
 void read_max_tokens(const Call& call, const Fields& fields, const std::vector<std::string_view>& names,
                      TaskOptions& options);
 
-// A random seed for requests that name none.
-uint64_t random_seed();
-
 // How much to think: "none", "low", "medium", ... under this name; absent: as usual.
 Thinking read_effort(const Fields& fields, std::string_view name);
 

@@ -66,15 +66,16 @@ TEST_F(OpenAiRequest, WithoutASeedTextsDiffer) {
 }
 
 TEST_F(OpenAiRequest, SamplersOfOthersAreMappedOrRefused) {
-  chat(R"("top_p": 0, "min_p": 0.1, "top_k": -1, "repeat_penalty": 1, "mirostat": 0, "typical_p": 1.0)");
+  chat(
+      R"("top_p": 0, "min_p": 0.1, "top_k": -1, "repeat_penalty": 1.2, "repeat_last_n": -1, "mirostat": 0, "typical_p": 1.0)");
   EXPECT_EQ(options().sampling.temperature, 0);
-  EXPECT_EQ(options().sampling.top_a, 0.1);
-  EXPECT_EQ(options().sampling.top_a_power, 1);
+  EXPECT_EQ(options().sampling.min_p, 0.1);
+  EXPECT_EQ(options().sampling.repeat_penalty, 1.2);
+  EXPECT_EQ(options().sampling.repeat_last_n, -1);
   EXPECT_EQ(options().sampling.top_k, 0);
-  EXPECT_EQ(error(*chat(R"("repeat_penalty": 1.1)")),
-            "repeat_penalty: this sampler does not exist here; leave it out or send 1 (off), not 1.1");
-  EXPECT_EQ(error(*chat(R"("min_p": 0.1, "top_a": 0.2)")),
-            "top_a: not together with min_p; send one of them");
+  EXPECT_EQ(error(*chat(R"("mirostat": 2)")),
+            "mirostat: this sampler does not exist here; leave it out or send 0 (off), not 2");
+  EXPECT_NE(error(*chat(R"("repeat_penalty": 0)")).find("repeat_penalty is 0"), std::string::npos);
   EXPECT_EQ(error(*chat(R"("temperature": -1)")),
             "temperature: expected a number from 0 to 100, got the number -1");
   EXPECT_EQ(error(*chat(R"("logit_bias": {"x": 1})")), "logit_bias.x: expected a token id as the name");
@@ -203,8 +204,11 @@ TEST_F(OpenAiRequest, StatesAreNamedAndReturned) {
   EXPECT_EQ(choice["state"].dump(), R"({"id":"st_1","tokens":9})");
   chat(R"("state": {"id": "m2"}, "return_state": "id")");
   EXPECT_EQ(options().state, "m2");
-  EXPECT_EQ(error(*chat(R"("return_state": "base64")")),
-            "return_state: expected true, false or \"id\"; states are downloaded by id");
+  EXPECT_FALSE(options().return_state_file);
+  service.script.ends = {{.choice = 0, .state = "st_1", .state_file = "abc", .tokens = 9}};
+  EXPECT_EQ(json(*chat(R"("return_state": "base64")"))["choices"][0]["state"]["data"], "YWJj");
+  EXPECT_EQ(error(*chat(R"("return_state": "json")")),
+            "return_state: expected true, false, \"id\" or \"base64\"");
 }
 
 TEST_F(OpenAiRequest, AKeySeparatesClients) {

@@ -11,22 +11,30 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Constraints with a grammar that is made here, or known by its name already.
-ConstraintMaker constraint_maker(ModelHost& host, const std::string& name, const char* field,
-                                 const std::function<Grammar::Ptr()>& make) {
-  try {
-    const std::shared_ptr<TokenMasks> masks = host.masks(name, make);
-    return [masks] { return std::make_unique<GrammarConstraint>(masks); };
-  } catch (const Error& e) {
-    fail_task(TaskError::Kind::bad_request, e.what(), field);
-  }
-}
-
 std::string name_of(const ResponseFormat& format) {
   return fmt::format("{} {}", static_cast<int>(format.kind), format.source);
 }
 
 }  // namespace
+
+void LocalService::compile(const HostPtr& host, const std::string& name, const char* field,
+                           std::function<Grammar::Ptr()> make, TextTask::Plan& plan) {
+  auto promise = std::make_shared<std::promise<std::shared_ptr<TokenMasks>>>();
+  plan.grammar = promise->get_future().share();
+  plan.constraint = [masks = plan.grammar] { return std::make_unique<LateConstraint>(masks); };
+  if (const std::shared_ptr<TokenMasks> known = host->known_masks(name)) return promise->set_value(known);
+  grammars_.add([promise, host, name, field, make = std::move(make)] {
+    try {
+      promise->set_value(host->masks(name, make));
+    } catch (const Error& e) {
+      promise->set_exception(std::make_exception_ptr(
+          TaskFailure({.kind = TaskError::Kind::bad_request, .message = e.what(), .param = field})));
+    } catch (...) {
+      promise->set_exception(std::current_exception());
+    }
+    host->wake();
+  });
+}
 
 void check_tokens(const std::vector<int32_t>& tokens, const ModelHost& host, const char* field) {
   const int64_t size = host.model().config().vocab_size;
@@ -80,8 +88,9 @@ LocalService::Prepared LocalService::prepare(const CompletionTask& task) {
   prepared.plan.echo_scores = task.echo && task.options.logprobs;
   const ResponseFormat& format = task.options.format;
   if (format.kind != ResponseFormat::Kind::text)
-    prepared.plan.constraint = constraint_maker(*host, name_of(format), "response_format",
-                                                [&] { return completion_grammar(format); });
+    compile(
+        host, name_of(format), "response_format", [format] { return completion_grammar(format); },
+        prepared.plan);
   for (const Prompt& prompt : task.prompts) {
     PromptTokens& made = prepared.plan.prompts.emplace_back();
     made.space = task.options.key;
@@ -178,8 +187,12 @@ void LocalService::hold_to_grammar(const ChatTask& task, const RenderedTask& ren
   for (const Tool& tool : task.tools)
     name += fmt::format("{} {}\n{}\n", tool.strict, tool.name, tool.parameters);
   name += task.parallel_calls ? "several" : "one";
-  plan.constraint = constraint_maker(*rendered.host, name, must_call ? "tools" : "response_format",
-                                     [&] { return reply_grammar(task, *rendered.form, reply); });
+  ChatTask rules = task;
+  rules.messages.clear();
+  compile(
+      rendered.host, name, must_call ? "tools" : "response_format",
+      [rules = std::move(rules), form = rendered.form, reply] { return reply_grammar(rules, *form, reply); },
+      plan);
 }
 
 int64_t LocalService::count_tokens(const ChatTask& task) {

@@ -65,8 +65,7 @@ TEST_F(RecordedRequests, SillyTavernTexts) {
   const TaskOptions& asked = service.completions.back().options;
   EXPECT_EQ(asked.max_tokens, 300);
   EXPECT_EQ(asked.top_logprobs, 10);
-  EXPECT_EQ(asked.sampling.top_a, 0.05);
-  EXPECT_EQ(asked.sampling.top_a_power, 1);
+  EXPECT_EQ(asked.sampling.min_p, 0.05);
 }
 
 TEST_F(RecordedRequests, Continue) {

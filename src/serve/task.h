@@ -32,11 +32,12 @@ struct TaskOptions {
   bool logprobs = false;                   // report the probability of each token
   int64_t top_logprobs = 0;                // and of the most probable ones
   ResponseFormat format = {};
-  std::string state = {};     // name or id of a stored state to begin with; empty: none
-  bool return_state = false;  // keep the state at the end of the text, and report its id
-  bool use_cache = true;      // begin with the longest known state of the prompt
-  bool progress = false;      // report the reading of the prompt
-  std::string key = {};       // stands for the client's API key: others share no cache and no states
+  std::string state = {};          // name or id of a stored state to begin with; empty: none
+  bool return_state = false;       // keep the state at the end of the text, and report its id
+  bool return_state_file = false;  // and the bytes of its file
+  bool use_cache = true;           // begin with the longest known state of the prompt
+  bool progress = false;           // report the reading of the prompt
+  std::string key = {};            // stands for the client's API key: others share no cache and no states
 };
 
 struct ToolChoice {
@@ -109,6 +110,7 @@ struct ChoiceEnd {
   FinishReason reason = FinishReason::stop;
   std::string stop_string = {};  // the stop string of the request that ended the text, if one did
   std::string state = {};        // id of the state that was kept
+  std::string state_file = {};   // its bytes, if they were asked for
   int64_t tokens = 0;
 };
 

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <functional>
+#include <future>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "chat/chat_template.h"
 #include "grammar/grammar_constraint.h"
@@ -17,6 +20,28 @@ Grammar::Ptr completion_grammar(const ResponseFormat& format);
 // that the tools allow. Calls that are the model's choice are held to the schema if a tool is strict, from
 // where one begins.
 Grammar::Ptr reply_grammar(const ChatTask& task, const ChatTemplate& form, const ReplyForm& reply);
+
+// The masks of a grammar, which may still be compiled; what its compilation throws is what get() throws.
+using MasksFuture = std::shared_future<std::shared_ptr<TokenMasks>>;
+
+// Follows the grammar; waits for it where it is not ready.
+class LateConstraint : public Constraint {
+ public:
+  explicit LateConstraint(MasksFuture masks) : masks_(std::move(masks)) {}
+  void allow(std::span<float> logits) override { inner().allow(logits); }
+  void accept(int32_t token) override { inner().accept(token); }
+  std::span<const int32_t> forced() override { return inner().forced(); }
+  bool complete() override { return inner().complete(); }
+
+ private:
+  GrammarConstraint& inner() {
+    if (!inner_) inner_.emplace(masks_.get());
+    return *inner_;
+  }
+
+  const MasksFuture masks_;
+  std::optional<GrammarConstraint> inner_;
+};
 
 // Ends a thought that has become too long: after `limit` tokens it is closed with `end`, unless it was closed
 // before.
@@ -43,8 +68,5 @@ class ThoughtLimit : public Constraint {
   bool closing_ = false, closed_ = false;
   size_t next_ = 0;  // in end_
 };
-
-// Makes the constraint of each of several texts.
-using ConstraintMaker = std::function<std::unique_ptr<Constraint>()>;
 
 }  // namespace aviary

@@ -1,6 +1,7 @@
 #include "serve/text_task.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -67,15 +68,36 @@ void TextTask::start() try {
   }
   std::vector<StateCache::Hit> hits;  // all are counted before the first request can end
   for (const auto& run : runs_) hits.push_back(find(*run));
-  {
+  usage_at_begin_ = usage_;
+  const bool echoes = !plan_.prompts.empty() && !plan_.prompts.front().echo.empty();
+  if (plan_.grammar.valid() && echoes) plan_.grammar.get();
+  if (!plan_.grammar.valid() || echoes) {
     const std::lock_guard lock(reporting_);
-    sink_->started(usage_);
+    announce();
   }
   if (!plan_.echo_scores)
     for (const auto& run : runs_) echo(*run);
   for (size_t i = 0; i < runs_.size(); ++i) begin(*runs_[i], hits[i]);
 } catch (...) {
   fail(std::current_exception());
+}
+
+void TextTask::announce() {
+  if (!std::exchange(announced_, true)) sink_->started(usage_at_begin_);
+}
+
+bool TextTask::ready() {
+  if (!plan_.grammar.valid()) return true;
+  if (plan_.grammar.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return false;
+  try {
+    plan_.grammar.get();
+  } catch (...) {
+    fail(std::current_exception());
+    return false;
+  }
+  const std::lock_guard lock(reporting_);
+  if (!ended_) announce();
+  return true;
 }
 
 StateCache::Hit TextTask::find(PromptRun& run) {
@@ -90,6 +112,9 @@ void TextTask::begin(PromptRun& run, const StateCache::Hit& hit) {
   const PromptTokens& prompt = *run.prompt;
   const SnapshotPtr from = hit.snapshot ? hit.snapshot : prompt.start;
   if (hit.tokens == std::ssize(prompt.tokens) && from) {
+    // There is nothing to read while a grammar is compiled.
+    if (plan_.grammar.valid()) plan_.grammar.get();
+    ready();
     run.siblings_started = true;
     run.end = from;
     for (const auto& choice : run.choices) submit_from(run, *choice, *from);
@@ -108,9 +133,11 @@ void TextTask::begin(PromptRun& run, const StateCache::Hit& hit) {
   else
     request.keep_at = {std::ssize(prompt.tokens)};
   for (int64_t& at : request.keep_at) at -= hit.tokens;
+  if (plan_.grammar.valid()) request.ready = [this] { return ready(); };
   if (plan_.options.progress)
     request.progress = [this, &run](int64_t read) {
       const std::lock_guard lock(reporting_);
+      if (!announced_ || ended_) return;
       sink_->progress(run.known + read, run.known, std::ssize(run.prompt->tokens));
     };
   if (plan_.echo_scores)
@@ -128,6 +155,11 @@ void TextTask::submit_from(PromptRun& run, Choice& choice, const Snapshot& snaps
 void TextTask::submit(PromptRun& run, Choice& choice, Request request) {
   request.writing = plan_.writing;
   request.writing.sampling.seed = choice.seed;
+  if (request.writing.sampling.repeat_penalty != 1) {
+    std::vector<int32_t> before = run.prompt->before;
+    before.insert(before.end(), run.prompt->tokens.begin(), run.prompt->tokens.end());
+    set_before(request.writing.sampling, before);
+  }
   request.constraint = plan_.constraint();
   const auto self = shared_from_this();
   // Of a request that begins at the end of the prompt nothing of the prompt is left to be read.
@@ -234,7 +266,10 @@ void TextTask::done(PromptRun& run, Choice& choice, Finished finished) {
   choice.end = end_of(run, choice, finished);
   if (plan_.options.best_of == 0) {
     const std::lock_guard lock(reporting_);
-    if (!ended_) sink_->choice_end(choice.end);
+    if (!ended_) {
+      announce();
+      sink_->choice_end(choice.end);
+    }
   } else if (run.unfinished == 1) {
     report_best(run);
   }
@@ -262,12 +297,13 @@ ChoiceEnd TextTask::end_of(PromptRun& run, Choice& choice, Finished& finished) {
     host_->remember(prompt.space, {tokens.begin(), tokens.begin() + read}, {finished.state},
                     StateCache::Kind::end);
   if (plan_.options.return_state && plan_.keep_state && read >= 0 && read <= std::ssize(tokens))
-    end.state = plan_.keep_state({.prompt = prompt.tokens,
-                                  .text = choice.tokens,
-                                  .stop = finished.stop,
-                                  .state = std::move(finished.state),
-                                  .read = read,
-                                  .prompt_end = run.end});
+    plan_.keep_state({.prompt = prompt.tokens,
+                      .text = choice.tokens,
+                      .stop = finished.stop,
+                      .state = std::move(finished.state),
+                      .read = read,
+                      .prompt_end = run.end},
+                     end);
   const std::vector<std::string>& stops = plan_.options.stop;
   if (std::find(stops.begin(), stops.end(), finished.stop) != stops.end()) end.stop_string = finished.stop;
   end.reason = finished.end == TextEnd::length     ? FinishReason::length

@@ -11,16 +11,18 @@
 #include "serve/model_host.h"
 #include "serve/reply.h"
 #include "serve/task.h"
+#include "serve/text_form.h"
 
 namespace aviary {
 
 // A prompt as tokens.
 struct PromptTokens {
   std::vector<int32_t> tokens;
-  std::vector<int64_t> ends = {};  // numbers of tokens at which messages end: their states are kept
-  SnapshotPtr start = {};          // what the model knows before them; null: nothing
-  std::string space = {};          // the key space of the state cache
-  std::string echo = {};           // reported as the beginning of the text
+  std::vector<int64_t> ends = {};    // numbers of tokens at which messages end: their states are kept
+  SnapshotPtr start = {};            // what the model knows before them; null: nothing
+  std::string space = {};            // the key space of the state cache
+  std::string echo = {};             // reported as the beginning of the text
+  std::vector<int32_t> before = {};  // tokens that `start` has read, for penalties
 };
 
 // What is known at the end of a text.
@@ -41,10 +43,12 @@ class TextTask : public std::enable_shared_from_this<TextTask> {
     bool echo_scores = false;
     // Made for each choice: the restriction of its text (may be null), and how its text is divided.
     std::function<std::unique_ptr<Constraint>()> constraint;
+    // What the constraint waits for, if anything: the answer is not begun before.
+    MasksFuture grammar = {};
     std::function<std::unique_ptr<Reply>()> reply;
-    // Called with the end of a choice if options.return_state: gives the id under which it is kept. Must not
+    // Called with the end of a choice if options.return_state: keeps it, and says so in `told`. Must not
     // throw.
-    std::function<std::string(TextEndState end)> keep_state = {};
+    std::function<void(TextEndState end, ChoiceEnd& told)> keep_state = {};
     // Called once, with what was read and written, before the sink is told the end. Must not throw.
     std::function<void(const Usage& usage, bool failed)> ended = {};
     Usage usage = {};  // with the times so far
@@ -63,6 +67,11 @@ class TextTask : public std::enable_shared_from_this<TextTask> {
   struct Choice;
   struct PromptRun;
 
+  // Whether the grammar, if there is one, is compiled; begins the answer, or fails with the grammar's
+  // mistake.
+  bool ready();
+  // Tells the sink that the answer begins. With reporting_ locked.
+  void announce();
   StateCache::Hit find(PromptRun& run);
   void begin(PromptRun& run, const StateCache::Hit& hit);
   // Submits a choice that goes on from this state and these logits.
@@ -85,8 +94,10 @@ class TextTask : public std::enable_shared_from_this<TextTask> {
   std::vector<std::unique_ptr<PromptRun>> runs_;
   int64_t unfinished_ = 0;
   std::atomic<bool> canceled_ = false, ended_ = false;
-  std::mutex reporting_;  // held while the sink is called
-  std::mutex mutex_;      // guards tickets_
+  std::mutex reporting_;    // held while the sink is called
+  bool announced_ = false;  // guarded by it
+  Usage usage_at_begin_ = {};
+  std::mutex mutex_;  // guards tickets_
   std::vector<Engine::Ticket> tickets_;
   Usage usage_;
 };
