@@ -1,8 +1,11 @@
 // aviary chat: a conversation with a model in the terminal.
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <limits>
+#include <random>
 
+#include "bank/state_bank.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
@@ -11,7 +14,9 @@
 #include "base/quotes.h"
 #include "chat/chat_template.h"
 #include "chat/clean.h"
+#include "cli/bank.h"
 #include "cli/cli.h"
+#include "cli/snapshots.h"
 #include "serve/local_service.h"
 #include "terminal/chat_session.h"
 #include "terminal/entry_reader.h"
@@ -25,7 +30,47 @@ struct Flags {
   ModelFlags model;
   std::string url, name, key, state, think = "usual", prompt, load;
   ChatSettings settings;
+
+  // Whether --state is one that was kept after a text, not a tuned one.
+  bool kept_state() const { return find_snapshot(state).has_value(); }
 };
+
+// Where --state is a bank, its place is taken by the state after which `question` is most probable.
+void choose_from_bank(Flags& flags, const std::string& question) {
+  if (!StateBank::is_bank(flags.state)) return;
+  require(
+      !question.empty(),
+      "--state {}: is a bank of states, from which one is chosen by the message of --prompt or of a pipe; "
+      "aviary state bank find names a file for a conversation",
+      flags.state);
+  flags.state = best_in_bank(flags.model.load(), flags.state, question, flags.model.quiet);
+}
+
+// The program that $VISUAL or $EDITOR names changes a text.
+std::string edited(const std::string& text) {
+  namespace fs = std::filesystem;
+  std::string editor = platform::environment_variable("VISUAL");
+  if (editor.empty()) editor = platform::environment_variable("EDITOR");
+  if (editor.empty()) editor = "editor";
+  const fs::path folder = fs::temp_directory_path() / fmt::format("aviary-{:08x}", std::random_device{}());
+  std::error_code error;
+  if (!fs::create_directory(folder, error)) return text;
+  fs::permissions(folder, fs::perms::owner_all, error);
+  const fs::path file = folder / "message.txt";
+  std::string result = text;
+  try {
+    write_file_atomically(file, text);
+    std::string quoted = file.string();
+    for (size_t at = 0; (at = quoted.find('\'', at)) != std::string::npos; at += 4)
+      quoted.replace(at, 1, "'\\''");
+    if (std::system(fmt::format("{} '{}'", editor, quoted).c_str()) == 0)
+      result = std::string(trimmed(read_file(file, largest_message)));
+  } catch (const Error& failure) {
+    fmt::print(stderr, "{}\n", failure.what());
+  }
+  fs::remove_all(folder, error);
+  return result;
+}
 
 // The model of this process, and the service that owns it.
 class LocalModel {
@@ -48,7 +93,7 @@ class LocalModel {
       if (!model.quiet) print_notes(checkpoint.notes);
       return checkpoint;
     };
-    served.host.state = flags.state;
+    if (!flags.kept_state()) served.host.state = flags.state;
     served.host.any_base = flags.model.force;
     served.host.chat_template = flags.settings.chat_template;
     ServiceOptions options;
@@ -85,6 +130,7 @@ int answer_once(ReplySource& source, const Flags& flags, const std::string& mess
                            },
                        .stopped = [&] { return guard.interrupted(); },
                        .style = style});
+  if (flags.kept_state()) session.begin_from(flags.state);
   session.ask(message);
   return guard.interrupted() ? interrupt_exit_code() : 0;
 }
@@ -97,6 +143,7 @@ int converse(ReplySource& source, const Flags& flags) {
                        .tell = [](std::string_view line) { write_out(fmt::format("{}\n", line)); },
                        .stopped = [&] { return guard != nullptr && guard->interrupted(); },
                        .style = style});
+  if (flags.kept_state()) session.begin_from(flags.state);
   if (!flags.load.empty()) session.handle("/load " + flags.load);
   const bool editing =
       platform::terminal_width(stdout) > 0 && platform::environment_variable("TERM") != "dumb";
@@ -104,6 +151,7 @@ int converse(ReplySource& source, const Flags& flags) {
   EntryReader reader({.editing = editing,
                       .columns = [] { return platform::terminal_width(stdout); },
                       .write = write_out,
+                      .edit = edited,
                       .ended = [&] { return guard != nullptr && guard->interrupted(); }});
   while (!ending) {
     std::optional<std::string> entry;
@@ -127,6 +175,12 @@ int converse(ReplySource& source, const Flags& flags) {
 
 int chat(Flags flags) {
   flags.settings.thinking = *thinking_named(flags.think);
+  const bool piped = flags.prompt.empty() && !platform::input_is_terminal();
+  const std::string message = piped ? read_input("-", largest_message) : flags.prompt;
+  choose_from_bank(flags, message);
+  require(flags.load.empty() || !flags.kept_state(),
+          "--load and --state {} cannot be given together: both are what the conversation begins with",
+          flags.state);
   std::optional<LocalModel> local;
   std::unique_ptr<ReplySource> remote;
   if (flags.url.empty())
@@ -134,8 +188,7 @@ int chat(Flags flags) {
   else
     remote = make_remote_source(flags.url, flags.name, flags.key);
   ReplySource& source = local ? local->source() : *remote;
-  if (!flags.prompt.empty()) return answer_once(source, flags, flags.prompt);
-  if (!platform::input_is_terminal()) return answer_once(source, flags, read_input("-", largest_message));
+  if (piped || !message.empty()) return answer_once(source, flags, message);
   if (!flags.model.quiet && local) {
     const ModelInfo info = local->info();
     fmt::print(stderr, "[{} with {} parameters, template {}; /help lists the commands]\n", info.version,
@@ -198,7 +251,8 @@ Action add_chat(CLI::App& command) {
       ->group(group);
   command
       .add_option("--state", flags->state,
-                  "A tuned state that the conversation begins with (default: the model's own)")
+                  "What the conversation begins with: a tuned state, one that was kept after a text (aviary "
+                  "state make), or a bank of these, with --prompt or a pipe (default: the model's own)")
       ->group(group);
   command
       .add_option("--load", flags->load, "Go on with a conversation that /save wrote (default: a new one)")

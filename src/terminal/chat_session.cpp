@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <sstream>
 #include <utility>
 
 #include "base/error.h"
@@ -16,7 +18,8 @@
 namespace aviary {
 namespace {
 
-constexpr int64_t largest_file = int64_t{64} << 20;  // bytes
+constexpr int64_t largest_file = int64_t{1} << 30;  // bytes
+constexpr const char* state_suffix = ".state";
 
 void require_template(const std::string& name) {
   std::string known;
@@ -82,11 +85,15 @@ void ChatSession::show(const Delta& delta, Message& reply, MarkdownWriter& markd
   screen_.write(markdown.push(delta.content));
 }
 
+ReplyRequest ChatSession::request() const {
+  return {.messages = conversation_.messages(),
+          .state = state_,
+          .thinking = settings_.thinking,
+          .chat_template = settings_.chat_template,
+          .settings = settings_.reply};
+}
+
 void ChatSession::answer() {
-  ReplyRequest request{.messages = conversation_.messages(),
-                       .thinking = settings_.thinking,
-                       .chat_template = settings_.chat_template,
-                       .settings = settings_.reply};
   Message reply{.role = Role::assistant};
   MarkdownWriter markdown(screen_.style);
   bool thinks = false, reading = false;
@@ -96,19 +103,19 @@ void ChatSession::answer() {
     if (thinks && screen_.style.styled) screen_.write("\033[0m");
   };
   try {
-    last_ = source_.reply(request, {.delta =
-                                        [&](const Delta& delta) {
-                                          if (std::exchange(reading, false)) screen_.write("\r\033[K");
-                                          show(delta, reply, markdown, thinks);
-                                        },
-                                    .progress =
-                                        [&](int64_t read, int64_t total) {
-                                          if (!screen_.style.styled || total < 256 || read >= total) return;
-                                          reading = true;
-                                          screen_.write(fmt::format("\r\033[K[reading {} of {} tokens]",
-                                                                    with_commas(read), with_commas(total)));
-                                        },
-                                    .stopped = screen_.stopped});
+    last_ = source_.reply(request(), {.delta =
+                                          [&](const Delta& delta) {
+                                            if (std::exchange(reading, false)) screen_.write("\r\033[K");
+                                            show(delta, reply, markdown, thinks);
+                                          },
+                                      .progress =
+                                          [&](int64_t read, int64_t total) {
+                                            if (!screen_.style.styled || total < 256 || read >= total) return;
+                                            reading = true;
+                                            screen_.write(fmt::format("\r\033[K[reading {} of {} tokens]",
+                                                                      with_commas(read), with_commas(total)));
+                                          },
+                                      .stopped = screen_.stopped});
   } catch (const Error&) {
     end();
     if (!reply.content.empty()) screen_.write("\n");
@@ -127,6 +134,7 @@ void ChatSession::answer() {
 
 void ChatSession::clear(const std::string&) {
   conversation_.clear();
+  state_.clear();
   screen_.tell("[the conversation is empty]");
 }
 
@@ -177,15 +185,54 @@ void ChatSession::go_to(const std::string& name) {
   tell_place();
 }
 
+void ChatSession::follow(std::string state) {
+  state_ = std::move(state);
+  conversation_ = Conversation();
+}
+
+void ChatSession::begin_from(const std::string& state_file) {
+  state_ = source_.take_state(read_file(state_file, largest_file));
+}
+
+void ChatSession::mix(const std::string& argument) {
+  std::vector<std::pair<std::string, double>> parts;
+  std::istringstream words(argument);
+  for (std::string path, weight; words >> path;) {
+    double value = 0;
+    const bool has_weight = static_cast<bool>(words >> weight);
+    const char* end = weight.data() + weight.size();
+    const auto [last, error] = std::from_chars(weight.data(), end, value);
+    require(has_weight && error == std::errc() && last == end,
+            "/mix takes files of states, each with its weight, as a.state 0.5 b.state 0.5; got {}",
+            in_quotes(argument));
+    parts.emplace_back(source_.take_state(read_file(path, largest_file)), value);
+  }
+  require(!parts.empty(), "/mix takes files of states, each with its weight, as a.state 0.5 b.state 0.5");
+  follow(source_.mix_states(parts));
+  screen_.tell(fmt::format("[a new conversation after {} states]", parts.size()));
+}
+
 void ChatSession::save(const std::string& path) {
   require(!path.empty(), "/save takes the name of a file");
+  if (path.ends_with(state_suffix)) {
+    require(!conversation_.messages().empty(), "there is no conversation whose state could be saved");
+    write_file_atomically(path, source_.state_after(request()));
+    return screen_.tell(fmt::format("[{} is written]", printable(path)));
+  }
+  require(state_.empty(), "the conversation follows a state, which text cannot hold; save it to a file {}",
+          in_quotes(std::string("NAME") + state_suffix));
   write_file_atomically(path, conversation_.json());
   screen_.tell(fmt::format("[{} is written]", printable(path)));
 }
 
 void ChatSession::load(const std::string& path) {
   require(!path.empty(), "/load takes the name of a file that /save wrote");
+  if (path.ends_with(state_suffix)) {
+    follow(source_.take_state(read_file(path, largest_file)));
+    return screen_.tell(fmt::format("[a new conversation after the state of {}]", printable(path)));
+  }
   conversation_ = Conversation(read_file(path, largest_file), path);
+  state_.clear();
   tell_place();
 }
 
@@ -273,8 +320,9 @@ const std::vector<ChatSession::Command>& ChatSession::all_commands() {
       {{"/branch"}, "NAME", "go on in a copy of the conversation", &ChatSession::branch},
       {{"/branches"}, "", "list the copies", &ChatSession::branches},
       {{"/goto"}, "NAME", "go on in another copy", &ChatSession::go_to},
-      {{"/save"}, "FILE", "write the conversation with its branches to a file", &ChatSession::save},
-      {{"/load"}, "FILE", "go on with a conversation that was saved", &ChatSession::load},
+      {{"/save"}, "FILE", "write the conversation, or (NAME.state) the state after it", &ChatSession::save},
+      {{"/load"}, "FILE", "go on with what was saved", &ChatSession::load},
+      {{"/mix"}, "FILE W FILE W", "begin after a weighted sum of states", &ChatSession::mix},
       {{"/read"}, "FILE", "make a text part of the conversation", &ChatSession::read},
       {{"/set"}, "[NAME VALUE]", "change how replies are written, or show it", &ChatSession::set},
       {{"/think"}, "on|off|a bit|a lot", "how much to think before a reply", &ChatSession::think},
@@ -316,7 +364,9 @@ std::vector<std::pair<std::string, std::string>> ChatSession::commands() {
 void ChatSession::help(const std::string&) {
   for (const auto& [name, text] : commands()) screen_.tell(fmt::format("  {:<26} {}", name, text));
   screen_.tell(
-      "A message that begins with \"\"\" ends with the next \"\"\". Ctrl-C stops a reply, Ctrl-D leaves.");
+      "A message that begins with \"\"\" ends with the next \"\"\". Ctrl-R searches what was entered, Ctrl-G "
+      "opens "
+      "$EDITOR, Ctrl-C stops a reply, Ctrl-D leaves.");
 }
 
 }  // namespace aviary

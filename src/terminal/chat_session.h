@@ -38,6 +38,9 @@ class ChatSession {
   bool handle(const std::string& entry);
   // A message whose reply is shown; throws Error if there is none. Then the message is not kept.
   void ask(const std::string& text);
+  // Lets the conversation follow the state in a file (aviary state make, /save). Throws Error if it cannot be
+  // used.
+  void begin_from(const std::string& state_file);
 
   const Conversation& conversation() const { return conversation_; }
   // All commands, for completion and help: "/undo [N]", and a sentence.
@@ -47,7 +50,10 @@ class ChatSession {
   struct Command;
   static const std::vector<Command>& all_commands();
   bool run(const std::string& entry);
+  // Takes a state of the source as the beginning of an empty conversation.
+  void follow(std::string state);
   void answer();
+  ReplyRequest request() const;
   void show(const Delta& delta, Message& reply, MarkdownWriter& markdown, bool& thinks);
   void help(const std::string&);
   void clear(const std::string&);
@@ -58,6 +64,7 @@ class ChatSession {
   void go_to(const std::string& name);
   void save(const std::string& path);
   void load(const std::string& path);
+  void mix(const std::string& argument);
   void read(const std::string& path);
   void set(const std::string& argument);
   void why(const std::string&);
@@ -70,6 +77,7 @@ class ChatSession {
   ChatSettings settings_;
   const ChatScreen screen_;
   Conversation conversation_;
+  std::string state_;                  // of the source: what the conversation follows; empty: nothing
   std::vector<TokenLogprob> written_;  // the tokens of the last reply
   ReplyOutcome last_;
   Usage total_;

@@ -28,6 +28,18 @@ class EchoSource : public ReplySource {
              {.bytes = "re", .logprob = -0.6931471805599453, .top = {{0, "re", -0.69}, {1, "so", -1.0}}}}});
     return {.usage = {.prompt_tokens = 10, .cached_tokens = 4, .tokens = 3}};
   }
+  std::string state_after(const ReplyRequest& request) override {
+    return request.state + "+" + std::to_string(request.messages.size());
+  }
+  std::string take_state(const std::string& bytes) override {
+    if (bytes == "foreign") throw Error("the state was made with another model");
+    return "<" + bytes + ">";
+  }
+  std::string mix_states(const std::vector<std::pair<std::string, double>>& parts) override {
+    std::string mix;
+    for (const auto& [state, weight] : parts) mix += state + "*" + std::to_string(weight).substr(0, 4);
+    return mix;
+  }
   std::string model() const override { return "echo"; }
   std::string chat_template() const override { return "world"; }
 };
@@ -136,6 +148,34 @@ TEST_F(Session, SavesAndLoads) {
   told_about("/clear");
   EXPECT_NE(told_about("/load " + (folder / "talk.json").string()).find("one"), std::string::npos);
   EXPECT_EQ(messages().size(), 3u);
+}
+
+TEST_F(Session, GoesOnAfterStates) {
+  const TestFolder folder;
+  const auto file = [&](const char* name) { return (folder / name).string(); };
+  std::ofstream(folder / "a.state") << "A";
+  std::ofstream(folder / "foreign.state") << "foreign";
+  session.handle("one");
+  EXPECT_EQ(source.asked.back().state, "");
+  told_about("/save " + file("talk.state"));
+  std::ifstream saved(folder / "talk.state");
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(saved), {}), "+3");
+  EXPECT_NE(told_about("/load " + file("foreign.state")).find("another model"), std::string::npos);
+  EXPECT_EQ(messages().size(), 3u);
+  told_about("/load " + file("a.state"));
+  EXPECT_TRUE(messages().empty()) << "the state has read what was before";
+  session.handle("two");
+  EXPECT_EQ(source.asked.back().state, "<A>");
+  EXPECT_EQ(source.asked.back().messages.size(), 1u);
+  EXPECT_NE(told_about("/save " + file("talk.json")).find("follows a state"), std::string::npos);
+  told_about("/mix " + file("a.state") + " 0.5 " + file("talk.state") + " 0.25");
+  session.handle("three");
+  EXPECT_EQ(source.asked.back().state, "<A>*0.50<+3>*0.25");
+  for (const char* wrong : {"/mix", "/mix a.state", "/mix a.state x"})
+    EXPECT_NE(told_about(wrong).find("/mix takes"), std::string::npos) << told;
+  told_about("/clear");
+  session.handle("four");
+  EXPECT_EQ(source.asked.back().state, "");
 }
 
 TEST_F(Session, ReadsATextBeforeTheQuestion) {

@@ -3,7 +3,9 @@
 #include <array>
 #include <cstdio>
 #include <iostream>
+#include <optional>
 #include <span>
+#include <utility>
 
 #include "base/error.h"
 #include "base/platform.h"
@@ -44,12 +46,19 @@ std::optional<std::string> EntryReader::read_plain(const std::string& prompt) {
 
 std::optional<std::string> EntryReader::read_edited(const std::string& prompt, bool& interrupted) {
   std::error_code error;
-  platform::RawTerminal raw(error);
-  require(!error, "the terminal cannot be read: {}", error.message());
+  std::optional<platform::RawTerminal> raw;
   constexpr std::string_view pastes_on = "\033[?2004h", pastes_off = "\033[?2004l";
-  editor_.begin(prompt);
+  const auto begin = [&] {
+    raw.emplace(error);
+    require(!error, "the terminal cannot be read: {}", error.message());
+    editor_.begin(prompt);
+  };
+  const auto end = [&] {
+    terminal_.write(editor_.finish(terminal_.columns()) + std::string(pastes_off));
+    raw.reset();
+  };
+  begin();
   terminal_.write(std::string(pastes_on) + editor_.draw(terminal_.columns()));
-  const auto end = [&] { terminal_.write(editor_.finish(terminal_.columns()) + std::string(pastes_off)); };
   while (!terminal_.ended()) {
     bool changed = false;
     while (const std::optional<Key> key = keys_.next()) {  // also those that came with an earlier entry
@@ -57,17 +66,24 @@ std::optional<std::string> EntryReader::read_edited(const std::string& prompt, b
       const LineEditor::Result result = editor_.handle(*key);
       if (result == LineEditor::Result::editing) continue;
       end();
+      if (result == LineEditor::Result::editor) {
+        std::string text = terminal_.edit ? terminal_.edit(editor_.text()) : editor_.text();
+        begin();
+        editor_.set_text(std::move(text));
+        terminal_.write(std::string(pastes_on));
+        continue;
+      }
       interrupted = result == LineEditor::Result::interrupted;
       if (result == LineEditor::Result::entered) return editor_.text();
       return interrupted ? std::optional(std::string()) : std::nullopt;
     }
     if (changed) terminal_.write(editor_.draw(terminal_.columns()));
-    if (!raw.wait_for_bytes(key_seconds)) {
+    if (!raw->wait_for_bytes(key_seconds)) {
       keys_.drop();
       continue;
     }
     std::array<std::byte, 4096> bytes;
-    const size_t count = raw.read(bytes, error);
+    const size_t count = raw->read(bytes, error);
     if (count == 0) break;
     keys_.push({reinterpret_cast<const char*>(bytes.data()), count});
   }

@@ -27,6 +27,8 @@ struct EntryTerminal {
   bool editing = true;                // with keys and ANSI sequences; else line by line
   std::function<int()> columns = {};  // of the terminal
   std::function<void(std::string_view bytes)> write = {};
+  // Lets the user change a text in another program (Ctrl-G); none: there is no such program.
+  std::function<std::string(const std::string& text)> edit = {};
   std::function<bool()> ended = {};  // asked several times a second: whether the program is to end
 };
 

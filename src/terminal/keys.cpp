@@ -47,6 +47,8 @@ Kind control_key(char c) {
       return Kind::end;
     case 6:
       return Kind::right;
+    case 7:
+      return Kind::editor;
     case 8:
     case 127:
       return Kind::backspace;
@@ -58,6 +60,8 @@ Kind control_key(char c) {
       return Kind::down;
     case 16:
       return Kind::up;
+    case 18:
+      return Kind::search;
     case 21:
       return Kind::kill_to_start;
     case 23:

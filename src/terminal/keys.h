@@ -27,6 +27,8 @@ struct Key {
     kill_to_start,
     kill_word,
     clear_screen,
+    search,     // Ctrl-R, in the history
+    editor,     // Ctrl-G, the program that $EDITOR names
     interrupt,  // Ctrl-C
     leave,      // Ctrl-D
     other

@@ -55,11 +55,17 @@ void LineEditor::begin(std::string prompt) {
   text_.clear();
   cursor_ = 0;
   entry_ = history_.size();
+  searching_ = false;
   drawn_row_ = 0;
 }
 
 void LineEditor::remember(std::string entry) {
   if (!entry.empty() && (history_.empty() || history_.back() != entry)) history_.push_back(std::move(entry));
+}
+
+void LineEditor::set_text(std::string text) {
+  text_ = std::move(text);
+  cursor_ = text_.size();
 }
 
 // Combining characters go with the character before them.
@@ -128,7 +134,73 @@ void LineEditor::move_vertically(bool up) {
   cursor_ = std::min(at, other_end);
 }
 
+bool LineEditor::find_before(size_t end) {
+  while (end-- > 0) {
+    if (history_[end].find(query_) == std::string::npos) continue;
+    recall(end);
+    return true;
+  }
+  return false;
+}
+
+// Text makes the query longer, Ctrl-R looks further back, Ctrl-C takes the search back; any other key ends it
+// with the entry that was found, and then does what it always does.
+bool LineEditor::search(const Key& key) {
+  if (!searching_) {
+    if (key.kind != Key::Kind::search) return false;
+    searching_ = true;
+    query_.clear();
+    return true;
+  }
+  switch (key.kind) {
+    case Key::Kind::text:
+    case Key::Kind::paste:
+      query_ += key.text;
+      if (entry_ == history_.size() || history_[entry_].find(query_) == std::string::npos)
+        find_before(std::min(entry_, history_.size()));
+      return true;
+    case Key::Kind::search:
+      if (!query_.empty()) find_before(entry_);
+      return true;
+    case Key::Kind::backspace:
+      while (!query_.empty() && (query_.back() & 0xc0) == 0x80) query_.pop_back();
+      if (!query_.empty()) query_.pop_back();
+      return true;
+    case Key::Kind::interrupt:
+      recall(history_.size());
+      searching_ = false;
+      return true;
+    default:
+      searching_ = false;
+      return false;
+  }
+}
+
+std::optional<size_t> LineEditor::moved(Key::Kind kind) const {
+  switch (kind) {
+    case Key::Kind::left:
+      return before(cursor_);
+    case Key::Kind::right:
+      return after(cursor_);
+    case Key::Kind::home:
+      return cursor_ == 0 ? 0 : text_.rfind('\n', cursor_ - 1) + 1;
+    case Key::Kind::end:
+      return std::min(text_.find('\n', cursor_), text_.size());
+    case Key::Kind::word_left:
+      return word_before(cursor_);
+    case Key::Kind::word_right:
+      return word_after(cursor_);
+    default:
+      return {};
+  }
+}
+
 LineEditor::Result LineEditor::handle(const Key& key) {
+  if (search(key)) return Result::editing;
+  if (const std::optional<size_t> to = moved(key.kind)) {
+    cursor_ = *to;
+    return Result::editing;
+  }
   switch (key.kind) {
     case Key::Kind::text:
     case Key::Kind::paste:
@@ -142,33 +214,15 @@ LineEditor::Result LineEditor::handle(const Key& key) {
     case Key::Kind::erase:
       erase(cursor_, after(cursor_));
       break;
-    case Key::Kind::left:
-      cursor_ = before(cursor_);
-      break;
-    case Key::Kind::right:
-      cursor_ = after(cursor_);
-      break;
     case Key::Kind::up:
     case Key::Kind::down:
       move_vertically(key.kind == Key::Kind::up);
       break;
-    case Key::Kind::home:
-      cursor_ = cursor_ == 0 ? 0 : text_.rfind('\n', cursor_ - 1) + 1;
-      break;
-    case Key::Kind::end:
-      cursor_ = std::min(text_.find('\n', cursor_), text_.size());
-      break;
-    case Key::Kind::word_left:
-      cursor_ = word_before(cursor_);
-      break;
-    case Key::Kind::word_right:
-      cursor_ = word_after(cursor_);
-      break;
     case Key::Kind::kill_to_end:
-      erase(cursor_, std::min(text_.find('\n', cursor_), text_.size()));
+      erase(cursor_, *moved(Key::Kind::end));
       break;
     case Key::Kind::kill_to_start:
-      erase(cursor_ == 0 ? 0 : text_.rfind('\n', cursor_ - 1) + 1, cursor_);
+      erase(*moved(Key::Kind::home), cursor_);
       break;
     case Key::Kind::kill_word:
       erase(word_before(cursor_), cursor_);
@@ -178,11 +232,13 @@ LineEditor::Result LineEditor::handle(const Key& key) {
       break;
     case Key::Kind::interrupt:
       return Result::interrupted;
+    case Key::Kind::editor:
+      return Result::editor;
     case Key::Kind::leave:
       if (text_.empty()) return Result::left;
       erase(cursor_, after(cursor_));
       break;
-    case Key::Kind::other:
+    default:
       break;
   }
   return Result::editing;
@@ -190,7 +246,7 @@ LineEditor::Result LineEditor::handle(const Key& key) {
 
 std::string LineEditor::draw(int columns) {
   Layout all(columns);
-  all.add(prompt_);
+  all.add(searching_ ? fmt::format("(search {}) ", in_quotes(query_)) : prompt_);
   all.add(std::string_view(text_).substr(0, cursor_));
   all.settle();
   const int row = all.row, column = all.column;
@@ -207,6 +263,7 @@ std::string LineEditor::draw(int columns) {
 
 std::string LineEditor::finish(int columns) {
   cursor_ = text_.size();
+  searching_ = false;
   std::string out = draw(columns) + "\r\n";
   drawn_row_ = 0;
   return out;

@@ -53,6 +53,43 @@ TEST(LineEditor, ACharacterIsErasedWhole) {
   EXPECT_EQ(typed("ae\u0301x\033[D\033[D\033[3~"), "ax");
 }
 
+TEST(LineEditor, TheHistoryIsSearchedBackwards) {
+  LineEditor editor;
+  for (const char* entry : {"one bird", "two foxes", "three birds", "four"}) editor.remember(entry);
+  editor.begin("> ");
+  type(editor,
+       "new\x12"
+       "bird");
+  EXPECT_EQ(editor.text(), "three birds");
+  EXPECT_NE(editor.draw(80).find("(search 'bird') three birds"), std::string::npos);
+  type(editor, "\x12");
+  EXPECT_EQ(editor.text(), "one bird");
+  type(editor, "\x12");
+  EXPECT_EQ(editor.text(), "one bird") << "there is none before";
+  type(editor, "\x03");
+  EXPECT_EQ(editor.text(), "new") << "Ctrl-C takes the search back";
+  type(editor,
+       "\x12"
+       "fox\x05!");
+  EXPECT_EQ(editor.text(), "two foxes!") << "any other key goes on with what was found";
+  type(editor,
+       "\x12"
+       "o\x7f"
+       "f");
+  EXPECT_EQ(type(editor, "\r"), Result::entered);
+  EXPECT_EQ(editor.text(), "two foxes!");
+}
+
+TEST(LineEditor, AnotherProgramMayChangeTheText) {
+  LineEditor editor;
+  editor.begin("> ");
+  EXPECT_EQ(type(editor, "ab\x07"), Result::editor);
+  editor.begin("> ");
+  editor.set_text("line\nother");
+  type(editor, "!");
+  EXPECT_EQ(editor.text(), "line\nother!");
+}
+
 TEST(LineEditor, EndsWithEnterInterruptOrLeave) {
   LineEditor editor;
   editor.begin("> ");

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <future>
 #include <mutex>
 #include <utility>
 #include <variant>
@@ -56,6 +57,16 @@ void apply(const ReplySettings& settings, TaskOptions& options) {
   if (settings.max_tokens) options.max_tokens = settings.max_tokens;
 }
 
+// What `call` gives; a failure of the service as an Error.
+template <typename Call>
+auto or_error(Call call) {
+  try {
+    return call();
+  } catch (const TaskFailure& failure) {
+    fail("{}", failure.error().message);
+  }
+}
+
 class LocalSource : public ReplySource {
  public:
   LocalSource(Service& service, std::string model) : service_(service), model_(std::move(model)) {}
@@ -67,6 +78,7 @@ class LocalSource : public ReplySource {
     task.thinking = request.thinking;
     task.chat_template = request.chat_template;
     task.options = service_.default_options(model_);
+    task.options.state = request.state;
     apply(request.settings, task.options);
     task.options.logprobs = true;
     task.options.top_logprobs = 5;
@@ -93,6 +105,36 @@ class LocalSource : public ReplySource {
     }
   }
 
+  std::string state_after(const ReplyRequest& request) override {
+    std::promise<std::string> made;
+    service_.make_state({.model = model_,
+                         .messages = request.messages,
+                         .chat_template = request.chat_template,
+                         .state = request.state},
+                        [&](const KeptState& state, const std::optional<TaskError>& error) {
+                          if (error)
+                            made.set_exception(std::make_exception_ptr(TaskFailure(*error)));
+                          else
+                            made.set_value(state.id);
+                        });
+    return or_error([&] {
+      const std::string id = made.get_future().get();
+      std::string bytes = service_.state_file("", id);
+      service_.erase_state("", id);
+      return bytes;
+    });
+  }
+
+  std::string take_state(const std::string& bytes) override {
+    return or_error([&] { return service_.put_state_file("", model_, "", bytes).id; });
+  }
+
+  std::string mix_states(const std::vector<std::pair<std::string, double>>& parts) override {
+    std::vector<StatePart> all;
+    for (const auto& [state, weight] : parts) all.push_back({state, weight});
+    return or_error([&] { return service_.mix_states("", all, false, "").id; });
+  }
+
   std::string model() const override { return model_; }
   std::string chat_template() const override { return service_.model(model_).chat_template; }
 
@@ -102,6 +144,19 @@ class LocalSource : public ReplySource {
 };
 
 }  // namespace
+
+namespace {
+
+constexpr const char* only_here =
+    "states are for models of this process; a server has them at /v1/states (docs/states.md)";
+
+}  // namespace
+
+std::string ReplySource::state_after(const ReplyRequest&) { fail("{}", only_here); }
+std::string ReplySource::take_state(const std::string&) { fail("{}", only_here); }
+std::string ReplySource::mix_states(const std::vector<std::pair<std::string, double>>&) {
+  fail("{}", only_here);
+}
 
 std::unique_ptr<ReplySource> make_local_source(Service& service, std::string model) {
   return std::make_unique<LocalSource>(service, std::move(model));

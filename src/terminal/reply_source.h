@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "chat/message.h"
@@ -22,6 +23,8 @@ struct ReplySettings {
 
 struct ReplyRequest {
   std::vector<Message> messages = {};
+  std::string state =
+      {};  // what they follow: the name that take_state() or mix_states() gave; empty: nothing
   Thinking thinking = Thinking::usual;
   std::string chat_template = {};  // empty: that of the model
   ReplySettings settings = {};
@@ -44,6 +47,12 @@ class ReplySource {
   virtual ~ReplySource() = default;
   // Waits until the reply is complete. Throws Error if there is none.
   virtual ReplyOutcome reply(const ReplyRequest& request, const ReplyWatch& watch) = 0;
+  // States, as the bytes of their files (states/snapshot_file.h): the one after the messages of the request;
+  // one to go on from, whose name is returned; and one that is mixed from several, with their weights. Throw
+  // Error where there are no states, or if these are of another model.
+  virtual std::string state_after(const ReplyRequest& request);
+  virtual std::string take_state(const std::string& bytes);
+  virtual std::string mix_states(const std::vector<std::pair<std::string, double>>& parts);
   virtual std::string model() const = 0;          // its name
   virtual std::string chat_template() const = 0;  // its name; empty if unknown
 };

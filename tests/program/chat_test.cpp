@@ -1,6 +1,8 @@
 // aviary chat: a pipe, one message, a terminal.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "program.h"
 
 namespace aviary::program {
@@ -60,6 +62,52 @@ TEST_F(Chat, ConversesInATerminal) {
   EXPECT_NE(read(folder_ / "talk.json").find("two\\nlines"), std::string::npos);
   terminal.type("\x04");
   EXPECT_EQ(terminal.wait(), 0);
+}
+
+// $EDITOR writes the message, and Ctrl-R finds it again.
+TEST_F(Chat, AnEditorAndTheHistoryHelpWithLongMessages) {
+  write(folder_ / "write.sh", "printf 'a long\nmessage' > \"$1\"\n");
+  ::setenv("VISUAL", "sh write.sh", 1);
+  Terminal terminal(folder_.path(), chat_);
+  ::unsetenv("VISUAL");
+  terminal.read_until(">>> ");
+  terminal.type("\x07");
+  terminal.read_until("message");
+  terminal.type("\r");
+  terminal.read_until("limit of tokens");
+  terminal.type("\x12long");
+  terminal.read_until("(search 'long')");
+  terminal.type("\r");
+  terminal.read_until("limit of tokens");
+  terminal.type("/save talk.json\r");
+  terminal.read_until("is written");
+  const std::string saved = read(folder_ / "talk.json");
+  EXPECT_NE(saved.find("a long\\nmessage"), saved.rfind("a long\\nmessage"));
+  terminal.type("/exit\r");
+  EXPECT_EQ(terminal.wait(), 0);
+}
+
+// What a state has read is not read again: a conversation goes on as it would have.
+TEST_F(Chat, AStateIsSavedAndGoneOnFrom) {
+  Terminal terminal(folder_.path(), chat_);
+  terminal.read_until(">>> ");
+  terminal.type("the bird\r");
+  terminal.read_until("limit of tokens");
+  terminal.type("/save a.state\r");
+  terminal.read_until("is written");
+  terminal.type("/load a.state\r");
+  terminal.read_until("after the state of");
+  terminal.type("it sang\r");
+  terminal.read_until("limit of tokens");
+  terminal.type("/mix a.state 0.5 a.state 0.5\r");
+  terminal.read_until("after 2 states");
+  terminal.type("/load run/model.safetensors.state\r");
+  terminal.read_until("No such file");
+  terminal.type("/exit\r");
+  EXPECT_EQ(terminal.wait(), 0);
+  const Outcome outcome = run(folder_.path(), chat_ + Arguments{"-p", "it sang", "--state", "a.state"});
+  expect_success(outcome);
+  expect_refusal(run(folder_.path(), chat_ + Arguments{"--load", "x", "--state", "a.state"}), {"--load"});
 }
 
 TEST_F(Chat, CtrlCStopsAReplyAndNotTheProgram) {
