@@ -3,6 +3,7 @@
 //   aviary train TEXT --tokenizer VOCABULARY --layers 12 --width 768 --steps 1 --out big
 //   aviary convert big big.safetensors --type bf16
 //   serve_bench big.safetensors
+// --first, --long-prompts, --hostile and --minutes measure other things instead (serve_load.h).
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -17,11 +18,14 @@
 #include "http/client.h"
 #include "serve/local_service.h"
 #include "serve/protocols.h"
+#include "serve/states.h"
 #include "serve/web.h"
+#include "serve_load.h"
 
 namespace {
 
 using namespace aviary;
+using bench::body_of;
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
@@ -55,12 +59,6 @@ double engine_seconds(const std::string& file, int streams, int64_t tokens) {
   while (engine.step()) {
   }
   return seconds_since(start);
-}
-
-std::string body_of(const std::vector<int32_t>& prompt, int64_t tokens) {
-  return fmt::format(
-      "{{\"prompt\": [{}], \"max_tokens\": {}, \"stream\": true, \"ignore_eos\": true, \"top_p\": 0.85}}",
-      fmt::join(prompt, ","), tokens);
 }
 
 struct Served {
@@ -127,6 +125,12 @@ int main(int argc, char** argv) {
   app.add_option("model", file, "A model file with its tokenizer")->required();
   app.add_option("--tokens", tokens, "Tokens of each text")->capture_default_str();
   app.add_option("--rounds", rounds, "Pairs of measurements")->capture_default_str();
+  bool first = false, long_prompts = false, hostile = false;
+  double minutes = 0;
+  app.add_flag("--first", first, "The first token of a prompt beside the engine's time for it");
+  app.add_flag("--long-prompts", long_prompts, "The time of tokens beside long prompts");
+  app.add_flag("--hostile", hostile, "Short requests beside idle connections, slow senders and slow readers");
+  app.add_option("--minutes", minutes, "64 streams for so long (default: not)");
   CLI11_PARSE(app, argc, argv);
   try {
     ServedModel served{.name = "model"};
@@ -136,11 +140,19 @@ int main(int argc, char** argv) {
     service.load("model");
     Router router(service, {});
     add_openai(router);
+    add_states(router);
     Web web(router);
-    http::HttpServer server({.port = 0}, web);
+    http::HttpServer server({.port = 0, .limits = {.connections = 2000}}, web);
     std::thread network([&] { server.run(); });
-    compare_speed(file, server.address(), tokens, rounds);
-    compare_first_token(server.address());
+    const bench::LoadTarget target{.file = file, .address = server.address(), .port = server.port()};
+    if (first) measure_first_token(target, rounds);
+    if (long_prompts) measure_long_prompts(target, rounds);
+    if (hostile) measure_hostile(target, rounds);
+    if (minutes > 0) measure_streams(target, minutes);
+    if (!first && !long_prompts && !hostile && minutes == 0) {
+      compare_speed(file, server.address(), tokens, rounds);
+      compare_first_token(server.address());
+    }
     server.stop(1);
     network.join();
   } catch (const Error& error) {

@@ -32,8 +32,8 @@ std::vector<std::string> words_of(const std::string& line) {
   return words;
 }
 
-std::vector<std::string> commands_in(const std::string& markdown) {
-  std::vector<std::string> commands;
+std::vector<std::string> lines_in(const std::string& markdown) {
+  std::vector<std::string> all;
   std::istringstream lines(markdown);
   bool shell = false;
   for (std::string line; std::getline(lines, line);) {
@@ -43,9 +43,16 @@ std::vector<std::string> commands_in(const std::string& markdown) {
     }
     for (std::string next; line.ends_with("\\") && std::getline(lines, next);)
       line = line.substr(0, line.size() - 1) + next;
-    for (const char* program : {"aviary ", "build/release/aviary "})
-      if (shell && line.starts_with(program)) commands.push_back(line.substr(std::string(program).size()));
+    if (shell) all.push_back(line);
   }
+  return all;
+}
+
+std::vector<std::string> commands_in(const std::string& markdown) {
+  std::vector<std::string> commands;
+  for (const std::string& line : lines_in(markdown))
+    for (const char* program : {"aviary ", "build/release/aviary "})
+      if (line.starts_with(program)) commands.push_back(line.substr(std::string(program).size()));
   return commands;
 }
 
