@@ -32,16 +32,15 @@ const char* heading(SettingGroup group) {
 }
 
 // "blocks.0.=0.5"
-std::pair<std::string, double> parse_scale(const std::string& text) {
+std::pair<std::string, double> parse_scale(const Setting& setting, const std::string& text) {
   const size_t equals = text.rfind('=');
   double factor = 0;
   const bool named = equals != text.npos && equals > 0;
   const char *begin = text.data() + (named ? equals + 1 : 0), *end = text.data() + text.size();
   const auto [last, error] = named ? std::from_chars(begin, end, factor) : std::from_chars_result{};
-  require(
-      named && error == std::errc() && last == end,
-      "--learning-rate-scale {}: expected part of a parameter's name, =, and a factor, as in blocks.0.=0.5",
-      text);
+  require(named && error == std::errc() && last == end, "{} {}: expected a name, = and a number, as in {}",
+          setting.flag_text(), text,
+          setting.name == std::string_view("changes") ? "0.5:beta2=0.999" : "blocks.0.=0.5");
   return {text.substr(0, equals), factor};
 }
 
@@ -72,10 +71,15 @@ class AddFlag {
     return add<std::string>([&value](const std::string& given) { value = tune_method(given); })
         ->check(CLI::IsMember({"full", "lora", "pissa", "miss", "state"}));
   }
+  CLI::Option* operator()(OptimizerKind& value) const {
+    return add<std::string>([&value](const std::string& given) { value = optimizer_kind(given); })
+        ->check(CLI::IsMember({"adamw", "lion", "muon"}));
+  }
   CLI::Option* operator()(WeightsByName& value) const {
-    return add<std::vector<std::string>>([&value](const std::vector<std::string>& given) {
-      for (const std::string& scale : given) value.insert(parse_scale(scale));
-    });
+    return add<std::vector<std::string>>(
+        [&value, &this_setting = setting_](const std::vector<std::string>& given) {
+          for (const std::string& scale : given) value.insert(parse_scale(this_setting, scale));
+        });
   }
   template <typename Value>
   CLI::Option* operator()(Value& value) const {

@@ -328,9 +328,24 @@ struct AdamStep {
   float learning_rate, beta1, beta2, epsilon, weight_decay;
   float gradient_scale;            // from clipping
   float correction1, correction2;  // 1 - beta^t
+  bool cautious = false;           // decay only what the update makes smaller
 };
 // Also sets the gradient to zero.
 void adam(const AdamStep& step, float* weight, float* gradient, float* m, float* v, int64_t count);
+struct LionStep {
+  float learning_rate, beta1, beta2, weight_decay, gradient_scale;
+  bool cautious = false;
+};
+// Also sets the gradient to zero.
+void lion(const LionStep& step, float* weight, float* gradient, float* m, int64_t count);
+// m <- keep * m + (1 - keep) * g with g = gradient_scale * gradient; the gradient becomes the direction
+// keep * m + (1 - keep) * g.
+void nesterov(float keep, float gradient_scale, float* gradient, float* m, int64_t count);
+// weight <- keep * weight - size * direction; cautious: `keep` only for what the direction makes smaller.
+// Also sets the direction to zero.
+void move_against(float* weight, float* direction, float size, float keep, bool cautious, int64_t count);
+// average <- keep * average + (1 - keep) * values
+void add_to_average(float* average, const float* values, float keep, int64_t count);
 double sum_of_squares(const float* x, int64_t count);
 
 }  // namespace aviary::kernels

@@ -52,8 +52,14 @@ class BlockTable {
     return parameter(name, Use::vector, shape, init::each(std::move(value)), rate);
   }
   Weight& parameter(const std::string& name, Use use, Shape shape, Initializer start, double rate = 1,
-                    bool decay = false) {
-    return model_.parameters().add({prefix_ + name, use, shape, std::move(start), decay, rate});
+                    bool decay = false, int64_t parts = 1) {
+    return model_.parameters().add({.name = prefix_ + name,
+                                    .use = use,
+                                    .shape = shape,
+                                    .initialize = std::move(start),
+                                    .decay = decay,
+                                    .learning_rate_scale = rate,
+                                    .parts = parts});
   }
   // A token shift mixture, [1, 1, C]: (i / C)^power + offset.
   Weight& mix(const std::string& name, double power, double offset = 0) {

@@ -48,6 +48,7 @@ struct ParameterSpec {
   double learning_rate_scale = 1;
   bool optional = false;  // may be missing in a file
   bool constant = false;  // stored, but never trained
+  int64_t parts = 1;      // matrices of equal width beside each other, each with a meaning of its own
 };
 
 struct Parameter {

@@ -128,7 +128,8 @@ Rwkv6TimeMix add_time_mix(EagleTable& table) {
       .time_maa = {b ? maa_r() : maa_w(), &add_maa(table, "att.time_maa_k", rest),
                    &add_maa(table, "att.time_maa_v", rest, 0.3 * table.depth()), b ? maa_w() : maa_r(),
                    b ? nullptr : &add_maa(table, "att.time_maa_g", 0.5 * rest)},
-      .maa_w1 = table.parameter(low + "w1", Use::in_out, {C, mixtures * R}, init::constant(0)),
+      .maa_w1 =
+          table.parameter(low + "w1", Use::in_out, {C, mixtures * R}, init::constant(0), 1, false, mixtures),
       .maa_w2 = table.parameter(low + "w2", Use::stack, {mixtures, R, C}, init::uniform(0.01)),
       .time_decay = table.time_decay({1, 1, A}),
       .decay_w1 = table.parameter("att.time_decay_w1", Use::in_out, {C, D}, init::constant(0)),

@@ -9,6 +9,7 @@
 #include "base/platform.h"
 #include "checkpoints/checkpoint.h"
 #include "models/model.h"
+#include "train/changes.h"
 #include "train/settings.h"
 
 namespace aviary {
@@ -34,6 +35,7 @@ void write(Json& json, const ScheduleKind& value) { json = name_of(value); }
 void write(Json& json, const kernels::Precision& value) { json = name_of(value); }
 void write(Json& json, const WeightsByName& value) { json = value; }
 void write(Json& json, const TuneMethod& value) { json = name_of(value); }
+void write(Json& json, const OptimizerKind& value) { json = name_of(value); }
 
 template <typename Value>
 void read(const Json& json, Value& value) {
@@ -42,6 +44,7 @@ void read(const Json& json, Value& value) {
 void read(const Json& json, std::optional<int64_t>& value) { value = json.get<int64_t>(); }
 void read(const Json& json, ScheduleKind& value) { value = schedule_kind(json.get<std::string>()); }
 void read(const Json& json, TuneMethod& value) { value = tune_method(json.get<std::string>()); }
+void read(const Json& json, OptimizerKind& value) { value = optimizer_kind(json.get<std::string>()); }
 void read(const Json& json, kernels::Precision& value) { value = precision_of(json.get<std::string>()); }
 
 // JSON would cut 2.5 to 2, and make a large number of a negative one.
@@ -141,6 +144,26 @@ TuneMethod tune_method(const std::string& name) {
   return found->first;
 }
 
+namespace {
+
+constexpr std::pair<OptimizerKind, const char*> optimizers[] = {
+    {OptimizerKind::adamw, "adamw"}, {OptimizerKind::lion, "lion"}, {OptimizerKind::muon, "muon"}};
+
+}  // namespace
+
+std::string name_of(OptimizerKind kind) {
+  return std::find_if(std::begin(optimizers), std::end(optimizers),
+                      [&](const auto& one) { return one.first == kind; })
+      ->second;
+}
+
+OptimizerKind optimizer_kind(const std::string& name) {
+  const auto* found = std::find_if(std::begin(optimizers), std::end(optimizers),
+                                   [&](const auto& one) { return name == one.second; });
+  require(found != std::end(optimizers), "optimizer \"{}\", expected adamw, lion or muon", name);
+  return found->first;
+}
+
 std::string name_of(kernels::Precision precision) {
   return precision == kernels::Precision::bf16 ? "bf16" : "f32";
 }
@@ -174,6 +197,7 @@ DropoutPlaces dropout_places(const std::string& dropout_at) {
 void check(const TrainConfig& config) {
   for (const Setting& setting : settings()) check_bounds(setting, config);
   dropout_places(config.dropout_at);
+  check_changes(config);
   require(config.schedule.kind != ScheduleKind::exponential ||
               (config.schedule.start > 0 && config.schedule.end > 0),
           "--schedule exponential needs learning rates above 0, got {} and {}", config.schedule.start,

@@ -16,6 +16,8 @@ using WeightsByName = std::map<std::string, double>;
 // Factors of the learning rate, for every parameter whose name contains the given text ("blocks.0.",
 // "time_decay").
 using LearningRateScales = WeightsByName;
+// Settings that change in mid-run (train/changes.h): "0.5:beta2" and the value from half of the run on.
+using Changes = WeightsByName;
 
 // What `aviary tune` trains of a model that exists.
 enum class TuneMethod : uint8_t {
@@ -28,6 +30,16 @@ enum class TuneMethod : uint8_t {
 std::string name_of(TuneMethod method);
 // Throws Error for an unknown name.
 TuneMethod tune_method(const std::string& name);
+
+// The rule that moves what is trained (train/update_rule.h).
+enum class OptimizerKind : uint8_t {
+  adamw,
+  lion,
+  muon,  // of matrices; AdamW of all else
+};
+std::string name_of(OptimizerKind kind);
+// Throws Error for an unknown name.
+OptimizerKind optimizer_kind(const std::string& name);
 
 struct Tuning {
   std::string base = {};  // the file of the model; empty: the run begins with a new model
@@ -67,6 +79,15 @@ struct TrainConfig {
   bool carry_state = false;       // sequences continue where they stopped, with their state
   Schedule schedule;
   double minutes = 0;  // > 0: training time, which determines the steps
+  OptimizerKind optimizer = OptimizerKind::adamw;
+  std::string muon_of = "blocks.";  // parts of the names of matrices that Muon moves
+  double muon_rate = 1;             // factor of the learning rate of what Muon moves
+  double momentum = 0.95;           // of Muon
+  int64_t momentum_warmup = 300;    // Muon::momentum_warmup
+  bool cautious_decay = false;
+  double final_weight_decay = -1;  // the decay moves there in a straight line; -1: it stays
+  double ema = 0;                  // of the weights: the share that stays in each step; 0: none is kept
+  Changes changes{};
   double beta1 = 0.9, beta2 = 0.99, epsilon = 1e-18, weight_decay = 0, clip = 1;
   LearningRateScales learning_rate_scales{};
   double dropout = 0;

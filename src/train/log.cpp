@@ -28,6 +28,7 @@ std::string line_of(const StepReport& report, int64_t tokens) {
   put("gradient_norm", report.gradient_norm);
   put("seconds", report.seconds);
   if (report.validation_bits_per_byte >= 0) put("validation_bits_per_byte", report.validation_bits_per_byte);
+  if (report.average_bits_per_byte >= 0) put("average_bits_per_byte", report.average_bits_per_byte);
   return json.dump() + "\n";
 }
 
@@ -62,6 +63,7 @@ void visit_log(const std::filesystem::path& path, int64_t steps_done, Visit visi
     report.gradient_norm = number("gradient_norm", std::nan(""));
     report.seconds = number("seconds", 0);
     report.validation_bits_per_byte = number("validation_bits_per_byte", -1);
+    report.average_bits_per_byte = number("average_bits_per_byte", -1);
     visit(report, line);
   }
 }

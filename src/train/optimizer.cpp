@@ -67,7 +67,7 @@ Optimizer::~Optimizer() {
   for (const Trained& trained : trained_) trained.of.weight->set_trainable(false);
 }
 
-double Optimizer::step(double learning_rate) {
+double Optimizer::step(double learning_rate, double weight_decay_scale) {
   // Summed per parameter, so that the norm does not depend on their positions.
   double squares = 0;
   for (const Trained& trained : trained_) squares += sum_of_squares(trained.of.weight->gradient());
@@ -77,13 +77,17 @@ double Optimizer::step(double learning_rate) {
     return norm;
   }
   UpdateStep step{.number = ++steps_, .gradient_scale = clip_ > 0 ? std::min(1.0, clip_ / (norm + 1e-6)) : 1};
-  for (const Trained& trained : trained_) {
-    Weight& weight = *trained.of.weight;
-    const ParameterGroup& group = *trained.group;
-    step.learning_rate = learning_rate * group.learning_rate_scale * trained.of.spec->learning_rate_scale;
-    group.rule->update(step, group, weight.value(), weight.gradient(), trained.moments);
-    weight.changed();
+  for (const ParameterGroup& group : groups_) {
+    std::vector<UpdatedWeight> updated;
+    for (const Trained& trained : trained_)
+      if (trained.group == &group)
+        updated.push_back({trained.of.spec,
+                           learning_rate * group.learning_rate_scale * trained.of.spec->learning_rate_scale,
+                           trained.of.weight->value(), trained.of.weight->gradient(), trained.moments});
+    step.weight_decay = group.weight_decay * weight_decay_scale;
+    if (!updated.empty()) group.rule->update(step, updated);
   }
+  for (const Trained& trained : trained_) trained.of.weight->changed();
   return norm;
 }
 

@@ -21,9 +21,13 @@ class Optimizer {
   ~Optimizer();
 
   // One update from the accumulated gradients, which are then zeroed. The rate of a parameter is
-  // learning_rate times the scale of its group and its own scale. Returns the norm of the gradient before
-  // clipping. If the norm is not finite, only the gradients change.
-  double step(double learning_rate);
+  // learning_rate times the scale of its group and its own scale, its decay that of its group times
+  // weight_decay_scale. Returns the norm of the gradient before clipping. If the norm is not finite, only the
+  // gradients change.
+  double step(double learning_rate, double weight_decay_scale = 1);
+
+  // From now on: another bound of the norm.
+  void set_clip(double clip) { clip_ = clip; }
 
   // Zeros the gradients that were accumulated.
   void forget_gradients() { set_zero(gradients_.view()); }

@@ -43,15 +43,16 @@ class SignRule : public UpdateRule {
   std::vector<MomentSpec> moments(const ParameterSpec& parameter) const override {
     return {{"average", parameter.shape}};
   }
-  void update(const UpdateStep& step, const ParameterGroup&, const Tensor& value, const Tensor& gradient,
-              std::span<const Tensor> moments) const override {
-    for (int64_t i = 0; i < value.count(); ++i) {
-      float& average = moments[0].as<float>()[i];
-      average += 0.1f * (gradient.as<float>()[i] - average);
-      if (average != 0)
-        value.as<float>()[i] -= std::copysign(static_cast<float>(step.learning_rate), average);
+  void update(const UpdateStep&, std::span<const UpdatedWeight> weights) const override {
+    for (const UpdatedWeight& weight : weights) {
+      for (int64_t i = 0; i < weight.value.count(); ++i) {
+        float& average = weight.moments[0].as<float>()[i];
+        average += 0.1f * (weight.gradient.as<float>()[i] - average);
+        if (average != 0)
+          weight.value.as<float>()[i] -= std::copysign(static_cast<float>(weight.learning_rate), average);
+      }
+      set_zero(weight.gradient);
     }
-    set_zero(gradient);
   }
 };
 

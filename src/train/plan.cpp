@@ -98,6 +98,18 @@ void refuse_what_would_be_ignored(const Asked& asked, const TrainConfig& config)
       "--dropout-at says where elements are dropped, but --dropout is 0; give a probability with --dropout");
   require(!asked.has("final_learning_rate") || config.schedule.kind != ScheduleKind::constant,
           "--final-learning-rate is for a learning rate that changes, but --schedule is constant");
+  require(!asked.has("cooldown") || config.schedule.kind != ScheduleKind::constant,
+          "--cooldown says how long the learning rate falls, but --schedule is constant");
+  for (const char* of_muon : {"muon_of", "muon_rate", "momentum", "momentum_warmup"})
+    require(!asked.has(of_muon) || config.optimizer == OptimizerKind::muon,
+            "{} is a setting of Muon, but --optimizer is {}", find_setting(of_muon)->flag_text(),
+            name_of(config.optimizer));
+  require(!asked.has("epsilon") || config.optimizer != OptimizerKind::lion,
+          "--epsilon is for AdamW, but --optimizer is lion");
+  for (const char* of_decay : {"cautious_decay", "final_weight_decay"})
+    require(!asked.has(of_decay) || config.weight_decay > 0,
+            "{} says how weights decay, but --weight-decay is 0; give a decay with it",
+            find_setting(of_decay)->flag_text());
   require(
       !asked.has("validate_every") || config.validate_every <= 0 || config.validation_bytes != 0,
       "--validate-every says when to validate, but --validation-bytes is 0: there is no text to do it with");

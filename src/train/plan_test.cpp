@@ -129,6 +129,25 @@ TEST(Plan, AFlagIsObeyedOrRefused) {
   give(constant, "final_learning_rate", [](TrainConfig& c) { c.schedule.end = 1e-5; });
   EXPECT_NE(refusal(constant, facts_of(20'000)).find("--final-learning-rate"), std::string::npos);
 
+  Asked still = steps(3);
+  give(still, "schedule", [](TrainConfig& c) { c.schedule.kind = ScheduleKind::constant; });
+  give(still, "cooldown", [](TrainConfig& c) { c.schedule.cooldown = 0.5; });
+  EXPECT_NE(refusal(still, facts_of(20'000)).find("--cooldown"), std::string::npos);
+
+  Asked decay = steps(3);
+  give(decay, "weight_decay", [](TrainConfig& c) { c.weight_decay = 0; });
+  give(decay, "cautious_decay", [](TrainConfig& c) { c.cautious_decay = true; });
+  EXPECT_NE(refusal(decay, facts_of(20'000)).find("--cautious-decay"), std::string::npos);
+
+  Asked lion = steps(3);
+  give(lion, "optimizer", [](TrainConfig& c) { c.optimizer = OptimizerKind::lion; });
+  EXPECT_EQ(refusal(lion, facts_of(20'000)), "");
+  give(lion, "momentum", [](TrainConfig& c) { c.momentum = 0.9; });
+  EXPECT_NE(refusal(lion, facts_of(20'000)).find("--momentum is a setting of Muon"), std::string::npos);
+  lion.given.erase("momentum");
+  give(lion, "epsilon", [](TrainConfig& c) { c.epsilon = 1e-8; });
+  EXPECT_NE(refusal(lion, facts_of(20'000)).find("--epsilon"), std::string::npos);
+
   Asked vocabulary = steps(3);
   give(vocabulary, "vocabulary", [](TrainConfig& c) { c.model.vocab_size = 500; });
   Facts facts = facts_of(20'000, 9'000);

@@ -9,17 +9,17 @@
 namespace aviary {
 namespace {
 
-constexpr std::pair<const char*, ScheduleKind> kinds[] = {{"constant", ScheduleKind::constant},
-                                                          {"linear", ScheduleKind::linear},
-                                                          {"cosine", ScheduleKind::cosine},
-                                                          {"exponential", ScheduleKind::exponential}};
+constexpr std::pair<const char*, ScheduleKind> kinds[] = {
+    {"constant", ScheduleKind::constant}, {"linear", ScheduleKind::linear},
+    {"cosine", ScheduleKind::cosine},     {"exponential", ScheduleKind::exponential},
+    {"sqrt", ScheduleKind::sqrt},         {"power", ScheduleKind::power}};
 
 }  // namespace
 
 ScheduleKind schedule_kind(const std::string& name) {
   for (auto [known, kind] : kinds)
     if (name == known) return kind;
-  fail("unknown schedule \"{}\"; known are constant, linear, cosine, exponential", name);
+  fail("unknown schedule \"{}\"; known are constant, linear, cosine, exponential, sqrt, power", name);
 }
 
 std::string name_of(ScheduleKind kind) {
@@ -31,12 +31,15 @@ std::string name_of(ScheduleKind kind) {
 double Schedule::rate(int64_t step) const {
   const int64_t last = steps.value_or(most_steps);
   const double span = static_cast<double>(std::max<int64_t>(last - warmup, 1));
-  const double progress = last > 0 ? std::clamp(static_cast<double>(step - warmup) / span, 0.0, 1.0) : 0.0;
+  const double after_hold = static_cast<double>(step - warmup) - (1 - cooldown) * span;
+  const double progress = last > 0 ? std::clamp(after_hold / (cooldown * span), 0.0, 1.0) : 0.0;
   double value = start;
   if (kind == ScheduleKind::linear) value = start + (end - start) * progress;
   if (kind == ScheduleKind::cosine)
     value = end + (start - end) * (0.5 + 0.5 * std::cos(std::numbers::pi * progress));
   if (kind == ScheduleKind::exponential) value = start * std::pow(end / start, progress);
+  if (kind == ScheduleKind::sqrt) value = end + (start - end) * (1 - std::sqrt(progress));
+  if (kind == ScheduleKind::power) value = end + (start - end) * std::pow(1 - progress, 1.5);
   if (step < warmup)
     value *= warmup_from + (1 - warmup_from) * static_cast<double>(step) / static_cast<double>(warmup);
   return value;

@@ -7,7 +7,7 @@
 
 namespace aviary {
 
-enum class ScheduleKind : uint8_t { constant, linear, cosine, exponential };
+enum class ScheduleKind : uint8_t { constant, linear, cosine, exponential, sqrt, power };
 // Throws Error for an unknown name.
 ScheduleKind schedule_kind(const std::string& name);
 std::string name_of(ScheduleKind kind);
@@ -20,6 +20,7 @@ struct Schedule {
   int64_t most_steps = 0;  // upper limit while `steps` is unknown; 0: none
   int64_t warmup = 10;
   bool fit_warmup = false;    // make the warm-up at most a fifth of the steps once they are known
+  double cooldown = 1;        // share of the steps after the warm-up, at the end, in which the rate falls
   double warmup_from = 0.01;  // fraction of the rate at step 0; rises linearly until `warmup`
 
   // The rate of a step >= 0; after `steps` it stays at its final value. While `steps` is unknown, the rate is

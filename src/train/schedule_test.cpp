@@ -74,6 +74,23 @@ TEST(Schedule, ConstantIsConstantAfterTheWarmup) {
   EXPECT_DOUBLE_EQ(schedule.rate(99), 2);
 }
 
+TEST(Schedule, TheRateStaysUntilTheCooldownAndEndsThere) {
+  for (const ScheduleKind kind : {ScheduleKind::linear, ScheduleKind::cosine, ScheduleKind::exponential,
+                                  ScheduleKind::sqrt, ScheduleKind::power}) {
+    const Schedule schedule{
+        .kind = kind, .start = 1, .end = 0.01, .steps = 110, .warmup = 10, .cooldown = 0.4, .warmup_from = 0};
+    EXPECT_DOUBLE_EQ(schedule.rate(5), 0.5) << name_of(kind);
+    EXPECT_DOUBLE_EQ(schedule.rate(10), 1) << name_of(kind);
+    EXPECT_DOUBLE_EQ(schedule.rate(70), 1) << name_of(kind);
+    EXPECT_LT(schedule.rate(72), 1) << name_of(kind);
+    EXPECT_NEAR(schedule.rate(110), 0.01, 1e-12) << name_of(kind);
+    for (int64_t step = 70; step < 110; ++step)
+      EXPECT_GT(schedule.rate(step), schedule.rate(step + 1)) << name_of(kind) << " " << step;
+  }
+  const Schedule half{.kind = ScheduleKind::sqrt, .start = 1, .end = 0, .steps = 100, .warmup = 0};
+  EXPECT_DOUBLE_EQ(half.rate(25), 0.5);
+}
+
 TEST(Schedule, StepsThatAreNotKnownAreTheMostOrWithoutEnd) {
   Schedule known{.kind = ScheduleKind::cosine, .start = 1, .end = 0.1, .steps = 100, .warmup = 4},
       unknown = known;

@@ -58,6 +58,9 @@ class Session {
       if (trainer_.finished())  // a run that keeps its best result compares equal measurements
         report.validation_bits_per_byte =
             trainer_.validate(keeps_best() ? options_.validation_tokens : 0, options_.validation_window);
+      if (report.validation_bits_per_byte >= 0)
+        report.average_bits_per_byte = trainer_.validate_average(
+            trainer_.finished() ? 0 : options_.validation_tokens, options_.validation_window);
       if (keeps_best() && trainer_.note_validation(report.validation_bits_per_byte))
         trainer_.save_result(options_.folder);
       decorate(no_log, [&] { log_.add(report, trainer_.tokens_per_step()); });
@@ -127,6 +130,9 @@ class Session {
     if (report.validation_bits_per_byte >= 0 && options_.tell_validation)
       progress_->print(fmt::format("step {}: {:.3f} bits per byte on the validation text",
                                    with_commas(report.step), report.validation_bits_per_byte));
+    if (report.average_bits_per_byte >= 0 && options_.tell_validation)
+      progress_->print(fmt::format("step {}: {:.3f} bits per byte with the moving average of the weights",
+                                   with_commas(report.step), report.average_bits_per_byte));
     if (trainer_.broken_steps() > 0)
       progress_->print(fmt::format("step {}: the gradient is not finite; the step was skipped", report.step));
   }

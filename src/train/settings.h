@@ -22,11 +22,12 @@ inline constexpr SettingFlags none = 0, train = 1, compare = 2, tune = 4;
 enum class SettingGroup : uint8_t { first, model, tuning, data, batches, learning, output };
 
 // The member of the config for a setting.
-using SettingMember = std::variant<bool& (*)(TrainConfig&), int64_t& (*)(TrainConfig&),
-                                   uint64_t& (*)(TrainConfig&), double& (*)(TrainConfig&),
-                                   std::string& (*)(TrainConfig&), std::optional<int64_t>& (*)(TrainConfig&),
-                                   ScheduleKind& (*)(TrainConfig&), kernels::Precision& (*)(TrainConfig&),
-                                   WeightsByName& (*)(TrainConfig&), TuneMethod& (*)(TrainConfig&)>;
+using SettingMember =
+    std::variant<bool& (*)(TrainConfig&), int64_t& (*)(TrainConfig&), uint64_t& (*)(TrainConfig&),
+                 double& (*)(TrainConfig&), std::string& (*)(TrainConfig&),
+                 std::optional<int64_t>& (*)(TrainConfig&), ScheduleKind& (*)(TrainConfig&),
+                 kernels::Precision& (*)(TrainConfig&), WeightsByName& (*)(TrainConfig&),
+                 TuneMethod& (*)(TrainConfig&), OptimizerKind& (*)(TrainConfig&)>;
 
 struct Setting {
   const char* name;

@@ -99,7 +99,13 @@ void set_modulo(const Tensor& a) {
 
 TrainedParts::TrainedParts(Model& model, const TrainConfig& config)
     : method_(config.tuning.method),
-      rule_(std::make_shared<AdamW>(config.beta1, config.beta2, config.epsilon)),
+      optimizer_(config.optimizer),
+      muon_of_(config.muon_of),
+      muon_rate_(config.muon_rate),
+      adamw_(std::make_shared<AdamW>(config.beta1, config.beta2, config.epsilon, config.cautious_decay)),
+      lion_(std::make_shared<Lion>(config.beta1, config.beta2, config.cautious_decay)),
+      muon_(std::make_shared<Muon>(config.momentum, config.momentum_warmup, config.cautious_decay,
+                                   config.precision)),
       weight_decay_(config.weight_decay) {
   const Tuning& tuning = config.tuning;
   if (tuning.method == TuneMethod::full || !tuning.parts.empty()) add_parameters(model, config);
@@ -198,15 +204,30 @@ void TrainedParts::add_first_state(Model& model) {
 }
 
 std::vector<ParameterGroup> TrainedParts::groups() {
-  ParameterGroup decaying{.rule = rule_, .weight_decay = weight_decay_}, others{.rule = rule_};
-  for (const TrainedWeight& parameter : parameters_)
-    (parameter.spec->decay ? decaying : others).parameters.push_back(parameter);
+  std::shared_ptr<const UpdateRule> rule = adamw_;
+  if (optimizer_ == OptimizerKind::lion) rule = lion_;
+  ParameterGroup decaying{.rule = rule, .weight_decay = weight_decay_}, others{.rule = rule};
+  ParameterGroup matrices{.rule = muon_, .learning_rate_scale = muon_rate_, .weight_decay = weight_decay_};
+  Choice choice("--muon-of", muon_of_, "", 0);
+  auto add = [&](const TrainedWeight& trained) {
+    const bool matrix =
+        optimizer_ == OptimizerKind::muon && Muon::takes(*trained.spec) && choice.takes(*trained.spec);
+    (matrix ? matrices : trained.spec->decay ? decaying : others).parameters.push_back(trained);
+  };
+  for (const TrainedWeight& parameter : parameters_) add(parameter);
   for (const Pair& pair : pairs_) {
-    if (method_ != TuneMethod::miss) others.parameters.emplace_back(pair.a, pair.adapter->a);
-    others.parameters.emplace_back(pair.b, pair.adapter->b);
+    if (method_ != TuneMethod::miss) add({pair.a, pair.adapter->a});
+    add({pair.b, pair.adapter->b});
   }
-  for (FirstState& first : first_state_) others.parameters.emplace_back(first.values);
-  return {decaying, others};
+  for (FirstState& first : first_state_) add(first.values);
+  if (optimizer_ == OptimizerKind::muon) choice.require_all_found();
+  return {matrices, decaying, others};
+}
+
+void TrainedParts::set_rules(const TrainConfig& config) {
+  adamw_->beta1 = lion_->beta1 = config.beta1;
+  adamw_->beta2 = lion_->beta2 = config.beta2;
+  muon_->momentum = config.momentum;
 }
 
 void TrainedParts::begin(State& state) const {

@@ -8,6 +8,7 @@
 #include "checkpoints/adapter_file.h"
 #include "models/run.h"
 #include "train/config.h"
+#include "train/muon.h"
 #include "train/update_rule.h"
 
 namespace aviary {
@@ -22,6 +23,9 @@ class TrainedParts {
   const std::vector<TrainedWeight>& parameters() const { return parameters_; }
   // All that is trained, for an Optimizer.
   std::vector<ParameterGroup> groups();
+  // From now on the rules have the betas, momentum and epsilon of this config, which otherwise is that of the
+  // constructor. (Groups are given to the Optimizer once.)
+  void set_rules(const TrainConfig& config);
 
   // ---- The first state: with TuneMethod::state.
 
@@ -58,7 +62,12 @@ class TrainedParts {
   void add_first_state(Model& model);
 
   TuneMethod method_;
-  std::shared_ptr<const UpdateRule> rule_;
+  OptimizerKind optimizer_;
+  std::string muon_of_;
+  double muon_rate_;
+  std::shared_ptr<AdamW> adamw_;
+  std::shared_ptr<Lion> lion_;
+  std::shared_ptr<Muon> muon_;
   double weight_decay_;
   std::vector<TrainedWeight> parameters_;
   double scale_ = 1;  // of B A

@@ -16,8 +16,10 @@
 #include "checkpoints/state_writer.h"
 #include "eval/evaluate.h"
 #include "formats/safetensors.h"
+#include "kernels/kernels.h"
 #include "models/cost.h"
 #include "models/registry.h"
+#include "train/changes.h"
 #include "train/long_pass.h"
 
 namespace aviary {
@@ -133,6 +135,13 @@ Trainer::Trainer(TrainConfig config, std::unique_ptr<Model> model, TokenizerPtr 
       source_(source ? std::move(source) : data_->source(config_)),
       result_metadata_{{begin_token_key, begin_with_nothing}} {
   config_.model = model_->config();
+  now_ = config_;
+  if (config_.ema <= 0) return;
+  require(model_->dtype() == Dtype::f32, "--ema: the weights have to be float32");
+  for (const TrainedWeight& trained : optimizer_.weights()) {
+    averages_.emplace_back(trained.spec->shape, Dtype::f32);
+    copy(trained.weight->value(), averages_.back().view());
+  }
 }
 
 void Trainer::prepare_states(const Batch& batch) {
@@ -148,7 +157,7 @@ void Trainer::prepare_states(const Batch& batch) {
 
 double Trainer::pass_gradients(const Batch& batch, double share) {
   const Runner::Training training{.loss = {.scale = share, .l2wrap = config_.l2wrap},
-                                  .dropout = {.probability = config_.dropout,
+                                  .dropout = {.probability = now_.dropout,
                                               .places = dropout_places(config_.dropout_at),
                                               .adapters = config_.tuning.dropout,
                                               .random = &dropout_random_},
@@ -165,7 +174,7 @@ double Trainer::pass_gradients(const Batch& batch, double share) {
 
 // The gradient of a step is that of the mean over all its counted targets, in whichever pass they are.
 double Trainer::gather_gradients() {
-  const int64_t passes = config_.accumulate, first = step_ * passes;
+  const int64_t passes = now_.accumulate, first = passes_before(config_, step_);
   int64_t counted = 0;
   for (int64_t pass = 0; passes > 1 && pass < passes; ++pass)
     counted += source_->batch(first + pass).counted();
@@ -186,15 +195,55 @@ double Trainer::gather_gradients() {
   return loss;
 }
 
+// The settings of this step.
+void Trainer::begin_step() {
+  if (config_.changes.empty()) return;
+  now_ = config_at(config_, step_);
+  parts_.set_rules(now_);
+  optimizer_.set_clip(now_.clip);
+}
+
+double Trainer::decay_now() const {
+  return config_.weight_decay > 0 ? now_.weight_decay / config_.weight_decay : 1;
+}
+
+// The first averages are of few steps: of t steps, at most (1 + t) / (10 + t) stays.
+void Trainer::add_to_averages() {
+  const double t = static_cast<double>(optimizer_.steps());
+  const auto keep = static_cast<float>(std::min(config_.ema, (1 + t) / (10 + t)));
+  size_t i = 0;
+  if (!averages_.empty())
+    for (const TrainedWeight& trained : optimizer_.weights()) {
+      const Tensor average = averages_[i++].view();
+      kernels::add_to_average(average.as<float>(), trained.weight->value().as<float>(), keep,
+                              average.count());
+    }
+}
+
+void Trainer::swap_averages() const {
+  size_t i = 0;
+  if (!averages_.empty())
+    for (const TrainedWeight& trained : optimizer_.weights()) {
+      const Tensor average = averages_[i++].view();
+      float *one = average.as<float>(), *other = trained.weight->value().as<float>();
+      std::swap_ranges(one, one + average.count(), other);
+      trained.weight->changed();
+    }
+}
+
 StepReport Trainer::step() {
   const auto start = std::chrono::steady_clock::now();
   StepReport report{.learning_rate = config_.schedule.rate(step_)};
+  begin_step();
   report.loss = gather_gradients();
-  report.gradient_norm = optimizer_.step(report.learning_rate);
+  report.gradient_norm =
+      optimizer_.step(report.learning_rate, weight_decay_scale(config_, step_) * decay_now());
   parts_.restrain();
   broken_steps_ = std::isfinite(report.gradient_norm) ? 0 : broken_steps_ + 1;
   if (broken_steps_ > 0)
     for (State& state : states_) parts_.begin(state);
+  else
+    add_to_averages();
   report.step = ++step_;
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
@@ -218,6 +267,14 @@ double Trainer::validate(int64_t tokens, int64_t window) {
   if (window == 0 && token_cost(*model_).state_growth > 0) window = config_.context;
   const Evaluation result = data_->validate(runner_, *tokenizer_, first_state(), tokens, window);
   return result.bytes > 0 ? result.bits_per_byte() : -1;
+}
+
+double Trainer::validate_average(int64_t tokens, int64_t window) {
+  if (averages_.empty()) return -1;
+  swap_averages();
+  const double bits = validate(tokens, window);
+  swap_averages();
+  return bits;
 }
 
 bool Trainer::note_validation(double bits_per_byte) {
@@ -277,6 +334,8 @@ void Trainer::save(const fs::path& folder) const {
     entries.push_back(entry_of(saved.spec->name, saved.weight->value()));
   for (const Optimizer::Moment& moment : optimizer_.moments())
     entries.push_back(entry_of(moment.name, moment.values));
+  for (size_t i = 0; i < averages_.size(); ++i)
+    entries.push_back(entry_of("ema." + optimizer_.weights()[i].spec->name, averages_[i].view()));
   if (config_.carry_state)
     for (size_t i = 0; i < model_->state_specs().size(); ++i) {
       carried.push_back(stacked(states_, i));
@@ -294,10 +353,15 @@ void Trainer::save(const fs::path& folder) const {
   metadata[fingerprint_key] = fingerprint_of(entries);
   write_safetensors(folder / checkpoint_file, unchanged(entries), metadata);
   if (!keeps_best()) save_result(folder);
+  if (averages_.empty()) return;
+  swap_averages();
+  save_result_to(folder / fmt::format("ema-{}", result_file()));
+  swap_averages();
 }
 
-void Trainer::save_result(const fs::path& folder) const {
-  const fs::path path = folder / result_file();
+void Trainer::save_result(const fs::path& folder) const { save_result_to(folder / result_file()); }
+
+void Trainer::save_result_to(const fs::path& path) const {
   const Tuning& tuning = config_.tuning;
   const BaseInfo base{.hash = tuning.base_hash,
                       .type = tuning.base_type,
@@ -355,6 +419,8 @@ void Trainer::load(const fs::path& folder) {
   }
   for (const Optimizer::Moment& moment : optimizer_.moments())
     read_tensor(file, where, moment.name, moment.values);
+  for (size_t i = 0; i < averages_.size(); ++i)
+    read_tensor(file, where, "ema." + optimizer_.weights()[i].spec->name, averages_[i].view());
   if (config_.carry_state)
     for (size_t i = 0; i < model_->state_specs().size(); ++i) {
       const OwnedTensor carried = stacked(states_, i);

@@ -24,6 +24,7 @@ struct StepReport {
   double learning_rate = 0, gradient_norm = 0;
   double seconds = 0;                    // of this step
   double validation_bits_per_byte = -1;  // if measured after this step
+  double average_bits_per_byte = -1;     // the same of the moving average of the weights
 };
 
 // The state of a run between two steps. The folder contains
@@ -73,6 +74,8 @@ class Trainer {
   }
   // The state that texts begin with.
   State first_state() const;
+  // The same of the moving average of the weights, with TrainConfig::ema. -1: none is kept.
+  double validate_average(int64_t tokens = 0, int64_t window = 0);
 
   int64_t steps_done() const { return step_; }
   // Changes the number of steps of the run, not below those already done. A run that had become worse goes
@@ -103,6 +106,12 @@ class Trainer {
   std::vector<TrainedWeight> saved_weights() const;
   // Accumulates the gradients of one pass; returns its loss.
   double pass_gradients(const Batch& batch, double share);
+  void begin_step();
+  double decay_now() const;  // the factor of the weight decay from TrainConfig::changes
+  void add_to_averages();
+  void save_result_to(const std::filesystem::path& path) const;
+  // The weights become their moving averages, and these the weights.
+  void swap_averages() const;
   // Whether the result on disk is that of the best validation.
   bool keeps_best() const { return config_.tuning.of_model() && best_ >= 0; }
 
@@ -113,7 +122,9 @@ class Trainer {
   Runner runner_;
   TrainedParts parts_;
   Optimizer optimizer_;
-  std::vector<State> states_;  // of the sequences of a batch
+  std::vector<OwnedTensor> averages_;  // of optimizer_.weights(), with TrainConfig::ema
+  std::vector<State> states_;          // of the sequences of a batch
+  TrainConfig now_;                    // config_at() the next step
   Random dropout_random_;
   int64_t step_ = 0, broken_steps_ = 0;
   double best_ = -1;                   // validation

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/files.h"
+#include "checkpoints/checkpoint.h"
 #include "support/test_folder.h"
 
 namespace aviary {
@@ -121,6 +123,105 @@ TEST(Trainer, ARunWithCarriedAndLearnedStatesGoesOnBitForBit) {
   first.save(folder.path());
   second.load(folder.path());
   for (int step = 0; step < 2; ++step) EXPECT_EQ(whole.step().loss, second.step().loss) << step;
+}
+
+// What a run with these settings may have besides the weights.
+struct Kind {
+  const char* name;
+  void (*set)(TrainConfig& config);
+};
+
+constexpr Kind kinds[] = {
+    {"adamw", [](TrainConfig&) {}},
+    {"lion", [](TrainConfig& c) { c.optimizer = OptimizerKind::lion; }},
+    {"muon",
+     [](TrainConfig& c) {
+       c.optimizer = OptimizerKind::muon;
+       c.momentum_warmup = 4;
+     }},
+    {"muon of RWKV-6, heads too",
+     [](TrainConfig& c) {
+       c.optimizer = OptimizerKind::muon;
+       c.muon_of = "blocks.,head";
+       c.model = {.version = "rwkv6", .n_layer = 2, .n_embd = 32, .vocab_size = 256, .head_size = 16};
+     }},
+    {"average", [](TrainConfig& c) { c.ema = 0.9; }},
+    {"decay",
+     [](TrainConfig& c) {
+       c.weight_decay = 0.5;
+       c.final_weight_decay = 0;
+       c.cautious_decay = true;
+     }},
+    {"changes",
+     [](TrainConfig& c) {
+       c.changes = {{"0.4:accumulate", 2}, {"0.4:beta2", 0.9}, {"0.7:dropout", 0.1}, {"0.2:clip", 0.5}};
+     }},
+    {"cooldown",
+     [](TrainConfig& c) {
+       c.schedule.kind = ScheduleKind::sqrt;
+       c.schedule.cooldown = 0.5;
+       c.schedule.end = 0;
+     }},
+};
+
+TEST(Trainer, ARunGoesOnBitForBitWithEveryOptimizerAndSchedule) {
+  const TokenizerPtr tokenizer = make_bytes_tokenizer();
+  for (const Kind& kind : kinds) {
+    auto trainer = [&] {
+      TrainConfig config = small_config(1);
+      config.schedule.steps = 8;
+      kind.set(config);
+      std::string text;
+      for (int i = 0; i < 30; ++i) text += "A run that was stopped goes on as if it had not been.\n";
+      return Trainer(config, tokenizer, Corpus(text, *tokenizer, 100));
+    };
+    const TestFolder folder, at_the_end, of_the_other;
+    Trainer whole = trainer(), first = trainer(), second = trainer();
+    for (int step = 0; step < 4; ++step) {
+      whole.step();
+      first.step();
+    }
+    first.save(folder.path());
+    second.load(folder.path());
+    for (int step = 0; step < 4; ++step) {
+      const StepReport one = whole.step(), other = second.step();
+      EXPECT_EQ(one.loss, other.loss) << kind.name << " " << step;
+      EXPECT_EQ(one.gradient_norm, other.gradient_norm) << kind.name << " " << step;
+    }
+    whole.save(at_the_end.path());
+    second.save(of_the_other.path());
+    const char* file = "checkpoint.safetensors";
+    EXPECT_EQ(read_file(at_the_end.path() / file, 1 << 24), read_file(of_the_other.path() / file, 1 << 24))
+        << kind.name;
+  }
+}
+
+TEST(Trainer, TheMovingAverageIsKeptMeasuredAndSavedBesideTheWeights) {
+  const TokenizerPtr tokenizer = make_bytes_tokenizer();
+  TrainConfig config = small_config(1);
+  config.ema = 0.5;
+  std::string text;
+  for (int i = 0; i < 30; ++i) text += "The average follows the weights.\n";
+  Trainer trainer(config, tokenizer, Corpus(text, *tokenizer, 100));
+  // By hand: of t steps, at most (1 + t) / (10 + t) stays.
+  const Weight& weight = trainer.model().parameters().find("head.weight")->weight;
+  std::vector<double> average = to_host(weight.value());
+  for (int step = 1; step <= 3; ++step) {
+    trainer.step();
+    const double keep = std::min(0.5, (1.0 + step) / (10.0 + step));
+    const std::vector<double> now = to_host(weight.value());
+    for (size_t i = 0; i < now.size(); ++i) average[i] = keep * average[i] + (1 - keep) * now[i];
+  }
+  const std::vector<double> before = to_host(weight.value());
+  const double bits = trainer.validate(), of_average = trainer.validate_average();
+  EXPECT_NE(bits, of_average);
+  EXPECT_EQ(to_host(weight.value()), before);
+  const TestFolder folder;
+  trainer.save(folder.path());
+  const auto saved = load_checkpoint(folder.path() / "ema-model.safetensors");
+  const std::vector<double> in_file = to_host(saved.model->parameters().find("head.weight")->weight.value());
+  for (size_t i = 0; i < in_file.size(); ++i) EXPECT_NEAR(in_file[i], average[i], 1e-6);
+  EXPECT_EQ(to_host(weight.value()), before);
 }
 
 }  // namespace

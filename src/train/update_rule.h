@@ -30,11 +30,19 @@ struct ParameterGroup {
   std::vector<TrainedWeight> parameters = {};
 };
 
-// One optimizer step for one parameter.
+// One optimizer step.
 struct UpdateStep {
   int64_t number = 1;         // 1 for the first one
-  double learning_rate = 0;   // including the scales of the group and of the parameter
   double gradient_scale = 1;  // factor for the gradient, from clipping
+  double weight_decay = 0;    // of the group
+};
+
+// One weight of a group in one optimizer step. Value, gradient and moments have the type of the model.
+struct UpdatedWeight {
+  const ParameterSpec* spec;
+  double learning_rate;  // including the scales of the group and of the parameter
+  Tensor value, gradient;
+  std::span<const Tensor> moments;  // in the order of moments()
 };
 
 // A value that a rule keeps for a parameter between steps, initially zero. Its name in a checkpoint is
@@ -49,21 +57,31 @@ class UpdateRule {
  public:
   virtual ~UpdateRule() = default;
   virtual std::vector<MomentSpec> moments(const ParameterSpec& parameter) const = 0;
-  // Updates `value` and `moments` (in the order of moments()), all of the model's type, and zeros `gradient`.
-  virtual void update(const UpdateStep& step, const ParameterGroup& group, const Tensor& value,
-                      const Tensor& gradient, std::span<const Tensor> moments) const = 0;
+  // Updates values and moments of some weights of a group, and zeros their gradients.
+  virtual void update(const UpdateStep& step, std::span<const UpdatedWeight> weights) const = 0;
 };
 
 // Loshchilov and Hutter 2019, arXiv 1711.05101. Moments m and v.
-class AdamW : public UpdateRule {
- public:
-  AdamW(double beta1, double beta2, double epsilon) : beta1_(beta1), beta2_(beta2), epsilon_(epsilon) {}
-  std::vector<MomentSpec> moments(const ParameterSpec& parameter) const override;
-  void update(const UpdateStep& step, const ParameterGroup& group, const Tensor& value,
-              const Tensor& gradient, std::span<const Tensor> moments) const override;
+// cautious: numbers decay only in steps that make them smaller (after Liang et al. 2024, arXiv 2411.16085).
+struct AdamW : UpdateRule {
+  double beta1, beta2, epsilon;
+  bool cautious;
 
- private:
-  double beta1_, beta2_, epsilon_;
+  AdamW(double of_m, double of_v, double epsilon_of, bool is_cautious = false)
+      : beta1(of_m), beta2(of_v), epsilon(epsilon_of), cautious(is_cautious) {}
+  std::vector<MomentSpec> moments(const ParameterSpec& parameter) const override;
+  void update(const UpdateStep& step, std::span<const UpdatedWeight> weights) const override;
+};
+
+// Chen et al. 2023, arXiv 2302.06675. Moment m.
+struct Lion : UpdateRule {
+  double beta1, beta2;
+  bool cautious;
+
+  Lion(double of_update, double of_m, bool is_cautious = false)
+      : beta1(of_update), beta2(of_m), cautious(is_cautious) {}
+  std::vector<MomentSpec> moments(const ParameterSpec& parameter) const override;
+  void update(const UpdateStep& step, std::span<const UpdatedWeight> weights) const override;
 };
 
 struct AdamWOptions {

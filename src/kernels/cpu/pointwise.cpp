@@ -1,4 +1,4 @@
-// Elementwise functions: activations, gates, dropout, the optimizer.
+// Elementwise functions: activations, gates, dropout, sums of squares.
 #include <algorithm>
 #include <vector>
 
@@ -194,28 +194,6 @@ void add_range(const float* x, int64_t count, float* y) {
   });
 }
 
-// AdamW (Loshchilov and Hutter 2019): decoupled decay, bias-corrected moments. 0 / (0 + epsilon) is 0 for any
-// epsilon.
-void adam_range(const AdamStep& s, float* weight, float* gradient, float* m, float* v, int64_t count) {
-  const float step_size = s.learning_rate / s.correction1;
-  const float v_scale = 1.0f / s.correction2;
-  const float keep = 1.0f - s.learning_rate * s.weight_decay;
-  for_vectors(count, [&](auto d, int64_t i) HWY_ATTR {
-    const auto g = hn::Mul(hn::LoadU(d, gradient + i), hn::Set(d, s.gradient_scale));
-    const auto m_old = hn::LoadU(d, m + i), v_old = hn::LoadU(d, v + i);
-    const auto m_new = hn::MulAdd(hn::Sub(g, m_old), hn::Set(d, 1.0f - s.beta1), m_old);
-    const auto v_new =
-        hn::MulAdd(hn::Mul(g, g), hn::Set(d, 1.0f - s.beta2), hn::Mul(v_old, hn::Set(d, s.beta2)));
-    const auto divisor = hn::Add(hn::Sqrt(hn::Mul(v_new, hn::Set(d, v_scale))), hn::Set(d, s.epsilon));
-    const auto update = hn::Div(m_new, divisor);
-    const auto old = hn::Mul(hn::LoadU(d, weight + i), hn::Set(d, keep));
-    hn::StoreU(hn::NegMulAdd(hn::Set(d, step_size), update, old), d, weight + i);
-    hn::StoreU(m_new, d, m + i);
-    hn::StoreU(v_new, d, v + i);
-    hn::StoreU(hn::Zero(d), d, gradient + i);
-  });
-}
-
 float sum_of_squares_range(const float* x, int64_t count) {
   return sum_vectors(count, [&](auto d, int64_t i) HWY_ATTR {
     const auto value = hn::LoadU(d, x + i);
@@ -240,7 +218,6 @@ HWY_EXPORT(lerp_backward_range);
 HWY_EXPORT(mul_range);
 HWY_EXPORT(mul_backward_range);
 HWY_EXPORT(add_range);
-HWY_EXPORT(adam_range);
 HWY_EXPORT(sum_of_squares_range);
 
 constexpr int64_t grain = 8192;  // elements that justify another thread
@@ -333,13 +310,6 @@ void dropout(const float* x, double p, uint64_t seed, int64_t count, float* y) {
       z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
       y[i] = static_cast<uint32_t>(z >> 32) >= threshold ? x[i] * scale : 0.0f;
     }
-  });
-}
-
-void adam(const AdamStep& step, float* weight, float* gradient, float* m, float* v, int64_t count) {
-  parallel_for(count, grain, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(adam_range)
-    (step, weight + begin, gradient + begin, m + begin, v + begin, end - begin);
   });
 }
 
