@@ -87,6 +87,7 @@ struct TrainConfig {
   bool cautious_decay = false;
   double final_weight_decay = -1;  // the decay moves there in a straight line; -1: it stays
   double ema = 0;                  // of the weights: the share that stays in each step; 0: none is kept
+  bool roll_back = true;           // to the last checkpoint, if the loss rises and does not come back
   Changes changes{};
   double beta1 = 0.9, beta2 = 0.99, epsilon = 1e-18, weight_decay = 0, clip = 1;
   LearningRateScales learning_rate_scales{};

@@ -70,7 +70,12 @@ Optimizer::~Optimizer() {
 double Optimizer::step(double learning_rate, double weight_decay_scale) {
   // Summed per parameter, so that the norm does not depend on their positions.
   double squares = 0;
-  for (const Trained& trained : trained_) squares += sum_of_squares(trained.of.weight->gradient());
+  not_finite_.clear();
+  for (const Trained& trained : trained_) {
+    const double own = sum_of_squares(trained.of.weight->gradient());
+    if (!std::isfinite(own)) not_finite_ = trained.of.spec->name;
+    squares += own;
+  }
   const double norm = std::sqrt(squares);
   if (!std::isfinite(norm)) {
     set_zero(gradients_.view());

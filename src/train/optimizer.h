@@ -26,6 +26,10 @@ class Optimizer {
   // gradients change.
   double step(double learning_rate, double weight_decay_scale = 1);
 
+  // If the last step was not finite: the parameter whose gradient, from the output back, was the first that
+  // was not.
+  const std::string& not_finite() const { return not_finite_; }
+
   // From now on: another bound of the norm.
   void set_clip(double clip) { clip_ = clip; }
 
@@ -61,6 +65,7 @@ class Optimizer {
   double clip_;
   std::vector<Trained> trained_;
   OwnedTensor gradients_;
+  std::string not_finite_;
   int64_t steps_ = 0;
 };
 

@@ -19,6 +19,7 @@ namespace aviary {
 namespace {
 
 constexpr int64_t broken_steps_allowed = 10;
+constexpr int64_t most_times_back = 3;
 constexpr int64_t sample_tokens = 40;
 constexpr const char* no_log = "the steps are not logged";
 constexpr int64_t validations = 20, samples = 5;  // per run, unless the config gives an interval
@@ -49,6 +50,8 @@ class Session {
             is_run(options_.folder)
                 ? fmt::format("the last good checkpoint is in {}: resume it, or ", options_.folder.string())
                 : "");
+      tell_first_loss(report);
+      if (report.astray && config.roll_back && go_back(report)) continue;
       choose_steps();
       smooth_ = std::isfinite(report.loss) ? (smooth_ > 0 ? 0.95 * smooth_ + 0.05 * report.loss : report.loss)
                                            : smooth_;
@@ -76,6 +79,34 @@ class Session {
   }
 
  private:
+  // A new model knows nothing: its loss is that of a guess, or something is wrong with it.
+  void tell_first_loss(const StepReport& report) {
+    const double guess = std::log(static_cast<double>(trainer_.config().model.vocab_size));
+    if (report.step == 1 && !keeps_best() && std::abs(report.loss - guess) > 1)
+      tell(
+          fmt::format("note: the loss of the first step is {:.2f}, but that of a guess among {} tokens "
+                      "{:.2f}; a new model "
+                      "should be about there",
+                      report.loss, with_commas(trainer_.config().model.vocab_size), guess));
+  }
+  // Returns whether the run went back to its last checkpoint.
+  bool go_back(const StepReport& report) {
+    if (!is_run(options_.folder)) return false;
+    ++times_back_;
+    require(times_back_ <= most_times_back,
+            "training went astray {} times (the loss rose and did not come back), last at step {}; start "
+            "again with a "
+            "smaller --learning-rate or a longer --warmup",
+            times_back_, report.step);
+    trainer_.go_back(options_.folder);
+    tell(fmt::format(
+        "step {}: the loss has risen to {:.2f} and does not come back; the run goes back to step {}, and on "
+        "past these batches",
+        with_commas(report.step), report.loss, with_commas(trainer_.steps_done())));
+    log_ = RunLog(options_.folder, trainer_.steps_done());
+    decorate(no_log, [&] { log_.drop_repeated(); });
+    return true;
+  }
   static double now() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
   }
@@ -134,7 +165,8 @@ class Session {
       progress_->print(fmt::format("step {}: {:.3f} bits per byte with the moving average of the weights",
                                    with_commas(report.step), report.average_bits_per_byte));
     if (trainer_.broken_steps() > 0)
-      progress_->print(fmt::format("step {}: the gradient is not finite; the step was skipped", report.step));
+      progress_->print(fmt::format("step {}: the gradient is not finite; the step was skipped{}", report.step,
+                                   trainer_.broken_at().empty() ? "" : ": " + trainer_.broken_at()));
   }
 
   double bits_per_byte_of_a_nat() const { return 1 / trainer_.data().bytes_per_token() / std::log(2.0); }
@@ -177,7 +209,7 @@ class Session {
   double started_, saved_;
   double training_ = 0;  // when the first step began
   std::unique_ptr<Progress> progress_;
-  int64_t first_step_ = 0;
+  int64_t first_step_ = 0, times_back_ = 0;
   double smooth_ = 0;
   int64_t total_ = 0;
   std::set<std::string> notes_;  // that were told

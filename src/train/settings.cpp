@@ -148,6 +148,8 @@ constexpr Setting table[] = {
     {"changes", at<&TrainConfig::changes>, train | tune, learning, 0, 1e6,
      "SHARE:NAME=VALUE: from this share of the run on, another accumulate, beta1, beta2, momentum, weight-decay, dropout or "
      "clip, as 0.5:accumulate=2; can be repeated (default: none)", false, "change"},
+    {"roll_back", at<&TrainConfig::roll_back>, train | tune, learning, 0, 0,
+     "When the loss has risen and does not come back, go on nevertheless, not from the last checkpoint"},
     {"clip", at<&TrainConfig::clip>, train | tune, learning, 0, 1e9,
      "Largest norm of the gradient; 0: no clipping (default: that of the recipe, 1)"},
     {"dropout", at<&TrainConfig::dropout>, train, learning, 0, 0.95,

@@ -12,6 +12,7 @@
 #include "text/tokenizer.h"
 #include "train/config.h"
 #include "train/optimizer.h"
+#include "train/spike_guard.h"
 #include "train/trained_parts.h"
 #include "train/training_data.h"
 
@@ -23,6 +24,7 @@ struct StepReport {
   double loss = 0;   // nats per token, before the update
   double learning_rate = 0, gradient_norm = 0;
   double seconds = 0;                    // of this step
+  bool astray = false;                   // SpikeGuard: the loss has risen and does not come back
   double validation_bits_per_byte = -1;  // if measured after this step
   double average_bits_per_byte = -1;     // the same of the moving average of the weights
 };
@@ -95,6 +97,11 @@ class Trainer {
   int64_t tokens_per_step() const { return data_->tokens_per_step(config_); }
   // Number of numbers that are trained.
   int64_t trained_count() const;
+  // Goes back to the checkpoint of `folder`, and on from there with the batches after those of the steps done
+  // so far.
+  void go_back(const std::filesystem::path& folder);
+  // In words, where the numbers of the last step stopped being finite; "" if they did not.
+  const std::string& broken_at() const { return broken_at_; }
   // Number of consecutive steps whose gradient was not finite and which therefore changed nothing.
   int64_t broken_steps() const { return broken_steps_; }
 
@@ -107,6 +114,8 @@ class Trainer {
   // Accumulates the gradients of one pass; returns its loss.
   double pass_gradients(const Batch& batch, double share);
   void begin_step();
+  int64_t first_pass() const;  // of this step
+  std::string find_not_finite();
   double decay_now() const;  // the factor of the weight decay from TrainConfig::changes
   void add_to_averages();
   void save_result_to(const std::filesystem::path& path) const;
@@ -127,6 +136,9 @@ class Trainer {
   TrainConfig now_;                    // config_at() the next step
   Random dropout_random_;
   int64_t step_ = 0, broken_steps_ = 0;
+  int64_t skipped_passes_ = 0;  // whose batches were left out by go_back()
+  SpikeGuard guard_;
+  std::string broken_at_;
   double best_ = -1;                   // validation
   int64_t best_step_ = 0, worse_ = 0;  // when that was, and validations since then
   std::unique_ptr<BatchSource> source_;

@@ -1,0 +1,122 @@
+#include "train/session.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/random.h"
+#include "support/test_folder.h"
+#include "train/log.h"
+
+namespace aviary {
+namespace {
+
+constexpr int64_t steps = 160;
+
+std::string some_text() {
+  std::string text;
+  for (int i = 0; i < 60; ++i) text += "abcdefghijklmnopqrstuvwxyz 0123456789\n";
+  return text;
+}
+
+TrainConfig small_config() {
+  TrainConfig config;
+  config.model = {.version = "rwkv7", .n_layer = 2, .n_embd = 32, .vocab_size = 256, .head_size = 16};
+  config.tokenizer = "bytes";
+  config.context = 16;
+  config.batch = 2;
+  config.schedule = {.kind = ScheduleKind::constant, .start = 3e-3, .steps = steps, .warmup = 0};
+  config.epsilon = 1e-8;
+  config.checkpoint_every = 50;
+  config.validate_every = 0;
+  config.sample_every = 0;
+  return config;
+}
+
+// Windows of a text, but in some passes with targets that cannot be learned.
+class SpoiledSource : public BatchSource {
+ public:
+  SpoiledSource(Corpus corpus, int64_t first, int64_t last)
+      : corpus_(std::move(corpus)), windows_(corpus_.train, 16, 2, 1), first_(first), last_(last) {}
+  const Batch& batch(int64_t pass) override {
+    batch_ = windows_.batch(pass);
+    Random random(static_cast<uint64_t>(pass));
+    if (first_ <= pass && pass < last_)
+      for (int32_t& target : batch_.targets) target = static_cast<int32_t>(random.below(256));
+    return batch_;
+  }
+
+ private:
+  Corpus corpus_;
+  WindowSource windows_;
+  int64_t first_, last_;
+  Batch batch_;
+};
+
+struct Told {
+  std::FILE* file = std::tmpfile();
+  ~Told() { static_cast<void>(std::fclose(file)); }
+  std::string text() const {
+    std::string all;
+    std::rewind(file);
+    for (int c = std::fgetc(file); c != EOF; c = std::fgetc(file)) all += static_cast<char>(c);
+    return all;
+  }
+};
+
+Trainer trainer_with(const TrainConfig& config, int64_t spoiled_from, int64_t spoiled_to) {
+  const TokenizerPtr tokenizer = make_bytes_tokenizer();
+  return Trainer(
+      config, tokenizer, Corpus(some_text(), *tokenizer, 100),
+      std::make_unique<SpoiledSource>(Corpus(some_text(), *tokenizer, 100), spoiled_from, spoiled_to));
+}
+
+TEST(Session, ARunThatGoesAstrayGoesBackAndOnPastTheBatches) {
+  const TestFolder folder;
+  const Told told;
+  Trainer trainer = trainer_with(small_config(), 130, 133);
+  EXPECT_EQ(run_session(trainer, {.folder = folder.path(), .sample_prompt = "", .out = told.file}),
+            SessionEnd::finished);
+  EXPECT_NE(told.text().find("step 133: the loss has risen to"), std::string::npos) << told.text();
+  EXPECT_NE(told.text().find("goes back to step 100"), std::string::npos) << told.text();
+  const std::vector<StepReport> log = read_log(folder.path());
+  ASSERT_EQ(std::ssize(log), steps);
+  for (int64_t i = 0; i < steps; ++i) EXPECT_EQ(log[static_cast<size_t>(i)].step, i + 1);
+  EXPECT_LT(log.back().loss, 2);
+  // The checkpoint remembers which batches come next.
+  Trainer again = trainer_with(small_config(), 130, 133);
+  again.load(folder.path());
+  again.set_steps(steps + 1);
+  trainer.set_steps(steps + 1);
+  EXPECT_EQ(again.step().loss, trainer.step().loss);
+}
+
+TEST(Session, ARunThatShallNotGoBackGoesOn) {
+  const TestFolder folder;
+  const Told told;
+  TrainConfig config = small_config();
+  config.roll_back = false;
+  Trainer trainer = trainer_with(config, 130, 133);
+  EXPECT_EQ(run_session(trainer, {.folder = folder.path(), .sample_prompt = "", .out = told.file}),
+            SessionEnd::finished);
+  EXPECT_EQ(told.text().find("goes back"), std::string::npos) << told.text();
+}
+
+TEST(Session, AFirstLossThatIsNotThatOfAGuessIsTold) {
+  for (const float factor : {1.0f, 100.0f}) {
+    const TestFolder folder;
+    const Told told;
+    TrainConfig config = small_config();
+    config.schedule.steps = 1;
+    Trainer trainer = trainer_with(config, 0, 0);
+    Weight& head = trainer.model().parameters().find("head.weight")->weight;
+    for (int64_t i = 0; i < head.shape().count(); ++i) head.value().as<float>()[i] *= factor;
+    head.changed();
+    run_session(trainer, {.folder = folder.path(), .sample_prompt = "", .out = told.file});
+    EXPECT_EQ(told.text().find("note: the loss of the first step") != std::string::npos, factor > 1)
+        << told.text();
+  }
+}
+
+}  // namespace
+}  // namespace aviary

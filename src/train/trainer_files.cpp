@@ -1,0 +1,261 @@
+// The files of a training run: its checkpoint, its result, its settings.
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <span>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "checkpoints/adapter_writer.h"
+#include "checkpoints/checkpoint.h"
+#include "checkpoints/state_writer.h"
+#include "formats/safetensors.h"
+#include "train/trainer.h"
+
+namespace aviary {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* checkpoint_file = "checkpoint.safetensors";
+constexpr const char* model_file = "model.safetensors";
+constexpr const char* config_file = "config.json";
+constexpr const char* fingerprint_key = "aviary.fingerprint";
+constexpr const char *best_key = "aviary.best_validation", *best_step_key = "aviary.best_step",
+                     *worse_key = "aviary.validations_since_best", *guard_key = "aviary.losses",
+                     *skipped_key = "aviary.skipped_passes";
+
+TensorEntry entry_of(const std::string& name, const Tensor& tensor) {
+  TensorEntry entry{.name = name, .dtype = tensor.dtype(), .shape = {}, .data = {}};
+  for (int i = 0; i < tensor.shape().rank(); ++i) entry.shape.push_back(tensor.shape()[i]);
+  entry.data = {static_cast<const std::byte*>(tensor.data()), static_cast<size_t>(tensor.bytes())};
+  return entry;
+}
+
+// A hash of all data in the order of the file, so that damage anywhere in a checkpoint is detected.
+std::string fingerprint_of(std::span<const TensorEntry> entries) {
+  XXH3_state_t state;
+  XXH3_64bits_reset(&state);
+  for (const TensorEntry& entry : entries) XXH3_64bits_update(&state, entry.data.data(), entry.data.size());
+  return fmt::format("{:016x}", XXH3_64bits_digest(&state));
+}
+
+void read_tensor(const TensorFile& file, const std::string& where, const std::string& name,
+                 const Tensor& to) {
+  const TensorEntry* entry = file.find(name);
+  require(entry && entry->dtype == to.dtype() && static_cast<int64_t>(entry->data.size()) == to.bytes(),
+          "{}: {} is missing or of another size: not a checkpoint of this run", where, name);
+  std::memcpy(to.data(), entry->data.data(), entry->data.size());
+}
+
+int64_t read_number(const TensorFile& file, const std::string& where, const char* name) {
+  auto found = file.metadata().find(name);
+  require(found != file.metadata().end() && !found->second.empty() &&
+              found->second.find_first_not_of("0123456789") == std::string::npos && found->second.size() < 19,
+          "{}: the metadata entry {} is missing or not a number: not a checkpoint of a run", where, name);
+  return std::stoll(found->second);
+}
+
+// The tokenizer of a checkpoint.
+TokenizerPtr tokenizer_in(const TensorFile& file, const std::string& where) {
+  auto kind = file.metadata().find("aviary.tokenizer"),
+       vocabulary = file.metadata().find("aviary.vocabulary");
+  require(kind != file.metadata().end(), "{}: the checkpoint names no tokenizer", where);
+  return make_tokenizer(kind->second,
+                        vocabulary == file.metadata().end() ? std::string_view() : vocabulary->second);
+}
+
+// Tokens that each carried state has read, as "128 128 0". Release 0.1 did not save them; its runs go on from
+// 0.
+std::string positions_of(const std::vector<State>& states) {
+  std::string text;
+  for (const State& state : states) text += fmt::format("{}{}", text.empty() ? "" : " ", state.position());
+  return text;
+}
+
+void set_positions(std::vector<State>& states, const std::string& text, const std::string& where) {
+  std::istringstream numbers(text);
+  for (State& state : states) {
+    int64_t position = -1;
+    require(numbers >> position && position >= 0,
+            "{}: the metadata entry aviary.state_positions is \"{}\", expected {} numbers", where, text,
+            states.size());
+    state.set_position(position);
+  }
+}
+
+}  // namespace
+
+const char* result_file_of(const TrainConfig& config) {
+  switch (config.tuning.method) {
+    case TuneMethod::full:
+      return model_file;
+    case TuneMethod::state:
+      return "state.safetensors";
+    default:
+      return "adapter.safetensors";
+  }
+}
+
+const char* Trainer::result_file() const { return result_file_of(config_); }
+
+// The weights in a checkpoint: what is trained, and with TuneMethod::full the rest of the model as well.
+std::vector<TrainedWeight> Trainer::saved_weights() const {
+  if (config_.tuning.method != TuneMethod::full) return optimizer_.weights();
+  std::vector<TrainedWeight> weights;
+  for (Parameter& parameter : model_->parameters()) weights.emplace_back(parameter);
+  return weights;
+}
+
+void Trainer::save(const fs::path& folder) const {
+  std::map<std::string, std::string> metadata = {
+      {"aviary.step", std::to_string(step_)},
+      {"aviary.optimizer_steps", std::to_string(optimizer_.steps())},
+      {"aviary.dropout_counter", std::to_string(dropout_random_.counter())},
+  };
+  std::vector<TensorEntry> entries;
+  std::vector<OwnedTensor> carried;
+  for (const TrainedWeight& saved : saved_weights())
+    entries.push_back(entry_of(saved.spec->name, saved.weight->value()));
+  for (const Optimizer::Moment& moment : optimizer_.moments())
+    entries.push_back(entry_of(moment.name, moment.values));
+  for (size_t i = 0; i < averages_.size(); ++i)
+    entries.push_back(entry_of("ema." + optimizer_.weights()[i].spec->name, averages_[i].view()));
+  if (config_.carry_state)
+    for (size_t i = 0; i < model_->state_specs().size(); ++i) {
+      carried.push_back(stacked(states_, i));
+      entries.push_back(entry_of("state." + model_->state_specs()[i].name, carried.back().view()));
+    }
+  if (config_.carry_state) metadata["aviary.state_positions"] = positions_of(states_);
+  if (best_ >= 0) {
+    metadata[best_key] = fmt::format("{}", best_);  // the shortest text that gives the same number
+    metadata[best_step_key] = std::to_string(best_step_);
+    metadata[worse_key] = std::to_string(worse_);
+  }
+  metadata[guard_key] = guard_.text();
+  if (skipped_passes_ > 0) metadata[skipped_key] = std::to_string(skipped_passes_);
+  metadata["aviary.tokenizer"] = tokenizer_->kind();
+  if (std::string vocabulary = tokenizer_->serialize(); !vocabulary.empty())
+    metadata["aviary.vocabulary"] = vocabulary;
+  metadata[fingerprint_key] = fingerprint_of(entries);
+  write_safetensors(folder / checkpoint_file, unchanged(entries), metadata);
+  if (!keeps_best()) save_result(folder);
+  if (averages_.empty()) return;
+  swap_averages();
+  save_result_to(folder / fmt::format("ema-{}", result_file()));
+  swap_averages();
+}
+
+void Trainer::save_result(const fs::path& folder) const { save_result_to(folder / result_file()); }
+
+void Trainer::save_result_to(const fs::path& path) const {
+  const Tuning& tuning = config_.tuning;
+  const BaseInfo base{.hash = tuning.base_hash,
+                      .type = tuning.base_type,
+                      .name = tuning.base_name,
+                      .version = config_.model.version};
+  if (tuning.method == TuneMethod::full) {
+    std::map<std::string, std::string> metadata = result_metadata_;
+    metadata["aviary.step"] = std::to_string(step_);
+    return save_checkpoint(path, *model_, tokenizer_.get(), metadata);
+  }
+  if (tuning.method == TuneMethod::state)
+    return save_state(path, first_state(), *model_, {.base = base, .trained_on = config_.text});
+  std::vector<TensorEntry> whole;
+  for (const TrainedWeight& parameter : parts_.parameters())
+    whole.push_back(entry_of(parameter.spec->name, parameter.weight->value()));
+  const int64_t rank = tuning.method == TuneMethod::pissa ? 2 * tuning.rank : tuning.rank;
+  write_adapter(path,
+                {.method = name_of(tuning.method),
+                 .alpha = tuning.method == TuneMethod::lora ? tuning.alpha : static_cast<double>(rank),
+                 .rank_stabilized = false,
+                 .base = base,
+                 .trained_on = config_.text},
+                parts_.matrices(), whole);
+}
+
+namespace {
+
+RunProgress progress_in(const TensorFile& file, const std::string& where) {
+  RunProgress progress{.steps = read_number(file, where, "aviary.step")};
+  if (auto best = file.metadata().find(best_key); best != file.metadata().end()) {
+    std::istringstream(best->second) >> progress.best;
+    progress.best_step = read_number(file, where, best_step_key);
+  }
+  return progress;
+}
+
+}  // namespace
+
+void Trainer::load(const fs::path& folder) {
+  const fs::path path = folder / checkpoint_file;
+  const TensorFile file = read_tensor_file(path);
+  const std::string where = path.string();
+  auto fingerprint = file.metadata().find(fingerprint_key);
+  require(fingerprint != file.metadata().end() && fingerprint->second == fingerprint_of(file.tensors()),
+          "{}: the file is damaged: its content does not have the fingerprint that was written with it; "
+          "start the run again in another folder",
+          where);
+  require(
+      tokenizer_in(file, where)->hash() == tokenizer_->hash(),
+      "{}: the run was trained with another tokenizer; give the one that it began with, or begin a new run",
+      where);
+  for (const TrainedWeight& saved : saved_weights()) {
+    read_tensor(file, where, saved.spec->name, saved.weight->value());
+    saved.weight->changed();
+  }
+  for (const Optimizer::Moment& moment : optimizer_.moments())
+    read_tensor(file, where, moment.name, moment.values);
+  for (size_t i = 0; i < averages_.size(); ++i)
+    read_tensor(file, where, "ema." + optimizer_.weights()[i].spec->name, averages_[i].view());
+  if (config_.carry_state)
+    for (size_t i = 0; i < model_->state_specs().size(); ++i) {
+      const OwnedTensor carried = stacked(states_, i);
+      read_tensor(file, where, "state." + model_->state_specs()[i].name, carried.view());
+      for (size_t b = 0; b < states_.size(); ++b)
+        copy(part_of(carried.view(), static_cast<int64_t>(b)), states_[b][i]);
+    }
+  if (auto positions = file.metadata().find("aviary.state_positions"); positions != file.metadata().end())
+    set_positions(states_, positions->second, where);
+  optimizer_.set_steps(read_number(file, where, "aviary.optimizer_steps"));
+  dropout_random_ = Random(dropout_random_.seed(),
+                           static_cast<uint64_t>(read_number(file, where, "aviary.dropout_counter")));
+  if (auto losses = file.metadata().find(guard_key); losses != file.metadata().end())
+    guard_.set(losses->second);
+  skipped_passes_ = file.metadata().contains(skipped_key) ? read_number(file, where, skipped_key) : 0;
+  const RunProgress progress = progress_in(file, where);
+  step_ = progress.steps;
+  best_ = progress.best;
+  best_step_ = progress.best_step;
+  if (best_ >= 0) worse_ = read_number(file, where, worse_key);
+}
+
+void Trainer::go_back(const fs::path& folder) {
+  const int64_t next = first_pass();
+  load(folder);
+  skipped_passes_ += next - first_pass();
+}
+
+RunProgress read_run_progress(const fs::path& folder) {
+  const fs::path path = folder / checkpoint_file;
+  return progress_in(read_tensor_file(path), path.string());
+}
+
+TrainConfig read_run_config(const fs::path& folder) {
+  const fs::path path = folder / config_file;
+  require(fs::exists(path), "{}: not the folder of a training run (there is no {})", folder.string(),
+          config_file);
+  return train_config_from_json(read_file(path, 1 << 20), path.string());
+}
+
+void write_run_config(const fs::path& folder, const TrainConfig& config) {
+  write_file_atomically(folder / config_file, to_json(config));
+}
+
+TokenizerPtr read_run_tokenizer(const fs::path& folder) {
+  const fs::path path = folder / checkpoint_file;
+  return tokenizer_in(read_tensor_file(path), path.string());
+}
+
+}  // namespace aviary
