@@ -305,7 +305,7 @@ Action add_bench(CLI::App& command) {
   };
 }
 
-const Registration registration({"bench", CommandGroup::study, 2,
+const Registration registration({"bench", CommandGroup::study, 3,
                                  "How fast a model runs here, and how much of the machine that uses",
                                  add_bench});
 

@@ -85,7 +85,7 @@ Action add_logits(CLI::App& command) {
   return [flags] { return print_logits(*flags); };
 }
 
-const Registration registration({"logits", CommandGroup::study, 3, "The distribution of the next token",
+const Registration registration({"logits", CommandGroup::study, 4, "The distribution of the next token",
                                  add_logits});
 
 }  // namespace

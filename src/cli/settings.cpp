@@ -7,6 +7,7 @@
 #include "base/utf8.h"
 #include "cli/cli.h"
 #include "cli/strict_options.h"
+#include "models/registry.h"
 
 namespace aviary::cli {
 namespace {
@@ -103,6 +104,28 @@ class AddFlag {
   Asked& asked_;
 };
 
+void add_model_option(CLI::App& command, const ModelOption& option, Options& values) {
+  const std::string group = "Options of versions (aviary inspect --versions tells which version takes which)";
+  const std::string flag = flag_of(option);
+  const std::string help = fmt::format("{} (default: the version's)", option.help);
+  if (option.kind == OptionKind::on_off)
+    command
+        .add_flag_callback(
+            flag, [&] { values.set(option.name, 1); }, option.help)
+        ->group(group);
+  else if (option.kind == OptionKind::text)
+    command
+        .add_option_function<std::string>(
+            flag, [&](const std::string& text) { values.set(option.name, text); }, help)
+        ->group(group);
+  else
+    command
+        .add_option_function<int64_t>(
+            flag, [&](int64_t number) { values.set(option.name, number); }, help)
+        ->check(bounds(0, option.most))
+        ->group(group);
+}
+
 }  // namespace
 
 void add_settings(CLI::App& command, SettingFlags command_bit, Asked& asked) {
@@ -114,6 +137,10 @@ void add_settings(CLI::App& command, SettingFlags command_bit, Asked& asked) {
     });
   }
   command.get_option("--steps")->excludes(command.get_option("--minutes"));
+}
+
+void add_model_options(CLI::App& command, Options& values) {
+  for (const ModelOption* option : model_options()) add_model_option(command, *option, values);
 }
 
 std::string absolute_path(const std::filesystem::path& path) {

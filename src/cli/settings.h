@@ -16,6 +16,9 @@ namespace aviary::cli {
 // `asked` contains the values from the command line; it must exist until then.
 void add_settings(CLI::App& command, SettingFlags command_bit, Asked& asked);
 
+// Adds the flags of the options of all versions, which set `values`.
+void add_model_options(CLI::App& command, Options& values);
+
 // Where a run finds a file again. Throws Error when its name is not UTF-8.
 std::string absolute_path(const std::filesystem::path& path);
 // Path, hash and size of a text to train on. Throws Error when its name is not UTF-8.

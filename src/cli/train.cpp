@@ -171,28 +171,6 @@ int train(const Flags& flags) {
   return finish(trainer, {.folder = folder.path(), .sample_prompt = sample_prompt});
 }
 
-void add_option(CLI::App& command, const ModelOption& option, Options& values) {
-  const std::string group = "Options of versions (aviary inspect --versions tells which version takes which)";
-  const std::string flag = flag_of(option);
-  const std::string help = fmt::format("{} (default: the version's)", option.help);
-  if (option.kind == OptionKind::on_off)
-    command
-        .add_flag_callback(
-            flag, [&] { values.set(option.name, 1); }, option.help)
-        ->group(group);
-  else if (option.kind == OptionKind::text)
-    command
-        .add_option_function<std::string>(
-            flag, [&](const std::string& text) { values.set(option.name, text); }, help)
-        ->group(group);
-  else
-    command
-        .add_option_function<int64_t>(
-            flag, [&](int64_t number) { values.set(option.name, number); }, help)
-        ->check(bounds(0, option.most))
-        ->group(group);
-}
-
 Action add_train(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   command.add_option(
@@ -212,8 +190,7 @@ Action add_train(CLI::App& command) {
       .add_option("--tokenizer", flags->tokenizer,
                   fmt::format("{} (default: learned from the text)", tokenizer_kinds))
       ->group("Model");
-  for (const ModelOption* option : model_options())
-    add_option(command, *option, flags->asked.values.model.options);
+  add_model_options(command, flags->asked.values.model.options);
   command
       .add_option("--sample-prompt", flags->sample_prompt,
                   "What samples begin with (default: \"The \", or the first characters of the text)")

@@ -1,0 +1,88 @@
+#include "compare/sweep.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "support/test_folder.h"
+#include "train/plan.h"
+
+namespace aviary {
+namespace {
+
+SweepResult result_with(double validation) {
+  return {.validation = validation,
+          .training_loss = 2,
+          .seconds_per_step = 0.1,
+          .steps = 10,
+          .tokens_per_step = 64};
+}
+
+TEST(Sweep, IntervalsAreThoseOfStudent) {
+  const std::vector<double> numbers{1, 2, 3};
+  const MeanOf mean = mean_of(numbers);
+  EXPECT_DOUBLE_EQ(mean.mean, 2);
+  EXPECT_NEAR(mean.half, 4.303 / std::sqrt(3.0), 1e-9);  // the deviation is 1
+  EXPECT_EQ(mean.count, 3);
+  EXPECT_TRUE(std::isnan(mean_of(std::span(numbers).first(1)).half));
+  EXPECT_TRUE(std::isnan(mean_of(std::span<const double>()).mean));
+}
+
+TEST(Sweep, DifferencesArePairedBySeed) {
+  const SweepVariant base{"", {result_with(1.5), result_with(1.7), result_with(1.6)}},
+      other{"--lion", {result_with(1.4), result_with(1.6), {}}};
+  const MeanOf difference = difference_of(other, base, &SweepResult::validation);
+  EXPECT_NEAR(difference.mean, -0.1, 1e-12);
+  EXPECT_NEAR(difference.half, 0, 1e-12);
+  EXPECT_EQ(difference.count, 2);
+}
+
+TEST(Sweep, ThePageNamesWhatWasTriedAndTheTableHasALineForEachRun) {
+  const Sweep sweep{
+      "novel <1>",
+      "--steps 10",
+      {1, 2},
+      {{"", {result_with(1.5), result_with(1.7)}}, {"--dropout \"0.1\"", {result_with(1.4), {}}}}};
+  const std::string page = sweep_page(sweep), table = sweep_table(sweep);
+  EXPECT_NE(page.find("novel &lt;1&gt;"), std::string::npos);
+  EXPECT_NE(page.find("1.6000<small>±"), std::string::npos) << page;
+  EXPECT_NE(page.find("-0.1000<small>one seed"), std::string::npos) << page;
+  EXPECT_NE(table.find("\"--dropout \"\"0.1\"\"\",1,1.4,"), std::string::npos) << table;
+  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 4);
+}
+
+TEST(Sweep, ARunIsDoneOnceAndItsResultIsKept) {
+  const TestFolder folder;
+  const TokenizerPtr tokenizer = make_bytes_tokenizer();
+  TrainConfig config;
+  config.model = {.version = "rwkv7", .n_layer = 1, .n_embd = 32, .vocab_size = 256, .head_size = 16};
+  config.tokenizer = "bytes";
+  config.context = 8;
+  config.batch = 2;
+  config.schedule.steps = 3;
+  std::string text;
+  for (int i = 0; i < 20; ++i) text += "Every setting has its day.\n";
+  std::FILE* nowhere = std::tmpfile();
+  SweepRun run{.config = config,
+               .folder = folder / "run",
+               .label = "run",
+               .tokenizer = tokenizer,
+               .data = std::make_shared<TextData>(Corpus(text, *tokenizer, 100)),
+               .test = [](Trainer&) { return 1.25; },
+               .out = nowhere};
+  EXPECT_FALSE(read_sweep_result(run.folder));
+  EXPECT_EQ(run_of_sweep(run), SweepEnd::finished);
+  const std::optional<SweepResult> result = read_sweep_result(run.folder);
+  ASSERT_TRUE(result);
+  EXPECT_EQ(result->steps, 3);
+  EXPECT_EQ(result->tokens_per_step, 16);
+  EXPECT_EQ(result->test, 1.25);
+  EXPECT_GT(result->validation, 0);
+  run.test = [](Trainer&) -> double { throw Error("it was not to be measured again"); };
+  EXPECT_EQ(run_of_sweep(run), SweepEnd::finished);
+  static_cast<void>(std::fclose(nowhere));
+}
+
+}  // namespace
+}  // namespace aviary
