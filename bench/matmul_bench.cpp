@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -147,6 +148,8 @@ int main(int argc, char** argv) {
   std::vector<std::string> names;
   for (const Dtype type : weight_types) names.emplace_back(name_of(type));
   std::string isa = "best";
+  std::map<std::string, Isa> isas;
+  for (const auto& [name, value] : isa_names) isas.emplace(name, value);
   Choice choice{.types = names};
   std::vector<int> counts{1, threads()};
   bool transposed = true;
@@ -156,11 +159,10 @@ int main(int argc, char** argv) {
   app.add_option("--sizes", choice.sizes, "K x N, as 768x3072")->delimiter(',');
   app.add_option("--threads", counts, "Numbers of threads")->delimiter(',');
   app.add_flag("!--no-transposed", transposed, "Without the products that sum over rows");
-  app.add_option("--isa", isa, "The newest instructions used")
-      ->check(CLI::IsMember({"best", "avx2", "baseline"}));
+  app.add_option("--isa", isa, "The newest instructions used")->check(CLI::IsMember(isas));
   app.add_flag("--warm", choice.warm, "The same weights again and again");
   CLI11_PARSE(app, argc, argv);
-  set_isa(isa == "avx2" ? Isa::avx2 : isa == "baseline" ? Isa::baseline : Isa::best);
+  set_isa(isas.at(isa));
   for (const int workers : counts) {
     set_threads(workers);
     const MachinePeak peak = measure_peak(workers);

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <map>
 #include <new>
 #include <system_error>
 #include <tuple>
@@ -50,13 +51,16 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   int thread_count = threads();
-  std::string isa;
+  std::string isa = "best";
+  std::map<std::string, kernels::Isa> isas;
+  for (const auto& [name, value] : kernels::isa_names) isas.emplace(name, value);
   app.add_option("--threads", thread_count, "Number of threads (default: all cores that the process may use)")
       ->check(cli::bounds(1, most_threads));
   app.add_option(
          "--isa", isa,
-         "Use no newer instructions than avx2 or baseline, for comparisons (default: best, all of this CPU)")
-      ->check(CLI::IsMember({"best", "avx2", "baseline"}));
+         "Use no newer instructions, for comparisons: avx512 (without VNNI and BF16), avx-vnni, avx2 or "
+         "baseline (default: best, all of this CPU)")
+      ->check(CLI::IsMember(isas));
 
   const auto actions = add_commands(app);
   const cli::StrictOptions strict(app);
@@ -76,8 +80,7 @@ int run(int argc, char** argv) {
   }
   strict.tell_drawn_seeds();
   set_threads(thread_count);
-  if (isa == "avx2") kernels::set_isa(kernels::Isa::avx2);
-  if (isa == "baseline") kernels::set_isa(kernels::Isa::baseline);
+  kernels::set_isa(isas.at(isa));
   for (const auto& [command, action] : actions)
     if (command->parsed()) {
       const int code = action();

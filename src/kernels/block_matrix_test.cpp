@@ -1,7 +1,9 @@
 // Compares products with stored weights with double-precision sums over the decoded numbers.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <span>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -70,6 +72,28 @@ std::vector<float> multiply(const PackedMatrix& b, const std::vector<float>& x, 
   std::vector<float> y(static_cast<size_t>(rows * b.n()), start);
   matmul(x.data(), rows, b.k(), b, y.data(), b.n(), start != 0);
   return y;
+}
+
+// The codes of a stored block, without its scales.
+std::span<std::byte> codes_of(Dtype type, std::byte* block) {
+  switch (type) {
+    case Dtype::q8_0:
+      return {block + 2, 32};
+    case Dtype::q5_1:
+      return {block + 4, 20};
+    case Dtype::q5_0:
+      return {block + 2, 20};
+    case Dtype::q4_1:
+      return {block + 4, 16};
+    case Dtype::q4_0:
+      return {block + 2, 16};
+    case Dtype::q4_k:
+      return {block + 16, 128};
+    case Dtype::q5_k:
+      return {block + 16, 160};
+    default:  // q6_k
+      return {block, 192};
+  }
 }
 
 class StoredMatrix : public testing::TestWithParam<std::tuple<Dtype, Isa>> {
@@ -202,6 +226,32 @@ TEST_P(StoredMatrix, AProductWithTheTransposeHasTheSameBitsInAnyBatchAndWithAnyN
     }
 }
 
+// Codes and x at their limits, where sums of 16 bits would overflow first.
+TEST_P(StoredMatrix, TheLargestCodesAndActivationsDoNotOverflow) {
+  if (!is_quantized(type())) return;
+  const int64_t k = 512, n = 40;
+  Stored stored(type(), k, n);
+  for (const int sign : {1, -1})
+    for (const std::byte code : {std::byte{0xff}, std::byte{0x80}, std::byte{0}}) {
+      for (int64_t b = 0; b < k * n / block_of(type()).elements; ++b)
+        std::ranges::fill(codes_of(type(), stored.bytes.data() + b * block_of(type()).bytes), code);
+      decode(type(), stored.bytes.data(), stored.values);
+      const PackedMatrix packed = stored.packed();
+      const std::vector<float> x(static_cast<size_t>(3 * k), static_cast<float>(sign));
+      for (const int64_t rows : {1, 3}) {
+        const std::vector<float> y = multiply(packed, x, rows);
+        for (int64_t c = 0; c < n; ++c) {
+          double sum = 0, magnitude = 0;
+          for (int64_t i = 0; i < k; ++i) {
+            sum += sign * static_cast<double>(stored.values[static_cast<size_t>(c * k + i)]);
+            magnitude += std::abs(stored.values[static_cast<size_t>(c * k + i)]);
+          }
+          ASSERT_NEAR(y[static_cast<size_t>((rows - 1) * n + c)], sum, 3e-6 * magnitude) << c;
+        }
+      }
+    }
+}
+
 TEST(StoredMatrixErrors, RowsThatAreNotWholeBlocksAreRejected) {
   PackedMatrix matrix;
   const std::vector<std::byte> bytes(1000);
@@ -210,16 +260,16 @@ TEST(StoredMatrixErrors, RowsThatAreNotWholeBlocksAreRejected) {
   EXPECT_THROW(matrix.pack_stored(Dtype::q4_0, bytes.data(), 32, 2, Dtype::q8_0), Error);
 }
 
+std::string name_of_case(const testing::TestParamInfo<std::tuple<Dtype, Isa>>& info) {
+  const char* isas[] = {"Best", "Avx512", "AvxVnni", "Avx2", "Baseline"};
+  return std::string(name_of(std::get<0>(info.param))) + isas[static_cast<int>(std::get<1>(info.param))];
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, StoredMatrix,
                          testing::Combine(testing::ValuesIn(weight_types),
-                                          testing::Values(Isa::best, Isa::avx2, Isa::baseline)),
-                         [](const auto& info) {
-                           const Isa isa = std::get<1>(info.param);
-                           return std::string(name_of(std::get<0>(info.param))) + (isa == Isa::best ? "Best"
-                                                                                   : isa == Isa::avx2
-                                                                                       ? "Avx2"
-                                                                                       : "Baseline");
-                         });
+                                          testing::Values(Isa::best, Isa::avx512, Isa::avx_vnni, Isa::avx2,
+                                                          Isa::baseline)),
+                         name_of_case);
 
 }  // namespace
 }  // namespace aviary::kernels

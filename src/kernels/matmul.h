@@ -11,6 +11,8 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "numbers/dtype.h"
 #include "tensor/weight_memory.h"
@@ -101,8 +103,14 @@ void matmul_transposed(const float* a, int64_t a_stride, const float* b, int64_t
 // products of bf16".
 std::string products_of(Dtype type);
 
-// The instruction sets that the kernels may use; tests and `--isa` select a smaller one than the CPU has.
-enum class Isa : uint8_t { best, avx2, baseline };
+// The newest instructions that the kernels may use; tests and `--isa` select fewer than the CPU has. avx512:
+// without VNNI and BF16; avx_vnni: AVX2 with VNNI.
+enum class Isa : uint8_t { best, avx512, avx_vnni, avx2, baseline };
+inline constexpr std::pair<std::string_view, Isa> isa_names[] = {{"best", Isa::best},
+                                                                 {"avx512", Isa::avx512},
+                                                                 {"avx-vnni", Isa::avx_vnni},
+                                                                 {"avx2", Isa::avx2},
+                                                                 {"baseline", Isa::baseline}};
 void set_isa(Isa isa);
 Isa isa();
 

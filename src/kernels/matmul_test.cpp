@@ -81,7 +81,7 @@ using Case = std::tuple<Isa, Precision>;
 
 std::string name_of(const testing::TestParamInfo<Case>& info) {
   const auto [isa, precision] = info.param;
-  const char* isas[] = {"Best", "Avx2", "Baseline"};
+  const char* isas[] = {"Best", "Avx512", "AvxVnni", "Avx2", "Baseline"};
   return std::string(isas[static_cast<int>(isa)]) + (precision == Precision::bf16 ? "Bf16" : "F32");
 }
 
@@ -207,7 +207,7 @@ TEST_P(Matmul, PackingAgainReplacesTheWeight) {
 }
 
 INSTANTIATE_TEST_SUITE_P(InstructionSets, Matmul,
-                         testing::Combine(testing::Values(Isa::best, Isa::avx2, Isa::baseline),
+                         testing::Combine(testing::Values(Isa::best, Isa::avx512, Isa::avx2, Isa::baseline),
                                           testing::Values(Precision::f32, Precision::bf16)),
                          name_of);
 

@@ -1,6 +1,8 @@
-// The entry point of every test program. AVIARY_TEST_ISA=avx2|baseline forces smaller instruction sets.
+// The entry point of every test program. AVIARY_TEST_ISA=avx512|avx-vnni|avx2|baseline forces smaller
+// instruction sets.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <string_view>
@@ -15,13 +17,13 @@ __attribute__((weak)) void set_isa(Isa isa);
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   if (const char* name = std::getenv("AVIARY_TEST_ISA")) {
-    using aviary::kernels::Isa;
-    const std::string_view isa = name;
-    if (isa != "avx2" && isa != "baseline") {
-      std::cerr << "AVIARY_TEST_ISA is \"" << isa << "\", expected avx2 or baseline\n";
+    const auto known = std::ranges::find(aviary::kernels::isa_names, std::string_view(name),
+                                         [](const auto& entry) { return entry.first; });
+    if (known == std::end(aviary::kernels::isa_names)) {
+      std::cerr << "AVIARY_TEST_ISA is \"" << name << "\", expected avx512, avx-vnni, avx2 or baseline\n";
       return 2;
     }
-    if (aviary::kernels::set_isa) aviary::kernels::set_isa(isa == "avx2" ? Isa::avx2 : Isa::baseline);
+    if (aviary::kernels::set_isa) aviary::kernels::set_isa(known->second);
   }
   return RUN_ALL_TESTS();
 }

@@ -97,21 +97,20 @@ AVIARY_TILE void byte_tile(const RoundedRows& x, const std::byte* panel, int64_t
     for (int r = 0; r < rows; ++r) store(sum[v][r], y + r * y_stride + v * lanes);
 }
 
+struct TileOf {
+  template <class Layout, int64_t rows>
+  constexpr BlockTile operator()() const {
+    if constexpr (Layout::bits == 8)
+      return byte_tile<rows>;
+    else
+      return tile<Layout, rows>;
+  }
+};
+
 }  // namespace
 
 const BlockKernels* block_kernels_avx2(Dtype type) {
-  if (!has_avx2()) return nullptr;
-  return with_layout(type, []<class Layout>(Layout) {
-    static constexpr BlockKernels kernels = make_block_kernels<12>([]<int64_t rows>() {
-      if constexpr (rows == 1)
-        return row_tile<Layout>;
-      else if constexpr (Layout::bits == 8)
-        return byte_tile<rows>;
-      else
-        return tile<Layout, rows>;
-    });
-    return &kernels;
-  });
+  return has_avx2() ? kernels_of(type, TileOf()) : nullptr;
 }
 
 }  // namespace aviary::kernels

@@ -117,6 +117,8 @@ constexpr BlockKernels make_block_kernels(TileOf tile_of) {
 
 // The kernels of one format; null if the CPU lacks the instructions or set_isa() forbids them.
 const BlockKernels* block_kernels_vnni(Dtype type);
+const BlockKernels* block_kernels_avx512(Dtype type);  // without VNNI
+const BlockKernels* block_kernels_avx_vnni(Dtype type);
 const BlockKernels* block_kernels_avx2(Dtype type);
 const BlockKernels* block_kernels_sdot(Dtype type);
 const BlockKernels* block_kernels_plain(Dtype type);

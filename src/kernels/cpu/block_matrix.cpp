@@ -33,6 +33,8 @@ Sizes sizes_of(Dtype type) {
 
 const BlockKernels& best_kernels(Dtype type) {
   if (const BlockKernels* vnni = block_kernels_vnni(type)) return *vnni;
+  if (const BlockKernels* avx512 = block_kernels_avx512(type)) return *avx512;
+  if (const BlockKernels* avx_vnni = block_kernels_avx_vnni(type)) return *avx_vnni;
   if (const BlockKernels* avx2 = block_kernels_avx2(type)) return *avx2;
   if (const BlockKernels* sdot = block_kernels_sdot(type)) return *sdot;
   return *block_kernels_plain(type);

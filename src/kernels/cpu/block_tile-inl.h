@@ -104,3 +104,24 @@ AVIARY_TILE void tile(const RoundedRows& x, const std::byte* panel, int64_t unit
   for (int v = 0; v < vectors; ++v)
     for (int r = 0; r < rows; ++r) store(sum[v / 2][r][v % 2], y + r * y_stride + v * lanes);
 }
+
+// The kernels of a format; tile_of<Layout, rows>() is that for two rows or more.
+template <class TileOf>
+const BlockKernels* kernels_of(Dtype type, TileOf) {
+  return with_layout(type, []<class Layout>(Layout) {
+    static constexpr BlockKernels kernels = make_block_kernels<12>([]<int64_t rows>() -> BlockTile {
+      if constexpr (rows == 1)
+        return row_tile<Layout>;
+      else
+        return TileOf{}.template operator()<Layout, rows>();
+    });
+    return &kernels;
+  });
+}
+// tile() for all formats.
+struct UsualTile {
+  template <class Layout, int64_t rows>
+  constexpr BlockTile operator()() const {
+    return tile<Layout, rows>;
+  }
+};

@@ -10,6 +10,8 @@ namespace aviary::kernels {
 
 // AVX2, FMA and F16C on this CPU, and allowed by isa().
 bool has_avx2();
+// Also AVX-VNNI, VPDPBUSD in vectors of 256 bits.
+bool has_avx_vnni();
 // AVX-512 (F, BW, VL, DQ) on this CPU, and allowed by isa().
 bool has_avx512();
 // Also AVX512_BF16.

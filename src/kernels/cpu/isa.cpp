@@ -3,6 +3,10 @@
 
 #include <atomic>
 
+#if HWY_ARCH_X86
+#include <cpuid.h>
+#endif
+
 #include "base/platform.h"
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/matmul.h"
@@ -15,12 +19,20 @@ std::atomic<Isa> current{Isa::best};
 int64_t allowed_targets(Isa isa) {
 #if HWY_ARCH_X86
   constexpr int64_t above_avx2 = HWY_AVX3 | HWY_AVX3_DL;
-  if (isa == Isa::avx2) return ~above_avx2;
+  if (isa == Isa::avx512) return ~int64_t{HWY_AVX3_DL};
+  if (isa == Isa::avx_vnni || isa == Isa::avx2) return ~above_avx2;
   if (isa == Isa::baseline) return ~(above_avx2 | HWY_AVX2);
 #endif
   static_cast<void>(isa);
   return ~int64_t{0};
 }
+
+#if HWY_ARCH_X86
+bool cpu_has_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1) != 0;
+}
+#endif
 
 }  // namespace
 
@@ -35,11 +47,20 @@ Isa isa() { return current.load(); }
 
 #if HWY_ARCH_X86
 bool has_avx2() { return isa() != Isa::baseline && (hwy::SupportedTargets() & HWY_AVX2) != 0; }
-bool has_avx512() { return isa() == Isa::best && (hwy::SupportedTargets() & HWY_AVX3) != 0; }
-bool has_bf16_dot_products() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
-bool has_int8_dot_products() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+bool has_avx_vnni() {
+  static const bool cpu = cpu_has_avx_vnni();
+  return cpu && has_avx2() && (isa() == Isa::best || isa() == Isa::avx_vnni);
+}
+bool has_avx512() { return isa() <= Isa::avx512 && (hwy::SupportedTargets() & HWY_AVX3) != 0; }
+bool has_bf16_dot_products() {
+  return isa() == Isa::best && has_avx512() && __builtin_cpu_supports("avx512bf16");
+}
+bool has_int8_dot_products() {
+  return isa() == Isa::best && has_avx512() && __builtin_cpu_supports("avx512vnni");
+}
 #else
 bool has_avx2() { return false; }
+bool has_avx_vnni() { return false; }
 bool has_avx512() { return false; }
 bool has_bf16_dot_products() { return false; }
 #if AVIARY_COMPILES_SDOT

@@ -71,7 +71,9 @@ std::string products_of(Dtype type) {
     return name + " widened to f32, this CPU has no products of bf16";
   if (type == Dtype::f16) return name + " widened to f32";
   if (!is_quantized(type)) return name;
-  if (has_int8_dot_products()) return name + (HWY_ARCH_X86 ? " with VNNI" : " with SDOT");
+  if (has_int8_dot_products() || (has_avx_vnni() && !has_avx512()))
+    return name + (HWY_ARCH_X86 ? " with VNNI" : " with SDOT");
+  if (has_avx512()) return name + " with AVX-512, this CPU has no VNNI";
   if (has_avx2()) return name + " with AVX2, this CPU has no VNNI";
   return name + " in plain C++, this CPU has no " + (HWY_ARCH_X86 ? "AVX2" : "SDOT");
 }

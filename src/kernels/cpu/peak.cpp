@@ -114,8 +114,20 @@ __attribute__((target("avx2"))) double byte_pair_registers(int64_t times, float*
   *result += static_cast<float>(_mm256_cvtsi256_si32(s0));
   return 10.0 * 64.0 * static_cast<double>(times);
 }
+
+__attribute__((target("avx2,avxvnni"))) double half_byte_dot_registers(int64_t times, float* result) {
+  const __m256i factor = _mm256_set1_epi8(1);
+  __m256i sum[12];
+  for (int i = 0; i < 12; ++i) sum[i] = _mm256_set1_epi32(i);
+  for (int64_t i = 0; i < times; ++i)
+    for (auto& s : sum) s = _mm256_dpbusd_avx_epi32(s, factor, factor);
+  for (int i = 1; i < 12; ++i) sum[0] = _mm256_add_epi32(sum[0], sum[i]);
+  *result += static_cast<float>(_mm256_cvtsi256_si32(sum[0]));
+  return 12.0 * 64.0 * static_cast<double>(times);
+}
 #else
 double dot_registers(int64_t, float*) { return 0.0; }
+double half_byte_dot_registers(int64_t, float*) { return 0.0; }
 double byte_pair_registers(int64_t, float*) { return 0.0; }
 #if AVIARY_COMPILES_SDOT
 __attribute__((target("arch=armv8.2-a+dotprod"))) double byte_dot_registers(int64_t times, float* result) {
@@ -165,7 +177,9 @@ MachinePeak measure_peak(int workers) {
     peak.bf16_gflops =
         1e-9 * best_rate(workers, [&](int64_t worker) { return dot_registers(times, result(worker)); });
   if (has_int8_dot_products() || has_avx2()) {
-    const auto multiply = has_int8_dot_products() ? byte_dot_registers : byte_pair_registers;
+    const auto multiply = has_int8_dot_products() ? byte_dot_registers
+                          : has_avx_vnni()        ? half_byte_dot_registers
+                                                  : byte_pair_registers;
     peak.int8_gigaops =
         1e-9 * best_rate(workers, [&](int64_t worker) { return multiply(times, result(worker)); });
   }
@@ -204,7 +218,7 @@ std::string instruction_sets() {
     if (has_int8_dot_products() && has_bf16_dot_products()) return "AVX-512 with VNNI and BF16";
     return has_int8_dot_products() ? "AVX-512 with VNNI" : "AVX-512";
   }
-  if (has_avx2()) return "AVX2";
+  if (has_avx2()) return has_avx_vnni() ? "AVX2 with VNNI" : "AVX2";
   const int64_t targets = (hwy::SupportedTargets() & HWY_TARGETS) | HWY_STATIC_TARGET;
   const std::string best = hwy::TargetName(targets & -targets);  // the lowest bit is the best
   return has_int8_dot_products() ? best + " with SDOT" : best;
