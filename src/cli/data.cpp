@@ -4,6 +4,7 @@
 #include "base/files.h"
 #include "base/human.h"
 #include "cli/cli.h"
+#include "cli/data_build.h"
 #include "cli/outputs.h"
 #include "cli/rdata.h"
 
@@ -41,7 +42,15 @@ Action add_data(CLI::App& command) {
       command.add_subcommand("austen", "Jane Austen's novels from Debian's package r-cran-janeaustenr");
   austen->add_option("rdb", flags->rdb, "Its file data/Rdata.rdb")->required();
   austen->add_option("--out", flags->out, "The folder to write to")->capture_default_str();
-  return [flags] { return write_novels(*flags); };
+  CLI::App* build =
+      command.add_subcommand("build", "Texts to the .bin and .idx of tokens that training reads");
+  CLI::App* inspect =
+      command.add_subcommand("inspect", "What is in a .bin of tokens: sizes, and samples as text");
+  const Action run_build = add_data_build(*build), run_inspect = add_data_inspect(*inspect);
+  return [=] {
+    if (build->parsed()) return run_build();
+    return inspect->parsed() ? run_inspect() : write_novels(*flags);
+  };
 }
 
 const Registration registration({"data", CommandGroup::text, 4, "Prepare texts", add_data});

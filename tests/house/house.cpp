@@ -24,6 +24,7 @@ const std::pair<const char*, const char*> libraries[] = {
     {"nlohmann/", "nlohmann_json::nlohmann_json"},
     {"xxhash.h", "xxhash"},
     {"zlib.h", "ZLIB::ZLIB"},
+    {"zstd.h", "PkgConfig::ZSTD"},
     {"pcre2.h", "PkgConfig::PCRE2"},
     {"utf8proc.h", "PkgConfig::UTF8PROC"},
     {"hwy/", "PkgConfig::HWY"},
