@@ -51,7 +51,7 @@ class Comparison {
 
   void print(const std::string& version) const {
     for (const Row& row : rows_)
-      fmt::print("| {} | {} | {} | {:.3f} | {:.3f} |\n", version, flags_.length, row.name,
+      fmt::print("| {} | {} | {} | {:.3f} | {:.4f} |\n", version, flags_.length, row.name,
                  row.bits / static_cast<double>(bytes_), row.divergence / static_cast<double>(predicted_));
   }
 

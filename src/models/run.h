@@ -49,9 +49,9 @@ class Runner {
 
   // Reads the tokens through the blocks below the last of `places`, which ascend, and calls `visit` with the
   // rows [N, C] at each of them, which are valid during the call. Place i is the residual stream after i
-  // blocks (0: before the first), place n_layer + 1 the rows that the output matrix multiplies. Blocks above
-  // the last place are not run, and their parts of the states stay as they are. Throws Error if a place does
-  // not exist, and if the sequences become longer than the context limit.
+  // blocks (0: before the first), which `visit` may change; place n_layer + 1 the rows that the output matrix
+  // multiplies. Blocks above the last place are not run, and their parts of the states stay as they are.
+  // Throws Error if a place does not exist, and if the sequences become longer than the context limit.
   using Visit = std::function<void(int64_t place, const Tensor& rows)>;
   void read_rows(std::span<const int32_t> tokens, const Sequences& sequences, StateSpan states,
                  std::span<const int64_t> places, const Visit& visit);
