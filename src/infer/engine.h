@@ -26,8 +26,9 @@ struct EngineOptions {
   // A prompt is read in chunks of this many tokens from its start, independent of other requests, because the
   // ends of chunks affect the rounding of AFT (of no other version: engine_states_test.cpp).
   int64_t chunk = 256;
-  // Largest number of prompt tokens in a step, but at least one chunk. Limits the duration of a step, and
-  // thereby the time between two tokens of the texts being generated.
+  // Largest number of prompt tokens in a step, but at least one chunk. Limits the duration of a step. While
+  // texts are being generated, a step reads fewer tokens of prompts, so that it takes at most about twice as
+  // long as without them (not for models whose state grows with the text).
   int64_t prompt_rows = 256;
 };
 
@@ -60,6 +61,9 @@ struct Request {
   // for the next one.
   std::vector<int64_t> keep_at = {};
   int64_t keep_every = 0;
+  // The same places, increasing, for which the logits are not wanted: they cost a product with the output
+  // matrix. `keep` gets none there, unless keep_at has the place, too.
+  std::vector<int64_t> keep_states_at = {};
   std::function<void(int64_t read, const State& state, std::span<const float> logits)> keep = {};
   // If set, called for each of the tokens with the logits [V] after it.
   std::function<void(int64_t index, std::span<const float> logits)> score = {};
@@ -125,8 +129,12 @@ class Engine {
   void run();
   // Reads the tokens of the step; the states of its texts become those after it. Returns the wanted rows.
   Tensor read();
-  // The tokens of a prompt that are read next.
-  std::span<const int32_t> next_chunk(const Text& text) const;
+  // The tokens of a prompt that are read next, at most `most`.
+  std::span<const int32_t> next_chunk(const Text& text, int64_t most) const;
+  // How many tokens of prompts a step reads beside the texts that are in it.
+  int64_t prompt_rows_beside(int64_t texts) const;
+  // Gives a copy of the state without logits.
+  void keep_state(Text& text);
   // Handles the rows of logits of a text: those wanted by its callbacks, and those of its next tokens.
   void handle(Text& text, std::span<float> logits, int64_t prompt_rows);
   // Chooses the next tokens of a text from its rows of logits.

@@ -66,6 +66,47 @@ std::string alone(Model& model, Request request, const EngineOptions& options = 
   return bench.texts["alone"];
 }
 
+// Without logits a state is the same, and costs no row of the output matrix.
+TEST(Engine, StatesAreKeptWithAndWithoutLogits) {
+  const auto model = small_model();
+  Bench bench(*model, {.chunk = 16});
+  std::map<int64_t, std::pair<State, size_t>> kept;
+  Request request = request_of(50, 5, 3);
+  request.keep_at = {20, 50};
+  request.keep_states_at = {7, 20, 33};
+  request.keep = [&](int64_t read, const State& state, std::span<const float> logits) {
+    kept[read] = {state, logits.size()};
+  };
+  bench.submit("text", std::move(request));
+  bench.finish();
+  ASSERT_EQ(kept.size(), 4u);
+  for (const auto& [read, one] : kept) {
+    EXPECT_EQ(one.second, read == 20 || read == 50 ? 256u : 0u) << read;
+    State state = bench.runner.new_state();
+    const std::vector<int32_t> tokens = prompt_of(50, 3);
+    bench.runner.last_logits(std::span(tokens).first(static_cast<size_t>(read)), Sequences::uniform(1, read),
+                             state);
+    EXPECT_EQ(largest_difference(state, one.first), 0) << read;
+  }
+}
+
+// A long prompt takes more steps beside texts, which therefore wait less for their tokens, and the same bits.
+TEST(Engine, PromptsAreReadInSmallPartsBesideTexts) {
+  const auto model = small_model();
+  const std::string expected = alone(*model, request_of(200, 10, 4));
+  Bench bench(*model);
+  bench.submit("text", request_of(5, 60, 3));
+  bench.engine.step();
+  Request request = request_of(200, 10, 4);
+  std::vector<int64_t> reads;
+  request.progress = [&](int64_t read) { reads.push_back(read); };
+  bench.submit("late", std::move(request));
+  bench.finish();
+  EXPECT_EQ(bench.texts["late"], expected);
+  ASSERT_GE(reads.size(), 10u);
+  EXPECT_EQ(reads.front(), 20) << "16 tokens and 4 for each text";
+}
+
 // What is not ready is read up to its last token, and then gives the same text; others go on meanwhile.
 TEST(Engine, ATextThatIsNotReadyIsReadMeanwhile) {
   const auto model = small_model();
@@ -186,8 +227,9 @@ TEST(Engine, ACanceledRequestEndsBetweenTheChunksOfItsPrompt) {
   EXPECT_FALSE(bench.engine.step());
   for (const char* name : {"reading", "writing", "waiting"})
     EXPECT_EQ(bench.ends[name].end, TextEnd::canceled) << name;
-  EXPECT_EQ(bench.ends["reading"].prompt_tokens, 4 * 32);
-  EXPECT_EQ(bench.ends["reading"].state.position(), 4 * 32);
+  constexpr int64_t read = 32 + 3 * 20;  // a chunk, then smaller parts beside the text that is written
+  EXPECT_EQ(bench.ends["reading"].prompt_tokens, read);
+  EXPECT_EQ(bench.ends["reading"].state.position(), read);
   EXPECT_EQ(bench.ends["writing"].tokens, 4);
   EXPECT_EQ(bench.ends["waiting"].prompt_tokens, 0);
   bench.engine.cancel(reading);  // is already finished

@@ -128,11 +128,16 @@ void TextTask::begin(PromptRun& run, const StateCache::Hit& hit) {
     request.start = *host_->start();
   std::vector<int64_t> ends = prompt.ends;
   ends.push_back(hit.known);  // where this text parts from another one
-  if (plan_.options.use_cache)
-    request.keep_at = snapshot_positions(hit.tokens, std::ssize(prompt.tokens), ends);
-  else
-    request.keep_at = {std::ssize(prompt.tokens)};
-  for (int64_t& at : request.keep_at) at -= hit.tokens;
+  const int64_t total = std::ssize(prompt.tokens);
+  request.keep_at = {total - hit.tokens};
+  // Logits are kept where a prompt may end: at ends of messages, not between.
+  if (plan_.options.use_cache) {
+    request.keep_at.clear();
+    for (const int64_t at : snapshot_positions(hit.tokens, total, ends)) {
+      const bool is_end = at == total || std::find(ends.begin(), ends.end(), at) != ends.end();
+      (is_end ? request.keep_at : request.keep_states_at).push_back(at - hit.tokens);
+    }
+  }
   if (plan_.grammar.valid()) request.ready = [this] { return ready(); };
   if (plan_.options.progress)
     request.progress = [this, &run](int64_t read) {
