@@ -105,6 +105,23 @@ TEST(Plan, WhatIsGivenWithTheQuickstartIsObeyed) {
   EXPECT_EQ(plan.weight_decay, 0);  // of the recipe of rwkv4
 }
 
+TEST(Plan, WithMuonTheUsualRateIsHigherAndFallsToZero) {
+  Asked asked = steps(100);
+  const double usual = resolve(asked, facts_of(20'000)).schedule.start;
+  give(asked, "optimizer", [](TrainConfig& c) { c.optimizer = OptimizerKind::muon; });
+  const TrainConfig plan = resolve(asked, facts_of(20'000));
+  EXPECT_DOUBLE_EQ(plan.schedule.start, 3 * usual);
+  EXPECT_EQ(plan.schedule.end, 0);
+  EXPECT_EQ(plan.schedule.kind, ScheduleKind::linear);
+  give(asked, "learning_rate", [](TrainConfig& c) { c.schedule.start = 1e-3; });
+  give(asked, "final_learning_rate", [](TrainConfig& c) { c.schedule.end = 1e-5; });
+  give(asked, "schedule", [](TrainConfig& c) { c.schedule.kind = ScheduleKind::cosine; });
+  const TrainConfig given = resolve(asked, facts_of(20'000));
+  EXPECT_EQ(given.schedule.start, 1e-3);
+  EXPECT_EQ(given.schedule.end, 1e-5);
+  EXPECT_EQ(given.schedule.kind, ScheduleKind::cosine);
+}
+
 TEST(Plan, AGivenLearningRateDeclinesToAPartOfIt) {
   Asked asked = steps(100);
   give(asked, "learning_rate", [](TrainConfig& c) { c.schedule.start = 1e-3; });

@@ -103,12 +103,13 @@ constexpr Setting table[] = {
      "Seed of the initialization and of the order of the text; random: draw one (default: 1)"},
 
     {"learning_rate", at<&TrainConfig::schedule, &Schedule::start>, everywhere, learning, 0, 10,
-     "Learning rate after the warm-up (default: that of the recipe for the width; tune: by --method and width)"},
+     "Learning rate after the warm-up (default: that of the recipe for the width, three times that with --optimizer muon; "
+     "tune: by --method and width)"},
     {"final_learning_rate", at<&TrainConfig::schedule, &Schedule::end>, everywhere, learning, 0, 10,
-     "Learning rate at the end (default: a small part of --learning-rate)"},
+     "Learning rate at the end (default: a small part of --learning-rate; with --optimizer muon 0, except in tune)"},
     {"schedule", at<&TrainConfig::schedule, &Schedule::kind>, everywhere, learning, 0, 0,
      "How the learning rate falls: constant (not at all), linear, cosine, exponential, sqrt (as 1 - sqrt), power (as the "
-     "power 1.5 of what is left) (default: cosine)"},
+     "power 1.5 of what is left) (default: cosine; with --optimizer muon linear, except in tune)"},
     {"cooldown", at<&TrainConfig::schedule, &Schedule::cooldown>, everywhere, learning, 0.001, 1,
      "Share of the steps after the warm-up, at the end, in which it falls; before, it stays (default: 1)"},
     {"warmup", at<&TrainConfig::schedule, &Schedule::warmup>, everywhere, learning, 0, many,

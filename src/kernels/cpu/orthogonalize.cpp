@@ -1,4 +1,4 @@
-// Newton-Schulz: X <- a X + (b A + c A A) X with A = X X^T, which moves every singular value s to
+// Newton-Schulz: X <- (a + b A + c A A) X with A = X X^T, which moves every singular value s to
 // a s + b s^3 + c s^5 and leaves the singular vectors.
 #include "kernels/orthogonalize.h"
 
@@ -31,12 +31,10 @@ void turn(Real* x, int64_t rows, int64_t cols, int64_t x_stride, Real* turned, R
     }
 }
 
-template <typename Real>
-double norm_of(const Real* x, int64_t rows, int64_t cols, int64_t x_stride) {
+double norm_of(const double* x, int64_t rows, int64_t cols, int64_t x_stride) {
   double squares = 0;
   for (int64_t i = 0; i < rows; ++i)
-    for (int64_t k = 0; k < cols; ++k)
-      squares += static_cast<double>(x[i * x_stride + k]) * static_cast<double>(x[i * x_stride + k]);
+    for (int64_t k = 0; k < cols; ++k) squares += x[i * x_stride + k] * x[i * x_stride + k];
   return std::sqrt(squares);
 }
 
@@ -52,7 +50,9 @@ void orthogonalize(float* x, int64_t rows, int64_t cols, int64_t x_stride, Preci
   thread_local Workspace work;
   const int64_t m = std::min(rows, cols), n = std::max(rows, cols);
   if (m == 0) return;
-  const double norm = norm_of(x, rows, cols, x_stride);
+  double squares = 0;
+  for (int64_t i = 0; i < rows; ++i) squares += sum_of_squares(x + i * x_stride, cols);
+  const double norm = std::sqrt(squares);
   float* now = work.scratch.floats(2 * m * n + 2 * m * m);
   float *next = now + m * n, *gram = next + m * n, *polynomial = gram + m * m;
   turn(x, rows, cols, x_stride, now, static_cast<float>(1 / (norm + smallest_norm)), false);
@@ -63,9 +63,9 @@ void orthogonalize(float* x, int64_t rows, int64_t cols, int64_t x_stride, Preci
     matmul(gram, m, m, work.gram, polynomial, m, false);
     for (int64_t i = 0; i < m * m; ++i)
       polynomial[i] = static_cast<float>(b) * gram[i] + static_cast<float>(c) * polynomial[i];
+    for (int64_t i = 0; i < m; ++i) polynomial[i * m + i] += static_cast<float>(a);
     work.x.pack(now, m, n, n, 1, precision);
-    for (int64_t i = 0; i < m * n; ++i) next[i] = static_cast<float>(a) * now[i];
-    matmul(polynomial, m, m, work.x, next, n, true);
+    matmul(polynomial, m, m, work.x, next, n, false);
     std::swap(now, next);
   }
   turn(x, rows, cols, x_stride, now, 1.0f, true);
