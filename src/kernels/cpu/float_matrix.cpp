@@ -277,11 +277,14 @@ class FloatMatrix final : public PackedMatrix::Implementation {
     const int64_t offset = block.k_begin / (narrow() ? 2 : 1) * width_ * 4;
     const int64_t first = first_panel * parts_,
                   last = std::min(last_panel * parts_, panels_for(n_, tile_width_));
-    if (tiles_of_rows == 1) {  // few rows: a tile covers several panels
+    if (tiles_of_rows == 1) {  // few rows: a tile is as wide as the registers allow
       const int64_t most = widest_tile(block.rows);
       for (int64_t p = first; p < last; p += most) {
         const std::byte* b = part(p) + offset;
-        run_tile(tiles, block, out, 0, block.rows, p, std::min(most, last - p), b, b + row_ahead);
+        // A tile prefetches one panel, which is not enough if it reads several.
+        const bool fetches = most <= parts_ && p % parts_ == 0 && p + parts_ < last;
+        run_tile(tiles, block, out, 0, block.rows, p, std::min(most, last - p), b,
+                 fetches ? part(p + parts_) + offset : b);
       }
       return;
     }
