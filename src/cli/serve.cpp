@@ -16,6 +16,8 @@
 #include "cli/cli.h"
 #include "cli/snapshots.h"
 #include "http/server.h"
+#include "page/inside.h"
+#include "page/page.h"
 #include "serve/anthropic.h"
 #include "serve/local_service.h"
 #include "serve/ollama.h"
@@ -109,6 +111,11 @@ int serve(const Flags& flags) {
   add_openai(router);
   add_responses(router, std::make_shared<ResponseStore>(ResponseStore::Limits{}));
   add_states(router);
+  add_page(router);
+  add_about(router, true);
+  add_runs(router, std::make_shared<Runs>(std::vector<fs::path>{"runs"}));
+  const auto inside = std::make_shared<Inside>(service);
+  inside->add_to(router, inside);
   add_anthropic(router);
   add_ollama(router);
   add_llama(router);

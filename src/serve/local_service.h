@@ -68,11 +68,15 @@ class LocalService : public Service {
   void erase_state(const std::string& key, const std::string& state) override;
   ServiceFigures figures() const override;
 
+  using HostPtr = std::shared_ptr<ModelHost>;
+  // The model itself, which is loaded if it is not; throws TaskFailure. It is not unloaded while this is
+  // held, so hold it only while it is used.
+  HostPtr loaded(const std::string& model);
+
  private:
   struct Entry;
   struct Prepared;
 
-  using HostPtr = std::shared_ptr<ModelHost>;
   // What a request asks for, ready to be begun.
   struct Prepared {
     HostPtr host;
@@ -94,7 +98,6 @@ class LocalService : public Service {
   void make_room();
   void unload(Entry& entry);
   static void release(HostPtr host);
-  HostPtr loaded(const std::string& model);
   // The served model that a stored state was made with.
   HostPtr host_of(const KeptState& state);
 

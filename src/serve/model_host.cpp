@@ -48,10 +48,10 @@ ModelHost::ModelHost(const HostOptions& options)
       runner_(*checkpoint_.model),
       cache_(options.cache),
       engine_(runner_, *checkpoint_.tokenizer, options.engine) {
-  const std::filesystem::path file = model_file_at(options.file);
-  const TensorFile tensors = read_tensor_file(file);
+  file_ = model_file_at(options.file);
+  const TensorFile tensors = read_tensor_file(file_);
   file_bytes_ = tensors.file_bytes();
-  if (!options.state.empty()) start_ = load_state(options.state, *checkpoint_.model, file, options.any_base);
+  if (!options.state.empty()) start_ = load_state(options.state, *checkpoint_.model, file_, options.any_base);
   maker_ = {
       .base = hashed_.get(), .adapters = options.adapters, .precision = precision_name(runner_.precision())};
   if (!options.states_folder.empty()) {
@@ -60,7 +60,7 @@ ModelHost::ModelHost(const HostOptions& options)
                                             options.states_folder_bytes, options.tell);
     folder_->restore(cache_);
   }
-  chat_template_ = template_of(options, file, *checkpoint_.tokenizer, tensors);
+  chat_template_ = template_of(options, file_, *checkpoint_.tokenizer, tensors);
   thread_ = std::thread([this] { run(); });
 }
 

@@ -53,6 +53,7 @@ class ModelHost {
   const Checkpoint& checkpoint() const { return checkpoint_; }
   const BaseInfo& base() const { return maker_.base; }
   const ChatTemplate* chat_template() const { return chat_template_; }
+  const std::filesystem::path& file() const { return file_; }
   int64_t file_bytes() const { return file_bytes_; }
   StateCache& cache() { return cache_; }
   // Inserts the state into the cache; one of an end also into the folder, if there is one.
@@ -86,6 +87,7 @@ class ModelHost {
   std::future<BaseInfo>
       hashed_;  // while the model is opened: what one thread reads, the other finds in memory
   Checkpoint checkpoint_;
+  std::filesystem::path file_;
   int64_t file_bytes_ = 0;
   const ChatTemplate* chat_template_ = nullptr;
   Runner runner_;

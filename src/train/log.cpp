@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr const char* log_file = "log.jsonl";
+constexpr const char *log_file = "log.jsonl", *samples_file = "samples.jsonl";
 constexpr double fade = 0.98;  // points of the smoothed training loss
 
 // NaN and infinity cannot be written in JSON; such numbers are omitted.
@@ -101,6 +101,17 @@ void RunLog::add(const StepReport& report, int64_t tokens_per_step) {
   file.flush();
   torn_ = !file.good();
   require(!torn_, "{}: cannot be written (is the disk full?)", path.string());
+}
+
+void RunLog::add_sample(int64_t step, const std::string& text) const {
+  const std::filesystem::path path = folder_ / samples_file;
+  require_place(path);
+  std::ofstream file(path, std::ios::app);
+  file << nlohmann::ordered_json{{"step", step}, {"text", text}}.dump(
+              -1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)
+       << "\n";
+  file.flush();
+  require(file.good(), "{}: cannot be written (is the disk full?)", path.string());
 }
 
 void RunLog::draw(double bits_per_byte_of_a_nat) const {

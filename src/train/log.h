@@ -1,4 +1,4 @@
-// log.jsonl of a run, with one JSON object per line, and the loss curve.
+// log.jsonl and samples.jsonl of a run, with one JSON object per line, and the loss curve.
 #pragma once
 
 #include <filesystem>
@@ -23,6 +23,8 @@ class RunLog {
   // and the next line is tried again.
   void add(const StepReport& report, int64_t tokens_per_step);
   const std::vector<StepReport>& reports() const { return reports_; }
+  // Appends what the model writes after so many steps to samples.jsonl. Throws Error if it cannot be written.
+  void add_sample(int64_t step, const std::string& text) const;
 
   // Writes loss.svg: training loss (smoothed) and validation, in bits per byte.
   void draw(double bits_per_byte_of_a_nat) const;

@@ -41,7 +41,7 @@ constexpr const char* results[] = {"model.safetensors", "adapter.safetensors", "
 
 std::vector<fs::path> files_of_run(const fs::path& folder) {
   std::vector<fs::path> files;
-  for (const char* name : {"config.json", "checkpoint.safetensors", "log.jsonl", "loss.svg"})
+  for (const char* name : {"config.json", "checkpoint.safetensors", "log.jsonl", "samples.jsonl", "loss.svg"})
     files.push_back(folder / name);
   for (const char* name : results) files.push_back(folder / name);
   return files;

@@ -178,6 +178,7 @@ class Session {
     std::string text =
         options_.sample_prompt +
         generate(trainer_.runner(), trainer_.tokenizer(), options_.sample_prompt, options).text;
+    decorate("the sample is not kept", [&] { log_.add_sample(trainer_.steps_done(), text); });
     std::replace(text.begin(), text.end(), '\n', ' ');
     progress_->print(fmt::format("  \"{} ...\"", for_terminal(text)));
   }

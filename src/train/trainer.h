@@ -35,6 +35,7 @@ struct StepReport {
 //   the result               model.safetensors: all weights of the model, for all other uses; of a run that
 //                            tunes a model in another way, adapter.safetensors or state.safetensors
 //   log.jsonl, loss.svg      one line per step; the loss curve
+//   samples.jsonl            what the model wrote in between, one line each
 // Every file is replaced atomically, so that a run can be killed at any moment.
 class Trainer {
  public:

@@ -1,0 +1,26 @@
+// Light or dark: as the system, unless the reader chose.
+import {signal} from '@preact/signals';
+
+export type Theme = 'system' | 'light' | 'dark';
+export const theme = signal<Theme>((localStorage.getItem('theme') as Theme | null) ?? 'system');
+// Grows when colors have changed, so that pictures are drawn again.
+export const repaint = signal(0);
+
+export function applyTheme(next: Theme) {
+  theme.value = next;
+  localStorage.setItem('theme', next);
+  if (next === 'system') delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = next;
+  repaint.value++;
+}
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => repaint.value++);
+
+// The color of a custom property, as a canvas takes it.
+export function color(name: string): string {
+  const probe = document.createElement('span');
+  probe.style.color = `var(--${name})`;
+  document.body.append(probe);
+  const value = getComputedStyle(probe).color;
+  probe.remove();
+  return value;
+}

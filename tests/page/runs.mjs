@@ -1,0 +1,35 @@
+// Run folders for the training view: a usual one, a hostile one, and one of a million steps.
+import fs from 'node:fs';
+import path from 'node:path';
+
+export const hostileText = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>\u202egnp.exe\u2066 [a](javascript:window.hacked=1)';
+
+function write(folder, lines, config, samples = []) {
+  fs.mkdirSync(folder, {recursive: true});
+  fs.writeFileSync(path.join(folder, 'log.jsonl'), lines);
+  if (config !== undefined) fs.writeFileSync(path.join(folder, 'config.json'), config);
+  fs.writeFileSync(path.join(folder, 'samples.jsonl'), samples.map((text, i) => JSON.stringify({step: 10 * (i + 1), text}) + '\n').join(''));
+}
+
+export const line = (step) => JSON.stringify({step, tokens: 2048 * step, loss: 3 + 4 * Math.exp(-step / 50) + 0.1 * Math.sin(step), learning_rate: 0.001,
+  gradient_norm: 1 + 1 / step, seconds: 0.25, ...(step % 50 === 0 && {validation_bits_per_byte: 1.5 + 1 / step})}) + '\n';
+
+export function makeRuns(folder) {
+  const lines = (n) => { const all = []; for (let step = 1; step <= n; ++step) all.push(line(step)); return all.join(''); };
+  write(path.join(folder, 'usual'), lines(300), JSON.stringify({schedule: {steps: 600}, batch: 16}), ['It was', 'It was a delightful']);
+  write(path.join(folder, '<b>hostile'), line(1) + 'no json\n{"step":"<img src=x onerror=window.hacked=1>"}\n' + '['.repeat(500000) + '\n' + line(2)
+    + '{"step":3,"loss":"<script>"}\n{"step":1e308}\n\u0000\u0001\n' + 'x'.repeat(10_000_000) + '\n' + line(4),
+    JSON.stringify({['<img src=x onerror="window.hacked=1">']: hostileText, schedule: {steps: hostileText}}), [hostileText, 'x'.repeat(1_000_000)]);
+  write(path.join(folder, 'no-config'), line(1), '{broken');
+}
+
+export function makeLongRun(folder, steps) {
+  fs.mkdirSync(folder, {recursive: true});
+  const file = fs.openSync(path.join(folder, 'log.jsonl'), 'w');
+  for (let step = 1; step <= steps;) {
+    let text = '';
+    for (const end = Math.min(steps, step + 9999); step <= end; ++step) text += line(step);
+    fs.writeSync(file, text);
+  }
+  fs.closeSync(file);
+}
