@@ -112,7 +112,8 @@ export async function StatesAreKeptMixedAndBegunFrom({open}) {
     await page.click('dialog[open] button.main');
     await page.waitForSelector(`.states li:has-text("${name}")`);
   }
-  await page.click('text=Mix');
+  await page.click('.states button:has-text("Mix")');
+  await page.waitForSelector('dialog[open] input[type=range]');
   for (const slider of await page.locator('dialog[open] input[type=range]').all()) await slider.fill('0.5');
   await page.fill('dialog[open] input:not([type])', 'both');
   await page.click('dialog[open] button.main');

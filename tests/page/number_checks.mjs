@@ -16,7 +16,7 @@ export async function SurpriseIsWhatEvaluateSays({open, program, work}) {
   const expected = Number(said.match(/([\d.]+) bits per byte/)[1]);
   const {page} = await open({path: '/#/inside/surprise'});
   await page.fill('textarea[aria-label="Text to look at"]', fs.readFileSync(path.join(work, 'short.txt'), 'utf8'));
-  await page.click('text=Look');
+  await page.click('.sample button');
   await page.waitForFunction(() => document.querySelector('.sums')?.innerText.includes('399 tokens'));
   near(shown(await page.locator('.sums b').innerText()), expected, 1e-3, 'bits per byte');
 }

@@ -28,6 +28,7 @@ if (front.includes('its page is missing')) {
 
 let failed = 0;
 for (const [name, check] of Object.entries({...frame, ...chat, ...views, ...training, ...numbers})) {
+  if (!/^[A-Z]/.test(name)) continue;
   const sentence = name.replace(/([A-Z])/g, (letter) => ' ' + letter.toLowerCase());
   if (!sentence.includes(only)) continue;
   const opened = [];

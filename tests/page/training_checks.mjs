@@ -5,10 +5,14 @@ import path from 'node:path';
 import {violations} from './frame_checks.mjs';
 import {line, makeLongRun} from './runs.mjs';
 
+async function chooseAll(page) {
+  while (await page.locator('.runs input:not(:checked)').count() > 0) await page.locator('.runs input:not(:checked)').first().check();
+}
+
 export async function RunsAreOverlaidAndMovedByKeyboard({open}) {
   const {page} = await open({path: '/#/training'});
   await page.waitForSelector('.u-over');
-  for (const box of await page.locator('.runs input:not(:checked)').all()) await box.check();
+  await chooseAll(page);
   await page.waitForFunction(() => document.querySelectorAll('.chart')[0].querySelectorAll('.readout span').length >= 3);
   await page.focus('.plot');
   const label = () => page.locator('.u-axis').count();
@@ -32,7 +36,7 @@ export async function RunsAreOverlaidAndMovedByKeyboard({open}) {
 export async function BrokenLogsNeitherInjectNorFreeze({open}) {
   const {page} = await open({path: '/#/training'});
   await page.waitForSelector('.runs li');
-  for (const box of await page.locator('.runs input:not(:checked)').all()) await box.check();
+  await chooseAll(page);
   await page.waitForSelector('text=broken lines left out', {timeout: 60000});
   await page.waitForTimeout(500);
   assert.equal(await page.evaluate(() => window.hacked), undefined);

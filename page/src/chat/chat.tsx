@@ -1,11 +1,11 @@
 // The view in which people talk with a model.
 import {useEffect, useLayoutEffect, useRef, useState} from 'preact/hooks';
-import {signal} from '@preact/signals';
+import {effect, signal} from '@preact/signals';
 import {currentModel, messageOf, modelName} from '../lib/api';
 import {Dialog, Problem} from '../lib/dialog';
 import {ago, download, fileName, visible} from '../lib/text';
 import {Message, Prose} from './message';
-import {changed, changes, conversations, current, drop, loadConversations, path, reply, select, send, writing} from './session';
+import {changed, changes, conversations, current, drop, loadConversations, path, pulses, reply, select, send, writing} from './session';
 import {Panel} from './panel';
 import {AsTheModelSeesIt} from './rendered';
 import {childrenOf, newConversation, readConversation} from './tree';
@@ -116,6 +116,10 @@ function Transcript(props: {compare: (parent: string) => void}) {
   useLayoutEffect(() => {
     if (atEnd.current) box.current!.scrollTop = box.current!.scrollHeight;
   });
+  useEffect(() => effect(() => {
+    void pulses.value;
+    if (atEnd.current) requestAnimationFrame(() => { if (box.current) box.current.scrollTop = box.current.scrollHeight; });
+  }), []);
   const toEnd = () => { atEnd.current = true; box.current!.scrollTop = box.current!.scrollHeight; setAway(false); };
   const first = Math.max(0, messages.length - shown);
   return (
@@ -130,7 +134,7 @@ function Transcript(props: {compare: (parent: string) => void}) {
         {messages.length === 0 && <Welcome />}
         {first > 0 && <button class="plain" onClick={() => setShown(shown + mostShown)}>Show {Math.min(first, mostShown)} earlier messages</button>}
         {messages.slice(first).map((node) => (
-          <Message key={node.id} node={node} compare={props.compare} revision={writing.value?.node === node.id ? changes.value : 0} />))}
+          <Message key={node.id} node={node} compare={props.compare} />))}
       </div>
       {away && <button class="to-end" onClick={toEnd}>To the end ↓</button>}
     </div>

@@ -1,9 +1,10 @@
 // One message of a conversation, with its branches.
 import {useState} from 'preact/hooks';
+import {useComputed} from '@preact/signals';
 import {digits, visible, count} from '../lib/text';
 import {blocksOf, htmlOf} from '../lib/markdown';
 import {tell} from '../lib/dialog';
-import {changed, current, reply, send, writing} from './session';
+import {changed, changes, current, pulses, reading, reply, send, writing} from './session';
 import {childrenOf, remove, type Conversation, type Node} from './tree';
 
 const longestShown = 300_000;
@@ -71,11 +72,13 @@ function Editor(props: {text: string, done: (text: string | null) => void, label
   );
 }
 
-export function Message(props: {node: Node, revision: number, compare: (parent: string) => void}) {
+export function Message(props: {node: Node, compare: (parent: string) => void}) {
   const {node} = props;
   const c = current.value;
   const [editing, setEditing] = useState(false);
-  const mine = writing.value?.node === node.id ? writing.value : null;
+  const mine = useComputed(() => writing.value?.node === props.node.id).value;
+  // Only what is being written is shown anew with each of its pieces.
+  void (mine ? pulses.value : changes.value);
   const siblings = childrenOf(c, node.parent).length;
   if (editing)
     return (
@@ -99,8 +102,8 @@ export function Message(props: {node: Node, revision: number, compare: (parent: 
         <details class="thought"><summary>{mine && !node.content ? 'Thinking…' : 'Thought'}
           <span class="soft"> {count(node.reasoning.length)} characters</span></summary>
           <Prose text={node.reasoning} /></details>)}
-      {node.role === 'user' ? <div class="said" dir="auto">{visible(node.content)}</div> : <Prose text={node.content} />}
-      {mine && !node.content && !node.reasoning && <Reading known={mine.known} read={mine.read} total={mine.total} />}
+      {node.role === 'user' ? <div class="said" dir="auto">{visible(node.content.slice(0, longestShown))}</div> : <Prose text={node.content} />}
+      {mine && !node.content && !node.reasoning && <Reading />}
       {node.error && <p class="problem" role="alert">{node.error}</p>}
       <footer>
         <Branches c={c} node={node} />
@@ -120,7 +123,8 @@ export function Message(props: {node: Node, revision: number, compare: (parent: 
 }
 
 // The prompt is being read: what is known by a kept state, and what is read again.
-function Reading(props: {known: number, read: number, total: number}) {
+function Reading() {
+  const props = reading.value;
   if (!props.total) return <p class="soft reading">…</p>;
   const rest = props.total - props.known;
   const words = props.known

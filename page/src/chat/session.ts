@@ -9,16 +9,17 @@ export const conversations = signal<Conversation[]>([]);
 export const current = signal<Conversation>(newConversation());
 // Grows when the current conversation has changed; its parts are changed in place.
 export const changes = signal(0);
+// Grows with every piece of a reply that is being written.
+export const pulses = signal(0);
 export const path = computed(() => (changes.value, pathOf(current.value)));
 
 export interface Writing {
   conversation: string;
   node: string;
   stop: AbortController;
-  read: number;   // of the prompt
-  known: number;
-  total: number;
 }
+// How far the prompt of the reply has been read, in tokens.
+export const reading = signal({read: 0, known: 0, total: 0});
 export const writing = signal<Writing | null>(null);
 
 export async function loadConversations() {
@@ -78,7 +79,8 @@ export async function reply(c: Conversation, parent: string) {
   const body = bodyOf(c, parent);
   const node = add(c, parent, 'assistant', '');
   node.model = currentModel()?.name;
-  const mine: Writing = {conversation: c.id, node: node.id, stop: new AbortController(), read: 0, known: 0, total: 0};
+  const mine: Writing = {conversation: c.id, node: node.id, stop: new AbortController()};
+  reading.value = {read: 0, known: 0, total: 0};
   writing.value = mine;
   changed(c);
   tell('Generating');
@@ -88,7 +90,7 @@ export async function reply(c: Conversation, parent: string) {
     waiting = true;
     requestAnimationFrame(() => {
       waiting = false;
-      changes.value++;
+      pulses.value++;
     });
   };
   try {
@@ -112,7 +114,7 @@ function take(node: Node, mine: Writing, event: any, show: () => void) {
   const choice = event.choices?.[0];
   if (event.prompt_progress && writing.value === mine) {
     const p = event.prompt_progress;
-    writing.value = Object.assign(mine, {read: p.processed, known: p.cache, total: p.total});
+    reading.value = {read: p.processed, known: p.cache, total: p.total};
   }
   if (choice?.delta?.reasoning_content) node.reasoning = (node.reasoning ?? '') + choice.delta.reasoning_content;
   if (choice?.delta?.content) node.content += choice.delta.content;

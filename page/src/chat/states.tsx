@@ -74,7 +74,7 @@ function Mix(props: {close: () => void}) {
     <form onSubmit={mix} class="column-form">
       <p class="soft">The weighted sum of their memories; the last words are those of the last state.</p>
       {states.value.map((one) => (
-        <Slider0 key={one.id} label={labelOf(one)} value={weights[one.id] ?? 0} set={(value) => setWeights({...weights, [one.id]: value})} />))}
+        <Slider0 key={one.id} label={labelOf(one)} value={weights[one.id] ?? 0} set={(value) => setWeights((now) => ({...now, [one.id]: value}))} />))}
       <label class="field"><span>Name</span><input value={name} maxLength={200} onInput={(event) => setName(event.currentTarget.value)} /></label>
       <Problem text={problem.value} />
       <button class="main" type="submit" disabled={parts.length === 0}>Mix {parts.length} states</button>

@@ -8,7 +8,10 @@ export function Dialog(props: {title: string, open: boolean, close: () => void, 
   const element = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const dialog = element.current!;
-    if (props.open && !dialog.open) dialog.showModal();
+    if (props.open && !dialog.open) {
+      dialog.showModal();
+      dialog.querySelector<HTMLElement>('input, textarea, select')?.focus();
+    }
     if (!props.open && dialog.open) dialog.close();
   }, [props.open]);
   return (

@@ -3,7 +3,9 @@ import DOMPurify from 'dompurify';
 import {Marked} from 'marked';
 import {visible} from './text';
 
-const longestMarkdown = 200_000;  // longer texts are shown as they are
+// Other texts are shown as they are: reading Markdown takes time that grows with the square of a line's length.
+const longestMarkdown = 100_000, longestLine = 8000;
+const deep = /^(?:[ \t]*(?:>|[-*+]|\d+[.)])[ \t]*){12}/m;
 
 const marked = new Marked({gfm: true, breaks: true, async: false});
 marked.use({
@@ -37,7 +39,12 @@ purifier.addHook('afterSanitizeAttributes', (node) => {
 
 // The text in blocks, so that only the last one changes while it grows; nothing if it is too long.
 export function blocksOf(text: string): string[] | null {
-  if (text.length > longestMarkdown) return null;
+  if (text.length > longestMarkdown || deep.test(text)) return null;
+  for (let at = 0, end; at < text.length; at = end + 1) {
+    end = text.indexOf('\n', at);
+    if (end < 0) end = text.length;
+    if (end - at > longestLine) return null;
+  }
   return marked.lexer(visible(text)).filter((token) => token.type !== 'space').map((token) => token.raw);
 }
 

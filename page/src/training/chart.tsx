@@ -1,5 +1,6 @@
 // A chart of several runs: it can be moved and stretched by mouse, touch and keys, and all charts move together.
 import {useEffect, useRef, useState} from 'preact/hooks';
+import {effect} from '@preact/signals';
 import uPlot from 'uplot';
 import {color, repaint} from '../lib/theme';
 import {duration, short, significant} from '../lib/text';
@@ -151,10 +152,20 @@ export function Chart(props: {title: string, lines: Line[], log?: boolean, heigh
     return () => { watch.disconnect(); made.destroy(); plot.current = null; };
   }, [shape]);
   useEffect(() => { plot.current?.setData(tableOf(props.lines)); }, [props.lines]);
+  // Moving draws the charts and renders nothing else.
   useEffect(() => {
-    const [from, to] = range.value ?? extent();
-    plot.current?.setScale('x', {min: from, max: to});
-  }, [range.value?.[0], range.value?.[1]]);
+    let waiting = false;
+    return effect(() => {
+      void range.value;
+      if (waiting) return;
+      waiting = true;
+      requestAnimationFrame(() => {
+        waiting = false;
+        const [from, to] = range.value ?? extent();
+        plot.current?.setScale('x', {min: from, max: to});
+      });
+    });
+  }, []);
 
   const read = (step: number) => {
     const one = plot.current!;

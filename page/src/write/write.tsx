@@ -49,6 +49,7 @@ function Alternatives(props: {place: Place, close: () => void}) {
 }
 
 function Page(props: {open: (place: Place) => void}) {
+  void changes.value;
   const line = lineTo(document_.value.at);
   const box = useRef<HTMLDivElement>(null);
   const show = (piece: Piece, index: number, element: HTMLElement) => {
@@ -84,6 +85,7 @@ function Page(props: {open: (place: Place) => void}) {
 
 function Branch(props: {piece: Piece, depth: number}) {
   const {piece} = props;
+  void changes.value;
   const doc = document_.value, children = childrenOf(piece.id), on = lineTo(doc.at).some((one) => one.id === piece.id);
   const mass = piece.tokens.length ? massOf(piece) : 1;
   const perToken = piece.tokens.length ? mass ** (1 / piece.tokens.length) : 1;
@@ -103,6 +105,7 @@ function Branch(props: {piece: Piece, depth: number}) {
 }
 
 function Loom() {
+  void changes.value;
   const roots = childrenOf('');
   return (
     <aside class="loom" aria-label="Loom">
@@ -116,17 +119,18 @@ function Loom() {
 export default function Write() {
   const [place, setPlace] = useState<Place | null>(null);
   const [typing, setTyping] = useState(false);
+  const go = (branches?: number) => { setTyping(false); setPlace(null); predict(branches); };
   const area = useRef<HTMLTextAreaElement>(null);
   useEffect(() => { loadDocument(); }, []);
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       if (event.key === 'Escape') running.value?.abort();
-      if ((event.ctrlKey || event.metaKey) && event.key === 'Enter') { event.preventDefault(); predict(event.shiftKey ? settings.value.branches : 1); }
+      if ((event.ctrlKey || event.metaKey) && event.key === 'Enter') { event.preventDefault(); go(event.shiftKey ? settings.value.branches : 1); }
     };
     addEventListener('keydown', onKey);
     return () => removeEventListener('keydown', onKey);
   }, []);
-  useEffect(() => { if (typing) { area.current!.focus(); area.current!.setSelectionRange(1e9, 1e9); } }, [typing]);
+  useEffect(() => { if (typing && document.activeElement !== area.current) { area.current!.focus(); area.current!.setSelectionRange(1e9, 1e9); } }, [typing]);
   void changes.value, modelName.value;
   const doc = document_.value, line = lineTo(doc.at), last = line.at(-1);
   const set = (name: keyof typeof settings.value) => (value: number) => { settings.value = {...settings.value, [name]: value}; };
@@ -139,9 +143,9 @@ export default function Write() {
         <div class="tools">
           {running.value
             ? <button onClick={() => running.value?.abort()}>Stop <kbd>Esc</kbd></button>
-            : <button class="main" onClick={() => predict()}>Go on <kbd>Ctrl ⏎</kbd></button>}
-          <button disabled={!!running.value} onClick={() => predict(settings.value.branches)}>{settings.value.branches} branches <kbd>Ctrl ⇧ ⏎</kbd></button>
-          <button disabled={!last || !!running.value} onClick={() => { const parent = last!.parent; doc.at = parent; predict(); }}>Again</button>
+            : <button class="main" onClick={() => go()}>Go on <kbd>Ctrl ⏎</kbd></button>}
+          <button disabled={!!running.value} onClick={() => go(settings.value.branches)}>{settings.value.branches} branches <kbd>Ctrl ⇧ ⏎</kbd></button>
+          <button disabled={!last || !!running.value} onClick={() => { const parent = last!.parent; doc.at = parent; go(); }}>Again</button>
           <button class="plain" disabled={!last} onClick={undo}>Back</button>
           <button class="plain" disabled={!redo} onClick={() => { doc.at = redo!.id; changed(); }}>Forth</button>
           <button class="plain" aria-pressed={typing} onClick={() => { setPlace(null); setTyping(!typing); }}>{typing ? 'Look' : 'Edit'}</button>
@@ -150,7 +154,7 @@ export default function Write() {
         <Problem text={problem.value} close={() => { problem.value = ''; }} />
         <div class="sheet">
           {typing || line.length === 0
-            ? <textarea ref={area} class="prose" aria-label="Text" placeholder="It was a delightful visit;" value={words} onInput={(event) => edit(event.currentTarget.value)} />
+            ? <textarea ref={area} class="prose" aria-label="Text" placeholder="It was a delightful visit;" value={words} onFocus={() => setTyping(true)} onInput={(event) => edit(event.currentTarget.value)} />
             : <Page open={setPlace} />}
           {place && <Alternatives place={place} close={() => setPlace(null)} />}
         </div>
