@@ -115,14 +115,16 @@ std::string next(Call& call, Inside& inside) {
                     {"grammar", one.grammar},
                     {"top_k", one.top_k},
                     {"top_p", one.top_p},
-                    {"top_a", one.top_a}});
+                    {"top_a", one.top_a},
+                    {"min_p", one.min_p}});
   return json_text({{"tokens", tokens.size()},
                     {"kept", explanation.kept},
                     {"kept_by",
                      {{"grammar", explanation.kept_by_grammar},
                       {"top_k", explanation.kept_by_top_k},
                       {"top_p", explanation.kept_by_top_p},
-                      {"top_a", explanation.kept_by_top_a}}},
+                      {"top_a", explanation.kept_by_top_a},
+                      {"min_p", explanation.kept_by_min_p}}},
                     {"candidates", std::move(list)}});
 }
 

@@ -89,7 +89,7 @@ TEST(Choices, AreThoseOfTheSampler) {
   Random random(5);
   std::vector<float> logits(300);
   for (float& logit : logits) logit = static_cast<float>(3 * random.normal());
-  const SamplerOptions options{.temperature = 0.7, .top_k = 20, .top_p = 0.9, .top_a = 0.1};
+  const SamplerOptions options{.temperature = 0.7, .top_k = 20, .top_p = 0.9, .top_a = 0.1, .min_p = 0.05};
   const std::vector<int32_t> written = {4, 4, 9};
   const Explanation told = explain(logits, options, written, nullptr, 300);
   Sampler sampler(options);
@@ -100,7 +100,7 @@ TEST(Choices, AreThoseOfTheSampler) {
   for (const ExplainedToken& one : told.tokens) drawn[static_cast<size_t>(one.token)] = one.drawn;
   for (const Candidate& one : expected) EXPECT_EQ(drawn[static_cast<size_t>(one.token)], one.probability);
   for (const ExplainedToken& one : told.tokens)
-    EXPECT_EQ(one.drawn > 0, one.top_k && one.top_p && one.top_a) << "token " << one.token;
+    EXPECT_EQ(one.drawn > 0, one.top_k && one.top_p && one.top_a && one.min_p) << "token " << one.token;
 }
 
 TEST(Decay, IsThatOfTheTensors) {

@@ -39,11 +39,11 @@ struct Validation {
 struct Curve {
   std::vector<CurvePoint> points = {};
   std::vector<Validation> validations = {};  // all of them
-  double first = 0, last = 0;           // of the axis
-  int64_t steps = 0;                    // lines of the log that have been read
-  int64_t broken = 0;                   // lines that are no step
-  double seconds = 0;                   // of all steps
-  int64_t tokens = 0;                   // of the last step
+  double first = 0, last = 0;                // of the axis
+  int64_t steps = 0;                         // lines of the log that have been read
+  int64_t broken = 0;                        // lines that are no step
+  double seconds = 0;                        // of all steps
+  int64_t tokens = 0;                        // of the last step
   int64_t last_step = 0;
   double last_loss = 0;
   double recent_tokens_per_second = 0;  // over the last steps

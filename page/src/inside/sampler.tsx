@@ -7,13 +7,13 @@ import {count, percent, tokenLabel} from '../lib/text';
 
 interface Candidate {
   token: number; text: string; model: number; penalized: number; drawn: number;
-  grammar: boolean; top_k: boolean; top_p: boolean; top_a: boolean;
+  grammar: boolean; top_k: boolean; top_p: boolean; top_a: boolean; min_p: boolean;
 }
 interface Reply {
   tokens: number; kept: number; candidates: Candidate[];
-  kept_by: {grammar: number, top_k: number, top_p: number, top_a: number};
+  kept_by: {grammar: number, top_k: number, top_p: number, top_a: number, min_p: number};
 }
-const usual = {temperature: 1, top_p: 0.85, top_k: 0, top_a: 0, top_p_x: 0, presence_penalty: 0.2, frequency_penalty: 0.2,
+const usual = {temperature: 1, top_p: 0.85, top_k: 0, top_a: 0, min_p: 0, top_p_x: 0, repeat_penalty: 1, presence_penalty: 0.2, frequency_penalty: 0.2,
   penalty_decay: 0.996, counted: 0};
 const settings = signal({...usual});
 const text = signal('It was a delightful visit; perfect, in being much too');
@@ -37,7 +37,7 @@ async function ask() {
 
 function Row(props: {one: Candidate, scale: number, at: number, take: () => void}) {
   const {one} = props;
-  const gone = [!one.grammar && 'grammar', !one.top_k && 'top-k', !one.top_p && 'top-p', !one.top_a && 'top-a'].filter(Boolean);
+  const gone = [!one.grammar && 'grammar', !one.top_k && 'top-k', !one.top_p && 'top-p', !one.top_a && 'top-a', !one.min_p && 'min-p'].filter(Boolean);
   return (
     <tr class={one.drawn > 0 ? '' : 'gone'}>
       <td class="soft">{props.at + 1}</td>
@@ -69,9 +69,11 @@ export default function Sampler() {
         {dial('top_p', 'Top-p', 0.01, 1, 0.01, 1, 'Keep the most probable tokens until they have this share')}
         {dial('top_p_x', 'Top-p-x', 0, 0.2, 0.001, 0, 'Beside top-p, keep every token with at least this probability')}
         {dial('top_a', 'Top-a', 0, 1, 0.01, 0, 'Keep a token with at least this times the square of the largest probability')}
+        {dial('min_p', 'Min-p', 0, 1, 0.01, 0, 'Keep a token with at least this times the largest probability')}
         {dial('counted', 'Penalize the last tokens', 0, 200, 1, 0, 'So many tokens at the end of the text count as written by the model')}
         {dial('presence_penalty', 'Presence penalty', 0, 3, 0.05, 0)}
         {dial('frequency_penalty', 'Frequency penalty', 0, 3, 0.05, 0)}
+        {dial('repeat_penalty', 'Repeat penalty', 1, 2, 0.01, 1)}
         <div class="field"><span>Grammar of what follows</span>
           <div class="row tight"><select aria-label="Kind of grammar" value={grammarKind.value} onChange={(event) => { grammarKind.value = event.currentTarget.value; soon(); }}>
             <option value="regex">regular expression</option><option value="grammar">GBNF</option></select></div>
@@ -83,7 +85,7 @@ export default function Sampler() {
         <Problem text={problem.value} />
         {r && <>
           <p class="kept figures">After {count(r.tokens)} tokens, <b>{count(r.kept)}</b> {r.kept === 1 ? 'token' : 'tokens'} can be drawn.
-            <span class="soft"> Alone, the grammar keeps {count(r.kept_by.grammar)}, top-k {count(r.kept_by.top_k)}, top-p {count(r.kept_by.top_p)}, top-a {count(r.kept_by.top_a)}.</span></p>
+            <span class="soft"> Alone, the grammar keeps {count(r.kept_by.grammar)}, top-k {count(r.kept_by.top_k)}, top-p {count(r.kept_by.top_p)}, top-a {count(r.kept_by.top_a)}, min-p {count(r.kept_by.min_p)}.</span></p>
           <div class="scroll" tabIndex={0} role="region" aria-label="The 50 most probable tokens">
             <table><thead><tr><th scope="col"><span class="unseen">rank</span></th><th scope="col">token</th>
               <th scope="col"><span class="key was" /> model <span class="key is" /> drawn</th><th scope="col">model</th><th scope="col">penalized</th><th scope="col">drawn</th></tr></thead>
