@@ -8,6 +8,7 @@ export async function open(address, {width = 1280, height = 860, theme = 'light'
   const browser = await chromium.launch({executablePath: chromiumPath, args: ['--no-sandbox', '--disable-dev-shm-usage']});
   const context = await browser.newContext({viewport: {width, height}, colorScheme: theme, deviceScaleFactor: 1, acceptDownloads: true,
     reducedMotion: reduced ? 'reduce' : 'no-preference', permissions: ['clipboard-read', 'clipboard-write']});
+  context.setDefaultTimeout(120_000);
   const page = await context.newPage();
   const seen = {console: [], foreign: [], bytes: new Map()};
   page.on('console', (message) => { if (message.type() === 'error' || message.type() === 'warning') seen.console.push(message.text()); });

@@ -162,7 +162,7 @@ export async function VeryLongLinesDoNotFreezeThePage({open, work}) {
   const long = 'x'.repeat(10_000_000), deep = '>'.repeat(20_000) + '*a '.repeat(20_000) + '['.repeat(20_000);
   await take(page, work, conversation([{id: 'u', parent: '', role: 'user', content: 'Hi', created: 1}, {id: 'a', parent: 'u', role: 'assistant', content: long, created: 2},
     {id: 'v', parent: 'a', role: 'user', content: 'Hi', created: 3}, {id: 'b', parent: 'v', role: 'assistant', content: deep, created: 4}]));
-  await page.waitForFunction(() => document.querySelectorAll('.message').length === 4, null, {timeout: 60000});
+  await page.waitForFunction(() => document.querySelectorAll('.message').length === 4, null);
   await page.focus('#composer');
   await page.keyboard.type('still here');
   assert.equal(await page.inputValue('#composer'), 'still here');

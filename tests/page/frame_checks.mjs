@@ -22,7 +22,7 @@ async function lookAt({open, folder}, theme, width) {
   const {page} = await open({theme, width, height: width === 400 ? 800 : 860});
   for (const view of views) {
     await page.goto(page.url().split('#')[0] + '#/' + view);
-    await page.waitForSelector(ready[view], {timeout: 30000});
+    await page.waitForSelector(ready[view], {timeout: 120_000});
     await page.waitForTimeout(150);
     if (folder) {
       fs.mkdirSync(folder, {recursive: true});

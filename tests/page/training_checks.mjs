@@ -37,7 +37,7 @@ export async function BrokenLogsNeitherInjectNorFreeze({open}) {
   const {page} = await open({path: '/#/training'});
   await page.waitForSelector('.runs li');
   await chooseAll(page);
-  await page.waitForSelector('text=broken lines left out', {timeout: 60000});
+  await page.waitForSelector('text=broken lines left out');
   await page.waitForTimeout(500);
   assert.equal(await page.evaluate(() => window.hacked), undefined);
   assert.equal(await page.locator('main img, main script, main b:has-text("hostile")').count(), 0);
@@ -53,7 +53,7 @@ export async function ARunIsFollowedWhileItGrows({open, program, work}) {
   await page.waitForSelector('text=step 2');
   assert.equal(await page.locator('.head nav a').count(), 1);
   fs.appendFileSync(path.join(folder, 'log.jsonl'), line(3) + line(4));
-  await page.waitForSelector('text=step 4', {timeout: 15000});
+  await page.waitForSelector('text=step 4');
 }
 
 // Told, not judged: the frames per second while a million steps are moved.
