@@ -3,10 +3,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
 #include "base/human.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "cli/cli.h"
+#include "cli/evaluate_task.h"
 #include "eval/evaluate.h"
 #include "models/cost.h"
 
@@ -16,6 +18,7 @@ namespace {
 struct Flags {
   ModelFlags model;
   BeginFlags begin;
+  TaskFlags task;
   std::string text;
   int64_t by_position = 0, windows = 100;
   bool json = false;
@@ -130,8 +133,9 @@ Action add_evaluate(CLI::App& command) {
       .add_option("model", flags->model.path,
                   "A model file, a folder of Hugging Face, or the folder of a run")
       ->required();
-  command.add_option("text", flags->text, "The file with the text to predict; -: the standard input")
-      ->required();
+  command.add_option("text", flags->text,
+                     "The file with the text to predict, or with the rows of --task; -: the standard input "
+                     "(default: none, for --task copy and recall)");
   CLI::Option* by_position =
       command
           .add_option("--by-position", flags->by_position,
@@ -145,7 +149,16 @@ Action add_evaluate(CLI::App& command) {
   command.add_flag("--json", flags->json, "Print JSON");
   flags->model.add_running_to(command);
   flags->begin.add_to(command);
+  flags->task.add_to(command);
   return [flags, &command] {
+    if (!flags->task.task.empty()) {
+      refuse_beside(command, "--task", {"--by-position", "--windows", "--state"});
+      const bool memory = flags->task.task == "copy" || flags->task.task == "recall";
+      if (memory) refuse_beside(command, "--task", {"--against", "--out", "--limit", "--begin-token"});
+      if (!memory) refuse_beside(command, "--task", {"--length", "--sequences", "--seed"});
+      return evaluate_task(flags->task, flags->model, flags->begin, flags->text, flags->json);
+    }
+    require(!flags->text.empty(), "evaluate: name the file with the text to predict");
     if (flags->by_position == 0) return evaluate_text(*flags);
     refuse_beside(command, "--by-position", {"--begin-token"});
     return evaluate_by_position(*flags);
