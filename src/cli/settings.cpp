@@ -39,9 +39,10 @@ std::pair<std::string, double> parse_scale(const Setting& setting, const std::st
   const bool named = equals != text.npos && equals > 0;
   const char *begin = text.data() + (named ? equals + 1 : 0), *end = text.data() + text.size();
   const auto [last, error] = named ? std::from_chars(begin, end, factor) : std::from_chars_result{};
-  require(named && error == std::errc() && last == end, "{} {}: expected a name, = and a number, as in {}",
-          setting.flag_text(), text,
-          setting.name == std::string_view("changes") ? "0.5:beta2=0.999" : "blocks.0.=0.5");
+  const bool change = setting.name == std::string_view("changes");
+  require(named && error == std::errc() && last == end, "{} {}: expected {}", setting.flag_text(), text,
+          change ? "a share of the run, a colon, a setting, =, and its value, as in 0.5:beta2=0.999"
+                 : "part of a parameter's name, =, and a factor, as in blocks.0.=0.5");
   return {text.substr(0, equals), factor};
 }
 

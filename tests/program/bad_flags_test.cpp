@@ -119,7 +119,11 @@ INSTANTIATE_TEST_SUITE_P(
         BadFlag{"UnknownVariant", train("--variant", "r9"), {"rwkv7", "r9"}},
         BadFlag{"TokenShiftOfLetters", train("--token-shift", "far"), {"token_shift", "far"}},
         BadFlag{"LearningRateScaleOfNothing", train("--learning-rate-scale", "none=2"), {"none", "inspect"}},
-        BadFlag{"LearningRateScaleWithoutFactor", train("--learning-rate-scale", "emb"), {"emb", "a number"}},
+        BadFlag{"LearningRateScaleWithoutFactor", train("--learning-rate-scale", "emb"), {"emb", "factor"}},
+        BadFlag{"ChangeWithoutValue", train("--change", "0.5:beta2"), {"--change 0.5:beta2", "a share"}},
+        BadFlag{
+            "ChangeOfWhatStays", train("--change", "0.5:layers=3"), {"--change 0.5:layers", "cannot change"}},
+        BadFlag{"MomentumWithoutMuon", train("--momentum", "0.9"), {"--momentum", "--optimizer is adamw"}},
         BadFlag{"WarmUpLongerThanTheRun",
                 {"train", "text.txt", "--out", "run2", "--steps", "3", "--warmup", "100"},
                 {"--warmup is 100", "3 steps"}},
