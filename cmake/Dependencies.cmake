@@ -15,6 +15,20 @@ pkg_check_modules(SQLITE3 REQUIRED IMPORTED_TARGET sqlite3)
 pkg_check_modules(LIBEVENT_CORE REQUIRED IMPORTED_TARGET libevent_core)
 pkg_check_modules(LIBEVENT_PTHREADS REQUIRED IMPORTED_TARGET libevent_pthreads)
 
+# Optional: training on several machines.
+if(AVIARY_MPI AND NOT CMAKE_CROSSCOMPILING)
+  find_package(MPI QUIET COMPONENTS C)
+endif()
+if(NOT MPI_C_FOUND)
+  message(STATUS "No MPI: aviary train runs in one process (the packages libopenmpi-dev and openmpi-bin change that)")
+  add_library(MPI::MPI_C INTERFACE IMPORTED)
+  set(unused_mpi mpi_ranks)
+else()
+  set(unused_mpi without_mpi)
+endif()
+# The other file of the room is compiled.
+set_source_files_properties(${PROJECT_SOURCE_DIR}/src/mpi/${unused_mpi}.cpp PROPERTIES HEADER_FILE_ONLY ON)
+
 find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
 add_library(aviary_xxhash INTERFACE)
 target_include_directories(aviary_xxhash SYSTEM INTERFACE ${XXHASH_INCLUDE_DIR})

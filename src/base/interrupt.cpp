@@ -28,7 +28,9 @@ InterruptGuard::InterruptGuard() : signals_(on_signal) {
 
 InterruptGuard::~InterruptGuard() { --guards; }
 
-bool InterruptGuard::interrupted() const { return signalled != 0; }
+bool InterruptGuard::interrupted() const { return stop_signaled(); }
+
+bool stop_signaled() { return signalled != 0; }
 
 int interrupt_exit_code() { return 128 + (signalled != 0 ? signalled.load() : of_ctrl_c); }
 

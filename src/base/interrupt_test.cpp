@@ -15,7 +15,7 @@ void (*handler_of(int signal))(int) {
 
 TEST(Interrupt, TheFirstSignalSetsTheFlag) {
   std::signal(SIGHUP, SIG_DFL);  // the tests may run under nohup
-  for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
+  for (int signal : {SIGINT, SIGTERM, SIGUSR1, SIGHUP}) {
     InterruptGuard guard;
     EXPECT_FALSE(guard.interrupted());
     raise(signal);

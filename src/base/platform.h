@@ -84,6 +84,10 @@ int64_t available_memory(const std::filesystem::path& root = "/");
 // many as the time of its control groups allows (`docker run --cpus`), rounded down.
 int available_cores(const std::filesystem::path& root = "/");
 
+// The cores on which this process may run: character i is 1 if core i is one of them, else 0; empty if that
+// is unknown.
+std::string allowed_cores();
+
 int64_t process_id();
 
 // Columns of the terminal that `out` writes to; 0 if it is not a terminal, 80 if unknown.
@@ -167,9 +171,9 @@ void end_writing(int descriptor);
 // Raises the limit of open files of this process, as far as it may, to at least `count`.
 void allow_open_files(int64_t count);
 
-// While this object exists, SIGINT, SIGTERM and, unless it was ignored before (nohup), SIGHUP call `handler`
-// with the signal number, and interrupted system calls are restarted. Create and destroy it on the main
-// thread. The destructor restores the previous handlers.
+// While this object exists, SIGINT, SIGTERM, SIGUSR1 (which mpirun passes on at once) and, unless it was
+// ignored before (nohup), SIGHUP call `handler` with the signal number, and interrupted system calls are
+// restarted. Create and destroy it on the main thread. The destructor restores the previous handlers.
 class StopSignals {
  public:
   explicit StopSignals(void (*handler)(int));

@@ -163,7 +163,7 @@ int terminal_width(std::FILE* out) {
 void ignore_broken_pipes() { std::signal(SIGPIPE, SIG_IGN); }
 
 struct StopSignals::Old {
-  struct sigaction interrupt, terminate, hang_up;
+  struct sigaction interrupt, terminate, user, hang_up;
 };
 
 StopSignals::StopSignals(void (*handler)(int)) : old_(std::make_unique<Old>()) {
@@ -173,12 +173,14 @@ StopSignals::StopSignals(void (*handler)(int)) : old_(std::make_unique<Old>()) {
   sigemptyset(&action.sa_mask);
   ::sigaction(SIGINT, &action, &old_->interrupt);
   ::sigaction(SIGTERM, &action, &old_->terminate);
+  ::sigaction(SIGUSR1, &action, &old_->user);
   ::sigaction(SIGHUP, &action, &old_->hang_up);
   if (old_->hang_up.sa_handler == SIG_IGN) ::sigaction(SIGHUP, &old_->hang_up, nullptr);
 }
 
 StopSignals::~StopSignals() {
   ::sigaction(SIGHUP, &old_->hang_up, nullptr);
+  ::sigaction(SIGUSR1, &old_->user, nullptr);
   ::sigaction(SIGTERM, &old_->terminate, nullptr);
   ::sigaction(SIGINT, &old_->interrupt, nullptr);
 }

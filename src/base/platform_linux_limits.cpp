@@ -135,4 +135,13 @@ int available_cores(const fs::path& root) {
   return cores;
 }
 
+std::string allowed_cores() {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  std::string cores;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return cores;
+  for (int core = 0; core < CPU_SETSIZE; ++core) cores += CPU_ISSET(core, &allowed) ? '1' : '0';
+  return cores.substr(0, cores.find_last_of('1') + 1);
+}
+
 }  // namespace aviary::platform

@@ -210,5 +210,11 @@ TEST(MemoryLong, ThePeakIsMeasuredSinceTheReset) {
   EXPECT_LT(peak_memory() - before, 60 * int64_t{megabyte});
 }
 
+TEST(Platform, TheAllowedCoresAreAtLeastThoseThatItMayKeepBusy) {
+  const std::string cores = allowed_cores();
+  EXPECT_GE(std::count(cores.begin(), cores.end(), '1'), available_cores());
+  EXPECT_TRUE(cores.ends_with('1'));
+}
+
 }  // namespace
 }  // namespace aviary::platform

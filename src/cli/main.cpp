@@ -8,6 +8,7 @@
 #include <iostream>
 #include <map>
 #include <new>
+#include <optional>
 #include <system_error>
 #include <tuple>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "base/platform.h"
 #include "base/threads.h"
 #include "cli/cli.h"
+#include "cli/ranks.h"
 #include "cli/strict_options.h"
 
 namespace {
@@ -83,6 +85,7 @@ int run(int argc, char** argv) {
   kernels::set_isa(isas.at(isa));
   for (const auto& [command, action] : actions)
     if (command->parsed()) {
+      if (command->get_name() != "train") cli::refuse_several_processes(command->get_name());
       const int code = action();
       cli::flush_output();
       return code;
@@ -92,13 +95,11 @@ int run(int argc, char** argv) {
 
 // Does not throw if stderr is closed.
 void complain(const std::string& sentence) {
-  std::fputs(("aviary: " + printable(sentence) + "\n").c_str(), stderr);
+  std::fputs((cli::voice() + ": " + printable(sentence) + "\n").c_str(), stderr);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  platform::tell_lost_pages();
+// The exit code; nothing if it failed, which it has told.
+std::optional<int> try_to_run(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const aviary::Interrupted&) {
@@ -115,5 +116,14 @@ int main(int argc, char** argv) {
   } catch (const std::exception& error) {
     complain(std::string("unexpected error: ") + error.what());
   }
-  return 1;
+  return {};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  platform::tell_lost_pages();
+  const std::optional<int> code = try_to_run(argc, argv);
+  cli::leave_ranks(!code);
+  return code.value_or(1);
 }

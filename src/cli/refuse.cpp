@@ -5,6 +5,7 @@
 
 #include "base/nearest.h"
 #include "base/quotes.h"
+#include "cli/ranks.h"
 #include "cli/strict_options.h"
 
 namespace aviary::cli {
@@ -72,6 +73,7 @@ int refuse(const CLI::App& program, const CLI::ParseError& error) {
     what = no_such("option", version_flag, options_of(program, *command));
   else if (word != extra.end() && error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError))
     what = fmt::format("\"{}\" is one argument too many", excerpt(*word));
+  voice();  // every rank was given the same words
   fmt::print(stderr, "{}: {}{} {} --help lists what there is\n", name, what, what.ends_with('?') ? "" : ";",
              name);
   return 2;

@@ -1,4 +1,5 @@
 // aviary train: trains a model on a text.
+#include <aviary/version.h>
 #include <fmt/format.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -13,9 +14,11 @@
 #include "base/quotes.h"
 #include "cli/cli.h"
 #include "cli/outputs.h"
+#include "cli/ranks.h"
 #include "cli/runs.h"
 #include "cli/settings.h"
 #include "cli/texts.h"
+#include "eval/speed.h"
 #include "models/registry.h"
 #include "train/run_folder.h"
 #include "train/session.h"
@@ -35,6 +38,7 @@ struct Flags {
   std::string text, resume, out, tokenizer, preset;
   Asked asked;  // the settings
   std::optional<std::string> sample_prompt;
+  double rank_timeout = 300;
   Escapes escapes;
 };
 
@@ -66,6 +70,8 @@ void print_plan(const Trainer& trainer, const Corpus& corpus, const fs::path& fo
                          config.minutes);
   else
     length = fmt::format("{:g} minutes of steps", config.minutes);
+  const int64_t ranks = trainer.ranks().count();
+  if (ranks > 1) fmt::print("{} processes share the {} parts of a batch\n", ranks, config.workers);
   fmt::print("{} of {} x {} tokens, {}; the run is kept in {}\n\n", length, config.batch * config.accumulate,
              config.context, config.precision == kernels::Precision::bf16 ? "bf16 products" : "f32",
              folder.string());
@@ -75,6 +81,7 @@ void print_plan(const Trainer& trainer, const Corpus& corpus, const fs::path& fo
 int finish(Trainer& trainer, SessionOptions options) {
   const std::string folder = options.folder.string();
   const SessionEnd end = run_session(trainer, options);
+  trainer.end();
   if (end == SessionEnd::interrupted) {
     fmt::print("\nStopped after step {}; everything is saved. Go on with:\n  aviary train --resume {}\n",
                place_of(trainer), path_for_shell(folder));
@@ -112,63 +119,101 @@ TextFile text_of_run(const Flags& flags, const TrainConfig& config) {
   return file;
 }
 
-int resume(const Flags& flags) {
-  const RunFolder folder = RunFolder::hold(flags.resume);
-  TrainConfig config = read_run_config(folder.path());
+// The settings of rank 0, whose folder has them.
+TrainConfig settings_of_run(const Flags& flags, const std::optional<RunFolder>& folder, Ranks& ranks) {
+  if (!folder) return train_config_from_json(ranks.broadcast(std::string()), "rank 0");
+  TrainConfig config = read_run_config(folder->path());
   require(!config.tuning.of_model(), "{}: this run tunes a model; go on with it by aviary tune --resume {}",
           flags.resume, path_for_shell(flags.resume));
-  require(fs::exists(folder.path() / "checkpoint.safetensors"),
+  require(fs::exists(folder->path() / "checkpoint.safetensors"),
           "{}: the run was stopped before its first checkpoint; start it again as it was started",
           flags.resume);
-  const std::optional<int64_t> steps = flags.asked.values.schedule.steps;
-  if (steps) config.schedule.steps = steps;
+  if (flags.asked.values.schedule.steps) config.schedule.steps = flags.asked.values.schedule.steps;
   check(config);
-  const TextFile file = text_of_run(flags, config);
-  if (!flags.text.empty()) config.text = place_of_text(file, folder.path());
-  TokenizerPtr tokenizer = read_run_tokenizer(folder.path());
-  const auto data = std::make_shared<TextData>(Corpus(file.text(), *tokenizer, config.validation_bytes));
-  Trainer trainer(config, new_model(config), tokenizer, data);
-  trainer.load(folder.path());
-  const std::string sample_prompt = sample_prompt_of(flags, trainer, *data);
-  if (!flags.text.empty()) keep_text(file, config.text);
-  if (!flags.text.empty()) write_run_config(folder.path(), trainer.config());
-  take_steps(trainer, steps, folder.path());
-  fmt::print("Going on after step {}\n", place_of(trainer));
-  return finish(trainer, {.folder = folder.path(), .sample_prompt = sample_prompt});
+  ranks.broadcast(to_json(config));
+  return config;
 }
 
-int train(const Flags& flags) {
-  // The reader of the output may disappear, like `| tee` on Ctrl-C; the run must still be saved.
-  platform::ignore_broken_pipes();
-  if (!flags.resume.empty()) return resume(flags);
+// The tokenizer of rank 0, for all; null if it has none.
+TokenizerPtr shared_tokenizer(TokenizerPtr tokenizer, Ranks& ranks) {
+  if (ranks.alone()) return tokenizer;
+  const std::string kind = ranks.broadcast(tokenizer ? tokenizer->kind() : "");
+  const std::string vocabulary = ranks.broadcast(tokenizer ? tokenizer->serialize() : "");
+  if (kind.empty()) return nullptr;
+  return tokenizer ? tokenizer : make_tokenizer(kind, vocabulary);
+}
+
+void require_same_program(Ranks& ranks) {
+  require_same(ranks, "another version of the program", version(), "install the same one on all machines");
+  require_same(ranks, "other instructions", kernels::instruction_sets(),
+               "they round differently: give all ranks --isa avx2 or --isa baseline, or take the same CPUs");
+}
+
+int resume(const Flags& flags, Ranks& ranks) {
+  std::optional<RunFolder> folder;
+  if (ranks.speaks()) folder.emplace(RunFolder::hold(flags.resume));
+  TrainConfig config = settings_of_run(flags, folder, ranks);
+  const TextFile file = text_of_run(flags, config);
+  if (folder && !flags.text.empty()) config.text = place_of_text(file, folder->path());
+  const TokenizerPtr tokenizer =
+      shared_tokenizer(folder ? read_run_tokenizer(folder->path()) : nullptr, ranks);
+  const auto data = std::make_shared<TextData>(Corpus(file.text(), *tokenizer, config.validation_bytes));
+  Trainer trainer(config, new_model(config), tokenizer, data, nullptr, ranks);
+  if (!folder) return trainer.follow(), 0;
+  trainer.load(folder->path());
+  const std::string sample_prompt = sample_prompt_of(flags, trainer, *data);
+  if (!flags.text.empty()) keep_text(file, config.text);
+  if (!flags.text.empty()) write_run_config(folder->path(), trainer.config());
+  take_steps(trainer, flags.asked.values.schedule.steps, folder->path());
+  fmt::print("Going on after step {}\n", place_of(trainer));
+  return finish(trainer, {.folder = folder->path(), .sample_prompt = sample_prompt});
+}
+
+int begin(const Flags& flags, Ranks& ranks) {
   require(!flags.text.empty(),
           "train: name a text (aviary train book.txt) or a run to go on with (--resume RUN)");
   const TextFile file = open_text_to_learn(flags.text);
-  Facts facts{.text = text_facts(file)};
+  Facts facts{.text = text_facts(file), .by_launcher = by_launcher()};
+  require_same(ranks, "another text", facts.text.hash + " (its hash)",
+               "every machine reads the text from its own disk, so copy the file to all of them");
   // Rejects invalid settings before time is spent.
   const TrainConfig preliminary = resolve(flags.asked, facts);
   complete(preliminary.model);  // and so does this
   const SplitText split = split_text(file.text(), preliminary.validation_bytes);
   const bool existed = !flags.out.empty() && fs::exists(flags.out);
-  const RunFolder folder = new_run_folder(flags.out, usual_name(file));
-  const RemoveIfEmpty cleanup{existed ? fs::path() : folder.path()};
-  require_apart(files_of_run(folder.path()), {flags.text, flags.tokenizer});
-  TokenizerPtr tokenizer = tokenizer_for(flags, split.train, preliminary.model.vocab_size);
+  std::optional<RunFolder> folder;  // of rank 0
+  if (ranks.speaks()) folder.emplace(new_run_folder(flags.out, usual_name(file)));
+  const RemoveIfEmpty cleanup{existed || !folder ? fs::path() : folder->path()};
+  if (folder) require_apart(files_of_run(folder->path()), {flags.text, flags.tokenizer});
+  const TokenizerPtr tokenizer = shared_tokenizer(
+      folder ? tokenizer_for(flags, split.train, preliminary.model.vocab_size) : nullptr, ranks);
   if (!tokenizer) {
-    fmt::print("Stopped before the first step; nothing is kept.\n");
+    if (folder) fmt::print("Stopped before the first step; nothing is kept.\n");
     return interrupt_exit_code();
   }
   Corpus corpus(split, *tokenizer);
   facts.vocabulary = vocabulary_facts(*tokenizer, std::ssize(corpus.train), !flags.tokenizer.empty());
-  facts.text.path = place_of_text(file, folder.path());
+  facts.text.path = ranks.broadcast(folder ? place_of_text(file, folder->path()) : "");
   const auto data = std::make_shared<TextData>(std::move(corpus));
   const TrainConfig config = resolve(flags.asked, facts);
-  Trainer trainer(config, new_model(config), tokenizer, data);
+  require_same(ranks, "another setting", to_json(config), "start all ranks with the same options");
+  Trainer trainer(config, new_model(config), tokenizer, data, nullptr, ranks);
+  if (!folder) return trainer.follow(), 0;
   const std::string sample_prompt = sample_prompt_of(flags, trainer, *data);
   keep_text(file, facts.text.path);
-  write_run_config(folder.path(), trainer.config());
-  print_plan(trainer, data->corpus(), folder.path());
-  return finish(trainer, {.folder = folder.path(), .sample_prompt = sample_prompt});
+  write_run_config(folder->path(), trainer.config());
+  print_plan(trainer, data->corpus(), folder->path());
+  return finish(trainer, {.folder = folder->path(), .sample_prompt = sample_prompt});
+}
+
+int train(const Flags& flags, const CLI::App& command) {
+  // The reader of the output may disappear, like `| tee` on Ctrl-C; the run must still be saved.
+  platform::ignore_broken_pipes();
+  Ranks& ranks = join_ranks(command, flags.rank_timeout);
+  require(ranks.alone() || flags.text != "-",
+          "train: only one of several processes can read the standard input; name a file");
+  require_same_program(ranks);
+  return flags.resume.empty() ? begin(flags, ranks) : resume(flags, ranks);
 }
 
 Action add_train(CLI::App& command) {
@@ -195,13 +240,21 @@ Action add_train(CLI::App& command) {
       .add_option("--sample-prompt", flags->sample_prompt,
                   "What samples begin with (default: \"The \", or the first characters of the text)")
       ->group("Output");
+  command
+      .add_option("--rank-timeout", flags->rank_timeout,
+                  "Seconds after which a process that does not answer ends the run, four times as many for "
+                  "the first one "
+                  "(default: 300)")
+      ->check(bounds(1, 1e6))
+      ->group("Several processes (docs/machines.md)");
   flags->escapes.add_to(command, "--sample-prompt")->needs("--sample-prompt")->group("Output");
   return [flags, &command] {
     if (flags->sample_prompt)
       flags->sample_prompt = flags->escapes.read("--sample-prompt", *flags->sample_prompt);
-    if (!flags->resume.empty()) refuse_changes(command, {"--steps", "--sample-prompt", "--escape", "--text"});
+    if (!flags->resume.empty())
+      refuse_changes(command, {"--steps", "--sample-prompt", "--escape", "--text", "--rank-timeout"});
     flags->asked.quickstart = !flags->preset.empty();
-    return train(*flags);
+    return train(*flags, command);
   };
 }
 

@@ -30,6 +30,17 @@ int64_t Batch::counted() const {
   return std::count_if(targets.begin(), targets.end(), [](int32_t target) { return target >= 0; });
 }
 
+Batch Batch::part(int64_t first, int64_t last) const {
+  Batch batch;
+  const int64_t begin = first < last ? sequences.begin(first) : 0,
+                end = first < last ? sequences.end(last - 1) : 0;
+  batch.tokens.assign(tokens.begin() + begin, tokens.begin() + end);
+  batch.targets.assign(targets.begin() + begin, targets.begin() + end);
+  batch.fresh.assign(fresh.begin() + first, fresh.begin() + last);
+  for (int64_t s = first; s < last; ++s) batch.sequences.append(sequences.length(s));
+  return batch;
+}
+
 WindowSource::WindowSource(std::span<const int32_t> text, int64_t context, int64_t batch, uint64_t seed)
     : text_(text),
       sampler_(std::ssize(text), context, batch, seed),

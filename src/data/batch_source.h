@@ -22,6 +22,8 @@ struct Batch {
 
   // Number of targets that are trained on.
   int64_t counted() const;
+  // Its sequences first ... last - 1, as a batch.
+  Batch part(int64_t first, int64_t last) const;
 };
 
 // A batch depends only on the number of the pass, so that a run can resume from its step number.

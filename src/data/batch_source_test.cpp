@@ -67,5 +67,20 @@ TEST(BatchSource, ATextThatIsTooShortIsRefused) {
   EXPECT_THROW(CarriedSource(text, 8, 1), Error);
 }
 
+TEST(BatchSource, APartOfABatchIsSomeOfItsSequences) {
+  Batch batch{.tokens = {1, 2, 3, 4, 5, 6},
+              .targets = {2, 3, 4, -1, 6, 7},
+              .sequences = {},
+              .fresh = {true, false, true}};
+  for (int64_t length : {1, 3, 2}) batch.sequences.append(length);
+  const Batch part = batch.part(1, 3);
+  EXPECT_EQ(part.tokens, (std::vector<int32_t>{2, 3, 4, 5, 6}));
+  EXPECT_EQ(part.targets, (std::vector<int32_t>{3, 4, -1, 6, 7}));
+  EXPECT_EQ(part.fresh, (std::vector<bool>{false, true}));
+  EXPECT_EQ(part.sequences.count(), 2);
+  EXPECT_EQ(part.sequences.length(0), 3);
+  EXPECT_EQ(batch.part(2, 2).tokens.size(), 0u);
+}
+
 }  // namespace
 }  // namespace aviary

@@ -1,6 +1,7 @@
 #include "train/config.h"
 
 #include <algorithm>
+#include <bit>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -198,6 +199,14 @@ void check(const TrainConfig& config) {
   for (const Setting& setting : settings()) check_bounds(setting, config);
   dropout_places(config.dropout_at);
   check_changes(config);
+  require(std::has_single_bit(static_cast<uint64_t>(config.workers)),
+          "--workers is {}, expected a power of two: 1, 2, 4, 8, ...", config.workers);
+  require(config.workers <= config.batch,
+          "--workers is {}, but --batch {}: every worker needs a sequence of the batch", config.workers,
+          config.batch);
+  require(!config.rounded_sums || config.workers > 1,
+          "--rounded-sums rounds what is added of several workers, but there is one; give their number with "
+          "--workers");
   require(config.schedule.kind != ScheduleKind::exponential ||
               (config.schedule.start > 0 && config.schedule.end > 0),
           "--schedule exponential needs learning rates above 0, got {} and {}", config.schedule.start,

@@ -76,6 +76,8 @@ struct TrainConfig {
   int64_t context = 128;          // tokens per sequence of a step
   int64_t batch = 16;             // sequences per pass
   int64_t accumulate = 1;         // passes whose gradients are added for one step
+  int64_t workers = 1;            // virtual workers that share the sequences of a step (WorkerSum)
+  bool rounded_sums = false;      // whether the gradients of the workers are added as bfloat16
   bool carry_state = false;       // sequences continue where they stopped, with their state
   Schedule schedule;
   double minutes = 0;  // > 0: training time, which determines the steps

@@ -26,8 +26,8 @@ double sum_of_squares(const Tensor& x) {
 
 }  // namespace
 
-Optimizer::Optimizer(Model& model, std::vector<ParameterGroup> groups, double clip)
-    : groups_(std::move(groups)), clip_(clip) {
+Optimizer::Optimizer(Model& model, std::vector<ParameterGroup> groups, double clip, Ranks& ranks)
+    : groups_(std::move(groups)), clip_(clip), ranks_(ranks) {
   std::map<const Weight*, const ParameterGroup*> group_of;
   for (const ParameterGroup& group : groups_)
     for (const TrainedWeight& trained : group.parameters)
@@ -35,12 +35,7 @@ Optimizer::Optimizer(Model& model, std::vector<ParameterGroup> groups, double cl
               trained.spec->name);
   int64_t count = 0;
   auto add = [&](const TrainedWeight& of, const ParameterGroup& group) {
-    Trained& trained = trained_.emplace_back(Trained{of, &group, {}, {}, {}});
-    for (const MomentSpec& moment : group.rule->moments(*of.spec)) {
-      trained.names.push_back(moment.name + "." + of.spec->name);
-      trained.memory.emplace_back(moment.shape, model.dtype());
-      trained.moments.push_back(trained.memory.back().view());
-    }
+    trained_.push_back(Trained{of, &group, count, group.rule->moments(*of.spec), {}, {}});
     count += aligned_count(*of.weight);
   };
   for (Parameter& parameter : model.parameters()) {
@@ -55,28 +50,74 @@ Optimizer::Optimizer(Model& model, std::vector<ParameterGroup> groups, double cl
       if (group_of.contains(trained.weight)) add(trained, group);
   if (count == 0) return;
   gradients_ = OwnedTensor({count}, model.dtype());
-  auto* at = static_cast<std::byte*>(gradients_.view().data());
-  for (const Trained& trained : trained_) {
+  if (!ranks_.alone()) divide(count);
+  auto* begin = static_cast<std::byte*>(gradients_.view().data());
+  for (Trained& trained : trained_) {
     Weight& weight = *trained.of.weight;
-    weight.set_gradient(Tensor(at, weight.shape(), weight.dtype()));
-    at += aligned_count(weight) * size_of(weight.dtype());
+    weight.set_gradient(
+        Tensor(begin + trained.place * size_of(weight.dtype()), weight.shape(), weight.dtype()));
+    for (const MomentSpec& moment : trained.specs)
+      if (is_own(trained)) trained.memory.emplace_back(moment.shape, model.dtype());
+    for (const OwnedTensor& moment : trained.memory) trained.moments.push_back(moment.view());
   }
+}
+
+// Shards of about the same size, of whole parameters, since some rules move matrices.
+void Optimizer::divide(int64_t count) {
+  std::vector<int64_t> bounds{0};
+  size_t next = 0;
+  for (int64_t shard = 1; shard < ranks_.count(); ++shard) {
+    const double wanted =
+        static_cast<double>(count) * static_cast<double>(shard) / static_cast<double>(ranks_.count());
+    auto middle = [&](const Trained& trained) {
+      return static_cast<double>(trained.place) + static_cast<double>(aligned_count(*trained.of.weight)) / 2;
+    };
+    while (next < trained_.size() && middle(trained_[next]) < wanted) ++next;
+    bounds.push_back(next < trained_.size() ? trained_[next].place : count);
+  }
+  bounds.push_back(count);
+  shards_.emplace(ranks_, bounds);
+}
+
+int64_t Optimizer::owner_of(const Trained& trained) const {
+  return shards_ ? shards_->owner_of(trained.place) : 0;
 }
 
 Optimizer::~Optimizer() {
   for (const Trained& trained : trained_) trained.of.weight->set_trainable(false);
 }
 
-double Optimizer::step(double learning_rate, double weight_decay_scale) {
-  // Summed per parameter, so that the norm does not depend on their positions.
-  double squares = 0;
+// Summed per parameter, so that the norm does not depend on their positions, nor on who has them.
+double Optimizer::squares_of_all() {
+  std::vector<double> squares(trained_.size());
+  for (size_t i = 0; i < trained_.size(); ++i)
+    if (is_own(trained_[i])) squares[i] = sum_of_squares(trained_[i].of.weight->gradient());
+  ranks_.add_up(squares);
   not_finite_.clear();
-  for (const Trained& trained : trained_) {
-    const double own = sum_of_squares(trained.of.weight->gradient());
-    if (!std::isfinite(own)) not_finite_ = trained.of.spec->name;
-    squares += own;
+  double sum = 0;
+  for (size_t i = 0; i < trained_.size(); ++i) {
+    if (!std::isfinite(squares[i])) not_finite_ = trained_[i].of.spec->name;
+    sum += squares[i];
   }
-  const double norm = std::sqrt(squares);
+  return sum;
+}
+
+// Every rank gets the weights of the others, by way of the gradients, which are then zeroed.
+void Optimizer::share_weights() {
+  if (!shards_) return;
+  for (const Trained& trained : trained_)
+    if (is_own(trained)) copy(trained.of.weight->value(), trained.of.weight->gradient());
+  shards_->collect(std::span(static_cast<std::byte*>(gradients_.view().data()),
+                             static_cast<size_t>(gradients_.view().bytes())),
+                   size_of(gradients_.view().dtype()));
+  for (const Trained& trained : trained_)
+    if (!is_own(trained)) copy(trained.of.weight->gradient(), trained.of.weight->value());
+  set_zero(gradients_.view());
+}
+
+double Optimizer::step(double learning_rate, double weight_decay_scale, WorkerSum* workers) {
+  if (workers && shards_) workers->reduce(gradients_.view(), *shards_);
+  const double norm = std::sqrt(squares_of_all());
   if (!std::isfinite(norm)) {
     set_zero(gradients_.view());
     return norm;
@@ -85,13 +126,14 @@ double Optimizer::step(double learning_rate, double weight_decay_scale) {
   for (const ParameterGroup& group : groups_) {
     std::vector<UpdatedWeight> updated;
     for (const Trained& trained : trained_)
-      if (trained.group == &group)
+      if (trained.group == &group && is_own(trained))
         updated.push_back({trained.of.spec,
                            learning_rate * group.learning_rate_scale * trained.of.spec->learning_rate_scale,
                            trained.of.weight->value(), trained.of.weight->gradient(), trained.moments});
     step.weight_decay = group.weight_decay * weight_decay_scale;
     if (!updated.empty()) group.rule->update(step, updated);
   }
+  share_weights();
   for (const Trained& trained : trained_) trained.of.weight->changed();
   return norm;
 }
@@ -105,8 +147,10 @@ std::vector<TrainedWeight> Optimizer::weights() const {
 std::vector<Optimizer::Moment> Optimizer::moments() const {
   std::vector<Moment> result;
   for (const Trained& trained : trained_)
-    for (size_t i = 0; i < trained.moments.size(); ++i)
-      result.push_back({trained.names[i], trained.moments[i]});
+    for (size_t i = 0; i < trained.specs.size(); ++i)
+      result.push_back({trained.specs[i].name + "." + trained.of.spec->name, trained.specs[i].shape,
+                        gradients_.view().dtype(), owner_of(trained),
+                        is_own(trained) ? trained.moments[i] : Tensor()});
   return result;
 }
 

@@ -1,10 +1,13 @@
 // Updates the parameters of a model from their accumulated gradients, group by group.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "models/model.h"
+#include "ranks/ranks.h"
 #include "train/update_rule.h"
+#include "train/worker_sum.h"
 
 namespace aviary {
 
@@ -13,18 +16,19 @@ class Optimizer {
   // Makes the weights of the groups trainable, and all other parameters of the model not; their gradients are
   // views of one buffer of this Optimizer, whose destructor makes them untrainable again. The order is that
   // of the model's parameter table, followed by weights outside it (adapters, first states) in the order of
-  // the groups. clip: the largest norm of the gradient; 0: no clipping. Throws Error for a weight that is in
-  // two groups.
-  Optimizer(Model& model, std::vector<ParameterGroup> groups, double clip);
+  // the groups. clip: the largest norm of the gradient; 0: no clipping. Each of several ranks has the moments
+  // of its own shard of the weights, consecutive ones. Throws Error for a weight that is in two groups.
+  Optimizer(Model& model, std::vector<ParameterGroup> groups, double clip, Ranks& ranks = alone());
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
   ~Optimizer();
 
-  // One update from the accumulated gradients, which are then zeroed. The rate of a parameter is
+  // One update from the accumulated gradients, which are then zeroed; of several ranks, from the sum of their
+  // gradients, which is that of `workers`. The rate of a parameter is
   // learning_rate times the scale of its group and its own scale, its decay that of its group times
   // weight_decay_scale. Returns the norm of the gradient before clipping. If the norm is not finite, only the
   // gradients change.
-  double step(double learning_rate, double weight_decay_scale = 1);
+  double step(double learning_rate, double weight_decay_scale = 1, WorkerSum* workers = nullptr);
 
   // If the last step was not finite: the parameter whose gradient, from the output back, was the first that
   // was not.
@@ -47,7 +51,10 @@ class Optimizer {
   // The moments, for checkpoints: "m.<name>" and "v.<name>" of AdamW.
   struct Moment {
     std::string name;
-    Tensor values;
+    Shape shape;
+    Dtype dtype;
+    int64_t owner;  // the rank that has it
+    Tensor values;  // there; elsewhere empty
   };
   std::vector<Moment> moments() const;
 
@@ -56,15 +63,23 @@ class Optimizer {
   struct Trained {
     TrainedWeight of;
     const ParameterGroup* group;
-    std::vector<std::string> names;
+    int64_t place;  // in gradients_
+    std::vector<MomentSpec> specs;
     std::vector<OwnedTensor> memory;
     std::vector<Tensor> moments;  // in memory
   };
+  bool is_own(const Trained& trained) const { return owner_of(trained) == ranks_.rank(); }
+  int64_t owner_of(const Trained& trained) const;
+  void divide(int64_t count);
+  double squares_of_all();
+  void share_weights();
 
   std::vector<ParameterGroup> groups_;
   double clip_;
+  Ranks& ranks_;
   std::vector<Trained> trained_;
   OwnedTensor gradients_;
+  std::optional<Shards> shards_;  // of gradients_; none if there is one rank
   std::string not_finite_;
   int64_t steps_ = 0;
 };

@@ -1,6 +1,7 @@
 #include "train/plan.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "base/error.h"
@@ -39,6 +40,7 @@ constexpr int64_t fewest_tokens = 32;  // of the shortest text that is worth tra
 constexpr int64_t fewest_steps = 100, most_steps = 1'000'000;
 constexpr double usual_minutes = 10;  // at most
 constexpr int64_t smallest_vocabulary = 256;
+constexpr int64_t usual_workers = 8;
 
 // ./quickstart, on five novels: the largest size.
 constexpr int64_t quickstart_bytes = 4'000'000, quickstart_validation_bytes = 50'000;
@@ -175,6 +177,10 @@ TrainConfig resolve(const Asked& asked, const Facts& facts) {
   config.text = facts.text.path;
   config.text_hash = facts.text.hash;
   take_given(asked, config);
+  // The same for any number of processes, so that the result is the same.
+  if (facts.by_launcher && !asked.has("workers"))
+    config.workers =
+        std::min(usual_workers, static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(config.batch))));
   check(config);
   refuse_what_would_be_ignored(asked, config);
   if (facts.vocabulary) take_vocabulary(asked, facts, config);

@@ -34,6 +34,7 @@ struct Facts {
   };
   Text text;
   std::optional<Vocabulary> vocabulary = {};
+  bool by_launcher = false;  // whether mpirun or the like started this process
   kernels::Precision fastest_precision = kernels::fastest_precision();  // of this machine
 };
 

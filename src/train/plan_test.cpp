@@ -193,5 +193,23 @@ TEST(Plan, NumbersOutOfBoundsAreRefusedByTheirFlag) {
   EXPECT_NE(refusal(scale, facts_of(20'000)).find("--learning-rate-scale emb is -1"), std::string::npos);
 }
 
+TEST(Plan, ProcessesOfALauncherShareABatchAmongEightWorkersAtMost) {
+  Facts facts = facts_of(3'000'000);
+  EXPECT_EQ(resolve({}, facts).workers, 1);
+  facts.by_launcher = true;
+  EXPECT_EQ(resolve({}, facts).workers, 8);
+  Asked small;
+  give(small, "batch", [](TrainConfig& c) { c.batch = 7; });
+  EXPECT_EQ(resolve(small, facts).workers, 4);
+  give(small, "workers", [](TrainConfig& c) { c.workers = 8; });
+  EXPECT_NE(refusal(small, facts).find("--batch 7"), std::string::npos);
+  give(small, "workers", [](TrainConfig& c) { c.workers = 6; });
+  EXPECT_NE(refusal(small, facts).find("power of two"), std::string::npos);
+  Asked rounded;
+  give(rounded, "rounded_sums", [](TrainConfig& c) { c.rounded_sums = true; });
+  EXPECT_EQ(refusal(rounded, facts), "");
+  EXPECT_NE(refusal(rounded, facts_of(3'000'000)).find("--workers"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace aviary

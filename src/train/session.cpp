@@ -40,7 +40,7 @@ class Session {
     decorate(no_log, [&] { log_.drop_repeated(); });
     if (keeps_best() && first_step_ == 0 && trainer_.best_validation() < 0) begin();
     training_ = now();
-    while (!trainer_.finished() && !trainer_.gets_worse() && !guard.interrupted()) {
+    while (!trainer_.finished() && !trainer_.gets_worse() && !guard.interrupted() && !trainer_.stop_asked()) {
       StepReport report = trainer_.step();
       if (trainer_.broken_steps() > broken_steps_allowed)
         fail(
@@ -157,6 +157,9 @@ class Session {
     }
     std::string fields = fmt::format("step {} | loss {:.3f} | {:.2f} bits/byte", with_commas(report.step),
                                      smooth_, smooth_ * bits_per_byte_of_a_nat());
+    if (report.slowest >= 0)
+      fields += fmt::format(" | {} ranks, {:.0f} % waiting, slowest: {}", trainer_.ranks().count(),
+                            100 * report.waiting, report.slowest);
     progress_->update(report.step * per_step, fields);
     if (report.validation_bits_per_byte >= 0 && options_.tell_validation)
       progress_->print(fmt::format("step {}: {:.3f} bits per byte on the validation text",

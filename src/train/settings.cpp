@@ -92,6 +92,11 @@ constexpr Setting table[] = {
      "Sequences per batch (default: 8 or 16, by the size of the text; tune: for 2048 tokens)"},
     {"accumulate", at<&TrainConfig::accumulate>, train | tune, batches, 1, 1 << 16,
      "Batches whose gradients are added for one step (default: 1)"},
+    {"workers", at<&TrainConfig::workers>, train, batches, 1, 1 << 10,
+     "Parts of a batch whose gradients are computed one by one and then added, on any number of processes with the same "
+     "result; a power of two (default: 1; started by mpirun: 8)"},
+    {"rounded_sums", at<&TrainConfig::rounded_sums>, train, batches, 0, 0,
+     "Add and send the gradients of the workers as bfloat16: half the traffic"},
     {"carry_state", at<&TrainConfig::carry_state>, train | tune, batches, 0, 0,
      "Sequences continue where they stopped, with their state"},
     {"chunk", at<&TrainConfig::chunk>, train | tune, batches, 0, 1 << 20,

@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <numeric>
 #include <span>
 #include <sstream>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/interrupt.h"
 #include "checkpoints/adapter_writer.h"
 #include "checkpoints/checkpoint.h"
 #include "checkpoints/state_writer.h"
@@ -57,16 +59,18 @@ Trainer::Trainer(TrainConfig config, TokenizerPtr tokenizer, Corpus data, std::u
               std::move(source)) {}
 
 Trainer::Trainer(TrainConfig config, std::unique_ptr<Model> model, TokenizerPtr tokenizer,
-                 std::shared_ptr<const TrainingData> data, std::unique_ptr<BatchSource> source)
+                 std::shared_ptr<const TrainingData> data, std::unique_ptr<BatchSource> source, Ranks& ranks)
     : config_(std::move(config)),
       tokenizer_(std::move(tokenizer)),
       data_(std::move(data)),
       model_(std::move(model)),
       runner_(*model_, config_.precision),
       parts_(with_scales(*model_, config_), config_),
-      optimizer_(*model_, parts_.groups(), config_.clip),
+      optimizer_(*model_, parts_.groups(), config_.clip, ranks),
       states_(runner_.new_states(config_.batch)),
       dropout_random_(Random(config_.seed).split(2)),
+      ranks_(ranks),
+      workers_(ranks, config_.workers, config_.rounded_sums),
       source_(source ? std::move(source) : data_->source(config_)),
       result_metadata_{{begin_token_key, begin_with_nothing}} {
   config_.model = model_->config();
@@ -79,55 +83,91 @@ Trainer::Trainer(TrainConfig config, std::unique_ptr<Model> model, TokenizerPtr 
   }
 }
 
-void Trainer::prepare_states(const Batch& batch) {
-  const int64_t sequences = batch.sequences.count();
-  if (std::ssize(states_) != sequences) {
-    require(std::find(batch.fresh.begin(), batch.fresh.end(), false) == batch.fresh.end(),
-            "train: a batch of {} sequences cannot go on with the states of {}", sequences, states_.size());
-    states_ = runner_.new_states(sequences);
-  }
-  for (size_t s = 0; s < states_.size(); ++s)
-    if (batch.fresh[s]) parts_.begin(states_[s]);
+Range Trainer::sequences_of(int64_t worker, const Batch& batch) const {
+  const int64_t count = batch.sequences.count(), workers = config_.workers;
+  return {worker * count / workers, (worker + 1) * count / workers};
 }
 
-double Trainer::pass_gradients(const Batch& batch, double share) {
+std::vector<State> Trainer::take_states(const Batch& batch, Range sequences) {
+  const int64_t count = batch.sequences.count();
+  if (std::ssize(states_) != count) {
+    require(std::find(batch.fresh.begin(), batch.fresh.end(), false) == batch.fresh.end(),
+            "train: a batch of {} sequences cannot go on with the states of {}", count, states_.size());
+    states_ = runner_.new_states(count);
+  }
+  std::vector<State> states;
+  for (int64_t s = sequences.begin; s < sequences.end; ++s) {
+    states.push_back(std::move(states_[static_cast<size_t>(s)]));
+    if (batch.fresh[static_cast<size_t>(s)]) parts_.begin(states.back());
+  }
+  return states;
+}
+
+void Trainer::put_back(std::vector<State> states, Range sequences) {
+  std::move(states.begin(), states.end(), states_.begin() + sequences.begin);
+}
+
+double Trainer::pass_gradients(const Batch& batch, std::vector<State>& states, double share, Random& random) {
   const Runner::Training training{.loss = {.scale = share, .l2wrap = config_.l2wrap},
                                   .dropout = {.probability = now_.dropout,
                                               .places = dropout_places(config_.dropout_at),
                                               .adapters = config_.tuning.dropout,
-                                              .random = &dropout_random_},
+                                              .random = &random},
                                   .first_state = parts_.has_first_state(),
                                   .recompute = config_.recompute};
   const LongPass pass{.chunk = config_.chunk};
   const bool is_long = config_.chunk > 0 && pass.chunks(batch.sequences) > 1;
   const double loss =
-      is_long ? long_loss_and_gradients(runner_, batch, states_, training, pass)
-              : runner_.loss_and_gradients(batch.tokens, batch.targets, batch.sequences, states_, training);
+      is_long ? long_loss_and_gradients(runner_, batch, states, training, pass)
+              : runner_.loss_and_gradients(batch.tokens, batch.targets, batch.sequences, states, training);
   parts_.add_state_gradients(runner_, batch.fresh);
   return loss;
 }
 
-// The gradient of a step is that of the mean over all its counted targets, in whichever pass they are.
-double Trainer::gather_gradients() {
-  const int64_t passes = now_.accumulate, first = first_pass();
-  int64_t counted = 0;
-  for (int64_t pass = 0; passes > 1 && pass < passes; ++pass)
-    counted += source_->batch(first + pass).counted();
+double Trainer::worker_gradients(int64_t worker, int64_t counted) {
   double loss = 0;
-  for (int64_t pass = 0; pass < passes; ++pass) {
-    const Batch& batch = source_->batch(first + pass);
-    prepare_states(batch);
-    require(passes > 1 || batch.counted() > 0, "train: the batch has no target");
-    if (passes > 1 && counted > 0 && batch.counted() == 0) {  // its tokens are read nevertheless
-      runner_.logits(batch.tokens, batch.sequences, states_, {});
-      continue;
+  for (int64_t pass = first_pass(), end = pass + now_.accumulate; pass < end; ++pass) {
+    const Batch& whole = source_->batch(pass);
+    const Range sequences = sequences_of(worker, whole);
+    const Batch batch = whole.part(sequences.begin, sequences.end);
+    if (batch.tokens.empty()) continue;
+    std::vector<State> states = take_states(whole, sequences);
+    if (batch.counted() > 0) {
+      const double share = static_cast<double>(batch.counted()) / static_cast<double>(counted);
+      // Several workers have streams of their own, so that it does not matter where they are.
+      Random own = dropout_random_.split(static_cast<uint64_t>(pass * config_.workers + worker));
+      loss += share * pass_gradients(batch, states, share, config_.workers > 1 ? own : dropout_random_);
+    } else {  // its tokens are read nevertheless
+      runner_.logits(batch.tokens, batch.sequences, states, {});
     }
-    require(passes == 1 || counted > 0, "train: the batches of the step have no target");
-    const double share =
-        passes > 1 ? static_cast<double>(batch.counted()) / static_cast<double>(counted) : 1.0;
-    loss += share * pass_gradients(batch, share);
+    put_back(std::move(states), sequences);
   }
   return loss;
+}
+
+// The gradient of a step is that of the mean over all its counted targets, in whichever pass they are.
+double Trainer::gather_gradients(StepReport& report) {
+  const auto start = std::chrono::steady_clock::now();
+  int64_t counted = 0;
+  for (int64_t pass = 0; pass < now_.accumulate; ++pass)
+    counted += source_->batch(first_pass() + pass).counted();
+  require(counted > 0, "train: the batches of the step have no target");
+  const auto workers = static_cast<size_t>(config_.workers);
+  // Of the workers: losses; of the ranks: the seconds of this; the number of other ranks that shall stop.
+  std::vector<double> told(workers + static_cast<size_t>(ranks_.count()) + 1);
+  for (int64_t worker = workers_.own().begin; worker < workers_.own().end; ++worker) {
+    told[static_cast<size_t>(worker)] = worker_gradients(worker, counted);
+    workers_.add(optimizer_.gradients());
+  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  told[workers + static_cast<size_t>(ranks_.rank())] = seconds;
+  if (!ranks_.speaks() && stop_signaled()) told.back() = 1;
+  ranks_.add_up(told);
+  stop_asked_ = told.back() > 0;
+  if (!ranks_.alone())
+    report.slowest =
+        std::max_element(told.begin() + config_.workers, told.end() - 1) - told.begin() - config_.workers;
+  return std::accumulate(told.begin(), told.begin() + config_.workers, 0.0);
 }
 
 int64_t Trainer::first_pass() const { return passes_before(config_, step_) + skipped_passes_; }
@@ -171,11 +211,13 @@ void Trainer::swap_averages() const {
 StepReport Trainer::step() {
   const auto start = std::chrono::steady_clock::now();
   StepReport report{.learning_rate = config_.schedule.rate(step_)};
+  tell(Order::step, 0);
+  const double exchanged = ranks_.seconds_exchanging();
   begin_step();
-  report.loss = gather_gradients();
+  report.loss = gather_gradients(report);
   report.gradient_norm =
-      optimizer_.step(report.learning_rate, weight_decay_scale(config_, step_) * decay_now());
-  if (!std::isfinite(report.gradient_norm)) broken_at_ = find_not_finite();
+      optimizer_.step(report.learning_rate, weight_decay_scale(config_, step_) * decay_now(), &workers_);
+  if (!std::isfinite(report.gradient_norm) && ranks_.speaks()) broken_at_ = find_not_finite();
   report.astray = guard_.note(report.loss);
   parts_.restrain();
   broken_steps_ = std::isfinite(report.gradient_norm) ? 0 : broken_steps_ + 1;
@@ -184,8 +226,42 @@ StepReport Trainer::step() {
   else
     add_to_averages();
   report.step = ++step_;
+  ranks_.note_steps(step_);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  report.waiting = (ranks_.seconds_exchanging() - exchanged) / report.seconds;
   return report;
+}
+
+void Trainer::tell(Order order, int64_t number) const {
+  int64_t words[] = {static_cast<int64_t>(order), number};
+  if (ranks_.speaks()) ranks_.broadcast(std::as_writable_bytes(std::span(words)));
+}
+
+void Trainer::follow() {
+  const InterruptGuard guard;  // a signal is told to rank 0 with the next step
+  for (;;) {
+    int64_t words[2] = {};
+    ranks_.broadcast(std::as_writable_bytes(std::span(words)));
+    switch (static_cast<Order>(words[0])) {
+      case Order::step:
+        step();
+        break;
+      case Order::save:
+        save({});
+        break;
+      case Order::load:
+        load({});
+        break;
+      case Order::go_back:
+        go_back({});
+        break;
+      case Order::set_steps:
+        set_steps(words[1]);
+        break;
+      case Order::end:
+        return;
+    }
+  }
 }
 
 // Reads the batches of the step that was just computed again. States that were carried into it are lost; a
@@ -210,8 +286,8 @@ double Trainer::try_pass() {
   const std::vector<State> states = states_;
   const Batch& batch = source_->batch(step_ * config_.accumulate);
   const auto start = std::chrono::steady_clock::now();
-  prepare_states(batch);
-  if (batch.counted() > 0) pass_gradients(batch, 1);
+  std::vector<State> own = take_states(batch, {0, batch.sequences.count()});
+  if (batch.counted() > 0) pass_gradients(batch, own, 1, dropout_random_);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   optimizer_.forget_gradients();
   states_ = states;

@@ -8,13 +8,16 @@
 #include <string>
 
 #include "base/random.h"
+#include "formats/tensor_file.h"
 #include "models/run.h"
+#include "ranks/ranks.h"
 #include "text/tokenizer.h"
 #include "train/config.h"
 #include "train/optimizer.h"
 #include "train/spike_guard.h"
 #include "train/trained_parts.h"
 #include "train/training_data.h"
+#include "train/worker_sum.h"
 
 namespace aviary {
 
@@ -27,6 +30,10 @@ struct StepReport {
   bool astray = false;                   // SpikeGuard: the loss has risen and does not come back
   double validation_bits_per_byte = -1;  // if measured after this step
   double average_bits_per_byte = -1;     // the same of the moving average of the weights
+  // With several ranks: the share of the seconds in which rank 0 waited for the others or sent, and the rank
+  // that computed longest.
+  double waiting = 0;
+  int64_t slowest = -1;
 };
 
 // The state of a run between two steps. The folder contains
@@ -37,11 +44,15 @@ struct StepReport {
 //   log.jsonl, loss.svg      one line per step; the loss curve
 //   samples.jsonl            what the model wrote in between, one line each
 // Every file is replaced atomically, so that a run can be killed at any moment.
+//
+// Several ranks make the same Trainer. Rank 0 uses it as if it were alone, and the others follow(): what
+// rank 0 does that needs them, they do too.
 class Trainer {
  public:
   // A new run, with the weights that the model has. `source`: the source of batches; null: that of the data.
   Trainer(TrainConfig config, std::unique_ptr<Model> model, TokenizerPtr tokenizer,
-          std::shared_ptr<const TrainingData> data, std::unique_ptr<BatchSource> source = nullptr);
+          std::shared_ptr<const TrainingData> data, std::unique_ptr<BatchSource> source = nullptr,
+          Ranks& ranks = alone());
   // The same with a new model, whose weights are initialized from the seed, on a text.
   Trainer(TrainConfig config, TokenizerPtr tokenizer, Corpus data,
           std::unique_ptr<BatchSource> source = nullptr);
@@ -59,6 +70,13 @@ class Trainer {
   const char* result_file() const;  // result_file_of() its config
 
   StepReport step();
+  // For all ranks but 0: takes part in what rank 0 does, until it calls end(). Signals to stop are left to
+  // rank 0, whose stop_asked() tells it of them.
+  void follow();
+  void end() const { tell(Order::end, 0); }
+  // Whether one of the other ranks had been asked to stop (base/interrupt.h) when the last step ended.
+  bool stop_asked() const { return stop_asked_; }
+  const Ranks& ranks() const { return ranks_; }
   // Computes the gradients of one pass and forgets them, so that the run goes on as without it. Returns its
   // seconds.
   double try_pass();
@@ -84,6 +102,7 @@ class Trainer {
   // Changes the number of steps of the run, not below those already done. A run that had become worse goes
   // on.
   void set_steps(int64_t steps) {
+    tell(Order::set_steps, steps);
     config_.schedule.set_steps(steps, step_);
     worse_ = 0;
   }
@@ -107,13 +126,27 @@ class Trainer {
   int64_t broken_steps() const { return broken_steps_; }
 
  private:
+  // What rank 0 tells the others to do.
+  enum class Order : uint8_t { step, save, load, go_back, set_steps, end };
+  void tell(Order order, int64_t number) const;
+
   // Accumulates the gradients of the passes of the next step; returns its loss.
-  double gather_gradients();
-  // Resets the state of the sequences that start fresh.
-  void prepare_states(const Batch& batch);
+  double gather_gradients(StepReport& report);
+  // The same for the sequences of one of the workers; `counted`: the targets of all.
+  double worker_gradients(int64_t worker, int64_t counted);
+  Range sequences_of(int64_t worker, const Batch& batch) const;
+  // Takes the states of some sequences of a batch out of states_; those that start fresh are reset.
+  std::vector<State> take_states(const Batch& batch, Range sequences);
+  void put_back(std::vector<State> states, Range sequences);
   std::vector<TrainedWeight> saved_weights() const;
   // Accumulates the gradients of one pass; returns its loss.
-  double pass_gradients(const Batch& batch, double share);
+  double pass_gradients(const Batch& batch, std::vector<State>& states, double share, Random& random);
+  // Gives rank 0 what other ranks have of the checkpoint. collect_moments(): also those of others have values
+  // then, in the result.
+  std::vector<OwnedTensor> collect_moments(std::vector<Optimizer::Moment>& moments) const;
+  void collect_states() const;
+  void load_checkpoint(const std::filesystem::path& folder);
+  void load_weights(const TensorFile& file, const std::string& where);
   void begin_step();
   int64_t first_pass() const;  // of this step
   std::string find_not_finite();
@@ -133,9 +166,13 @@ class Trainer {
   TrainedParts parts_;
   Optimizer optimizer_;
   std::vector<OwnedTensor> averages_;  // of optimizer_.weights(), with TrainConfig::ema
-  std::vector<State> states_;          // of the sequences of a batch
-  TrainConfig now_;                    // config_at() the next step
+  // Of the sequences of a batch. Those of other ranks' workers are brought up to date by collect_states().
+  mutable std::vector<State> states_;
+  TrainConfig now_;  // config_at() the next step
   Random dropout_random_;
+  Ranks& ranks_;
+  WorkerSum workers_;
+  bool stop_asked_ = false;
   int64_t step_ = 0, broken_steps_ = 0;
   int64_t skipped_passes_ = 0;  // whose batches were left out by go_back()
   SpikeGuard guard_;

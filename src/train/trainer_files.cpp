@@ -24,7 +24,7 @@ constexpr const char* config_file = "config.json";
 constexpr const char* fingerprint_key = "aviary.fingerprint";
 constexpr const char *best_key = "aviary.best_validation", *best_step_key = "aviary.best_step",
                      *worse_key = "aviary.validations_since_best", *guard_key = "aviary.losses",
-                     *skipped_key = "aviary.skipped_passes";
+                     *skipped_key = "aviary.skipped_passes", *vocabulary_key = "aviary.vocabulary";
 
 TensorEntry entry_of(const std::string& name, const Tensor& tensor) {
   TensorEntry entry{.name = name, .dtype = tensor.dtype(), .shape = {}, .data = {}};
@@ -49,6 +49,29 @@ void read_tensor(const TensorFile& file, const std::string& where, const std::st
   std::memcpy(to.data(), entry->data.data(), entry->data.size());
 }
 
+std::span<std::byte> bytes_of(const Tensor& tensor) {
+  return {static_cast<std::byte*>(tensor.data()), static_cast<size_t>(tensor.bytes())};
+}
+
+// The same, for all ranks; `file` is that of rank 0.
+void read_for_all(const TensorFile& file, const std::string& where, const std::string& name, const Tensor& to,
+                  Ranks& ranks) {
+  if (ranks.speaks()) read_tensor(file, where, name, to);
+  ranks.broadcast(bytes_of(to));
+}
+
+// A file with the metadata of rank 0's, except the vocabulary, which every rank has.
+TensorFile metadata_for_all(const TensorFile& file, Ranks& ranks) {
+  std::string text;
+  for (const auto& [key, value] : file.metadata())
+    if (key != vocabulary_key) text += fmt::format("{}={}\n", key, value);
+  std::istringstream lines(ranks.broadcast(text));
+  TensorTable table;
+  for (std::string line; std::getline(lines, line);)
+    table.metadata[line.substr(0, line.find('='))] = line.substr(line.find('=') + 1);
+  return TensorFile({}, std::move(table));
+}
+
 int64_t read_number(const TensorFile& file, const std::string& where, const char* name) {
   auto found = file.metadata().find(name);
   require(found != file.metadata().end() && !found->second.empty() &&
@@ -59,8 +82,7 @@ int64_t read_number(const TensorFile& file, const std::string& where, const char
 
 // The tokenizer of a checkpoint.
 TokenizerPtr tokenizer_in(const TensorFile& file, const std::string& where) {
-  auto kind = file.metadata().find("aviary.tokenizer"),
-       vocabulary = file.metadata().find("aviary.vocabulary");
+  auto kind = file.metadata().find("aviary.tokenizer"), vocabulary = file.metadata().find(vocabulary_key);
   require(kind != file.metadata().end(), "{}: the checkpoint names no tokenizer", where);
   return make_tokenizer(kind->second,
                         vocabulary == file.metadata().end() ? std::string_view() : vocabulary->second);
@@ -108,7 +130,46 @@ std::vector<TrainedWeight> Trainer::saved_weights() const {
   return weights;
 }
 
+// Rank 0 needs memory for them only while it writes.
+std::vector<OwnedTensor> Trainer::collect_moments(std::vector<Optimizer::Moment>& moments) const {
+  std::vector<OwnedTensor> received;
+  for (Optimizer::Moment& moment : moments) {
+    if (moment.owner == 0) continue;
+    if (ranks_.speaks()) {
+      received.emplace_back(moment.shape, moment.dtype);
+      moment.values = received.back().view();
+      ranks_.exchange(moment.owner, {}, bytes_of(moment.values));
+    } else if (moment.owner == ranks_.rank()) {
+      ranks_.exchange(0, bytes_of(moment.values), {});
+    }
+  }
+  return received;
+}
+
+void Trainer::collect_states() const {
+  const int64_t sequences = std::ssize(states_), each = config_.workers / ranks_.count();
+  auto exchange = [&](int64_t partner, std::span<std::byte> bytes) {
+    ranks_.speaks() ? ranks_.exchange(partner, {}, bytes) : ranks_.exchange(partner, bytes, {});
+  };
+  for (int64_t s = 0; s < sequences; ++s) {
+    const int64_t worker = ((s + 1) * config_.workers - 1) / sequences, owner = worker / each;
+    if (owner == 0 || (!ranks_.speaks() && owner != ranks_.rank())) continue;
+    const int64_t partner = ranks_.speaks() ? owner : 0;
+    State& state = states_[static_cast<size_t>(s)];
+    int64_t sizes[] = {state.position(), state.capacity()};
+    exchange(partner, std::as_writable_bytes(std::span(sizes)));
+    state.reserve(sizes[1]);
+    state.set_position(sizes[0]);
+    for (size_t part = 0; part < state.size(); ++part) exchange(partner, bytes_of(state[part]));
+  }
+}
+
 void Trainer::save(const fs::path& folder) const {
+  tell(Order::save, 0);
+  std::vector<Optimizer::Moment> moments = optimizer_.moments();
+  const std::vector<OwnedTensor> received = collect_moments(moments);
+  if (config_.carry_state) collect_states();
+  if (!ranks_.speaks()) return;
   std::map<std::string, std::string> metadata = {
       {"aviary.step", std::to_string(step_)},
       {"aviary.optimizer_steps", std::to_string(optimizer_.steps())},
@@ -118,8 +179,7 @@ void Trainer::save(const fs::path& folder) const {
   std::vector<OwnedTensor> carried;
   for (const TrainedWeight& saved : saved_weights())
     entries.push_back(entry_of(saved.spec->name, saved.weight->value()));
-  for (const Optimizer::Moment& moment : optimizer_.moments())
-    entries.push_back(entry_of(moment.name, moment.values));
+  for (const Optimizer::Moment& moment : moments) entries.push_back(entry_of(moment.name, moment.values));
   for (size_t i = 0; i < averages_.size(); ++i)
     entries.push_back(entry_of("ema." + optimizer_.weights()[i].spec->name, averages_[i].view()));
   if (config_.carry_state)
@@ -137,7 +197,7 @@ void Trainer::save(const fs::path& folder) const {
   if (skipped_passes_ > 0) metadata[skipped_key] = std::to_string(skipped_passes_);
   metadata["aviary.tokenizer"] = tokenizer_->kind();
   if (std::string vocabulary = tokenizer_->serialize(); !vocabulary.empty())
-    metadata["aviary.vocabulary"] = vocabulary;
+    metadata[vocabulary_key] = vocabulary;
   metadata[fingerprint_key] = fingerprint_of(entries);
   write_safetensors(folder / checkpoint_file, unchanged(entries), metadata);
   if (!keeps_best()) save_result(folder);
@@ -189,52 +249,74 @@ RunProgress progress_in(const TensorFile& file, const std::string& where) {
 }  // namespace
 
 void Trainer::load(const fs::path& folder) {
-  const fs::path path = folder / checkpoint_file;
-  const TensorFile file = read_tensor_file(path);
-  const std::string where = path.string();
-  auto fingerprint = file.metadata().find(fingerprint_key);
-  require(fingerprint != file.metadata().end() && fingerprint->second == fingerprint_of(file.tensors()),
-          "{}: the file is damaged: its content does not have the fingerprint that was written with it; "
-          "start the run again in another folder",
-          where);
-  require(
-      tokenizer_in(file, where)->hash() == tokenizer_->hash(),
-      "{}: the run was trained with another tokenizer; give the one that it began with, or begin a new run",
-      where);
-  for (const TrainedWeight& saved : saved_weights()) {
-    read_tensor(file, where, saved.spec->name, saved.weight->value());
-    saved.weight->changed();
-  }
-  for (const Optimizer::Moment& moment : optimizer_.moments())
-    read_tensor(file, where, moment.name, moment.values);
-  for (size_t i = 0; i < averages_.size(); ++i)
-    read_tensor(file, where, "ema." + optimizer_.weights()[i].spec->name, averages_[i].view());
-  if (config_.carry_state)
-    for (size_t i = 0; i < model_->state_specs().size(); ++i) {
-      const OwnedTensor carried = stacked(states_, i);
-      read_tensor(file, where, "state." + model_->state_specs()[i].name, carried.view());
-      for (size_t b = 0; b < states_.size(); ++b)
-        copy(part_of(carried.view(), static_cast<int64_t>(b)), states_[b][i]);
-    }
-  if (auto positions = file.metadata().find("aviary.state_positions"); positions != file.metadata().end())
-    set_positions(states_, positions->second, where);
-  optimizer_.set_steps(read_number(file, where, "aviary.optimizer_steps"));
-  dropout_random_ = Random(dropout_random_.seed(),
-                           static_cast<uint64_t>(read_number(file, where, "aviary.dropout_counter")));
-  if (auto losses = file.metadata().find(guard_key); losses != file.metadata().end())
-    guard_.set(losses->second);
-  skipped_passes_ = file.metadata().contains(skipped_key) ? read_number(file, where, skipped_key) : 0;
-  const RunProgress progress = progress_in(file, where);
-  step_ = progress.steps;
-  best_ = progress.best;
-  best_step_ = progress.best_step;
-  if (best_ >= 0) worse_ = read_number(file, where, worse_key);
+  tell(Order::load, 0);
+  load_checkpoint(folder);
 }
 
 void Trainer::go_back(const fs::path& folder) {
+  tell(Order::go_back, 0);
   const int64_t next = first_pass();
-  load(folder);
+  load_checkpoint(folder);
   skipped_passes_ += next - first_pass();
+}
+
+// What rank 0 reads.
+void Trainer::load_weights(const TensorFile& file, const std::string& where) {
+  for (const TrainedWeight& saved : saved_weights()) {
+    read_for_all(file, where, saved.spec->name, saved.weight->value(), ranks_);
+    saved.weight->changed();
+  }
+  for (const Optimizer::Moment& moment : optimizer_.moments()) {
+    if (moment.owner == ranks_.rank()) {
+      ranks_.speaks() ? read_tensor(file, where, moment.name, moment.values)
+                      : ranks_.exchange(0, {}, bytes_of(moment.values));
+    } else if (ranks_.speaks()) {
+      const OwnedTensor values(moment.shape, moment.dtype);
+      read_tensor(file, where, moment.name, values.view());
+      ranks_.exchange(moment.owner, bytes_of(values.view()), {});
+    }
+  }
+  for (size_t i = 0; i < averages_.size(); ++i)
+    read_for_all(file, where, "ema." + optimizer_.weights()[i].spec->name, averages_[i].view(), ranks_);
+  if (config_.carry_state)
+    for (size_t i = 0; i < model_->state_specs().size(); ++i) {
+      const OwnedTensor carried = stacked(states_, i);
+      read_for_all(file, where, "state." + model_->state_specs()[i].name, carried.view(), ranks_);
+      for (size_t b = 0; b < states_.size(); ++b)
+        copy(part_of(carried.view(), static_cast<int64_t>(b)), states_[b][i]);
+    }
+}
+
+void Trainer::load_checkpoint(const fs::path& folder) {
+  const std::string where = (folder / checkpoint_file).string();
+  const TensorFile file = ranks_.speaks() ? read_tensor_file(where) : TensorFile({}, {});
+  if (ranks_.speaks()) {
+    auto fingerprint = file.metadata().find(fingerprint_key);
+    require(fingerprint != file.metadata().end() && fingerprint->second == fingerprint_of(file.tensors()),
+            "{}: the file is damaged: its content does not have the fingerprint that was written with it; "
+            "start the run again in another folder",
+            where);
+    require(tokenizer_in(file, where)->hash() == tokenizer_->hash(),
+            "{}: the run was trained with another tokenizer; give the one that it began with, or begin a new "
+            "run",
+            where);
+  }
+  load_weights(file, where);
+  const TensorFile facts = metadata_for_all(file, ranks_);
+  if (auto positions = facts.metadata().find("aviary.state_positions"); positions != facts.metadata().end())
+    set_positions(states_, positions->second, where);
+  optimizer_.set_steps(read_number(facts, where, "aviary.optimizer_steps"));
+  dropout_random_ = Random(dropout_random_.seed(),
+                           static_cast<uint64_t>(read_number(facts, where, "aviary.dropout_counter")));
+  if (auto losses = facts.metadata().find(guard_key); losses != facts.metadata().end())
+    guard_.set(losses->second);
+  skipped_passes_ = facts.metadata().contains(skipped_key) ? read_number(facts, where, skipped_key) : 0;
+  const RunProgress progress = progress_in(facts, where);
+  step_ = progress.steps;
+  ranks_.note_steps(step_);
+  best_ = progress.best;
+  best_step_ = progress.best_step;
+  if (best_ >= 0) worse_ = read_number(facts, where, worse_key);
 }
 
 RunProgress read_run_progress(const fs::path& folder) {

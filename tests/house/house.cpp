@@ -31,6 +31,7 @@ const std::pair<const char*, const char*> libraries[] = {
     {"tsl/", "tsl::robin_map"},
     {"Eigen/", "Eigen3::Eigen"},
     {"CLI/", "CLI11::CLI11"},
+    {"mpi.h", "MPI::MPI_C"},
     {"event2/thread.h", "PkgConfig::LIBEVENT_PTHREADS"},
     {"event2/", "PkgConfig::LIBEVENT_CORE"},
 };
