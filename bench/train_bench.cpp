@@ -136,7 +136,7 @@ int main(int argc, char** argv) {
   CLI::App app("Training speed of RWKV-7 against the machine's peak");
   Size size;
   int64_t steps = 5;
-  std::string precision;
+  std::string precision, isa;
   auto positive = CLI::Range(int64_t{1}, int64_t{1} << 24);
   app.add_option("--layers", size.layers, "Without --layers: the two sizes that the project states")
       ->check(positive);
@@ -149,8 +149,11 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--precision", precision, "f32 or bf16; by default f32, and bf16 where that is faster")
       ->check(CLI::IsMember({"f32", "bf16"}));
+  app.add_option("--isa", isa, "avx2: only its instructions, even if the CPU has better ones")
+      ->check(CLI::IsMember({"avx2", "best"}));
   CLI11_PARSE(app, argc, argv);
 
+  if (isa == "avx2") kernels::set_isa(kernels::Isa::avx2);
   std::vector<Size> sizes{{12, 768, 65536, size.context, size.batch},
                           {6, 512, 256, size.context, size.batch}};
   if (size.layers > 0) {
