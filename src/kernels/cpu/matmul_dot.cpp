@@ -84,18 +84,41 @@ AVIARY_BF16 void pair_columns(const float* x, int64_t count, float* pairs) {
   _mm256_mask_storeu_epi16(halves + i, even, (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(rest, x + i)));
 }
 
+// Pairs of x0 and x1, which may be null, where the mask is set.
+AVIARY_BF16 __m512i pair_of(__mmask16 mask, const float* x0, const float* x1) {
+  const auto low = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x0));
+  const auto high =
+      x1 ? (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x1)) : _mm256_setzero_si256();
+  // Masked intrinsics throughout: g++ 12 warns about uninitialized values in the unmasked ones.
+  return _mm512_or_si512(_mm512_maskz_cvtepu16_epi32(mask, low),
+                         _mm512_maskz_slli_epi32(mask, _mm512_maskz_cvtepu16_epi32(mask, high), 16));
+}
+
 AVIARY_BF16 void pair_rows(const float* x0, const float* x1, int64_t count, float* pairs) {
   for (int64_t i = 0; i < count; i += lanes) {
     const __mmask16 mask = first(std::min(lanes, count - i));
-    const auto low = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x0 + i));
-    const auto high =
-        x1 ? (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x1 + i)) : _mm256_setzero_si256();
-    // Masked intrinsics throughout: g++ 12 warns about uninitialized values in the unmasked ones.
-    const __m512i pair =
-        _mm512_or_si512(_mm512_maskz_cvtepu16_epi32(mask, low),
-                        _mm512_maskz_slli_epi32(mask, _mm512_maskz_cvtepu16_epi32(mask, high), 16));
-    _mm512_mask_storeu_epi32(pairs + i, mask, pair);
+    _mm512_mask_storeu_epi32(pairs + i, mask, pair_of(mask, x0 + i, x1 ? x1 + i : nullptr));
   }
+}
+
+// See DotKernels::thin.
+template <int rows>
+AVIARY_BF16 void thin_tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t b_stride,
+                           int64_t depth, int64_t columns, float* HWY_RESTRICT c, int64_t c_stride) {
+  constexpr int64_t ahead = 16;  // rows are too far apart for the hardware prefetcher
+  const __mmask16 mask = first(columns);
+  __m512 sum[rows];
+  HWY_UNROLL(16)
+  for (int r = 0; r < rows; ++r) sum[r] = _mm512_maskz_loadu_ps(mask, c + r * c_stride);
+  for (int64_t i = 0; i < depth; i += 2, a += rows, b += 2 * b_stride) {
+    _mm_prefetch(reinterpret_cast<const char*>(b + ahead * b_stride), _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(b + (ahead + 1) * b_stride), _MM_HINT_T0);
+    const auto pair = (__m512bh)pair_of(mask, b, i + 1 < depth ? b + b_stride : nullptr);
+    HWY_UNROLL(16)
+    for (int r = 0; r < rows; ++r) sum[r] = _mm512_dpbf16_ps(sum[r], pair, (__m512bh)_mm512_set1_ps(a[r]));
+  }
+  HWY_UNROLL(16)
+  for (int r = 0; r < rows; ++r) _mm512_mask_storeu_ps(c + r * c_stride, mask, sum[r]);
 }
 
 template <int rows, int panels>
@@ -123,6 +146,8 @@ constexpr DotKernels make_table() {
   enter<6>(all);
   all.pair_columns = pair_columns;
   all.pair_rows = pair_rows;
+  all.thin[0] = thin_tile<8>;
+  all.thin[1] = thin_tile<16>;
   return all;
 }
 

@@ -59,6 +59,10 @@ struct DotKernels {
   void (*pair_columns)(const float* x, int64_t count, float* pairs);
   // Rounds two rows to pairs (x0[i], x1[i]). A null x1 is a row of zeros.
   void (*pair_rows)(const float* x0, const float* x1, int64_t count, float* pairs);
+  // C [rows, columns] += A^T B with 8 or 16 rows and at most 16 columns: A in pairs of steps [ceil(depth /
+  // 2), rows], B [depth, columns] as it is.
+  void (*thin[2])(const float* a, const float* b, int64_t b_stride, int64_t depth, int64_t columns, float* c,
+                  int64_t c_stride);
 };
 // Null if the CPU has no such instructions or set_isa() forbids them. Requires panels of 32 columns.
 const DotKernels* dot_kernels();

@@ -129,6 +129,44 @@ struct TransposedSlice {
   }
 };
 
+// A thin matrix has few columns, as those of adapters. Packing the other one would take longer than the
+// product.
+constexpr int64_t thin_unit = 8, thin_most = 32;
+
+bool is_thin(int64_t columns) { return columns <= thin_most && columns % thin_unit == 0; }
+
+// c [n, K] += a^T b with a thin a [M, n], for some columns of b.
+void multiply_thin(const DotKernels& dots, const float* a, int64_t a_stride, const float* b, int64_t b_stride,
+                   int64_t m, int64_t n, int64_t k, float* c, int64_t c_stride) {
+  constexpr int64_t block = 256, lanes = 16;  // rows of b that stay in the second-level cache
+  alignas(64) float pairs[block / 2 * 2 * thin_unit];
+  for (int64_t i = 0; i < m; i += block)
+    for (int64_t row = 0; row < n;) {
+      const int64_t depth = std::min(block, m - i),
+                    rows = n - row >= 2 * thin_unit ? 2 * thin_unit : thin_unit;
+      for (int64_t step = 0; step < depth; step += 2) {
+        const float* from = a + (i + step) * a_stride + row;
+        dots.pair_rows(from, step + 1 < depth ? from + a_stride : nullptr, rows, pairs + step / 2 * rows);
+      }
+      for (int64_t j = 0; j < k; j += lanes)
+        dots.thin[rows / thin_unit - 1](pairs, b + i * b_stride + j, b_stride, depth, std::min(lanes, k - j),
+                                        c + row * c_stride + j, c_stride);
+      row += rows;
+    }
+}
+
+// The same, divided among threads.
+void thin_product(const DotKernels& dots, const float* a, int64_t a_stride, const float* b, int64_t b_stride,
+                  int64_t m, int64_t n, int64_t k, float* c, int64_t c_stride) {
+  constexpr int64_t unit = 64, least = 1 << 18;  // columns of a unit; numbers of b that justify a thread
+  parallel_for((k + unit - 1) / unit, std::max<int64_t>(least / (m * unit), 1),
+               [&](int64_t begin, int64_t end) {
+                 const int64_t first = begin * unit;
+                 multiply_thin(dots, a, a_stride, b + first, b_stride, m, n, std::min(k, end * unit) - first,
+                               c + first, c_stride);
+               });
+}
+
 }  // namespace
 
 void matmul_transposed(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t m,
@@ -136,6 +174,16 @@ void matmul_transposed(const float* a, int64_t a_stride, const float* b, int64_t
   if (m <= 0 || n <= 0 || k <= 0) return;
   const MicroKernels& kernels = micro_kernels();
   const DotKernels* dots = precision == Precision::bf16 ? dot_kernels() : nullptr;
+  if (dots && is_thin(n)) return thin_product(*dots, a, a_stride, b, b_stride, m, n, k, c, c_stride);
+  if (dots && is_thin(k)) {
+    static thread_local AlignedScratch scratch;
+    float* turned = scratch.floats(k * n);
+    std::fill_n(turned, k * n, 0.0f);
+    thin_product(*dots, b, b_stride, a, a_stride, m, k, n, turned, n);
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = 0; j < k; ++j) c[i * c_stride + j] += turned[j * n + i];
+    return;
+  }
   const Grid grid = choose_grid(n, k, m, tile_rows, kernels.panel_width, 8, 8);
   parallel_for(grid.row_parts * grid.column_parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {
