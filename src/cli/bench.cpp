@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -106,12 +107,20 @@ Loaded load(const Flags& flags) {
   return loaded;
 }
 
-// Runs the first token, and measures its time and that of filling the same amount of fresh memory.
-void read_first_token(Loaded& loaded, Runner& runner) {
+void run_first_token(const Loaded& loaded, Runner& runner) {
   State state = runner.new_state();
   const int32_t token = 0;
+  const Tensor result = runner.last_logits({&token, 1}, Sequences::uniform(1, 1), state);
+  const std::span logits(result.as<float>(), static_cast<size_t>(result.count()));
+  const auto broken = std::ranges::find_if_not(logits, [](float logit) { return std::isfinite(logit); });
+  require(broken == logits.end(), "{}: the logit of token {} is {} after one token: the model is broken",
+          loaded.file.path.string(), broken - logits.begin(), broken == logits.end() ? 0 : *broken);
+}
+
+// Runs the first token, and measures its time and that of filling the same amount of fresh memory.
+void measure_first_token(Loaded& loaded, Runner& runner) {
   auto start = std::chrono::steady_clock::now();
-  runner.last_logits({&token, 1}, Sequences::uniform(1, 1), state);
+  run_first_token(loaded, runner);
   loaded.first_token_seconds = seconds_since(start);
   loaded.resident = platform::peak_memory();
   int64_t bytes = 0;
@@ -242,8 +251,11 @@ int bench(const Flags& flags) {
   Loaded loaded = load(flags);
   Runner runner(loaded.model());
   InterruptGuard guard;
-  if (flags.long_run > 0) return bench_long(flags, runner, guard);
-  read_first_token(loaded, runner);
+  if (flags.long_run > 0) {
+    run_first_token(loaded, runner);
+    return bench_long(flags, runner, guard);
+  }
+  measure_first_token(loaded, runner);
   Progress progress({.label = "measure", .total = 1000, .summary = false});
   const Speed speed = measure_speed(runner, flags.request, [&](double done) {
     progress.update(static_cast<int64_t>(1000 * done));

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "base/human.h"
 #include "base/json.h"
 #include "formats/bytes.h"
 #include "formats/dialects.h"
@@ -127,20 +128,26 @@ FolderTensors read_parts(const fs::path& index) {
   return parts;
 }
 
-// Nothing if the file does not contain a supported tokenizer.
-TokenizerPtr try_tokenizer(const fs::path& path) {
+// Nothing if there is no such file, or if it does not contain a supported tokenizer, which a note tells where
+// notes are asked for.
+TokenizerPtr try_tokenizer(const fs::path& path, std::vector<std::string>* notes = nullptr) {
+  if (!fs::exists(path)) return nullptr;
   try {
     const MappedFile file(path);
-    if (std::ssize(file.bytes()) > largest_tokenizer_file) return nullptr;
+    require(std::ssize(file.bytes()) <= largest_tokenizer_file, "{}: {}, expected at most {}", path.string(),
+            human_bytes(std::ssize(file.bytes())), human_bytes(largest_tokenizer_file));
     return read_tokenizer(as_text(file.bytes()), path.string());
-  } catch (const Error&) {
+  } catch (const Error& error) {
+    if (notes)
+      notes->push_back(
+          fmt::format("the folder's {} is not used: {}", path.filename().string(), error.what()));
     return nullptr;
   }
 }
 
 // The vocabulary of the World models has a fixed name; any other .txt file may be a vocabulary or just a
 // text.
-TokenizerPtr tokenizer_beside(const fs::path& folder) {
+TokenizerPtr tokenizer_beside(const fs::path& folder, std::vector<std::string>* notes) {
   const fs::path official = folder / "rwkv_vocab_v20230424.txt";
   if (fs::exists(official)) {
     TokenizerPtr tokenizer = try_tokenizer(official);
@@ -148,7 +155,7 @@ TokenizerPtr tokenizer_beside(const fs::path& folder) {
             official.string());
     return tokenizer;
   }
-  if (TokenizerPtr tokenizer = try_tokenizer(folder / "tokenizer.json")) return tokenizer;
+  if (TokenizerPtr tokenizer = try_tokenizer(folder / "tokenizer.json", notes)) return tokenizer;
   std::set<fs::path> texts;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder, ignored))
@@ -190,7 +197,7 @@ FolderTensors read_folder(const fs::path& folder, Transposed of_transposed) {
   if (const fs::path config = folder / "config.json"; !table.metadata.contains(run_key) && fs::exists(config))
     obey_config(read_json(config), config.string(), table);
   if (table.metadata.contains("aviary.tokenizer")) return parts;
-  const TokenizerPtr tokenizer = tokenizer_beside(folder);
+  const TokenizerPtr tokenizer = tokenizer_beside(folder, &table.notes);
   if (tokenizer) {
     table.metadata["aviary.tokenizer"] = tokenizer->kind();
     table.metadata["aviary.vocabulary"] = tokenizer->serialize();

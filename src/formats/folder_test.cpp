@@ -308,7 +308,19 @@ TEST_F(Folder, ATokenizerJsonInTheFolderIsTheTokenizer) {
   write("tokenizer.json", "{\"0\": \"a\", \"1\": \"b\"}");
   const Checkpoint checkpoint = load_checkpoint(folder_.path());
   ASSERT_NE(checkpoint.tokenizer, nullptr);
+  EXPECT_TRUE(checkpoint.notes.empty());
   EXPECT_EQ(checkpoint.tokenizer->encode("ab"), (std::vector<int32_t>{0, 1}));
+}
+
+TEST_F(Folder, ATokenizerJsonThatCannotBeReadIsTold) {
+  fs::copy_file(model_, folder_ / "model.safetensors");
+  for (const char* broken : {"", "{\"model\": {\"type\": \"BPE\"", "{\"what\": \"nobody knows\"}"}) {
+    write("tokenizer.json", broken);
+    const TensorFile file = read_tensor_file(folder_.path());
+    ASSERT_EQ(file.notes().size(), 1u) << broken;
+    EXPECT_NE(file.notes()[0].find("the folder's tokenizer.json is not used: "), std::string::npos)
+        << file.notes()[0];
+  }
 }
 
 }  // namespace

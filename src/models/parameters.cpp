@@ -70,13 +70,14 @@ std::optional<Layout> layout_of(Use use) {
 
 Weight& ParameterTable::add(ParameterSpec spec) {
   Weight weight = Weight::without_numbers(spec.name, spec.shape, dtype_);
-  parameters_.push_back({std::move(spec), std::move(weight)});
-  return parameters_.back().weight;
+  Parameter& added = parameters_.emplace_back(Parameter{std::move(spec), std::move(weight)});
+  by_name_.emplace(added.spec.name, &added);
+  return added.weight;
 }
 
 Parameter* ParameterTable::find(std::string_view name) {
-  auto found = std::find_if(begin(), end(), [&](const Parameter& p) { return p.spec.name == name; });
-  return found == end() ? nullptr : &*found;
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : found->second;
 }
 
 int64_t ParameterTable::count() const {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 #include "base/random.h"
 #include "ops/weight.h"
@@ -90,6 +91,7 @@ class ParameterTable {
  private:
   Dtype dtype_;
   std::deque<Parameter> parameters_;
+  std::unordered_map<std::string_view, Parameter*> by_name_;  // names in parameters_
   std::optional<kernels::Precision> packed_for_;
 };
 

@@ -62,6 +62,21 @@ TEST_P(Tables, AStateSaysWhatItsPartsAre) {
   }
 }
 
+// Loading a file asks for every name once.
+TEST(ParameterTable, FindsEachOfVeryManyNames) {
+  constexpr int64_t count = 100'000;
+  ParameterTable table(Dtype::f32);
+  for (int64_t i = 0; i < count; ++i)
+    table.add({fmt::format("blocks.{}.ln1.weight", i), Use::vector, {1}, init::constant(0)});
+  for (int64_t i = 0; i < count; ++i) {
+    const std::string name = fmt::format("blocks.{}.ln1.weight", i);
+    const Parameter* found = table.find(name);
+    ASSERT_NE(found, nullptr) << name;
+    ASSERT_EQ(found->spec.name, name);
+  }
+  EXPECT_EQ(table.find("blocks.1.ln1"), nullptr);
+}
+
 INSTANTIATE_TEST_SUITE_P(Versions, Tables, testing::ValuesIn(version_names()), test_name);
 
 }  // namespace

@@ -152,6 +152,10 @@ TEST_F(BadModel, LogitsThatAreNotFiniteAreAnErrorOfEveryCommand) {
                  {"the logit of token 0 is", "the model is broken"});
   EXPECT_FALSE(fs::exists(folder_ / "raw"));
   expect_refusal(run(folder_.path(), {"evaluate", "run", "text.txt"}), {"the model is broken"});
+  expect_refusal(
+      run(folder_.path(), {"bench", "run", "--rounds", "1", "--seconds", "0.01", "--batches", "1"}),
+      {"the logit of token 0 is", "the model is broken"});
+  expect_refusal(run(folder_.path(), {"bench", "run", "--long", "100"}), {"the model is broken"});
   const Outcome verified = run(folder_.path(), {"verify", "run", "--length", "2"});
   EXPECT_EQ(verified.code, 1);
   EXPECT_NE(verified.out.find("FAIL"), std::string::npos) << verified.out;
