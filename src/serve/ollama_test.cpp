@@ -1,5 +1,6 @@
 #include "serve/ollama.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
