@@ -97,8 +97,9 @@ class FloatMatrix final : public PackedMatrix::Implementation {
     }
     const Block block{x, 1, 0, steps_};
     const auto& tiles = tiles_for(narrow());
-    for (int64_t p = first; p < last; ++p)
-      run_tile(tiles, block, {y, 0, accumulate}, 0, 1, p * parts_, parts_, panel(p), panel(p));
+    const int64_t most = std::min<int64_t>(parts_, tile_panels);
+    for (int64_t p = first * parts_; p < std::min(last * parts_, panels_for(n_, tile_width_)); p += most)
+      run_tile(tiles, block, {y, 0, accumulate}, 0, 1, p, most, part(p), part(p));
   }
 
   int64_t panels() const override { return panels_; }

@@ -19,6 +19,8 @@ using Vector = hn::Vec<F32>;
 constexpr int64_t lanes = hn::MaxLanes(F32{});
 constexpr int64_t width = 2 * lanes;
 constexpr int64_t parts = narrow_width / width;  // of a panel of 16-bit numbers
+// Of these, as many as a product of one row reads at once. Plain code has 16 parts of two columns.
+constexpr int64_t parts_of_row = parts < tile_panels ? parts : tile_panels;
 
 // Address of row r of A at step i, for a tile.
 struct Rows {
@@ -238,7 +240,7 @@ constexpr TileFunction f32_tile() {
     return nullptr;
 }
 template <int rows, int panels>
-constexpr bool has_narrow_tile = panels <= widest_tile(rows) || (rows == 1 && panels == parts);
+constexpr bool has_narrow_tile = panels <= widest_tile(rows) || (rows == 1 && panels == parts_of_row);
 template <int rows, int panels>
 constexpr TileFunction bf16_tile() {
   if constexpr (has_narrow_tile<rows, panels>)

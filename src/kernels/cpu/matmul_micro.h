@@ -35,7 +35,7 @@ inline constexpr int64_t row_ahead = 8192;
 // The kernels of one instruction set. A panel in f32 holds panel_width columns of B, [K, panel_width]; in
 // bf16 narrow_width, [ceil(K / 2), narrow_width, 2], an odd K followed by a zero; in f16 [K, narrow_width].
 // tiles[rows - 1][panels - 1] is null beyond widest_tile(), but for one row and 16-bit numbers there is one
-// for all columns of a panel.
+// for all columns of a panel, or for tile_panels parts of it if it has more.
 struct MicroKernels {
   int64_t panel_width;
   TileFunction f32[tile_rows][tile_panels];   // A in rows, a_row_stride apart
