@@ -7,6 +7,7 @@
 #include "base/quotes.h"
 #include "checkpoints/open_model.h"
 #include "checkpoints/state_file.h"
+#include "models/cost.h"
 
 namespace aviary {
 namespace {
@@ -22,6 +23,11 @@ Checkpoint opened(const HostOptions& options) {
   require(checkpoint.tokenizer != nullptr,
           "{}: the model has no tokenizer of its own; give one with --tokenizer", options.file.string());
   return checkpoint;
+}
+
+StateCacheOptions cache_options(StateCacheOptions options, Model& model) {
+  if (token_cost(model).state_growth > 0) options.growth = 0.25;
+  return options;
 }
 
 const ChatTemplate* template_of(const HostOptions& options, const std::filesystem::path& file,
@@ -46,7 +52,7 @@ ModelHost::ModelHost(const HostOptions& options)
           [file = model_file_at(options.file)] { return base_info_of(read_tensor_file(file), file); })),
       checkpoint_(opened(options)),
       runner_(*checkpoint_.model),
-      cache_(options.cache),
+      cache_(cache_options(options.cache, *checkpoint_.model)),
       engine_(runner_, *checkpoint_.tokenizer, options.engine) {
   file_ = model_file_at(options.file);
   const TensorFile tensors = read_tensor_file(file_);

@@ -133,7 +133,7 @@ void TextTask::begin(PromptRun& run, const StateCache::Hit& hit) {
   // Logits are kept where a prompt may end: at ends of messages, not between.
   if (plan_.options.use_cache) {
     request.keep_at.clear();
-    for (const int64_t at : snapshot_positions(hit.tokens, total, ends)) {
+    for (const int64_t at : snapshot_positions(hit.tokens, total, ends, host_->cache().options())) {
       const bool is_end = at == total || std::find(ends.begin(), ends.end(), at) != ends.end();
       (is_end ? request.keep_at : request.keep_states_at).push_back(at - hit.tokens);
     }
@@ -169,7 +169,7 @@ void TextTask::submit(PromptRun& run, Choice& choice, Request request) {
   const auto self = shared_from_this();
   // Of a request that begins at the end of the prompt nothing of the prompt is left to be read.
   const int64_t before = std::ssize(run.prompt->tokens) - std::ssize(request.tokens);
-  if (plan_.options.use_cache) request.keep_every = StateCacheOptions{}.spacing;
+  if (plan_.options.use_cache) request.keep_every = host_->cache().options().spacing;
   request.keep = [self, this, &run, &choice, before](int64_t read, const State& state,
                                                      std::span<const float> logits) {
     keep(run, &choice, before + read, state, logits);

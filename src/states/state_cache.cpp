@@ -15,14 +15,11 @@ struct StateCache::Node {
   std::map<int32_t, std::unique_ptr<Node>> children;  // by the first token of their edges
   SnapshotPtr snapshot;
   Kind kind = Kind::between;
+  int64_t message_end = 0;  // the depth at which its message ends or texts part; set by with_snapshot()
   Clock::time_point used;
 };
 
 namespace {
-
-int64_t allowed_gap(int64_t distance, double growth, int64_t spacing) {
-  return std::max(spacing, static_cast<int64_t>(growth * static_cast<double>(distance)));
-}
 
 size_t common_length(std::span<const int32_t> a, std::span<const int32_t> b) {
   const size_t most = std::min(a.size(), b.size());
@@ -36,28 +33,34 @@ int64_t edge_bytes(size_t tokens) { return static_cast<int64_t>(tokens * sizeof(
 
 std::vector<int64_t> snapshot_positions(int64_t from, int64_t total, std::span<const int64_t> ends,
                                         const StateCacheOptions& options) {
-  std::vector<int64_t> sorted{total};
-  for (const int64_t end : ends)
-    if (end > from && end < total) sorted.push_back(end);
-  std::sort(sorted.begin(), sorted.end());
-  sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+  if (total <= from) return {};
+  std::vector<int64_t> sorted(ends.begin(), ends.end());
+  std::sort(sorted.rbegin(), sorted.rend());
+  std::vector<int64_t> chosen{total};
+  for (const int64_t end : sorted)
+    if (chosen.back() - end >= options.least && end - from >= options.least) chosen.push_back(end);
   std::vector<int64_t> positions;
-  for (const int64_t end : sorted) {
+  for (auto end = chosen.rbegin(); end != chosen.rend(); from = *end++) {
+    // Equal pieces: a short one at the beginning would take as long as a longer one.
+    const int64_t length = *end - from, pieces = (length + options.spacing - 1) / options.spacing;
+    const int64_t piece = (length + pieces - 1) / pieces;
     std::vector<int64_t> before;
-    for (int64_t at = end; at > from; at -= allowed_gap(end - at, options.growth, options.spacing))
+    for (int64_t at = *end; at > from;) {
       before.push_back(at);
+      at -= std::max(piece, static_cast<int64_t>(options.growth * static_cast<double>(*end - at)));
+    }
     positions.insert(positions.end(), before.rbegin(), before.rend());
-    from = end;
   }
   return positions;
 }
 
 StateCache::StateCache(const StateCacheOptions& options) : options_(options) {
   require(
-      options.bytes >= 0 && options.spacing > 0 && options.growth >= 0 && options.age_seconds > 0,
-      "state cache: {} bytes, spacing {}, growth {}, age {} s; expected a limit of 0 or more, a spacing and "
-      "an age above 0, a growth of 0 or more",
-      options.bytes, options.spacing, options.growth, options.age_seconds);
+      options.bytes >= 0 && options.spacing > 0 && options.least > 0 && options.growth >= 0 &&
+          options.age_seconds > 0,
+      "state cache: {} bytes, spacing {}, at least {}, growth {}, age {} s; expected a limit of 0 or more, "
+      "spacings and an age above 0, a growth of 0 or more",
+      options.bytes, options.spacing, options.least, options.growth, options.age_seconds);
 }
 
 StateCache::~StateCache() = default;
@@ -104,7 +107,6 @@ void StateCache::insert(const std::string& space, std::span<const int32_t> token
   if (kind == Kind::end) node.kind = kind;
   if (!node.snapshot || !snapshot->logits.empty() || node.snapshot->logits.empty())
     set(node, std::move(snapshot));
-  thin(node);
   evict();
 }
 
@@ -175,39 +177,28 @@ void StateCache::tidy(Node* node) {
   }
 }
 
-void StateCache::thin(Node& end) {
-  if (!end.children.empty()) return;
-  int64_t next = end.depth;
-  for (Node* node = end.parent;
-       node && node->parent && node->children.size() == 1 && node->kind == Kind::between;) {
-    Node* parent = node->parent;
-    const Node* earlier = parent;
-    while (earlier->parent && !earlier->snapshot) earlier = earlier->parent;
-    const int64_t gap = next - earlier->depth, distance = end.depth - next;
-    const bool needed =
-        node->kind == Kind::end || gap > allowed_gap(distance, options_.growth, options_.spacing);
-    if (node->snapshot && needed) next = node->depth;
-    if (node->snapshot && !needed) {
-      drop_snapshot(*node);
-      tidy(node);
-    }
-    node = parent;
+std::vector<StateCache::Node*> StateCache::with_snapshot(Node& root) {
+  std::vector<Node*> nodes{&root};
+  for (size_t i = 0; i < nodes.size(); ++i)
+    for (const auto& [token, child] : nodes[i]->children) nodes.push_back(child.get());
+  for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {  // children come after their parents
+    const bool goes_on = (*node)->kind == Kind::between && (*node)->children.size() == 1;
+    (*node)->message_end = goes_on ? (*node)->children.begin()->second->message_end : (*node)->depth;
   }
-}
-
-void StateCache::collect(Node& node, std::vector<Node*>& with_snapshot) {
-  if (node.snapshot) with_snapshot.push_back(&node);
-  for (const auto& [token, child] : node.children) collect(*child, with_snapshot);
+  std::erase_if(nodes, [](const Node* node) { return !node->snapshot; });
+  return nodes;
 }
 
 double StateCache::worth(const Node& node, Clock::time_point now) const {
   const Node* earlier = node.parent;
   while (earlier && earlier->parent && !earlier->snapshot) earlier = earlier->parent;
   const int64_t tokens = node.depth - (earlier ? earlier->depth : 0);
+  // Near the end a change costs some tokens in any case: the next question and its reply.
+  const int64_t unavoidable = 4 * options_.spacing + node.message_end - node.depth;
   const double age = std::chrono::duration<double>(now - node.used).count();
   const double forks = node.children.size() > 1 ? std::log(static_cast<double>(node.children.size())) : 0;
-  return std::log(static_cast<double>(tokens)) + forks - age / options_.age_seconds -
-         std::log(static_cast<double>(node.snapshot->bytes()));
+  return std::log(static_cast<double>(tokens) / static_cast<double>(unavoidable)) + forks -
+         age / options_.age_seconds - std::log(static_cast<double>(node.snapshot->bytes()));
 }
 
 void StateCache::evict() {
@@ -216,15 +207,18 @@ void StateCache::evict() {
   const int64_t wanted = options_.bytes - options_.bytes / 10;
   const auto now = Clock::now();
   while (figures_.bytes > wanted) {
-    std::vector<Node*> nodes;
-    for (const auto& [space, root] : roots_) collect(*root, nodes);
+    std::vector<std::pair<double, Node*>> nodes;
+    for (const auto& [space, root] : roots_)
+      for (Node* node : with_snapshot(*root)) nodes.emplace_back(worth(*node, now), node);
     if (nodes.empty()) return;
-    const auto least = std::min_element(nodes.begin(), nodes.end(), [&](const Node* a, const Node* b) {
-      return worth(*a, now) < worth(*b, now);
-    });
-    ++figures_.evictions;
-    drop_snapshot(**least);
-    tidy(*least);
+    std::sort(nodes.begin(), nodes.end());
+    for (const auto& [known_worth, node] : nodes) {
+      if (figures_.bytes <= wanted) return;
+      if (worth(*node, now) > known_worth) continue;  // the one before it has gone
+      ++figures_.evictions;
+      drop_snapshot(*node);
+      tidy(node);
+    }
   }
 }
 
@@ -232,9 +226,7 @@ void StateCache::clear(const std::string& space) {
   const std::lock_guard lock(mutex_);
   const auto root = roots_.find(space);
   if (root == roots_.end()) return;
-  std::vector<Node*> nodes;
-  collect(*root->second, nodes);
-  for (Node* node : nodes) drop_snapshot(*node);
+  for (Node* node : with_snapshot(*root->second)) drop_snapshot(*node);
   std::vector<const Node*> all{root->second.get()};
   while (!all.empty()) {
     const Node* node = all.back();

@@ -26,17 +26,21 @@ using SnapshotPtr = std::shared_ptr<const Snapshot>;
 
 struct StateCacheOptions {
   int64_t bytes = int64_t{1} << 30;  // limit on the snapshots and their tokens
-  // At a distance d from the end of a message, snapshots are at most max(spacing, growth * d) tokens apart.
-  // So a message that is changed d tokens before its end is read again from at most that far before the
-  // change: at most (1 + growth) times what had to be read in any case, plus `spacing` tokens, whether or not
-  // the text after the message is kept.
+  // Snapshots are at most so many tokens apart as long as there is room: a text that is changed anywhere is
+  // read again from at most that far before the change.
   int64_t spacing = 128;
-  double growth = 0.25;
+  // Of states that grow with the text, whose copies do too: snapshots are at most max(spacing, growth * d)
+  // tokens apart at a distance d from the end of a message. What follows a change must be read in any case;
+  // so at most (1 + growth) times that is read, plus `spacing` tokens, unless what followed was left out.
+  double growth = 0;
+  // A place that is closer to the next one is none: a step of few tokens takes as long as one of this many.
+  int64_t least = 32;
   double age_seconds = 600;  // a snapshot that was not used for so long is worth 1/e of a new one
 };
 
 // Where to take snapshots while reading: the numbers of tokens, increasing, of a text of `total` tokens of
-// which `from` are already known; the last is `total`. `ends`: where messages end, in any order.
+// which `from` are already known; the last is `total`. `ends`: where messages end, in any order; they are
+// among the places if they are not too close to others.
 std::vector<int64_t> snapshot_positions(int64_t from, int64_t total, std::span<const int64_t> ends,
                                         const StateCacheOptions& options = {});
 
@@ -44,9 +48,11 @@ std::vector<int64_t> snapshot_positions(int64_t from, int64_t total, std::span<c
 // spaces know nothing of each other. A snapshot is found by comparing all its tokens. Thread-safe: one mutex
 // guards the tree; snapshots are shared and do not change.
 //
-// Snapshots at ends of messages, prompts and replies are kept until there is no room. Others are dropped when
-// the text has grown so that the rule of StateCacheOptions holds without them. Without room, the one goes
-// that has the least tokens to read again per byte, weighted by its age.
+// Without room, the snapshot goes that has the least tokens to read again per byte, in proportion to what
+// must be read in any case after a change there: the tokens up to where its message ends. So the spaces grow
+// with the distance from the ends of messages, prompts and replies: of n snapshots of a text of t tokens, a
+// change at a distance d costs about (512 + d) ln(1 + t / 512) / n tokens. Age counts, and texts that part
+// there.
 class StateCache {
  public:
   explicit StateCache(const StateCacheOptions& options = {});
@@ -93,12 +99,10 @@ class StateCache {
   void drop_snapshot(Node& node);
   // Removes nodes without a purpose from here upwards.
   void tidy(Node* node);
-  // Drops the snapshots before `end`, back to where a message ends or texts part, that the rule does not
-  // need.
-  void thin(Node& end);
   // Makes room.
   void evict();
-  void collect(Node& node, std::vector<Node*>& with_snapshot);
+  // The nodes from here downwards that have a snapshot; sets their `message_end`.
+  std::vector<Node*> with_snapshot(Node& root);
   double worth(const Node& node, Clock::time_point now) const;
 
   const StateCacheOptions options_;

@@ -132,22 +132,31 @@ TEST(StateCache, KeepsToItsLimitAndForgetsWhatIsCheapToReadAgain) {
   EXPECT_EQ(cache.cache.figures().snapshots, 0);
 }
 
-TEST(StateCache, AGrowingTextLeavesFewSnapshotsBehind) {
+// As many as fit; what remains is dense where a change costs little in any case.
+TEST(StateCache, WithoutRoomTheSpacesGrowWithTheDistanceFromTheEnd) {
   Random random(3);
-  Cache cache;
+  constexpr int64_t size = 1 << 14;  // bytes of a snapshot, far more than of the tokens between two
+  Cache small({.bytes = 80 * size});
   Tokens text;
   for (int i = 0; i < 1000; ++i) {
     const Tokens more = random_tokens(random, 100);
     text.insert(text.end(), more.begin(), more.end());
-    cache.insert(text, StateCache::Kind::between);
+    Snapshot snapshot = small.snapshot(std::ssize(text));
+    snapshot.logits.resize(size / sizeof(float));
+    small.cache.insert("", text, std::move(snapshot), StateCache::Kind::between);
   }
-  // 21 by the rule for 100,000 tokens, and up to twice as many because a snapshot goes only when both of its
-  // neighbors suffice.
-  EXPECT_LE(cache.cache.figures().snapshots, 60);
+  EXPECT_GT(small.cache.figures().evictions, 900);
+  for (int64_t at = 100; at < std::ssize(text); at += 50) {
+    Tokens changed = text;
+    changed[static_cast<size_t>(at)] = -1;
+    const int64_t unavoidable = std::ssize(text) - at;
+    const int64_t read = std::ssize(text) - small.cache.find("", changed).tokens;
+    ASSERT_LE(static_cast<double>(read), 1.25 * static_cast<double>(unavoidable) + 128) << at;
+  }
 }
 
-// A conversation that is continued, changed in the middle, continued from an earlier message, repeated, and
-// written anew: tokens that are read against those that differ from all earlier texts.
+// A conversation that is continued, changed in the middle, cut anywhere and continued otherwise, continued
+// from an earlier message, repeated: tokens that are read against those that differ from all earlier texts.
 class History {
  public:
   explicit History(uint64_t seed)
@@ -165,7 +174,7 @@ class History {
   static bool HasFatalFailure() { return testing::Test::HasFatalFailure(); }
 
   void change() {
-    const int64_t what = ends_.empty() ? 0 : random_.below(5);
+    const int64_t what = ends_.empty() ? 0 : random_.below(6);
     if (what == 1) {  // another text in the middle
       const int64_t at = random_.below(std::ssize(text_));
       const int64_t count = std::min(std::ssize(text_) - at, 1 + random_.below(30));
@@ -175,6 +184,9 @@ class History {
       const auto message = static_cast<size_t>(random_.below(std::ssize(ends_)));
       text_.resize(static_cast<size_t>(ends_[message]));
       ends_.resize(message + 1);
+    } else if (what == 4) {  // cut within a message
+      text_.resize(static_cast<size_t>(1 + random_.below(std::ssize(text_))));
+      std::erase_if(ends_, [&](int64_t end) { return end > std::ssize(text_); });
     } else if (what == 3) {  // the same again
       return;
     }
@@ -217,6 +229,35 @@ TEST(SnapshotPositions, EndWithTheTextAndContainTheEndsOfMessages) {
   EXPECT_GT(positions.front(), 10);
   EXPECT_EQ(std::count(positions.begin(), positions.end(), 700), 1);
   EXPECT_TRUE(snapshot_positions(1000, 1000, asked).empty());
+}
+
+TEST(SnapshotPositions, AreNeverFarApartAndNotTooClose) {
+  Random random(4);
+  for (int i = 0; i < 1000; ++i) {
+    int64_t from = random.below(2000);
+    const int64_t total = from + 1 + random.below(3000);
+    std::vector<int64_t> ends(static_cast<size_t>(random.below(40)));
+    for (int64_t& end : ends) end = random.below(total + 100);
+    for (const int64_t at : snapshot_positions(from, total, ends)) {
+      ASSERT_LE(at - from, 128);
+      ASSERT_GE(at - from, std::min<int64_t>(32, total - from));
+      from = at;
+    }
+    ASSERT_EQ(from, total);
+  }
+}
+
+// A question that is written anew, with what the template puts behind it: one step.
+TEST(SnapshotPositions, AShortTextIsReadAtOnce) {
+  const std::vector<int64_t> ends{1002, 1060};
+  EXPECT_EQ(snapshot_positions(1000, 1063, ends), std::vector<int64_t>{1063});
+}
+
+TEST(SnapshotPositions, OfStatesThatGrowAreFewFarFromTheEnd) {
+  const std::vector<int64_t> positions = snapshot_positions(0, 100'000, {}, {.growth = 0.25});
+  EXPECT_LE(positions.size(), 30u);
+  EXPECT_EQ(positions.back(), 100'000);
+  EXPECT_GE(positions[positions.size() - 2], 100'000 - 128);
 }
 
 }  // namespace
