@@ -37,6 +37,11 @@ struct Flags {
 
 // Where --state is a bank, its place is taken by the state after which `question` is most probable.
 void choose_from_bank(Flags& flags, const std::string& question) {
+  require(
+      flags.url.empty() || flags.state.empty() || flags.kept_state(),
+      "--state {}: expected one that was kept after a text (aviary state make), because a server takes no "
+      "other",
+      flags.state);
   if (!StateBank::is_bank(flags.state)) return;
   require(
       !question.empty(),
@@ -274,7 +279,7 @@ Action add_chat(CLI::App& command) {
     refuse_beside(command, "--prompt", {"--load"});
     if (!flags->url.empty()) {
       ModelFlags::refuse_beside(command, "--url");
-      refuse_beside(command, "--url", {"--state", "--chat-template", "--precision"});
+      refuse_beside(command, "--url", {"--chat-template", "--precision"});
     }
     return chat(*flags);
   };

@@ -13,6 +13,7 @@
 #include "cli/bank.h"
 #include "cli/cli.h"
 #include "cli/grammars.h"
+#include "cli/snapshots.h"
 #include "cli/texts.h"
 #include "infer/generate.h"
 #include "models/cost.h"
@@ -66,6 +67,7 @@ int generate_text(const Flags& flags) {
   const std::optional<State> start = begin.start(loaded, flags.model.force);
   if (start) options.start = &*start;
   options.begin = begin.token(loaded);
+  if (find_snapshot(begin.state)) options.read = tokens_before(begin.state);
   options.before = begin.pending();
   options.logits = begin.logits(loaded, flags.model.force);
   // A terminal gets no control characters from a model; a pipe or a file gets the exact bytes.

@@ -57,7 +57,9 @@ Generation generate(Runner& runner, const Tokenizer& tokenizer, std::string_view
                               .exact_bytes = options.exact_bytes},
                   .constraint = std::move(constraint),
                   .draft = options.draft};
-  set_before(request.writing.sampling, request.tokens);
+  std::vector<int32_t> earlier = options.read;
+  earlier.insert(earlier.end(), request.tokens.begin(), request.tokens.end());
+  set_before(request.writing.sampling, earlier);
   if (options.start) request.start = *options.start;
   if (request.tokens.empty()) request.logits = options.logits;
   request.show = [&](const Writer::Piece& piece) {

@@ -21,6 +21,7 @@ struct GenerateOptions {
   std::optional<int32_t> begin = {};  // a token to read before the prompt
   int64_t draft = 0;  // maximum number of tokens guessed ahead from the text so far; does not change the text
   const State* start = nullptr;    // before the prompt; null: the initial state
+  std::vector<int32_t> read = {};  // tokens that `start` has read, for the repeat penalty
   std::vector<float> logits = {};  // [V] after `start`, if known: then an empty prompt is replaced by nothing
   std::function<bool()> go_on = {};  // called before every step, also while reading the prompt; false stops
 };

@@ -25,14 +25,12 @@ class NoModels : public Service {
   void unload(const std::string&) override { refuse(); }
   ServiceFigures figures() const override { return {}; }
   void make_state(StateTask, StateDone) override { refuse(); }
+  void mix_states(StateMix, StateDone) override { refuse(); }
   std::vector<KeptState> states(const std::string&) const override { return {}; }
   KeptState state(const std::string&, const std::string&) const override { refuse(); }
   std::string state_file(const std::string&, const std::string&) override { refuse(); }
   KeptState put_state_file(const std::string&, const std::string&, const std::string&,
                            const std::string&) override {
-    refuse();
-  }
-  KeptState mix_states(const std::string&, const std::vector<StatePart>&, bool, const std::string&) override {
     refuse();
   }
   void erase_state(const std::string&, const std::string&) override { refuse(); }

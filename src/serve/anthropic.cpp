@@ -61,13 +61,14 @@ class MessageSink : public TaskSink {
   void choice_end(const ChoiceEnd& end) override {
     canceled_ = end.reason == FinishReason::canceled;
     if (!canceled_) reply_.end(end);
+    state_ = end.state;
   }
   void finished(const Usage& usage) override {
     if (canceled_)
       return failed({.kind = TaskError::Kind::unavailable, .message = "the request was canceled"});
     reply_.finished(usage);
     if (events_) return events_->end();
-    respond_json(call_, json_text(reply_.message()));
+    respond_json(call_, json_text(reply_.message()), 200, state_);
   }
   void failed(const TaskError& error) override {
     if (!events_ || events_->give_up()) return respond_failure(call_, error);
@@ -90,6 +91,7 @@ class MessageSink : public TaskSink {
   AnthropicReply reply_;
   std::shared_ptr<EventStream> events_;  // none: the answer comes in one piece
   bool canceled_ = false;
+  std::string state_;  // that was kept
 };
 
 void serve_messages(Call& call) {

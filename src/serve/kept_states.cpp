@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "serve/local_service.h"
+#include "states/compose.h"
 #include "states/mix.h"
 
 namespace aviary {
@@ -67,6 +68,15 @@ StoredSnapshot snapshot_of(const Tokenizer& tokenizer, TextEndState end, const S
   stored.tokens.insert(stored.tokens.end(), all.begin(), read);
   stored.pending.assign(read, all.end());
   return stored;
+}
+
+StoredSnapshot composed_of(const ModelHost& host, const std::vector<MixPart>& parts) {
+  require(parts.size() > 1, "a composition has two or more states, in the order of their texts; got one");
+  Runner runner(host.model());
+  const State start = host.start() ? *host.start() : runner.new_state();
+  StoredSnapshot both = *parts.front().stored;
+  for (size_t i = 1; i < parts.size(); ++i) both = composed(runner, start, both, *parts[i].stored);
+  return both;
 }
 
 // Waits for the state of a task.
@@ -225,22 +235,36 @@ LocalService::HostPtr LocalService::host_of(const KeptState& state) {
             "state");
 }
 
-KeptState LocalService::mix_states(const std::string& key, const std::vector<StatePart>& parts, bool mean,
-                                   const std::string& name) {
-  if (parts.empty()) fail_task(TaskError::Kind::bad_request, "parts is empty, expected states", "parts");
-  const HostPtr host = host_of(state(key, parts.front().state));
+KeptState LocalService::mixed_state(const StateMix& mix) {
+  if (mix.parts.empty()) fail_task(TaskError::Kind::bad_request, "parts is empty, expected states", "parts");
+  const HostPtr host = host_of(state(mix.key, mix.parts.front().state));
   return or_bad_request("parts", [&] {
     std::vector<StoredSnapshotPtr> loaded;
-    std::vector<MixPart> all;
-    for (const StatePart& part : parts) {
-      loaded.push_back(shelf_.load(key, part.state, layout_of(*host), host->maker()));
+    std::vector<MixPart> parts;
+    for (const StateMix::Part& part : mix.parts) {
+      loaded.push_back(shelf_.load(mix.key, part.state, layout_of(*host), host->maker()));
       if (!loaded.back()) refuse_unknown(part.state);
-      all.push_back({loaded.back().get(), part.weight});
+      parts.push_back({loaded.back().get(), part.weight});
     }
-    StoredSnapshot mix = mixed(all, mean);
-    mix.name = name;
-    mix.space = key;
-    return shelf_.put(std::move(mix));
+    StoredSnapshot made = mix.method == StateMix::Method::compose
+                              ? composed_of(*host, parts)
+                              : mixed(parts, mix.method == StateMix::Method::mean);
+    made.name = mix.name;
+    made.space = mix.key;
+    return shelf_.put(std::move(made));
+  });
+}
+
+void LocalService::mix_states(StateMix mix, StateDone done) {
+  mixes_.add([this, mix = std::move(mix), done = std::move(done)] {
+    KeptState made;
+    std::optional<TaskError> error;
+    try {
+      made = mixed_state(mix);
+    } catch (...) {
+      error = task_error_of(std::current_exception());
+    }
+    done(made, error);
   });
 }
 

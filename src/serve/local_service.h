@@ -58,13 +58,12 @@ class LocalService : public Service {
   void load(const std::string& model) override;
   void unload(const std::string& model) override;
   void make_state(StateTask task, StateDone done) override;
+  void mix_states(StateMix mix, StateDone done) override;
   std::vector<KeptState> states(const std::string& key) const override;
   KeptState state(const std::string& key, const std::string& state) const override;
   std::string state_file(const std::string& key, const std::string& state) override;
   KeptState put_state_file(const std::string& key, const std::string& model, const std::string& name,
                            const std::string& bytes) override;
-  KeptState mix_states(const std::string& key, const std::vector<StatePart>& parts, bool mean,
-                       const std::string& name) override;
   void erase_state(const std::string& key, const std::string& state) override;
   ServiceFigures figures() const override;
 
@@ -100,6 +99,7 @@ class LocalService : public Service {
   static void release(HostPtr host);
   // The served model that a stored state was made with.
   HostPtr host_of(const KeptState& state);
+  KeptState mixed_state(const StateMix& mix);
 
   Ticket enqueue(Order order);
   // The thread of preparation: loads models, turns texts into tokens, finds known states.
@@ -148,7 +148,7 @@ class LocalService : public Service {
   Ticket last_ticket_ = 0;
   ServiceFigures figures_;
   std::thread thread_;
-  WorkQueue embeddings_, grammars_;
+  WorkQueue embeddings_, grammars_, mixes_;
 };
 
 }  // namespace aviary

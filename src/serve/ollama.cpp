@@ -121,12 +121,12 @@ void write_text(Call& call, OllamaRequest request) {
 
 void chat(Call& call) {
   const Json body = parse_request(call.request.body);
-  write_text(call, read_ollama_chat(call.service, Fields(body), call.request.key));
+  write_text(call, read_ollama_chat(call, Fields(body)));
 }
 
 void generate(Call& call) {
   const Json body = parse_request(call.request.body);
-  write_text(call, read_ollama_generate(call.service, Fields(body), call.request.key));
+  write_text(call, read_ollama_generate(call, Fields(body)));
 }
 
 // `old`: /api/embeddings, with one text and one vector.

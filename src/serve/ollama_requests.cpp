@@ -19,7 +19,7 @@ using Json = nlohmann::ordered_json;
 constexpr int64_t most = std::numeric_limits<int64_t>::max();
 constexpr int32_t context_mark = 0x617669;  // the first number of a context
 
-void read_options(const Fields& body, TaskOptions& task) {
+void read_options(const Call& call, const Fields& body, TaskOptions& task) {
   if (const std::optional<Fields> options = body.object("options")) {
     read_sampler(*options, task.sampling);
     // -1: until the text ends, -2: until the context is full.
@@ -27,7 +27,7 @@ void read_options(const Fields& body, TaskOptions& task) {
       task.max_tokens = *limit;
     for (std::string& stop : options->texts("stop")) task.stop.push_back(std::move(stop));
   }
-  read_state(body, task);
+  read_state(call, body, task);
   task.logprobs = body.flag("logprobs").value_or(false);
   task.top_logprobs = body.integer("top_logprobs", 0, 20).value_or(0);
   const Json* format = body.find("format");
@@ -101,15 +101,15 @@ bool is_unloading(const Fields& body) {
   return keep != nullptr && (*keep == 0 || *keep == "0" || *keep == "0s");
 }
 
-OllamaRequest read_common(const Service& service, const Fields& body, const std::string& key) {
+OllamaRequest read_common(const Call& call, const Fields& body) {
   OllamaRequest request;
   request.model = body.required_text("model");
   request.stream = body.flag("stream").value_or(true);
-  request.task.model = ollama_model(service, request.model);
-  request.task.options = service.default_options(request.task.model);
-  request.task.options.key = key;
+  request.task.model = ollama_model(call.service, request.model);
+  request.task.options = call.service.default_options(request.task.model);
+  request.task.options.key = call.request.key;
   request.task.thinking = read_think(body);
-  read_options(body, request.task.options);
+  read_options(call, body, request.task.options);
   return request;
 }
 
@@ -129,8 +129,8 @@ std::string ollama_model(const Service& service, const std::string& name) {
   }
 }
 
-OllamaRequest read_ollama_chat(const Service& service, const Fields& body, const std::string& key) {
-  OllamaRequest request = read_common(service, body, key);
+OllamaRequest read_ollama_chat(const Call& call, const Fields& body) {
+  OllamaRequest request = read_common(call, body);
   for (const Fields& message : body.objects("messages")) {
     message.at("role", "\"system\", \"user\", \"assistant\" or \"tool\"");
     request.task.messages.push_back(read_message(message));
@@ -141,8 +141,8 @@ OllamaRequest read_ollama_chat(const Service& service, const Fields& body, const
   return request;
 }
 
-OllamaRequest read_ollama_generate(const Service& service, const Fields& body, const std::string& key) {
-  OllamaRequest request = read_common(service, body, key);
+OllamaRequest read_ollama_generate(const Call& call, const Fields& body) {
+  OllamaRequest request = read_common(call, body);
   request.kind = OllamaRequest::Kind::generate;
   request.chat_form = false;
   refuse_images(body);

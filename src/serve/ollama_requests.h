@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "serve/json_fields.h"
-#include "serve/service.h"
+#include "serve/router.h"
 
 namespace aviary {
 
@@ -23,8 +23,8 @@ struct OllamaRequest {
 };
 
 // Read the body of /api/chat and /api/generate. Throw TaskFailure.
-OllamaRequest read_ollama_chat(const Service& service, const Fields& body, const std::string& key);
-OllamaRequest read_ollama_generate(const Service& service, const Fields& body, const std::string& key);
+OllamaRequest read_ollama_chat(const Call& call, const Fields& body);
+OllamaRequest read_ollama_generate(const Call& call, const Fields& body);
 
 // The name under which the service has the model: ollama's clients add ":latest". Throws TaskFailure
 // (not_found).

@@ -138,6 +138,7 @@ void OllamaSink::choice_end(const ChoiceEnd& end) {
   show_call();
   if (end.reason == FinishReason::length) reason_ = "length";
   add_state(end, extra_);
+  state_ = end.state;
 }
 
 void OllamaSink::finished(const Usage& usage) {
@@ -157,7 +158,7 @@ void OllamaSink::finished(const Usage& usage) {
   last["prompt_eval_duration"] = nanoseconds(usage.prompt_seconds);
   last["eval_count"] = usage.tokens;
   last["eval_duration"] = nanoseconds(usage.seconds);
-  if (!request_.stream) return respond_json(call_, json_text(last));
+  if (!request_.stream) return respond_json(call_, json_text(last), 200, state_);
   write(last);
   call_.answer->end();
 }

@@ -53,6 +53,7 @@ class OllamaSink : public TaskSink {
   bool begun_ = false;
   std::string reason_ = "stop";
   nlohmann::ordered_json extra_;  // the state that was kept, if one was
+  std::string state_;             // its id
 };
 
 }  // namespace aviary

@@ -143,7 +143,7 @@ RequestBasics read_basics(const Call& call, const Fields& fields) {
   if (auto value = fields.flag("cache_prompt")) options.use_cache = *value;
   if (auto value = fields.flag("return_progress")) options.progress = *value;
   options.format = read_format(fields);
-  read_state(fields, options);
+  read_state(call, fields, options);
   basics.stream = fields.flag("stream").value_or(false);
   if (const auto more = fields.object("stream_options")) {
     if (!basics.stream) refuse_field("stream_options", "expected only together with \"stream\": true");

@@ -55,7 +55,10 @@ class ResponseSink : public TaskSink {
   }
   void progress(int64_t, int64_t, int64_t) override {}
   void delta(const Delta& delta) override { reply_.delta(delta); }
-  void choice_end(const ChoiceEnd& end) override { reply_.end(end); }
+  void choice_end(const ChoiceEnd& end) override {
+    reply_.end(end);
+    state_ = end.state;
+  }
   void finished(const Usage& usage) override {
     reply_.finished(usage, now_seconds());
     if (task_ || begun() || reply_.response()["status"] != "cancelled") keep();
@@ -109,7 +112,7 @@ class ResponseSink : public TaskSink {
 
   void answer() {
     if (answered_) return;
-    if (!events_) return respond_json(call_, json_text(reply_.response()));
+    if (!events_) return respond_json(call_, json_text(reply_.response()), 200, state_);
     reply_.announce_end();
     events_->end();
   }
@@ -122,6 +125,7 @@ class ResponseSink : public TaskSink {
   std::shared_ptr<BackgroundTask> task_;  // of a response in the background
   bool answered_ = false;                 // nobody waits for the end
   bool announced_ = false;                // the client knows of the response
+  std::string state_;                     // that was kept
 };
 
 void create(Call& call, const Store& store) {

@@ -220,8 +220,9 @@ void Router::tick() {
 
 HttpHeaders request_id_headers(const std::string& id) { return {{"x-request-id", id}, {"request-id", id}}; }
 
-void respond_json(const Call& call, std::string json, int status) {
+void respond_json(const Call& call, std::string json, int status, const std::string& state) {
   HttpHeaders headers = request_id_headers(call.request.id);
+  if (!state.empty()) headers.emplace_back("X-RWKV-State-Id", state);
   headers.emplace_back("Content-Type", "application/json");
   call.answer->respond(status, headers, std::move(json));
 }

@@ -120,8 +120,9 @@ class Router {
 
 // The id of a request as OpenAI's clients read it, and as Anthropic's do.
 HttpHeaders request_id_headers(const std::string& id);
-// Answers with JSON and the request's id.
-void respond_json(const Call& call, std::string json, int status = 200);
+// Answers with JSON and the request's id. `state`: the id of a state that was kept, which X-RWKV-State-Id
+// then tells; empty: none.
+void respond_json(const Call& call, std::string json, int status = 200, const std::string& state = {});
 // Answers with a failure in the call's form, with Retry-After where trying again makes sense.
 void respond_failure(const Call& call, const TaskError& error);
 

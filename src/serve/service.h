@@ -59,10 +59,19 @@ struct StateTask {
   std::string key = {};                // as TaskOptions::key
 };
 
-// A share of a mix.
-struct StatePart {
-  std::string state = {};  // id or name
-  double weight = 1;
+// A state to be made of several of one model.
+struct StateMix {
+  struct Part {
+    std::string state = {};  // id or name
+    double weight = 1;       // not of a composition
+  };
+  // A weighted sum, or one whose weights are divided by their sum (states/mix.h); or what is left of each
+  // text when the next one has been read (states/compose.h).
+  enum class Method : uint8_t { sum, mean, compose };
+  std::vector<Part> parts = {};
+  Method method = Method::sum;
+  std::string name = {};  // of the new state
+  std::string key = {};   // as TaskOptions::key
 };
 
 // Thread-safe. A function that takes `model` accepts a name, an alias, and, if only one model is served, any
@@ -106,8 +115,9 @@ class Service {
   // there is refused with not_found, code state_not_found. A name belongs to the last state that was given
   // it.
   using StateDone = std::function<void(const KeptState&, const std::optional<TaskError>&)>;
-  // Calls back once, here or on a thread of the service.
+  // Call back once, here or on a thread of the service.
   virtual void make_state(StateTask task, StateDone done) = 0;
+  virtual void mix_states(StateMix mix, StateDone done) = 0;
   virtual std::vector<KeptState> states(const std::string& key) const = 0;
   virtual KeptState state(const std::string& key, const std::string& state) const = 0;
   // The bytes of its file (states/snapshot_file.h).
@@ -115,8 +125,6 @@ class Service {
   // Stores a state of this model from the bytes of such a file.
   virtual KeptState put_state_file(const std::string& key, const std::string& model, const std::string& name,
                                    const std::string& bytes) = 0;
-  virtual KeptState mix_states(const std::string& key, const std::vector<StatePart>& parts, bool mean,
-                               const std::string& name) = 0;
   virtual void erase_state(const std::string& key, const std::string& state) = 0;
 };
 

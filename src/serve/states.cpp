@@ -61,15 +61,18 @@ StateTask task_of(const Call& call, const Fields& fields) {
   return task;
 }
 
+Service::StateDone respond_with(const Call& call) {
+  return [call](const KeptState& state, const std::optional<TaskError>& error) {
+    if (error) return respond_failure(call, *error);
+    respond_json(call, json_text(json_of(state)));
+  };
+}
+
 void make(Call& call) {
   const Json body = parse_request(call.request.body);
   StateTask task = task_of(call, Fields(body));
   call.request.body.clear();
-  call.service.make_state(std::move(task),
-                          [call](const KeptState& state, const std::optional<TaskError>& error) {
-                            if (error) return respond_failure(call, *error);
-                            respond_json(call, json_text(json_of(state)));
-                          });
+  call.service.make_state(std::move(task), respond_with(call));
 }
 
 void mix(Call& call) {
@@ -77,16 +80,21 @@ void mix(Call& call) {
   const Fields fields(body);
   const std::string name = fields.text("name").value_or("");
   check_name(name);
-  const std::string method = fields.word("method", {"sum", "mean"}).value_or("sum");
-  std::vector<StatePart> parts;
-  for (const Fields& part : fields.objects("parts"))
-    parts.push_back({part.required_text("id"), part.number("weight", std::numeric_limits<float>::lowest(),
-                                                           std::numeric_limits<float>::max())
-                                                   .value_or(1)});
-  if (parts.empty() || parts.size() > most_parts)
-    refuse_field("parts", fmt::format("expected 1 to {} states, got {}", most_parts, parts.size()));
-  respond_json(call,
-               json_text(json_of(call.service.mix_states(call.request.key, parts, method == "mean", name))));
+  const std::string method = fields.word("method", {"sum", "mean", "compose"}).value_or("sum");
+  StateMix mix{.name = name, .key = call.request.key};
+  if (method == "mean") mix.method = StateMix::Method::mean;
+  if (method == "compose") mix.method = StateMix::Method::compose;
+  for (const Fields& part : fields.objects("parts")) {
+    constexpr float most = std::numeric_limits<float>::max();
+    const std::optional<double> weight = part.number("weight", -most, most);
+    if (weight && method == "compose")
+      refuse_field(part.path_of("weight"), "a composition has no weights; leave it out");
+    mix.parts.push_back({part.required_text("id"), weight.value_or(1)});
+  }
+  if (mix.parts.empty() || mix.parts.size() > most_parts)
+    refuse_field("parts", fmt::format("expected 1 to {} states, got {}", most_parts, mix.parts.size()));
+  call.request.body.clear();
+  call.service.mix_states(std::move(mix), respond_with(call));
 }
 
 void list(Call& call) {

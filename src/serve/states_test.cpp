@@ -6,7 +6,9 @@
 
 #include "checkpoints/open_model.h"
 #include "serve/local_service.h"
+#include "serve/ollama.h"
 #include "serve/protocols.h"
+#include "states/compose.h"
 #include "support/fake_service.h"
 #include "support/test_folder.h"
 #include "support/test_versions.h"
@@ -47,22 +49,29 @@ class StatesTest : public testing::Test {
         ServiceOptions{.models = {model}, .states = std::move(shelf), .sampling = {.temperature = 0}});
     router_ = std::make_unique<Router>(*service_, RouterOptions{.keys = std::move(keys)});
     add_openai(*router_);
+    add_responses(*router_);
+    add_anthropic(*router_);
+    add_ollama(*router_);
     add_states(*router_);
   }
 
   struct Reply {
     int status = 0;
-    std::string body;
+    std::string body = {};
+    std::string state = {};  // of the header
     Json json() const { return Json::parse(body); }
   };
   Reply ask(const std::string& method, const std::string& path, std::string body = {},
             const std::string& key = {}) {
-    auto answer = std::make_shared<LateAnswer>();
     ServeRequest request{.method = method, .path = path, .body = std::move(body)};
     if (!key.empty()) request.headers.emplace_back("authorization", "Bearer " + key);
+    return ask(std::move(request));
+  }
+  Reply ask(ServeRequest request) {
+    auto answer = std::make_shared<LateAnswer>();
     router_->handle(std::move(request), answer);
     if (answer->done.get_future().wait_for(20s) != std::future_status::ready) return {.body = "it hangs"};
-    return {answer->status, answer->body};
+    return {answer->status, answer->body, answer->header("X-RWKV-State-Id")};
   }
   Json state_of(const Json& request) {
     const Reply reply = ask("POST", "/v1/states", request.dump());
@@ -201,6 +210,67 @@ TEST_F(StatesTest, AMixOfOneStateIsThatStateAndOfSeveralASum) {
   EXPECT_EQ(mixed({{"parts", {{{"id", "none"}}}}}).status, 404);
   EXPECT_EQ(mixed({{"parts", {{{"id", a["id"]}, {"weight", 0}}}}}).status, 400);
   EXPECT_EQ(mixed({{"parts", Json::array()}}).status, 400);
+}
+
+TEST_F(StatesTest, ACompositionIsThatOfTheStatesInTheirOrder) {
+  const Json a = state_of({{"input", "one text"}}), b = state_of({{"input", "another"}});
+  const auto composed_over_http = [&](const Json& parts) {
+    return ask("POST", "/v1/states/mix", Json{{"parts", parts}, {"method", "compose"}}.dump());
+  };
+  const Reply both = composed_over_http({{{"id", a["id"]}}, {{"id", b["id"]}}});
+  ASSERT_EQ(both.status, 200) << both.body;
+  EXPECT_EQ(both.json()["tokens"], 15);
+  const LocalService::HostPtr host = service_->loaded("m");
+  Runner runner(host->model());
+  const State start = runner.new_state();
+  const auto read = [&](const Json& state) {
+    const std::string bytes = ask("GET", "/v1/states/" + state["id"].get<std::string>() + "/content").body;
+    return read_snapshot(snapshot_of_bytes(bytes), "it", std::make_shared<const StateLayout>(start.layout()),
+                         host->maker());
+  };
+  const StoredSnapshot expected = composed(runner, start, read(a), read(b)), got = read(both.json());
+  EXPECT_EQ(largest_difference(got.snapshot.state, expected.snapshot.state), 0);
+  EXPECT_EQ(got.tokens, expected.tokens);
+  text_of({{"prompt", "x"}, {"state", both.json()["id"]}});
+  const Reply one = composed_over_http({{{"id", a["id"]}}});
+  EXPECT_NE(one.body.find("two or more states"), std::string::npos) << one.body;
+  const Reply weighed = composed_over_http({{{"id", a["id"]}, {"weight", 2}}, {{"id", b["id"]}}});
+  EXPECT_EQ(weighed.json()["error"]["param"], "parts[0].weight");
+}
+
+TEST_F(StatesTest, AHeaderNamesTheStateInEveryProtocol) {
+  state_of({{"input", "Once upon a time"}, {"name", "story"}});
+  const Json chat = {{"model", "m"},
+                     {"stream", false},
+                     {"max_tokens", 4},
+                     {"return_state", true},
+                     {"messages", {{{"role", "user"}, {"content", "Hi"}}}}};
+  Json of_ollama = chat, of_responses = chat;
+  of_ollama["options"] = {{"num_predict", 4}};
+  of_responses["input"] = "Hi";
+  of_responses["max_output_tokens"] = 4;
+  for (const auto& [path, body] : std::vector<std::pair<std::string, Json>>{
+           {"/v1/chat/completions", chat},
+           {"/v1/messages", chat},
+           {"/api/chat", of_ollama},
+           {"/v1/responses", of_responses},
+           {"/v1/completions", {{"prompt", ", a"}, {"max_tokens", 4}, {"return_state", true}}}}) {
+    SCOPED_TRACE(path);
+    ServeRequest request{.method = "POST", .path = path, .body = body.dump()};
+    EXPECT_FALSE(ask(request).state.empty());
+    request.headers.emplace_back("x-rwkv-state-id", "story");
+    const Reply reply = ask(request);
+    ASSERT_EQ(reply.status, 200) << reply.body;
+    EXPECT_NE(reply.body.find(reply.state), std::string::npos) << reply.body;
+    Json in_body = body;
+    in_body["state"] = "story";
+    const Json kept = ask("GET", "/v1/states/" + reply.state).json(),
+               same = ask("GET", "/v1/states/" + ask("POST", path, in_body.dump()).state).json();
+    EXPECT_GT(kept["tokens"], 16 + 4);
+    EXPECT_EQ(kept["tokens"], same["tokens"]);
+    request.headers.back().second = "none";
+    EXPECT_EQ(ask(request).status, 404);
+  }
 }
 
 TEST_F(StatesTest, StatesAreListedTheLastUsedFirstAndRemoved) {

@@ -83,7 +83,8 @@ void read_sampler(const Fields& fields, SamplerOptions& sampling) {
   }
 }
 
-void read_state(const Fields& fields, TaskOptions& options) {
+void read_state(const Call& call, const Fields& fields, TaskOptions& options) {
+  if (const std::string* named = call.request.header("x-rwkv-state-id")) options.state = *named;
   const Json* state = fields.find("state");
   if (state != nullptr)
     options.state = state->is_object() ? fields.object("state")->required_text("id") : *fields.text("state");

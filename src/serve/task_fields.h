@@ -2,6 +2,7 @@
 #pragma once
 
 #include "serve/json_fields.h"
+#include "serve/router.h"
 #include "serve/task.h"
 
 namespace aviary {
@@ -11,7 +12,8 @@ namespace aviary {
 // A sampler that does not exist here is refused, unless the request gives the value at which it does nothing.
 void read_sampler(const Fields& fields, SamplerOptions& sampling);
 
-// state (an id, a name, or {"id"}) and return_state (true, false, "id" or "base64").
-void read_state(const Fields& fields, TaskOptions& options);
+// state (an id, a name, or {"id"}), for which the header X-RWKV-State-Id stands where it is absent, and
+// return_state (true, false, "id" or "base64").
+void read_state(const Call& call, const Fields& fields, TaskOptions& options);
 
 }  // namespace aviary

@@ -82,7 +82,10 @@ void TextSink::choice_end(const ChoiceEnd& end) {
 void TextSink::finished(const Usage& usage) {
   const std::lock_guard lock(mutex_);
   over_ = true;
-  if (!stream_) return respond_json(call_, json_text(form_->whole(choices_, usage)));
+  // A header has room for one state: that of the only choice.
+  if (!stream_)
+    return respond_json(call_, json_text(form_->whole(choices_, usage)), 200,
+                        choices_.size() == 1 ? choices_[0].end.state : "");
   begin();
   send(form_->last(choices_[static_cast<size_t>(last_ended_)], &usage));
   for (const Json& event : form_->after(usage)) send(event);

@@ -4,9 +4,11 @@
 
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "support/repository.h"
 #include "support/test_folder.h"
 
 namespace aviary {
@@ -210,6 +212,27 @@ TEST(RemoteBody, HasWhatWasSetAndNothingElse) {
   EXPECT_EQ(set["temperature"], 0.5);
   EXPECT_EQ(set["seed"], 7);
   EXPECT_EQ(set["reasoning_effort"], "none");
+}
+
+// The names in `text` that begin with a slash after a character of `before`.
+std::set<std::string> commands_in(std::string_view text, std::string_view before) {
+  std::set<std::string> names;
+  for (size_t at = text.find('/'); at != text.npos; at = text.find('/', at + 1)) {
+    if (at > 0 && before.find(text[at - 1]) == before.npos) continue;
+    const size_t end = text.find_first_not_of("abcdefghijklmnopqrstuvwxyz?", at + 1);
+    if (end != at + 1) names.emplace(text.substr(at, end - at));
+  }
+  return names;
+}
+
+TEST(ChatCommands, ThePageExplainsThemAll) {
+  std::set<std::string> known, explained;
+  for (const auto& [names, help] : ChatSession::commands()) known.merge(commands_in(names, " "));
+  known.erase("/?");
+  std::ifstream page(repository() / "docs/chat.md");
+  for (std::string line; std::getline(page, line);)
+    if (line.starts_with("| `/")) explained.merge(commands_in(line.substr(0, line.find('|', 1)), "`"));
+  EXPECT_EQ(explained, known);
 }
 
 }  // namespace

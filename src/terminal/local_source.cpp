@@ -67,6 +67,16 @@ auto or_error(Call call) {
   }
 }
 
+// The promise must outlive the call.
+Service::StateDone id_into(std::promise<std::string>& made) {
+  return [&made](const KeptState& state, const std::optional<TaskError>& error) {
+    if (error)
+      made.set_exception(std::make_exception_ptr(TaskFailure(*error)));
+    else
+      made.set_value(state.id);
+  };
+}
+
 class LocalSource : public ReplySource {
  public:
   LocalSource(Service& service, std::string model) : service_(service), model_(std::move(model)) {}
@@ -111,12 +121,7 @@ class LocalSource : public ReplySource {
                          .messages = request.messages,
                          .chat_template = request.chat_template,
                          .state = request.state},
-                        [&](const KeptState& state, const std::optional<TaskError>& error) {
-                          if (error)
-                            made.set_exception(std::make_exception_ptr(TaskFailure(*error)));
-                          else
-                            made.set_value(state.id);
-                        });
+                        id_into(made));
     return or_error([&] {
       const std::string id = made.get_future().get();
       std::string bytes = service_.state_file("", id);
@@ -130,9 +135,11 @@ class LocalSource : public ReplySource {
   }
 
   std::string mix_states(const std::vector<std::pair<std::string, double>>& parts) override {
-    std::vector<StatePart> all;
-    for (const auto& [state, weight] : parts) all.push_back({state, weight});
-    return or_error([&] { return service_.mix_states("", all, false, "").id; });
+    StateMix mix;
+    for (const auto& [state, weight] : parts) mix.parts.push_back({state, weight});
+    std::promise<std::string> made;
+    service_.mix_states(std::move(mix), id_into(made));
+    return or_error([&] { return made.get_future().get(); });
   }
 
   std::string model() const override { return model_; }
@@ -144,19 +151,6 @@ class LocalSource : public ReplySource {
 };
 
 }  // namespace
-
-namespace {
-
-constexpr const char* only_here =
-    "states are for models of this process; a server has them at /v1/states (docs/states.md)";
-
-}  // namespace
-
-std::string ReplySource::state_after(const ReplyRequest&) { fail("{}", only_here); }
-std::string ReplySource::take_state(const std::string&) { fail("{}", only_here); }
-std::string ReplySource::mix_states(const std::vector<std::pair<std::string, double>>&) {
-  fail("{}", only_here);
-}
 
 std::unique_ptr<ReplySource> make_local_source(Service& service, std::string model) {
   return std::make_unique<LocalSource>(service, std::move(model));

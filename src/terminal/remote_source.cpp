@@ -1,10 +1,11 @@
-// Replies of a server with OpenAI's protocol.
+// Replies of a server with OpenAI's protocol; states are those of aviary serve (docs/states.md).
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "serve/router.h"
 #include "terminal/reply_source.h"
 
 namespace aviary {
@@ -63,6 +64,18 @@ std::vector<TokenLogprob> logprobs_of(const Json& choice) {
   return tokens;
 }
 
+// The letters, digits and signs that stand for themselves in a URL; all others as %XX.
+std::string percent_encoded(std::string_view text) {
+  std::string encoded;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '.' || c == '_' || c == '~';
+    encoded += plain ? std::string(1, c) : fmt::format("%{:02X}", byte);
+  }
+  return encoded;
+}
+
 FinishReason reason_named(const std::string& name) {
   return name == "length" ? FinishReason::length : FinishReason::stop;
 }
@@ -108,6 +121,31 @@ class Events {
   std::string held_;
 };
 
+Json messages_of(const ReplyRequest& request) {
+  constexpr const char* roles[] = {"system", "user", "assistant", "tool"};
+  Json messages = Json::array();
+  for (const Message& message : request.messages) {
+    Json json = {{"role", roles[static_cast<size_t>(message.role)]}, {"content", message.content}};
+    if (!message.reasoning.empty()) json["reasoning_content"] = message.reasoning;
+    messages.push_back(std::move(json));
+  }
+  return messages;
+}
+
+std::string text_in_json(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// The body of a request for the state after the messages.
+std::string remote_state_body(const ReplyRequest& request, const std::string& model) {
+  Json body = {{"model", model}};
+  if (request.state.empty())
+    body["messages"] = messages_of(request);
+  else
+    body["from"] = {{"state", request.state}, {"messages", messages_of(request)}};
+  return text_in_json(body);
+}
+
 class RemoteSource : public ReplySource {
  public:
   RemoteSource(std::string url, std::string model, const std::string& key)
@@ -120,12 +158,10 @@ class RemoteSource : public ReplySource {
 
   ReplyOutcome reply(const ReplyRequest& request, const ReplyWatch& watch) override {
     const http::HttpClient client(url_, {.cancelled = watch.stopped});
-    http::Headers headers = headers_;
-    headers.emplace_back("content-type", "application/json");
     ReplyOutcome outcome;
     Events events(outcome, watch);
     const auto begin = std::chrono::steady_clock::now();
-    const http::ClientReply answer = client.stream("POST", "/chat/completions", headers,
+    const http::ClientReply answer = client.stream("POST", "/chat/completions", json_headers(),
                                                    remote_body(request, model_), [&](std::string_view bytes) {
                                                      events.push(bytes);
                                                      return true;
@@ -136,10 +172,61 @@ class RemoteSource : public ReplySource {
     return outcome;
   }
 
+  ~RemoteSource() override {
+    try {
+      for (const std::string& id : states_) ask("DELETE", "/states/" + id, "");
+    } catch (const Error&) {  // the server is gone, and with it what was kept for this conversation
+    }
+  }
+
+  std::string state_after(const ReplyRequest& request) override {
+    const std::string path = "/states/" + kept(ask("POST", "/states", remote_state_body(request, model_)));
+    return ask("GET", path + "/content", "");
+  }
+
+  // The server asks for a name; the id is what counts.
+  std::string take_state(const std::string& bytes) override {
+    return kept(ask(
+        "PUT", fmt::format("/states/{}/content?model={}", new_id("chat_"), percent_encoded(model_)), bytes));
+  }
+
+  std::string mix_states(const std::vector<std::pair<std::string, double>>& parts) override {
+    Json list = Json::array();
+    for (const auto& [state, weight] : parts) list.push_back({{"id", state}, {"weight", weight}});
+    return kept(ask("POST", "/states/mix", Json{{"parts", std::move(list)}}.dump()));
+  }
+
   std::string model() const override { return model_; }
   std::string chat_template() const override { return ""; }
 
  private:
+  http::Headers json_headers() const {
+    http::Headers headers = headers_;
+    headers.emplace_back("content-type", "application/json");
+    return headers;
+  }
+
+  // The body of the answer to a request about states.
+  std::string ask(const char* method, const std::string& path, const std::string& body) const {
+    std::string bytes;
+    const http::ClientReply answer =
+        http::HttpClient(url_).stream(method, path, json_headers(), body, [&](std::string_view piece) {
+          bytes += piece;
+          return true;
+        });
+    if (answer.status >= 400) fail("the server answers {}: {}", answer.status, complaint_of(answer.body));
+    return bytes;
+  }
+
+  // The id of the state that an answer describes, which is removed at the end.
+  std::string kept(const std::string& answer) {
+    const Json state = parse_ordered_json(answer, "the answer of the server", deepest_answer);
+    const std::string id = state.is_object() ? text_of(state, "id") : "";
+    require(!id.empty() && percent_encoded(id) == id, "{}: the server keeps no states; aviary serve does",
+            url_);
+    return states_.emplace_back(id);
+  }
+
   std::string first_model() const {
     const http::ClientReply answer = http::HttpClient(url_).get("/models", headers_);
     if (answer.status >= 400) fail("the server answers {}: {}", answer.status, complaint_of(answer.body));
@@ -151,19 +238,14 @@ class RemoteSource : public ReplySource {
 
   std::string url_, model_;
   http::Headers headers_;
+  std::vector<std::string> states_;  // that the server keeps for this conversation
 };
 
 }  // namespace
 
 std::string remote_body(const ReplyRequest& request, const std::string& model) {
-  constexpr const char* roles[] = {"system", "user", "assistant", "tool"};
-  Json messages = Json::array();
-  for (const Message& message : request.messages) {
-    Json json = {{"role", roles[static_cast<size_t>(message.role)]}, {"content", message.content}};
-    if (!message.reasoning.empty()) json["reasoning_content"] = message.reasoning;
-    messages.push_back(std::move(json));
-  }
-  Json body = {{"model", model}, {"messages", std::move(messages)}, {"stream", true}};
+  Json body = {{"model", model}, {"messages", messages_of(request)}, {"stream", true}};
+  if (!request.state.empty()) body["state"] = request.state;
   body["stream_options"] = {{"include_usage", true}};
   body["logprobs"] = true;
   body["top_logprobs"] = 5;
@@ -179,7 +261,7 @@ std::string remote_body(const ReplyRequest& request, const std::string& model) {
   set("seed", request.settings.seed);
   constexpr const char* efforts[] = {nullptr, "none", "low", "high"};
   if (const char* effort = efforts[static_cast<size_t>(request.thinking)]) body["reasoning_effort"] = effort;
-  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return text_in_json(body);
 }
 
 std::unique_ptr<ReplySource> make_remote_source(const std::string& url, std::string model, std::string key) {

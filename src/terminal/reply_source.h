@@ -50,9 +50,9 @@ class ReplySource {
   // States, as the bytes of their files (states/snapshot_file.h): the one after the messages of the request;
   // one to go on from, whose name is returned; and one that is mixed from several, with their weights. Throw
   // Error where there are no states, or if these are of another model.
-  virtual std::string state_after(const ReplyRequest& request);
-  virtual std::string take_state(const std::string& bytes);
-  virtual std::string mix_states(const std::vector<std::pair<std::string, double>>& parts);
+  virtual std::string state_after(const ReplyRequest& request) = 0;
+  virtual std::string take_state(const std::string& bytes) = 0;
+  virtual std::string mix_states(const std::vector<std::pair<std::string, double>>& parts) = 0;
   virtual std::string model() const = 0;          // its name
   virtual std::string chat_template() const = 0;  // its name; empty if unknown
 };

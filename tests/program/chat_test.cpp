@@ -3,7 +3,9 @@
 
 #include <cstdlib>
 
+#include "http/client.h"
 #include "program.h"
+#include "server.h"
 
 namespace aviary::program {
 namespace {
@@ -108,6 +110,37 @@ TEST_F(Chat, AStateIsSavedAndGoneOnFrom) {
   const Outcome outcome = run(folder_.path(), chat_ + Arguments{"-p", "it sang", "--state", "a.state"});
   expect_success(outcome);
   expect_refusal(run(folder_.path(), chat_ + Arguments{"--load", "x", "--state", "a.state"}), {"--load"});
+}
+
+// The same model answers as if it were in this process; nothing stays in the server.
+TEST_F(Chat, StatesGoThroughAServer) {
+  Process server(folder_.path(), {"serve", "run", "--port", "0", "--threads", "1"});
+  const std::string address = address_of(server);
+  const Arguments remote = {"chat", "--url", address, "--tokens", "20", "--seed", "7"};
+  Terminal terminal(folder_.path(), remote);
+  terminal.read_until(">>> ");
+  terminal.type("the bird\r");
+  terminal.read_until("limit of tokens");
+  terminal.type("/save a.state\r");
+  terminal.read_until("is written");
+  terminal.type("/load a.state\r");
+  terminal.read_until("after the state of");
+  terminal.type("it sang\r");
+  terminal.read_until("limit of tokens");
+  terminal.type("/save b.state\r");
+  terminal.read_until("is written");
+  terminal.type("/mix a.state 0.5 b.state 0.5\r");
+  terminal.read_until("after 2 states");
+  EXPECT_NE(http::HttpClient(address).get("/v1/states").body.find("state_"), std::string::npos);
+  terminal.type("/exit\r");
+  EXPECT_EQ(terminal.wait(), 0);
+  EXPECT_EQ(http::HttpClient(address).get("/v1/states").body, R"({"object":"list","data":[]})");
+  for (const char* state : {"a.state", "b.state"}) {
+    const Arguments more = {"-p", "it sang", "--state", state};
+    EXPECT_EQ(run(folder_.path(), remote + more).out, run(folder_.path(), chat_ + more).out);
+  }
+  expect_refusal(run(folder_.path(), remote + Arguments{"-p", "x", "--state", "run"}),
+                 {"--state run", "kept after a text"});
 }
 
 TEST_F(Chat, CtrlCStopsAReplyAndNotTheProgram) {

@@ -2,13 +2,10 @@
 // the pages use.
 #include <gtest/gtest.h>
 
-#include <chrono>
-#include <csignal>
-#include <thread>
-
 #include "documents.h"
 #include "http/client.h"
 #include "program.h"
+#include "server.h"
 #include "support/repository.h"
 
 namespace aviary::program {
@@ -66,19 +63,8 @@ class Page : public testing::Test {
 
   void serve(const Arguments& words) {
     server_ = std::make_unique<Process>(folder_.path(), words + Arguments{"--port", "0"});
-    const std::string begin = "Listening on ";
-    for (int i = 0; i < 6000; ++i) {
-      const std::string out = server_->output();
-      const size_t at = out.find(begin), end = out.find('\n', at);
-      if (at != std::string::npos && end != std::string::npos) {
-        const std::string shown = out.substr(at + begin.size(), end - at - begin.size());
-        address_ = "http://127.0.0.1" + shown.substr(shown.rfind(':'));
-        return;
-      }
-      ASSERT_FALSE(server_->ended()) << server_->wait().err;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    FAIL() << "the server does not listen";
+    const std::string shown = address_of(*server_);
+    address_ = "http://127.0.0.1" + shown.substr(shown.rfind(':'));
   }
 
   std::string address() {

@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "http/client.h"
 #include "program.h"
+#include "server.h"
 
 #include <nlohmann/json.hpp>
 
@@ -24,18 +25,7 @@ class Serve : public testing::Test {
   // Starts the server and waits until it listens.
   void start(const Arguments& more = {}) {
     server_ = std::make_unique<Process>(folder_.path(), Arguments{"serve", "run", "--port", "0"} + more);
-    const std::string begin = "Listening on ";
-    for (int i = 0; i < 6000; ++i) {
-      const std::string out = server_->output();
-      const size_t at = out.find(begin), end = out.find('\n', at);
-      if (at != std::string::npos && end != std::string::npos) {
-        address_ = out.substr(at + begin.size(), end - at - begin.size());
-        return;
-      }
-      ASSERT_FALSE(server_->ended()) << server_->wait().err;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    FAIL() << "the server does not listen";
+    address_ = address_of(*server_);
   }
   http::ClientReply post(const std::string& path, const std::string& body) const {
     return http::HttpClient(address_).post(path, {{"Content-Type", "application/json"}}, body);

@@ -40,6 +40,14 @@ TEST_F(KeptState, ATextGoesOnInAnotherProcessWithTheSameBits) {
   EXPECT_EQ(generated({"--state", "a.state"}, ""), generated({}, "the bird sang"));
 }
 
+TEST_F(KeptState, TheRepeatPenaltySeesTheTokensOfTheState) {
+  make("the bird sang", "a.state");
+  const Arguments penalty = {"--repeat-penalty", "3", "--repeat-last-n", "-1"};
+  const std::string expected = generated(penalty, "the bird sang");
+  EXPECT_NE(expected, generated({}, "the bird sang"));
+  EXPECT_EQ(generated(penalty + Arguments{"--state", "a.state"}, ""), expected);
+}
+
 TEST_F(KeptState, InfoTellsWhatTheFileIsOf) {
   make("the bird sang", "a.state", {"--name", "song"});
   const Outcome info = aviary({"state", "info", "a.state"});

@@ -169,11 +169,10 @@ class FakeService : public Service {
     kept.push_back({.id = bytes, .name = name, .model = model});
     return kept.back();
   }
-  KeptState mix_states(const std::string& key, const std::vector<StatePart>& parts, bool,
-                       const std::string& name) override {
-    KeptState mixed = state(key, parts.front().state);
-    mixed.name = name;
-    return mixed;
+  void mix_states(StateMix mix, StateDone done) override {
+    KeptState mixed = state(mix.key, mix.parts.front().state);
+    mixed.name = mix.name;
+    done(mixed, {});
   }
   void erase_state(const std::string& key, const std::string& name) override {
     const std::string id = state(key, name).id;
