@@ -52,7 +52,7 @@ TokenizerPtr open_tokenizer(const std::string& name) {
 
 TokenizerPtr tokenizer_of_model(const fs::path& path) {
   const fs::path model = model_file_at(path);
-  const TensorFile file = read_tensor_file(model);
+  const TensorFile file = read_tensor_file(model, Transposed::in_place);  // no tensor is read
   const ModelConfig config = config_of(file, model.string());
   const TokenizerPtr found = tokenizer_of(file, model.string(), config);
   return !found && config.vocab_size == 256 ? make_bytes_tokenizer() : found;

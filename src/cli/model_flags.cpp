@@ -120,7 +120,7 @@ void ModelFlags::add_running_to(CLI::App& command) {
       .add_option(
           "--precision", precision,
           "Of products with float32 weights: f32 or bf16 (default: bf16 where most weights of the file "
-          "have no more bits and this CPU multiplies bf16, else f32)")
+          "have no more bits, else f32)")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->group(model_group);
   command

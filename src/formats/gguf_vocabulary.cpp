@@ -51,6 +51,7 @@ char take_escape(std::string_view& rest, std::string_view text, std::string_view
 }
 
 std::string unescaped(std::string_view text, std::string_view where) {
+  if (text.find('\\') == std::string_view::npos) return std::string(text);
   std::string bytes;
   for (std::string_view rest = text; !rest.empty();) {
     const char c = rest[0];

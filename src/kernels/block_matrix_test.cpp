@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "base/threads.h"
+#include "kernels/cpu/cpu_features.h"
 #include "kernels/matmul.h"
 #include "numbers/encoding.h"
 
@@ -250,6 +251,35 @@ TEST_P(StoredMatrix, TheLargestCodesAndActivationsDoNotOverflow) {
         }
       }
     }
+}
+
+// Both follow the contract of the sums above; here their results are compared directly.
+TEST(StoredMatrixSets, Avx2AndAvx512AgreeWithinRounding) {
+  if (!has_avx512()) GTEST_SKIP() << "this CPU has no AVX-512";
+  const int64_t k = 2304, n = 40, rows = 13;
+  const std::vector<float> x = random_values(13, rows * k);
+  for (const Dtype type : weight_types) {
+    const Stored stored(type, k, n);
+    auto product = [&](Isa isa) {
+      set_isa(isa);
+      std::vector<float> y = multiply(stored.packed(), x, rows), row = multiply(stored.packed(), x, 1);
+      y.insert(y.end(), row.begin(), row.end());
+      set_isa(Isa::best);
+      return y;
+    };
+    const std::vector<float> avx2 = product(Isa::avx2);
+    for (const Isa isa : {Isa::avx512, Isa::best}) {
+      const std::vector<float> other = product(isa);
+      for (size_t i = 0; i < avx2.size(); ++i) {
+        const int64_t row = static_cast<int64_t>(i) / n % rows, column = static_cast<int64_t>(i) % n;
+        double magnitude = 0;
+        for (int64_t j = 0; j < k; ++j)
+          magnitude += std::abs(static_cast<double>(x[static_cast<size_t>(row * k + j)]) *
+                                static_cast<double>(stored.values[static_cast<size_t>(column * k + j)]));
+        ASSERT_NEAR(avx2[i], other[i], 3e-6 * magnitude) << name_of(type) << ", element " << i;
+      }
+    }
+  }
 }
 
 TEST(StoredMatrixErrors, RowsThatAreNotWholeBlocksAreRejected) {

@@ -53,7 +53,7 @@ kernels::Precision usual_precision(const Model& model) {
     all += count;
     if (type == Dtype::bf16 || is_quantized(type)) coarse += count;
   }
-  return 2 * coarse > all ? kernels::fastest_precision() : kernels::Precision::f32;
+  return 2 * coarse > all ? kernels::Precision::bf16 : kernels::Precision::f32;
 }
 
 bool has_targets(std::span<const int32_t> targets) {

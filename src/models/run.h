@@ -9,8 +9,8 @@
 
 namespace aviary {
 
-// The default precision for products with the float32 weights of a model: bf16 if this CPU has bf16 products
-// and most numbers of its matrices and tables are stored in at most 16 bits, otherwise f32.
+// The default precision for products with the float32 weights of a model: f32, but bf16 (half as many bytes
+// to read) if most numbers of its matrices and tables are stored in bf16 or quantized.
 kernels::Precision usual_precision(const Model& model);
 
 // Whether any target is trained on (>= 0).

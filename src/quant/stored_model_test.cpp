@@ -163,9 +163,9 @@ TEST_P(StoredModel, PassesGradientsToItsVectors) {
 }
 
 TEST(UsualPrecision, IsBfloat16IfTheOtherWeightsAreNotMorePrecise) {
-  const kernels::Precision fastest = kernels::fastest_precision(), f32 = kernels::Precision::f32;
+  const kernels::Precision bf16 = kernels::Precision::bf16, f32 = kernels::Precision::f32;
   for (const auto& [type, expected] : {std::pair{Dtype::f32, f32}, std::pair{Dtype::f16, f32},
-                                       std::pair{Dtype::bf16, fastest}, std::pair{Dtype::q4_0, fastest}}) {
+                                       std::pair{Dtype::bf16, bf16}, std::pair{Dtype::q4_0, bf16}}) {
     const std::unique_ptr<Model> model = small_model(model_version("rwkv7"));
     store_matrices(*model, type);
     EXPECT_EQ(usual_precision(*model), expected) << name_of(type);

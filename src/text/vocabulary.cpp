@@ -185,6 +185,9 @@ std::vector<VocabularyEntry> parse_vocabulary(std::string_view text) {
 }
 
 std::string vocabulary_line(int32_t id, std::string_view bytes) {
+  const bool plain =
+      std::ranges::all_of(bytes, [](char c) { return c >= 0x20 && c < 0x7f && c != '\'' && c != '\\'; });
+  if (plain) return fmt::format("{} '{}' {}\n", id, bytes, bytes.size());  // as are most tokens
   bool is_text = is_utf8(bytes);
   char quote =
       bytes.find('\'') != std::string_view::npos && bytes.find('"') == std::string_view::npos ? '"' : '\'';

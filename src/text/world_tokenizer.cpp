@@ -18,8 +18,7 @@ class TokenTree {
  public:
   // `entries` hold every single byte.
   explicit TokenTree(const std::vector<VocabularyEntry>& entries) : pairs_(65536) {
-    for (const VocabularyEntry& entry : entries) sorted_.push_back(&entry);
-    std::sort(sorted_.begin(), sorted_.end(), [](auto* a, auto* b) { return a->bytes < b->bytes; });
+    sort(entries);
     cells_.resize(256);
     cells_[0].owner = root;  // node 0 means "no node"
     fill_pairs();
@@ -73,6 +72,27 @@ class TokenTree {
     uint32_t node;
     size_t first, last, depth;
   };
+
+  // By their bytes. Most tokens differ in their first eight bytes, which are compared as one number.
+  void sort(const std::vector<VocabularyEntry>& entries) {
+    struct Start {
+      uint64_t first;
+      const VocabularyEntry* entry;
+    };
+    std::vector<Start> starts;
+    starts.reserve(entries.size());
+    for (const VocabularyEntry& entry : entries) {
+      uint64_t first = 0;
+      for (size_t i = 0; i < sizeof(first); ++i)
+        first = first << 8 | (i < entry.bytes.size() ? static_cast<uint8_t>(entry.bytes[i]) : 0);
+      starts.push_back({first, &entry});
+    }
+    std::sort(starts.begin(), starts.end(), [](const Start& a, const Start& b) {
+      return a.first != b.first ? a.first < b.first : a.entry->bytes < b.entry->bytes;
+    });
+    sorted_.reserve(entries.size());
+    for (const Start& start : starts) sorted_.push_back(start.entry);
+  }
 
   void fill_pairs() {
     for (auto* entry : sorted_)

@@ -18,19 +18,22 @@ AVIARY_AVX2 inline __m256i wide(__m256i pairs) { return _mm256_madd_epi16(pairs,
 
 // A sum of codes times x, to which two steps at a time are added. end(): after so many steps.
 template <int bits>
+constexpr int together = 32767 / (2 * ((1 << bits) - 1) * 127);  // steps whose sum fits into 16 bits
+template <int bits>
+constexpr bool pairs_fit = together<bits> == block_steps;
+template <int bits>
 struct Dot {
-  static constexpr int together = 32767 / (2 * ((1 << bits) - 1) * 127);  // steps whose sum fits into 16 bits
   __m256i sum, pairs;
 
   AVIARY_AVX2 void begin(__m256i start) { sum = start, pairs = start; }
   AVIARY_AVX2 void add(int step, const Pair& codes, __m256i even, __m256i odd) {
     const __m256i both =
         _mm256_add_epi16(_mm256_maddubs_epi16(codes.even, even), _mm256_maddubs_epi16(codes.odd, odd));
-    pairs = step % together == 0 ? both : _mm256_add_epi16(pairs, both);
-    if ((step + 2) % together == 0) sum = _mm256_add_epi32(sum, wide(pairs));
+    pairs = step % together<bits> == 0 ? both : _mm256_add_epi16(pairs, both);
+    if ((step + 2) % together<bits> == 0) sum = _mm256_add_epi32(sum, wide(pairs));
   }
   AVIARY_AVX2 void end(int steps) {
-    if (steps % together != 0) sum = _mm256_add_epi32(sum, wide(pairs));
+    if (steps % together<bits> != 0) sum = _mm256_add_epi32(sum, wide(pairs));
   }
 };
 // |code - 128| times x with the sign of code - 128: a pair is at most 2 * 127 * 128.

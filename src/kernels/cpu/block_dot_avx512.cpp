@@ -28,6 +28,8 @@ AVIARY_AVX512 inline __m512i products(const Pair& codes, __m512i even, __m512i o
   return _mm512_add_epi16(_mm512_maddubs_epi16(codes.even, even), _mm512_maddubs_epi16(codes.odd, odd));
 }
 
+template <int>
+constexpr bool pairs_fit = false;  // see block_tile-inl.h
 // A sum of codes times x, to which two steps at a time are added. end(): after so many steps.
 template <int bits>
 struct Dot {

@@ -13,6 +13,8 @@ namespace {
 
 #include "kernels/cpu/block_avx2-inl.h"
 
+template <int>
+constexpr bool pairs_fit = false;  // see block_tile-inl.h
 // A sum of codes times x, to which two steps at a time are added. end(): after so many steps.
 template <int>
 struct Dot {

@@ -35,7 +35,7 @@ AVIARY_VNNI_ENTRY void tile(const RoundedRows& x, const std::byte* panel, int64_
       if constexpr (rows > 1) {
         for (int64_t i = 0; i < ahead_lines; ++i, ahead += line_bytes) _mm_prefetch(ahead, _MM_HINT_T1);
       } else {
-        prefetch_row<Layout>(panel + Layout::codes_at(b));
+        prefetch_row<Layout>(panel + Layout::codes_at(b), row_ahead_avx512);
       }
       HWY_UNROLL(2)
       for (int64_t g = 0; g < groups; ++g) {

@@ -70,12 +70,12 @@ struct BlockLayout {
   }
 };
 
-// Prefetches what a product of one row reads row_ahead bytes after `now`, the codes of 32 rows of B.
+// Prefetches what a product of one row reads `ahead` bytes after `now`, the codes of 32 rows of B.
 template <class Layout>
-inline void prefetch_row(const std::byte* now) {
+inline void prefetch_row(const std::byte* now, int64_t ahead) {
   constexpr int64_t bytes = Layout::block_bytes + (Layout::unit == block_k ? Layout::scale_bytes : 0);
   HWY_UNROLL(18)
-  for (int64_t i = 0; i < bytes; i += line_bytes) __builtin_prefetch(now + row_ahead + i, 0, 3);
+  for (int64_t i = 0; i < bytes; i += line_bytes) __builtin_prefetch(now + ahead + i, 0, 3);
 }
 
 // 32 numbers of x quantized to int8.
@@ -97,7 +97,7 @@ struct RoundedRows {
 
 // y [rows, 32] = or += x B for the columns of a panel and `units` units. `ahead`: the part of B that is
 // needed next, prefetched meanwhile, `ahead_lines` cache lines for every 32 rows of B; not for one row, which
-// prefetches what lies row_ahead bytes further.
+// prefetches what lies row_ahead() bytes further.
 using BlockTile = void (*)(const RoundedRows& x, const std::byte* panel, int64_t units, float* y,
                            int64_t y_stride, bool accumulate, const std::byte* ahead, int64_t ahead_lines);
 inline constexpr int64_t most_block_rows = 12;

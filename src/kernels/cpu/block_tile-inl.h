@@ -1,6 +1,6 @@
 // The tiles of x86 without AVX512_VNNI. No include guard: the file of an instruction set includes it once,
 // after defining what is used here: AVIARY_TILE (attributes of a function), Floats, Codes, lanes, vectors,
-// pair_of, scale_of, offset_of, four_codes, Dot and the small functions.
+// pair_of, scale_of, offset_of, four_codes, Dot, pairs_fit and the small functions.
 
 // One row, for which B is read in the order in which it lies in memory.
 template <class Layout>
@@ -8,6 +8,7 @@ AVIARY_TILE void row_tile(const RoundedRows& x, const std::byte* panel, int64_t 
                           bool accumulate, const std::byte*, int64_t) {
   constexpr int64_t blocks = Layout::unit / block_k, groups = Layout::groups_in_32;
   constexpr int steps = static_cast<int>(block_steps / groups);
+  const int64_t ahead = row_ahead();
   Floats sum[vectors];
   HWY_UNROLL(4)
   for (int v = 0; v < vectors; ++v) sum[v] = accumulate ? load(y + v * lanes) : all(0);
@@ -15,7 +16,7 @@ AVIARY_TILE void row_tile(const RoundedRows& x, const std::byte* panel, int64_t 
   for (int64_t u = 0; u < units; ++u, panel += Layout::unit_bytes)
     for (int64_t b = 0; b < blocks; ++b, ++of_x) {
       const std::byte* at = panel + Layout::codes_at(b);
-      prefetch_row<Layout>(at);
+      prefetch_row<Layout>(at, ahead);
       HWY_UNROLL(2)
       for (int64_t g = 0; g < groups; ++g) {
         Dot<Layout::bits> dots[vectors];
@@ -43,6 +44,18 @@ AVIARY_TILE void row_tile(const RoundedRows& x, const std::byte* panel, int64_t 
     }
   HWY_UNROLL(4)
   for (int v = 0; v < vectors; ++v) store(sum[v], y + v * lanes);
+}
+
+// Whether the sum of all eight steps fits into 16 bits: it is widened only at the end.
+template <class Layout>
+constexpr bool narrow = Layout::groups_in_32 == 1 && pairs_fit<Layout::bits>;
+// What is kept of the first four steps.
+template <class Layout>
+AVIARY_TILE __attribute__((always_inline)) inline Codes first_half(const Dot<Layout::bits>& dot) {
+  if constexpr (narrow<Layout>)
+    return dot.pairs;
+  else
+    return dot.sum;
 }
 
 // Several rows: the codes of four steps in the columns of two vectors fill the registers, and are multiplied
@@ -84,13 +97,15 @@ AVIARY_TILE void tile(const RoundedRows& x, const std::byte* panel, int64_t unit
                                   four_codes(at + 12)};
             HWY_UNROLL(2)
             for (int i = 0; i < 2; ++i) {
+              const int first = narrow<Layout> ? h * half : 0;  // step of this sum
               Dot<Layout::bits> dot;
-              dot.begin(groups == 1 && h == 1 ? part[r][i] : whole(row->starts[group]));
-              dot.add(0, codes[i][0], four[0], four[1]);
-              dot.add(2, codes[i][1], four[2], four[3]);
-              dot.end(half);
+              dot.begin(!narrow<Layout> && groups == 1 && h == 1 ? part[r][i] : whole(row->starts[group]));
+              if constexpr (narrow<Layout>) dot.pairs = part[r][i];  // step 0 ignores it
+              dot.add(first, codes[i][0], four[0], four[1]);
+              dot.add(first + 2, codes[i][1], four[2], four[3]);
+              dot.end(first + half);
               if (!ends) {
-                part[r][i] = dot.sum;
+                part[r][i] = first_half<Layout>(dot);
                 continue;
               }
               Floats& of_row = sum[pair][r][i];

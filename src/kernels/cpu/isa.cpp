@@ -9,6 +9,7 @@
 
 #include "base/platform.h"
 #include "kernels/cpu/cpu_features.h"
+#include "kernels/cpu/matmul_micro.h"
 #include "kernels/matmul.h"
 
 namespace aviary::kernels {
@@ -44,6 +45,16 @@ void set_isa(Isa isa) {
 }
 
 Isa isa() { return current.load(); }
+
+// A property of the CPU, not of the instructions that it is allowed to use.
+int64_t row_ahead() {
+#if HWY_ARCH_X86
+  static const bool has_avx512 = __builtin_cpu_supports("avx512f");
+  return has_avx512 ? row_ahead_avx512 : 1536;
+#else
+  return row_ahead_avx512;
+#endif
+}
 
 #if HWY_ARCH_X86
 bool has_avx2() { return isa() != Isa::baseline && (hwy::SupportedTargets() & HWY_AVX2) != 0; }

@@ -51,7 +51,7 @@ AVIARY_BF16 void dot_tile(const float* HWY_RESTRICT a, const void* b, int64_t pa
     } else {
       HWY_UNROLL(2)
       for (int64_t j = 0; j < columns; ++j)
-        _mm_prefetch(reinterpret_cast<const char*>(panel + j * lanes) + row_ahead, _MM_HINT_T0);
+        _mm_prefetch(reinterpret_cast<const char*>(panel + j * lanes) + row_ahead_avx512, _MM_HINT_T0);
     }
     __m512bh pairs[columns];
     HWY_UNROLL(8)

@@ -63,12 +63,12 @@ struct HalfRow {
 
 // Into the second-level cache.
 HWY_INLINE void fetch(const char* line) { __builtin_prefetch(line, 0, 2); }
-// What follows `bytes` that a product of one row reads now, into the first-level cache.
+// What lies `distance` bytes after those that a product of one row reads now, into the first-level cache.
 template <int64_t bytes>
-HWY_INLINE void fetch_row(const void* now) {
+HWY_INLINE void fetch_row(const void* now, int64_t distance) {
   HWY_UNROLL(8)
   for (int64_t i = 0; i < bytes; i += line_bytes)
-    __builtin_prefetch(static_cast<const char*>(now) + row_ahead + i, 0, 3);
+    __builtin_prefetch(static_cast<const char*>(now) + distance + i, 0, 3);
 }
 
 template <int rows, int panels, class Layout>
@@ -129,13 +129,14 @@ void tile_f32(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, i
   const float* HWY_RESTRICT panel = static_cast<const float*>(b);
   const int64_t stride = panel_bytes / 4;
   const auto* line = static_cast<const char*>(ahead);
+  const int64_t far = rows == 1 ? row_ahead() : 0;
   int64_t i = 0;
   // With more than two at a time, g++ spills registers.
   for (; i + 2 <= k; i += 2, panel += 2 * width, line += 2 * line_bytes) {
     if constexpr (rows > 1)
       fetch(line), fetch(line + line_bytes);
     else
-      fetch_row<8 * width>(panel);
+      fetch_row<8 * width>(panel, far);
     tile.template add<F32Row>(a, i, panel, stride);
     tile.template add<F32Row>(a, i + 1, panel + width, stride);
   }
@@ -150,12 +151,13 @@ void tile_bf16(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, 
   const float* HWY_RESTRICT panel = static_cast<const float*>(b);
   const int64_t stride = panel_bytes / 4;
   const auto* line = static_cast<const char*>(ahead);
+  const int64_t far = rows == 1 ? row_ahead() : 0;
   int64_t i = 0;
   for (; i + 4 <= k; i += 4, panel += 2 * narrow_width, line += 4 * line_bytes) {
     if constexpr (rows > 1)
       for (int64_t j = 0; j < 4; ++j) fetch(line + j * line_bytes);
     else
-      fetch_row<8 * narrow_width>(panel);
+      fetch_row<8 * narrow_width>(panel, far);
     tile.template add<EvenRow>(a, i, panel, stride);
     tile.template add<OddRow>(a, i + 1, panel, stride);
     tile.template add<EvenRow>(a, i + 2, panel + narrow_width, stride);
@@ -175,11 +177,12 @@ void tile_f16(const float* HWY_RESTRICT a, const void* b, int64_t panel_bytes, i
   const auto* HWY_RESTRICT panel = static_cast<const hwy::float16_t*>(b);
   const int64_t stride = panel_bytes / 2;
   const auto* line = static_cast<const char*>(ahead);
+  const int64_t far = rows == 1 ? row_ahead() : 0;
   for (int64_t i = 0; i < k; ++i, panel += narrow_width, line += line_bytes) {
     if constexpr (rows > 1)
       fetch(line);
     else
-      fetch_row<2 * narrow_width>(panel);
+      fetch_row<2 * narrow_width>(panel, far);
     tile.template add<HalfRow>(a, i, panel, stride);
   }
   tile.finish(c, c_stride);

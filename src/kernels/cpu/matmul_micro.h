@@ -22,15 +22,18 @@ inline constexpr int64_t narrow_width = 32;
 
 // C [rows, panels * panel_width] = A B, or += when `accumulate`, over k steps, more than k_block for one row
 // only. Every element has one accumulator, to which the products are added in order. `ahead`: the part of B
-// that is needed next, prefetched meanwhile, one cache line per step; for one row, what lies row_ahead bytes
-// further in the panel is prefetched instead.
+// that is needed next, prefetched meanwhile, one cache line per step; for one row, what lies row_ahead()
+// bytes further in the panel is prefetched instead.
 using TileFunction = void (*)(const float* a, const void* b, int64_t panel_bytes, int64_t k, float* c,
                               int64_t c_stride, bool accumulate, const void* ahead);
 // Bytes of a cache line.
 inline constexpr int64_t line_bytes = 64;
-// How far ahead of a product of one row memory is prefetched, in bytes. Measured: from 4 to 12 KiB one core
-// reads quantized weights as fast as it can read at all, with 1 KiB or without at 50 to 80 % of that.
-inline constexpr int64_t row_ahead = 8192;
+// How far ahead of a product of one row memory is prefetched, in bytes, on this CPU. Measured with one core,
+// as a share of what it can read at all: on CPUs with AVX-512 (Zen 4 and 5) all of it from 4 to 12 KiB, with
+// 1 KiB or without 50 to 80 %; on one without (Zen 3) 88 to 95 % with 1.5 KiB, 80 to 87 % with 8 KiB, 62 to
+// 78 % without.
+inline constexpr int64_t row_ahead_avx512 = 8192;
+int64_t row_ahead();
 
 // The kernels of one instruction set. A panel in f32 holds panel_width columns of B, [K, panel_width]; in
 // bf16 narrow_width, [ceil(K / 2), narrow_width, 2], an odd K followed by a zero; in f16 [K, narrow_width].
