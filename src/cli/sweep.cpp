@@ -91,7 +91,7 @@ std::vector<Variant> variants_of(const Flags& flags) {
   return variants;
 }
 
-// A text as tokens of a vocabulary that was learned from it, once for each size.
+// A text as tokens of a vocabulary that was learned from its training part, once for each size and split.
 class Texts {
  public:
   Texts(const TextFile& file, const fs::path& folder) : file_(file), folder_(folder) {}
@@ -115,7 +115,8 @@ class Texts {
  private:
   TokenizerPtr tokenizer_for(int64_t size, std::string_view text) const {
     if (size <= 256) return make_bytes_tokenizer();
-    const fs::path path = folder_ / fmt::format("vocabulary-{}.txt", size);
+    // The part that is kept for validation, and so must not be learned from, may differ between variants.
+    const fs::path path = folder_ / fmt::format("vocabulary-{}-of-{}-bytes.txt", size, text.size());
     if (fs::exists(path)) return make_world_tokenizer(read_file(path, largest_vocabulary_file));
     const std::string vocabulary = learn_vocabulary(text, static_cast<int32_t>(size));
     if (vocabulary.empty()) return nullptr;
@@ -188,7 +189,6 @@ class Sweeper {
     const Variant& variant = variants_[v];
     const fs::path place = folder_ / folder_name(variant.flags) / std::to_string(sweep_.seeds[seed]);
     std::optional<SweepResult>& result = sweep_.variants[v].results[seed];
-    if ((result = read_sweep_result(place))) return SweepEnd::finished;
     Facts facts{.text = text_facts(file_)};
     const auto tokens = texts_.with(config_of(variant, sweep_.seeds[seed], facts));
     if (!tokens) return {};

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "compare/ledger.h"
 #include "compare/results.h"
+#include "models/registry.h"
 #include "train/log.h"
 #include "train/run_folder.h"
 #include "train/session.h"
@@ -81,16 +82,42 @@ std::optional<SweepResult> read_sweep_result(const fs::path& folder) {
   return result;
 }
 
+namespace {
+
+// A run by minutes finds out how many steps it takes, and goes on with these.
+void take_found(const TrainConfig& there, TrainConfig& config) {
+  if (config.minutes <= 0 || there.minutes != config.minutes) return;
+  config.schedule.steps = there.schedule.steps;
+  if (config.schedule.fit_warmup) {
+    config.schedule.warmup = there.schedule.warmup;
+    config.schedule.fit_warmup = there.schedule.fit_warmup;
+  }
+}
+
+// The settings of a run, those of the one in its folder if that has a checkpoint. Throws Error if they are
+// others than those that are asked for.
+TrainConfig settings_of(const SweepRun& run) {
+  TrainConfig config = run.config;
+  config.model = complete(config.model);
+  if (!is_run(run.folder)) return config;
+  const TrainConfig there = read_run_config(run.folder);
+  take_found(there, config);
+  const std::string differs = difference(to_json(there), to_json(config));
+  require(differs.empty(), "{}: there is a run with other settings ({}); name another folder with --out",
+          run.folder.string(), differs);
+  return config;
+}
+
+}  // namespace
+
 SweepEnd run_of_sweep(const SweepRun& run) {
-  if (read_sweep_result(run.folder)) return SweepEnd::finished;
+  if (read_sweep_result(run.folder)) return settings_of(run), SweepEnd::finished;
   make_folders(run.folder);
   const std::optional<RunFolder> held = RunFolder::try_hold(run.folder);
   if (!held) return SweepEnd::held_elsewhere;
-  Trainer trainer(run.config, new_model(run.config), run.tokenizer, run.data);
+  const TrainConfig config = settings_of(run);
+  Trainer trainer(config, new_model(config), run.tokenizer, run.data);
   if (is_run(run.folder)) {
-    const std::string differs = difference(to_json(read_run_config(run.folder)), to_json(trainer.config()));
-    require(differs.empty(), "{}: there is a run with other settings ({}); name another folder with --out",
-            run.folder.string(), differs);
     trainer.load(run.folder);
   } else {
     require(can_begin(run.folder), "{}: there are files of something else; name another folder with --out",

@@ -52,36 +52,64 @@ TEST(Sweep, ThePageNamesWhatWasTriedAndTheTableHasALineForEachRun) {
   EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 4);
 }
 
-TEST(Sweep, ARunIsDoneOnceAndItsResultIsKept) {
-  const TestFolder folder;
-  const TokenizerPtr tokenizer = make_bytes_tokenizer();
-  TrainConfig config;
-  config.model = {.version = "rwkv7", .n_layer = 1, .n_embd = 32, .vocab_size = 256, .head_size = 16};
-  config.tokenizer = "bytes";
-  config.context = 8;
-  config.batch = 2;
-  config.schedule.steps = 3;
-  std::string text;
-  for (int i = 0; i < 20; ++i) text += "Every setting has its day.\n";
-  std::FILE* nowhere = std::tmpfile();
-  SweepRun run{.config = config,
-               .folder = folder / "run",
-               .label = "run",
-               .tokenizer = tokenizer,
-               .data = std::make_shared<TextData>(Corpus(text, *tokenizer, 100)),
-               .test = [](Trainer&) { return 1.25; },
-               .out = nowhere};
-  EXPECT_FALSE(read_sweep_result(run.folder));
-  EXPECT_EQ(run_of_sweep(run), SweepEnd::finished);
-  const std::optional<SweepResult> result = read_sweep_result(run.folder);
+// A run of a tiny model on a text, into folder/run.
+class SweptRun : public testing::Test {
+ protected:
+  SweptRun() {
+    const TokenizerPtr tokenizer = make_bytes_tokenizer();
+    run_.config.model = {.version = "rwkv7", .n_layer = 1, .n_embd = 32, .vocab_size = 256, .head_size = 16};
+    run_.config.tokenizer = "bytes";
+    run_.config.context = 8;
+    run_.config.batch = 2;
+    run_.config.schedule.steps = 3;
+    std::string text;
+    for (int i = 0; i < 20; ++i) text += "Every setting has its day.\n";
+    run_.folder = folder_ / "run";
+    run_.label = "run";
+    run_.tokenizer = tokenizer;
+    run_.data = std::make_shared<TextData>(Corpus(text, *tokenizer, 100));
+    run_.test = [](Trainer&) { return 1.25; };
+    run_.out = nowhere_;
+  }
+  ~SweptRun() override { static_cast<void>(std::fclose(nowhere_)); }
+
+  const TestFolder folder_;
+  std::FILE* nowhere_ = std::tmpfile();
+  SweepRun run_;
+};
+
+TEST_F(SweptRun, IsDoneOnceAndItsResultIsKept) {
+  EXPECT_FALSE(read_sweep_result(run_.folder));
+  EXPECT_EQ(run_of_sweep(run_), SweepEnd::finished);
+  const std::optional<SweepResult> result = read_sweep_result(run_.folder);
   ASSERT_TRUE(result);
   EXPECT_EQ(result->steps, 3);
   EXPECT_EQ(result->tokens_per_step, 16);
   EXPECT_EQ(result->test, 1.25);
   EXPECT_GT(result->validation, 0);
-  run.test = [](Trainer&) -> double { throw Error("it was not to be measured again"); };
-  EXPECT_EQ(run_of_sweep(run), SweepEnd::finished);
-  static_cast<void>(std::fclose(nowhere));
+  run_.test = [](Trainer&) -> double { throw Error("it was not to be measured again"); };
+  EXPECT_EQ(run_of_sweep(run_), SweepEnd::finished);
+}
+
+TEST_F(SweptRun, WithOtherSettingsIsRefusedAlsoWhenItIsFinished) {
+  EXPECT_EQ(run_of_sweep(run_), SweepEnd::finished);
+  run_.config.schedule.steps = 4;
+  try {
+    run_of_sweep(run_);
+    FAIL() << "the result of 3 steps stands for one of 4";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("steps is 3 there and 4 here"), std::string::npos)
+        << error.what();
+  }
+}
+
+TEST_F(SweptRun, ByMinutesGoesOnWithTheStepsThatItHasFound) {
+  run_.config.schedule.steps.reset();
+  run_.config.schedule.fit_warmup = true;
+  run_.config.minutes = 1e-3;
+  EXPECT_EQ(run_of_sweep(run_), SweepEnd::finished);
+  std::filesystem::remove(run_.folder / "sweep-result.json");  // as if it had been stopped before
+  EXPECT_EQ(run_of_sweep(run_), SweepEnd::finished);
 }
 
 }  // namespace

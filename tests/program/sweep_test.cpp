@@ -44,6 +44,26 @@ TEST_F(Sweep, TriesSettingsWithSeedsAndWritesAPage) {
   EXPECT_EQ(read(folder_ / "sweep/sweep.csv"), table);
 }
 
+TEST_F(Sweep, AVocabularyIsLearnedFromTheTrainingPartOfItsOwnVariant) {
+  auto vocabulary_of = [&](const std::string& values, const std::string& folder) {
+    expect_success(run(folder_.path(), {"sweep",        "text.txt",
+                                        "--out",        folder,
+                                        "--steps",      "2",
+                                        "--seeds",      "1",
+                                        "--layers",     "1",
+                                        "--width",      "16",
+                                        "--vocabulary", "300",
+                                        "--context",    "16",
+                                        "--batch",      "2",
+                                        "--threads",    "1",
+                                        "--grid",       "validation-bytes=" + values}));
+    return read_tensor_file(folder_ / folder / "validation-bytes-6000/1/model.safetensors")
+        .metadata()
+        .at("aviary.vocabulary");
+  };
+  EXPECT_EQ(vocabulary_of("100,6000", "together"), vocabulary_of("6000", "alone"));
+}
+
 TEST_F(Sweep, WhatItCannotDoIsRefusedInOneSentence) {
   expect_refusal(sweep({}), {"--try", "--grid"});
   expect_refusal(sweep({"--try", "--wings 2"}), {"--try", "--wings"});
