@@ -18,6 +18,7 @@
 #include "cli/runs.h"
 #include "cli/settings.h"
 #include "cli/texts.h"
+#include "cli/train_inputs.h"
 #include "eval/speed.h"
 #include "models/registry.h"
 #include "train/run_folder.h"
@@ -35,12 +36,28 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Flags {
-  std::string text, resume, out, tokenizer, preset;
+  std::vector<std::string> texts;  // a text, or files of tokens
+  std::string resume, out, tokenizer, preset;
   Asked asked;  // the settings
   std::optional<std::string> sample_prompt;
   double rank_timeout = 300;
   Escapes escapes;
 };
+
+// What a run learns from.
+struct Material {
+  std::shared_ptr<const TrainingData> data;
+  TokenSpan beginning;
+};
+
+Material material_of(std::shared_ptr<const TextData> data) {
+  const TokenSpan beginning = data->corpus().train;
+  return {std::move(data), beginning};
+}
+Material material_of(std::shared_ptr<const TokenData> data) {
+  const TokenSpan beginning = data->corpus().parts()[0].train();
+  return {std::move(data), beginning};
+}
 
 // Null if Ctrl-C stopped learning a vocabulary.
 TokenizerPtr tokenizer_for(const Flags& flags, std::string_view text, int64_t size) {
@@ -52,15 +69,15 @@ TokenizerPtr tokenizer_for(const Flags& flags, std::string_view text, int64_t si
   return vocabulary.empty() ? nullptr : make_world_tokenizer(vocabulary);
 }
 
-void print_plan(const Trainer& trainer, const Corpus& corpus, const fs::path& folder) {
+void print_plan(const Trainer& trainer, const fs::path& folder) {
   const TrainConfig& config = trainer.config();
   fmt::print("{}: {} layers, width {}, {} tokens ({}), {} parameters\n",
              model_version(config.model.version).title, config.model.n_layer, config.model.n_embd,
              with_commas(config.model.vocab_size), trainer.tokenizer().kind(),
              with_commas(trainer.model().parameters().count()));
   fmt::print("{} bytes to train on are {} tokens; {} bytes at the end are kept for validation\n",
-             with_commas(corpus.train_bytes), with_commas(std::ssize(corpus.train)),
-             with_commas(corpus.validation_bytes));
+             with_commas(trainer.data().bytes()), with_commas(trainer.data().tokens()),
+             with_commas(trainer.data().validation_bytes()));
   const Schedule& schedule = config.schedule;
   std::string length;
   if (schedule.steps)
@@ -95,8 +112,8 @@ int finish(Trainer& trainer, SessionOptions options) {
 }
 
 // What samples begin with. Throws Error if the vocabulary cannot spell the text of --sample-prompt.
-std::string sample_prompt_of(const Flags& flags, const Trainer& trainer, const TextData& data) {
-  if (!flags.sample_prompt) return usual_sample_prompt(trainer.tokenizer(), data.corpus());
+std::string sample_prompt_of(const Flags& flags, const Trainer& trainer, TokenSpan beginning) {
+  if (!flags.sample_prompt) return usual_sample_prompt(trainer.tokenizer(), beginning);
   try {
     trainer.tokenizer().encode(*flags.sample_prompt);
   } catch (const Error& error) {
@@ -108,14 +125,16 @@ std::string sample_prompt_of(const Flags& flags, const Trainer& trainer, const T
 // The text of a run to go on with: where it was, or where --text says that it is now.
 TextFile text_of_run(const Flags& flags, const TrainConfig& config) {
   require(
-      !flags.text.empty() || fs::exists(config.text),
+      !flags.texts.empty() || fs::exists(config.text),
       "{}: No such file or directory: this was the text of the run; if it has moved, say where it is now: "
       "--text FILE",
       config.text);
-  TextFile file(flags.text.empty() ? config.text : flags.text);
+  require(flags.texts.size() <= 1, "--text: the run learns from one text, and {} are named",
+          flags.texts.size());
+  TextFile file(flags.texts.empty() ? config.text : flags.texts[0]);
   require(hash_of(file.text()) == config.text_hash, "{}: {}", file.name(),
-          flags.text.empty() ? "the text has changed since the run began; restore it, or start a new run"
-                             : "this is not the text of the run; name that one, or start a new run");
+          flags.texts.empty() ? "the text has changed since the run began; restore it, or start a new run"
+                              : "this is not the text of the run; name that one, or start a new run");
   return file;
 }
 
@@ -150,29 +169,57 @@ void require_same_program(Ranks& ranks) {
 }
 
 int resume(const Flags& flags, Ranks& ranks) {
+  const bool moved = !flags.texts.empty();
   std::optional<RunFolder> folder;
   if (ranks.speaks()) folder.emplace(RunFolder::hold(flags.resume));
   TrainConfig config = settings_of_run(flags, folder, ranks);
-  const TextFile file = text_of_run(flags, config);
-  if (folder && !flags.text.empty()) config.text = place_of_text(file, folder->path());
+  std::optional<TextFile> file;
+  if (config.data.empty()) file.emplace(text_of_run(flags, config));
+  if (moved && !file) config = with_tokens_at(config, flags.texts);
+  if (folder && moved && file) config.text = place_of_text(*file, folder->path());
   const TokenizerPtr tokenizer =
       shared_tokenizer(folder ? read_run_tokenizer(folder->path()) : nullptr, ranks);
-  const auto data = std::make_shared<TextData>(Corpus(file.text(), *tokenizer, config.validation_bytes));
-  Trainer trainer(config, new_model(config), tokenizer, data, nullptr, ranks);
+  const Material material =
+      file
+          ? material_of(std::make_shared<TextData>(Corpus(file->text(), *tokenizer, config.validation_bytes)))
+          : material_of(read_tokens_of_run(config, *tokenizer, moved));
+  Trainer trainer(config, new_model(config), tokenizer, material.data, nullptr, ranks);
   if (!folder) return trainer.follow(), 0;
   trainer.load(folder->path());
-  const std::string sample_prompt = sample_prompt_of(flags, trainer, *data);
-  if (!flags.text.empty()) keep_text(file, config.text);
-  if (!flags.text.empty()) write_run_config(folder->path(), trainer.config());
+  const std::string sample_prompt = sample_prompt_of(flags, trainer, material.beginning);
+  if (moved && file) keep_text(*file, config.text);
+  if (moved) write_run_config(folder->path(), trainer.config());
   take_steps(trainer, flags.asked.values.schedule.steps, folder->path());
   fmt::print("Going on after step {}\n", place_of(trainer));
   return finish(trainer, {.folder = folder->path(), .sample_prompt = sample_prompt});
 }
 
-int begin(const Flags& flags, Ranks& ranks) {
-  require(!flags.text.empty(),
-          "train: name a text (aviary train book.txt) or a run to go on with (--resume RUN)");
-  const TextFile file = open_text_to_learn(flags.text);
+// A new run, when all is known about it. `file`: the text, if there is one, to be kept if it is a stream.
+int start(const Flags& flags, Ranks& ranks, const std::optional<RunFolder>& folder, const TrainConfig& config,
+          const TokenizerPtr& tokenizer, const Material& material, const TextFile* file) {
+  require_same(ranks, "another setting", to_json(config), "start all ranks with the same options");
+  Trainer trainer(config, new_model(config), tokenizer, material.data, nullptr, ranks);
+  if (!folder) return trainer.follow(), 0;
+  const std::string sample_prompt = sample_prompt_of(flags, trainer, material.beginning);
+  if (file) keep_text(*file, config.text);
+  write_run_config(folder->path(), trainer.config());
+  print_plan(trainer, folder->path());
+  return finish(trainer, {.folder = folder->path(), .sample_prompt = sample_prompt});
+}
+
+// Of rank 0; nothing for other ranks.
+std::optional<RunFolder> new_folder(const Flags& flags, const std::string& name, Ranks& ranks) {
+  std::optional<RunFolder> folder;
+  if (!ranks.speaks()) return folder;
+  folder.emplace(new_run_folder(flags.out, name));
+  std::vector<fs::path> inputs(flags.texts.begin(), flags.texts.end());
+  inputs.emplace_back(flags.tokenizer);
+  require_apart(files_of_run(folder->path()), inputs);
+  return folder;
+}
+
+int begin_with_text(const Flags& flags, Ranks& ranks) {
+  const TextFile file = open_text_to_learn(flags.texts[0]);
   Facts facts{.text = text_facts(file), .by_launcher = by_launcher()};
   require_same(ranks, "another text", facts.text.hash + " (its hash)",
                "every machine reads the text from its own disk, so copy the file to all of them");
@@ -181,10 +228,8 @@ int begin(const Flags& flags, Ranks& ranks) {
   complete(preliminary.model);  // and so does this
   const SplitText split = split_text(file.text(), preliminary.validation_bytes);
   const bool existed = !flags.out.empty() && fs::exists(flags.out);
-  std::optional<RunFolder> folder;  // of rank 0
-  if (ranks.speaks()) folder.emplace(new_run_folder(flags.out, usual_name(file)));
+  const std::optional<RunFolder> folder = new_folder(flags, usual_name(file), ranks);
   const RemoveIfEmpty cleanup{existed || !folder ? fs::path() : folder->path()};
-  if (folder) require_apart(files_of_run(folder->path()), {flags.text, flags.tokenizer});
   const TokenizerPtr tokenizer = shared_tokenizer(
       folder ? tokenizer_for(flags, split.train, preliminary.model.vocab_size) : nullptr, ranks);
   if (!tokenizer) {
@@ -194,23 +239,42 @@ int begin(const Flags& flags, Ranks& ranks) {
   Corpus corpus(split, *tokenizer);
   facts.vocabulary = vocabulary_facts(*tokenizer, std::ssize(corpus.train), !flags.tokenizer.empty());
   facts.text.path = ranks.broadcast(folder ? place_of_text(file, folder->path()) : "");
-  const auto data = std::make_shared<TextData>(std::move(corpus));
+  return start(flags, ranks, folder, resolve(flags.asked, facts), tokenizer,
+               material_of(std::make_shared<TextData>(std::move(corpus))), &file);
+}
+
+int begin_with_tokens(const Flags& flags, Ranks& ranks) {
+  require(!flags.tokenizer.empty(),
+          "{}: a file of tokens does not tell its vocabulary; name the tokenizer that it was built with: "
+          "--tokenizer, {}",
+          flags.texts[0], tokenizer_kinds);
+  const TokenizerPtr tokenizer =
+      shared_tokenizer(ranks.speaks() ? open_tokenizer(flags.tokenizer) : nullptr, ranks);
+  const auto data = read_tokens(flags.texts, *tokenizer, flags.asked.values.validation_bytes);
+  Facts facts{.text = facts_of(*data), .by_launcher = by_launcher()};
+  require_same(ranks, "other tokens", facts.text.hash + " (their hash)",
+               "every machine reads the files from its own disk, so copy them to all of them");
+  facts.vocabulary = vocabulary_facts(*tokenizer, data->tokens(), true);
   const TrainConfig config = resolve(flags.asked, facts);
-  require_same(ranks, "another setting", to_json(config), "start all ranks with the same options");
-  Trainer trainer(config, new_model(config), tokenizer, data, nullptr, ranks);
-  if (!folder) return trainer.follow(), 0;
-  const std::string sample_prompt = sample_prompt_of(flags, trainer, *data);
-  keep_text(file, facts.text.path);
-  write_run_config(folder->path(), trainer.config());
-  print_plan(trainer, data->corpus(), folder->path());
-  return finish(trainer, {.folder = folder->path(), .sample_prompt = sample_prompt});
+  complete(config.model);  // rejects invalid sizes before there is a folder
+  const bool existed = !flags.out.empty() && fs::exists(flags.out);
+  const std::optional<RunFolder> folder =
+      new_folder(flags, fs::path(data->corpus().parts()[0].file.name()).stem().string(), ranks);
+  const RemoveIfEmpty cleanup{existed || !folder ? fs::path() : folder->path()};
+  return start(flags, ranks, folder, config, tokenizer, material_of(data), nullptr);
+}
+
+int begin(const Flags& flags, Ranks& ranks) {
+  require(!flags.texts.empty(),
+          "train: name a text (aviary train book.txt) or a run to go on with (--resume RUN)");
+  return name_tokens(flags.texts) ? begin_with_tokens(flags, ranks) : begin_with_text(flags, ranks);
 }
 
 int train(const Flags& flags, const CLI::App& command) {
   // The reader of the output may disappear, like `| tee` on Ctrl-C; the run must still be saved.
   platform::ignore_broken_pipes();
   Ranks& ranks = join_ranks(command, flags.rank_timeout);
-  require(ranks.alone() || flags.text != "-",
+  require(ranks.alone() || flags.texts != std::vector<std::string>{"-"},
           "train: only one of several processes can read the standard input; name a file");
   require_same_program(ranks);
   return flags.resume.empty() ? begin(flags, ranks) : resume(flags, ranks);
@@ -218,10 +282,13 @@ int train(const Flags& flags, const CLI::App& command) {
 
 Action add_train(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
-  command.add_option(
-      "text,--text", flags->text,
-      "The text to learn from, in UTF-8; -: the standard input; with --resume, where the text of "
-      "the run is now (default: none, with --resume where it was)");
+  command
+      .add_option(
+          "text,--text", flags->texts,
+          "The text to learn from, in UTF-8; -: the standard input; or tokens that aviary data build has "
+          "made, FILE.bin or FILE.bin,weight=W, one or several; with --resume, where it is now (default: "
+          "none, with --resume where it was)")
+      ->allow_extra_args(false);
   command.add_option("--resume", flags->resume,
                      "Go on with the run in this folder, bit for bit (default: begin a new run)");
   command.add_option("--out", flags->out, "Folder of the run (default: runs/<name of the text>)");

@@ -165,16 +165,17 @@ Data read_data(const std::vector<std::string>& requests, const Asked& asked, con
 namespace {
 
 // Which file of the run has moved to `place`: the only one, or that of the same name.
-WeightsByName::const_iterator file_like(const WeightsByName& data, const fs::path& place) {
+WeightsByName::const_iterator file_like(const WeightsByName& data, const fs::path& place,
+                                        std::string_view flag) {
   if (data.size() == 1) return data.begin();
   auto name_of = [](const auto& file) { return fs::path(file.first).filename().string(); };
   auto same_name = [&](const auto& file) { return name_of(file) == place.filename().string(); };
   std::string names;
   for (const auto& file : data) names += (names.empty() ? "" : ", ") + name_of(file);
   require(std::count_if(data.begin(), data.end(), same_name) == 1,
-          "--data {}: the run reads several files and knows them by their names, {}; which of them is this? "
+          "{} {}: the run reads several files and knows them by their names, {}; which of them is this? "
           "Name a file that is called so",
-          in_quotes(place.string()), names);
+          flag, in_quotes(place.string()), names);
   return std::find_if(data.begin(), data.end(), same_name);
 }
 
@@ -187,22 +188,23 @@ void require_there(const std::string& path) {
 
 }  // namespace
 
-TrainConfig with_data_at(TrainConfig config, const std::vector<std::string>& requests) {
+TrainConfig with_data_at(TrainConfig config, const std::vector<std::string>& requests,
+                         std::string_view flag) {
   const bool is_text = !config.text.empty();
   const size_t count = is_text ? 1 : config.data.size();
-  require(requests.size() == count, "--data: the run reads {} file{}, and {} {} named", count,
+  require(requests.size() == count, "{}: the run reads {} file{}, and {} {} named", flag, count,
           count == 1 ? "" : "s", requests.size(), requests.size() == 1 ? "is" : "are");
   WeightsByName moved;
   for (const std::string& text : requests) {
     const DataRequest request = data_request(text);
-    require(request.weight == 1, "--data {}: the run keeps its weights; name the file alone",
+    require(request.weight == 1, "{} {}: the run keeps its weights; name the file alone", flag,
             in_quotes(text));
     const std::string place = absolute_path(request.path);
     if (is_text) {
       config.text = place;
       break;
     }
-    const auto old = file_like(config.data, request.path);
+    const auto old = file_like(config.data, request.path, flag);
     require(moved.emplace(place, old->second).second, "{}: the file is named twice", place);
   }
   if (!is_text) config.data = moved;

@@ -53,8 +53,9 @@ struct Data {
 Data read_data(const std::vector<std::string>& requests, const Asked& asked, const Base& base);
 // The settings of a run whose files of data have moved to those of the requests: of several files of rows
 // each takes the place, and the weight, of the one of the same name. Throws Error if there is not one such
-// file for each, and for a weight.
-TrainConfig with_data_at(TrainConfig config, const std::vector<std::string>& requests);
+// file for each, and for a weight; `flag` is where they were given.
+TrainConfig with_data_at(TrainConfig config, const std::vector<std::string>& requests,
+                         std::string_view flag = "--data");
 // The data of a run that goes on. `moved`: the user has said where it is now. Throws Error if it is not the
 // same.
 Data read_data_of_run(const TrainConfig& config, const Base& base, bool moved);

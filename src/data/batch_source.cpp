@@ -1,6 +1,7 @@
 #include "data/batch_source.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 
@@ -16,11 +17,11 @@ Batch uniform_batch(int64_t sequences, int64_t length, bool fresh) {
 }
 
 // Sequence s reads the text from `start` on and wraps around at its end.
-void read_text(std::span<const int32_t> text, int64_t start, int64_t s, Batch& batch) {
-  const int64_t size = std::ssize(text);
+void read_text(TokenSpan text, int64_t start, int64_t s, Batch& batch) {
+  const int64_t size = text.size();
   for (int64_t row = batch.sequences.begin(s), at = start; row < batch.sequences.end(s); ++row, ++at) {
-    batch.tokens[static_cast<size_t>(row)] = text[static_cast<size_t>(at % size)];
-    batch.targets[static_cast<size_t>(row)] = text[static_cast<size_t>((at + 1) % size)];
+    batch.tokens[static_cast<size_t>(row)] = text[at % size];
+    batch.targets[static_cast<size_t>(row)] = text[(at + 1) % size];
   }
 }
 
@@ -41,26 +42,32 @@ Batch Batch::part(int64_t first, int64_t last) const {
   return batch;
 }
 
-WindowSource::WindowSource(std::span<const int32_t> text, int64_t context, int64_t batch, uint64_t seed)
-    : text_(text),
-      sampler_(std::ssize(text), context, batch, seed),
-      batch_(uniform_batch(batch, context, true)) {}
+WindowSource::WindowSource(TokenSpan text, int64_t context, int64_t batch, uint64_t seed)
+    : WindowSource({text}, WindowOrder({{text.size()}}, context, seed), context, batch) {}
+
+WindowSource::WindowSource(std::vector<TokenSpan> texts, WindowOrder order, int64_t context, int64_t batch)
+    : texts_(std::move(texts)), order_(std::move(order)), batch_(uniform_batch(batch, context, true)) {
+  require(batch >= 1, "batches: the batch is {}, expected at least 1", batch);
+}
 
 const Batch& WindowSource::batch(int64_t pass) {
-  const std::vector<int64_t> starts = sampler_.starts(pass);
-  for (size_t s = 0; s < starts.size(); ++s) read_text(text_, starts[s], static_cast<int64_t>(s), batch_);
+  const int64_t sequences = batch_.sequences.count();
+  for (int64_t s = 0; s < sequences; ++s) {
+    const Window window = order_.window(pass * sequences + s);
+    read_text(texts_[window.text], window.start, s, batch_);
+  }
   return batch_;
 }
 
-CarriedSource::CarriedSource(std::span<const int32_t> text, int64_t context, int64_t batch)
+CarriedSource::CarriedSource(TokenSpan text, int64_t context, int64_t batch)
     : text_(text), context_(context), batch_(uniform_batch(batch, context, false)) {
-  require(std::ssize(text) > context,
+  require(text.size() > context,
           "batches: the text has {} tokens, but a sequence needs {}; take a longer text or a shorter context",
           text.size(), context + 1);
 }
 
 const Batch& CarriedSource::batch(int64_t pass) {
-  const int64_t sequences = batch_.sequences.count(), size = std::ssize(text_);
+  const int64_t sequences = batch_.sequences.count(), size = text_.size();
   for (int64_t s = 0; s < sequences; ++s) {
     batch_.fresh[static_cast<size_t>(s)] = pass == 0;
     read_text(text_, (s * size / sequences + pass * context_) % size, s, batch_);

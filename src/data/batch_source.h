@@ -3,10 +3,10 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <vector>
 
-#include "data/batch_sampler.h"
+#include "data/token_span.h"
+#include "data/window_order.h"
 #include "tensor/sequences.h"
 
 namespace aviary {
@@ -34,16 +34,18 @@ class BatchSource {
   virtual const Batch& batch(int64_t pass) = 0;
 };
 
-// Windows of a text in random order (data/batch_sampler.h), each with a fresh state. The tokens must outlive
-// it.
+// Windows of a text, each with a fresh state. The tokens must outlive it.
 class WindowSource : public BatchSource {
  public:
-  WindowSource(std::span<const int32_t> text, int64_t context, int64_t batch, uint64_t seed);
+  // In random order (data/batch_sampler.h).
+  WindowSource(TokenSpan text, int64_t context, int64_t batch, uint64_t seed);
+  // Of one or several texts, in their order (data/window_order.h).
+  WindowSource(std::vector<TokenSpan> texts, WindowOrder order, int64_t context, int64_t batch);
   const Batch& batch(int64_t pass) override;
 
  private:
-  std::span<const int32_t> text_;
-  BatchSampler sampler_;
+  std::vector<TokenSpan> texts_;
+  WindowOrder order_;
   Batch batch_;
 };
 
@@ -51,11 +53,11 @@ class WindowSource : public BatchSource {
 // continues at the beginning. Throws Error unless the text has more than `context` tokens.
 class CarriedSource : public BatchSource {
  public:
-  CarriedSource(std::span<const int32_t> text, int64_t context, int64_t batch);
+  CarriedSource(TokenSpan text, int64_t context, int64_t batch);
   const Batch& batch(int64_t pass) override;
 
  private:
-  std::span<const int32_t> text_;
+  TokenSpan text_;
   int64_t context_;
   Batch batch_;
 };

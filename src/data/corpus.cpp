@@ -6,6 +6,14 @@
 
 namespace aviary {
 
+std::optional<size_t> next_unit(std::string_view text) {
+  for (const std::string_view mark : {"\n\n", "\n", " "})
+    // A word begins with its space; a paragraph or a line ends with its line breaks.
+    if (const size_t found = text.find(mark); found != text.npos)
+      return found + (mark == " " ? 0 : mark.size());
+  return {};
+}
+
 SplitText split_text(std::string_view text, int64_t validation_bytes) {
   constexpr int64_t most_validation = 200'000;
   int64_t size = static_cast<int64_t>(text.size());
@@ -21,15 +29,9 @@ SplitText split_text(std::string_view text, int64_t validation_bytes) {
   auto inside_character = [&](size_t at) {
     return at < text.size() && (static_cast<uint8_t>(text[at]) & 0xc0) == 0x80;
   };
-  size_t found = std::string_view::npos;
-  for (std::string_view mark : {"\n\n", "\n", " "}) {
-    found = window.find(mark);
-    if (found == std::string_view::npos) continue;
-    // A word begins with its space; a paragraph or a line ends with its line breaks.
-    cut += found + (mark == " " ? 0 : mark.size());
-    break;
-  }
-  if (found == std::string_view::npos)
+  if (const std::optional<size_t> unit = next_unit(window))
+    cut += *unit;
+  else
     for (int i = 0; i < 3 && inside_character(cut); ++i) ++cut;
   return {text.substr(0, cut), text.substr(cut)};
 }

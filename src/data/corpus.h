@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -18,6 +19,10 @@ struct SplitText {
 // the next paragraph ("\n\n"), or else line, word or character, so that no unit is divided between training
 // and validation. Throws Error if nothing is left to train on.
 SplitText split_text(std::string_view text, int64_t validation_bytes = -1);
+
+// How far it is in `text` to where the next paragraph ("\n\n") begins, or else line or word; nothing if none
+// of them begins.
+std::optional<size_t> next_unit(std::string_view text);
 
 // A text as tokens, ready for training.
 struct Corpus {

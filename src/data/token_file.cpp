@@ -86,28 +86,26 @@ void TokenFile::read_index() {
   }
 }
 
-int32_t TokenFile::token_at(int64_t position) const {
-  return type_ == TokenType::uint16 ? number_at<uint16_t>(bin_.bytes(), static_cast<size_t>(2 * position))
-                                    : number_at<int32_t>(bin_.bytes(), static_cast<size_t>(4 * position));
+TokenSpan TokenFile::flat() const {
+  const auto count = static_cast<size_t>(flat_tokens_);
+  const std::byte* data = bin_.bytes().data();  // of whole pages
+  if (type_ == TokenType::int32) return std::span(reinterpret_cast<const int32_t*>(data), count);
+  return TokenSpan(std::span(reinterpret_cast<const uint16_t*>(data), count));
 }
 
 void TokenFile::read(int64_t document, int64_t from, int64_t count, std::vector<int32_t>& tokens) const {
   require(
       document >= 0 && document < documents() && from >= 0 && count >= 0 && from + count <= size_of(document),
       "{}: there are no tokens {} to {} of document {}", name(), from, from + count, document);
-  read_flat(starts_[static_cast<size_t>(document)] + from, count, tokens);
-}
-
-void TokenFile::read_flat(int64_t from, int64_t count, std::vector<int32_t>& tokens) const {
-  require(from >= 0 && count >= 0 && from <= flat_tokens_ - count, "{}: has {} tokens, not {} from {} on",
-          name(), flat_tokens_, count, from);
-  for (int64_t i = from; i < from + count; ++i) tokens.push_back(token_at(i));
+  const TokenSpan part = flat().part(start_of(document) + from, count);
+  for (int64_t i = 0; i < count; ++i) tokens.push_back(part[i]);
 }
 
 int32_t TokenFile::largest_token() const {
   int32_t largest = 0;
+  const TokenSpan all = flat();
   for (int64_t i = 0; i < flat_tokens_; ++i) {
-    const int32_t token = token_at(i);
+    const int32_t token = all[i];
     require(token >= 0, "{}: token {} is {}, expected 0 or more", name(), i, token);
     largest = std::max(largest, token);
   }

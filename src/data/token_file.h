@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "data/token_span.h"
 
 namespace aviary {
 
@@ -35,23 +36,27 @@ class TokenFile {
   explicit TokenFile(const std::filesystem::path& path);
 
   int64_t documents() const { return static_cast<int64_t>(sizes_.size()); }
-  int64_t tokens() const { return tokens_; }  // of all documents
-  // The whole .bin, which is what RWKV-LM reads: documents are not respected.
-  int64_t flat_tokens() const { return flat_tokens_; }
+  int64_t tokens() const { return tokens_; }            // of all documents
+  int64_t flat_tokens() const { return flat_tokens_; }  // of the .bin
   TokenType type() const { return type_; }
   std::string name() const { return paths_.bin.string(); }
 
   int64_t size_of(int64_t document) const { return sizes_[static_cast<size_t>(document)]; }
+  // Where a document begins in the .bin, in tokens.
+  int64_t start_of(int64_t document) const { return starts_[static_cast<size_t>(document)]; }
+  // The whole .bin, which is what RWKV-LM reads: documents are not respected. Valid as long as the file, also
+  // when that is moved.
+  TokenSpan flat() const;
+  // The bytes of both files.
+  std::span<const std::byte> bin_bytes() const { return bin_.bytes(); }
+  std::span<const std::byte> idx_bytes() const { return idx_.bytes(); }
   // Appends tokens [from, from + count) of a document.
   void read(int64_t document, int64_t from, int64_t count, std::vector<int32_t>& tokens) const;
-  // Appends tokens [from, from + count) of the whole .bin.
-  void read_flat(int64_t from, int64_t count, std::vector<int32_t>& tokens) const;
   // The largest token. Reads the whole file. Throws Error for a token below 0.
   int32_t largest_token() const;
 
  private:
   void read_index();
-  int32_t token_at(int64_t position) const;  // of the .bin, in tokens
 
   TokenPaths paths_;
   MappedFile bin_, idx_;

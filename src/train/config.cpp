@@ -204,6 +204,10 @@ void check(const TrainConfig& config) {
   require(config.workers <= config.batch,
           "--workers is {}, but --batch {}: every worker needs a sequence of the batch", config.workers,
           config.batch);
+  require(!config.cubic_order || !config.carry_state,
+          "--cubic-order is an order of windows, but with --carry-state the text is read from front to back; "
+          "leave "
+          "one of them out");
   require(!config.rounded_sums || config.workers > 1,
           "--rounded-sums rounds what is added of several workers, but there is one; give their number with "
           "--workers");
@@ -217,8 +221,8 @@ void check(const TrainConfig& config) {
                layers = static_cast<double>(config.model.n_layer);
   const int64_t at_once = config.chunk > 0 ? std::min(config.chunk, config.context) : config.context;
   // Of documents only the length of the longest is known.
-  const double rows =
-      static_cast<double>(at_once) * static_cast<double>(config.data.empty() ? config.batch : 1);
+  const bool of_documents = config.tuning.of_model() && !config.data.empty();
+  const double rows = static_cast<double>(at_once) * static_cast<double>(of_documents ? 1 : config.batch);
   const double kept = config.recompute ? layers + 20 : layers * 20;  // per row and channel
   const double trained = config.tuning.method == TuneMethod::full ? 4 * 12 * C * C * layers : 0;
   const double gigabytes = 4 * (rows * C * kept + trained) / 1e9;

@@ -64,7 +64,8 @@ struct TrainConfig {
   ModelConfig model;
   std::string text;       // the file
   std::string text_hash;  // xxh64 of its bytes
-  WeightsByName data{};   // instead of the text: files of documents, and how often each is read in an epoch
+  WeightsByName data{};   // instead of the text: files of tokens or, of a run that tunes a model, documents,
+                          // and how often each is read in an epoch
   Tuning tuning{};
   std::string rename{};                        // RowOptions::rename: "question=prompt,answer=completion"
   bool skip_broken = false, truncate = false;  // DocumentOptions
@@ -79,6 +80,7 @@ struct TrainConfig {
   int64_t workers = 1;            // virtual workers that share the sequences of a step (WorkerSum)
   bool rounded_sums = false;      // whether the gradients of the workers are added as bfloat16
   bool carry_state = false;       // sequences continue where they stopped, with their state
+  bool cubic_order = false;       // windows are read in the order of RWKV-LM (CubicOrder)
   Schedule schedule;
   double minutes = 0;  // > 0: training time, which determines the steps
   OptimizerKind optimizer = OptimizerKind::adamw;

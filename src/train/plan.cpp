@@ -174,7 +174,8 @@ void take_vocabulary(const Asked& asked, const Facts& facts, TrainConfig& config
 
 TrainConfig resolve(const Asked& asked, const Facts& facts) {
   TrainConfig config = usual_settings(asked, facts);
-  config.text = facts.text.path;
+  config.data = facts.text.files;
+  if (config.data.empty()) config.text = facts.text.path;
   config.text_hash = facts.text.hash;
   take_given(asked, config);
   // The same for any number of processes, so that the result is the same.

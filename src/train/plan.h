@@ -24,6 +24,7 @@ struct Facts {
   struct Text {
     std::string path, hash;
     int64_t bytes = 0;
+    WeightsByName files = {};  // of tokens, of which the text consists; `path` is one of them
   };
   // Known once the vocabulary has been read, or learned from the text.
   struct Vocabulary {

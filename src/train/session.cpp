@@ -221,16 +221,15 @@ class Session {
 
 }  // namespace
 
-std::string usual_sample_prompt(const Tokenizer& tokenizer, const Corpus& data) {
-  constexpr size_t beginning = 8;  // tokens
+std::string usual_sample_prompt(const Tokenizer& tokenizer, TokenSpan text) {
+  constexpr int64_t beginning = 8;  // tokens
   const std::string usual = "The ";
   try {
     tokenizer.encode(usual);
     return usual;
   } catch (const Error&) {  // a vocabulary of other characters
-    const std::string text =
-        tokenizer.decode(std::span(data.train).first(std::min(beginning, data.train.size())));
-    return text.substr(0, valid_utf8_length(text));
+    const std::string first = tokenizer.decode(text.part(0, std::min(beginning, text.size())).copy());
+    return first.substr(0, valid_utf8_length(first));
   }
 }
 

@@ -24,7 +24,7 @@ struct SessionOptions {
 
 // What samples begin with unless the user says: "The ", or, where the vocabulary cannot spell that, the first
 // characters of the text.
-std::string usual_sample_prompt(const Tokenizer& tokenizer, const Corpus& data);
+std::string usual_sample_prompt(const Tokenizer& tokenizer, TokenSpan text);
 
 enum class SessionEnd : uint8_t { finished, gets_worse, interrupted };
 

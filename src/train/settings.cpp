@@ -27,14 +27,15 @@ constexpr Setting table[] = {
     {"text_hash", at<&TrainConfig::text_hash>, none, first, 0, 0, "Of its bytes"},
     {"tokenizer", at<&TrainConfig::tokenizer>, none, first, 0, 0, "The kind of the vocabulary"},
 
-    {"data", at<&TrainConfig::data>, none, first, 0, 1000, "Files of documents, and how often each is read"},
+    {"data", at<&TrainConfig::data>, none, first, 0, 1000, "Files of documents or of tokens, and how often each is read"},
     {"base", at<&TrainConfig::tuning, &Tuning::base>, none, first, 0, 0, "The model that is tuned"},
     {"base_hash", at<&TrainConfig::tuning, &Tuning::base_hash>, none, first, 0, 0, "Of its numbers"},
     {"base_name", at<&TrainConfig::tuning, &Tuning::base_name>, none, first, 0, 0, "Of its file"},
     {"base_type", at<&TrainConfig::tuning, &Tuning::base_type>, none, first, 0, 0, "Of most of them"},
 
     {"minutes", at<&TrainConfig::minutes>, everywhere, first, 0, 1e6,
-     "Training time, about (default: at most 10; tune: by --epochs)"},
+     "Time that the run takes: its steps are chosen by their speed, and corrected when that changes, so that the learning "
+     "rate has fallen in time (default: at most 10; tune: by --epochs)"},
     {"steps", at<&TrainConfig::schedule, &Schedule::steps>, everywhere, first, 1, many,
      "Number of steps instead (default: as many as the time allows)"},
     {"most_steps", at<&TrainConfig::schedule, &Schedule::most_steps>, none, first, 0, many,
@@ -99,6 +100,8 @@ constexpr Setting table[] = {
      "Add and send the gradients of the workers as bfloat16: half the traffic"},
     {"carry_state", at<&TrainConfig::carry_state>, train | tune, batches, 0, 0,
      "Sequences continue where they stopped, with their state"},
+    {"cubic_order", at<&TrainConfig::cubic_order>, train, batches, 0, 0,
+     "Read windows in the order of RWKV-LM, by the cube of their number modulo a prime, instead of epochs in random order"},
     {"chunk", at<&TrainConfig::chunk>, train | tune, batches, 0, 1 << 20,
      "Tokens of a sequence that are computed at once, with exact gradients from one chunk to the other; 0: all (default: "
      "0; tune: 512)"},

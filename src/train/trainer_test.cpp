@@ -103,6 +103,56 @@ TEST(Trainer, ASequenceThatIsNotFreshGoesOnWithItsState) {
   EXPECT_THROW(wrong.step(), Error);
 }
 
+TEST(Trainer, ARunOnFilesOfTokensGoesOnBitForBitInEitherOrder) {
+  const TestFolder files;
+  const TokenizerPtr tokenizer = make_bytes_tokenizer();
+  const std::string text = "A text of which the trainer reads windows, each of them in its turn.\n";
+  const auto write_tokens = [&](const std::string& name, int times) {
+    std::vector<std::byte> bytes;
+    for (int i = 0; i < times; ++i) append_tokens(tokenizer->encode(text), TokenType::uint16, bytes);
+    TokenFileWriter writer(files / name, TokenType::uint16);
+    writer.add(bytes);
+    writer.commit();
+  };
+  write_tokens("one", 3);
+  write_tokens("two", 2);
+  const std::vector<DataRequest> requests = {{files / "one.bin"}, {files / "two.bin", 0.5}};
+  for (const bool cubic : {false, true}) {
+    auto trainer = [&] {
+      TrainConfig config = small_config(1);
+      config.cubic_order = cubic;
+      return Trainer(config, new_model(config), tokenizer,
+                     std::make_shared<TokenData>(TokenCorpus(requests, *tokenizer, 0)));
+    };
+    const TestFolder folder;
+    Trainer whole = trainer(), first = trainer();
+    for (int step = 0; step < 2; ++step) EXPECT_EQ(whole.step().loss, first.step().loss);
+    first.save(folder.path());
+    Trainer resumed = trainer();
+    resumed.load(folder.path());
+    for (int step = 0; step < 3; ++step) EXPECT_EQ(whole.step().loss, resumed.step().loss) << step;
+  }
+}
+
+TEST(Trainer, ATextAndItsTokensGiveTheSameRun) {
+  const TestFolder files;
+  const TokenizerPtr tokenizer = make_bytes_tokenizer();
+  std::string text;
+  for (int i = 0; i < 20; ++i) text += "A line of a text, number " + std::to_string(i) + ".\n";
+  std::vector<std::byte> bytes;
+  append_tokens(tokenizer->encode(text), TokenType::int32, bytes);
+  TokenFileWriter writer(files / "text", TokenType::int32);
+  writer.add(bytes);
+  writer.commit();
+  const TrainConfig config = small_config(1);
+  Trainer from_text(config, tokenizer, Corpus(text, *tokenizer));
+  Trainer from_tokens(
+      config, new_model(config), tokenizer,
+      std::make_shared<TokenData>(TokenCorpus(std::vector<DataRequest>{{files / "text.bin"}}, *tokenizer)));
+  for (int step = 0; step < 3; ++step) EXPECT_EQ(from_text.step().loss, from_tokens.step().loss);
+  EXPECT_EQ(from_text.validate(), from_tokens.validate());
+}
+
 TEST(Trainer, ARunWithCarriedAndLearnedStatesGoesOnBitForBit) {
   const TokenizerPtr tokenizer = make_bytes_tokenizer();
   auto trainer = [&] {

@@ -1,7 +1,9 @@
 #include "train/training_data.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "base/error.h"
 #include "data/document_source.h"
 
 namespace aviary {
@@ -11,17 +13,70 @@ constexpr int64_t chunk = 512;  // tokens of a document that are evaluated at on
 
 }  // namespace
 
+namespace {
+
+std::unique_ptr<BatchSource> windows_of(std::vector<TokenSpan> texts,
+                                        const std::vector<WindowOrder::Text>& sizes,
+                                        const TrainConfig& config) {
+  const auto kind = config.cubic_order ? WindowOrder::Kind::cubic : WindowOrder::Kind::shuffled;
+  return std::make_unique<WindowSource>(
+      std::move(texts), WindowOrder(sizes, config.context, config.seed, kind), config.context, config.batch);
+}
+
+// Of the first `tokens` of a text; 0: all.
+Evaluation evaluate_beginning(Runner& runner, std::span<const int32_t> text, const Tokenizer& tokenizer,
+                              const State& start, int64_t tokens, int64_t window) {
+  if (tokens > 0 && tokens < std::ssize(text)) text = text.first(static_cast<size_t>(tokens));
+  if (text.size() < 2) return {};
+  return evaluate(runner, text, tokenizer, {.window = window, .start = &start});
+}
+
+void add(const Evaluation& one, Evaluation& sum) {
+  sum.tokens += one.tokens;
+  sum.bytes += one.bytes;
+  sum.nats += one.nats;
+}
+
+}  // namespace
+
 std::unique_ptr<BatchSource> TextData::source(const TrainConfig& config) const {
   if (config.carry_state) return std::make_unique<CarriedSource>(corpus_.train, config.context, config.batch);
-  return std::make_unique<WindowSource>(corpus_.train, config.context, config.batch, config.seed);
+  return windows_of({corpus_.train}, {{std::ssize(corpus_.train)}}, config);
 }
 
 Evaluation TextData::validate(Runner& runner, const Tokenizer& tokenizer, const State& start, int64_t tokens,
                               int64_t window) const {
-  std::span<const int32_t> text = corpus_.validation;
-  if (tokens > 0 && tokens < std::ssize(text)) text = text.first(static_cast<size_t>(tokens));
-  if (text.size() < 2) return {};
-  return evaluate(runner, text, tokenizer, {.window = window, .start = &start});
+  return evaluate_beginning(runner, corpus_.validation, tokenizer, start, tokens, window);
+}
+
+std::unique_ptr<BatchSource> TokenData::source(const TrainConfig& config) const {
+  const std::vector<TokenCorpus::Part>& parts = corpus_.parts();
+  if (config.carry_state) {
+    require(parts.size() == 1, "--carry-state reads one file from its beginning to its end, but there are {}",
+            parts.size());
+    return std::make_unique<CarriedSource>(parts[0].train(), config.context, config.batch);
+  }
+  std::vector<TokenSpan> texts;
+  std::vector<WindowOrder::Text> sizes;
+  for (const TokenCorpus::Part& part : parts) {
+    require(
+        part.train_tokens > config.context,
+        "{}: has {} tokens to train on, but a sequence needs {}; take a longer file or a shorter --context",
+        part.file.name(), part.train_tokens, config.context + 1);
+    texts.push_back(part.train());
+    sizes.push_back({part.train_tokens, part.weight});
+  }
+  return windows_of(std::move(texts), sizes, config);
+}
+
+Evaluation TokenData::validate(Runner& runner, const Tokenizer& tokenizer, const State& start, int64_t tokens,
+                               int64_t window) const {
+  Evaluation sum;
+  const auto parts = static_cast<int64_t>(corpus_.parts().size());
+  for (const TokenCorpus::Part& part : corpus_.parts())
+    add(evaluate_beginning(runner, part.validation, tokenizer, start, (tokens + parts - 1) / parts, window),
+        sum);
+  return sum;
 }
 
 DocumentData::DocumentData(Documents documents) : documents_(std::move(documents)) {
@@ -30,6 +85,12 @@ DocumentData::DocumentData(Documents documents) : documents_(std::move(documents
     bytes_ += document.trained_bytes;
     rows_ += std::ssize(document.tokens) - 1;
   }
+}
+
+int64_t DocumentData::validation_bytes() const {
+  int64_t sum = 0;
+  for (const Document& document : documents_.validation) sum += document.trained_bytes;
+  return sum;
 }
 
 int64_t DocumentData::tokens_per_step(const TrainConfig& config) const {
@@ -45,10 +106,7 @@ Evaluation DocumentData::validate(Runner& runner, const Tokenizer& tokenizer, co
   Evaluation sum;
   for (const Document& document : documents_.validation) {
     if (tokens > 0 && sum.tokens >= tokens) break;
-    const Evaluation one = evaluate(runner, document, tokenizer, start);
-    sum.tokens += one.tokens;
-    sum.bytes += one.bytes;
-    sum.nats += one.nats;
+    add(evaluate(runner, document, tokenizer, start), sum);
   }
   return sum;
 }

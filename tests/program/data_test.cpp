@@ -47,5 +47,76 @@ TEST_F(DataBuild, WhatCannotBeBuiltIsRefused) {
   expect_refusal(aviary({"data", "inspect", "x.bin", "--tokenizer", "bytes"}), {"x.idx", "MMIDIDX"});
 }
 
+class TrainOnTokens : public testing::Test {
+ protected:
+  TrainOnTokens() {
+    write(folder_ / "text.txt", prose(8000));
+    write(folder_ / "other.txt", prose(3000, 2));
+    for (const char* name : {"text", "other"})
+      expect_success(
+          aviary({"data", "build", std::string(name) + ".txt", "--out", name, "--tokenizer", "bytes"}));
+  }
+  Outcome aviary(const Arguments& arguments) const { return run(folder_.path(), arguments); }
+  Outcome train(const Arguments& arguments) const {
+    return aviary(Arguments{"train", "--steps", "4", "--out", "run"} + arguments + tiny);
+  }
+  std::string model() const { return read(folder_ / "run/model.safetensors"); }
+  const TestFolder folder_;
+};
+
+TEST_F(TrainOnTokens, TheRunIsThatOfTheText) {
+  expect_success(train({"text.txt"}));
+  const std::string of_text = model();
+  fs::remove_all(folder_ / "run");
+  const Outcome outcome = train({"text.bin"});
+  expect_success(outcome);
+  EXPECT_NE(outcome.out.find("bytes to train on are"), std::string::npos) << outcome.out;
+  EXPECT_TRUE(model() == of_text);
+}
+
+TEST_F(TrainOnTokens, SeveralFilesWithWeightsGoOnAlsoWhenTheyHaveMoved) {
+  expect_success(train({"text.bin", "other.idx,weight=0.5", "--cubic-order"}));
+  for (const char* name : {"text.bin", "text.idx", "other.bin", "other.idx"}) {
+    fs::create_directories(folder_ / "moved");
+    fs::rename(folder_ / name, folder_ / "moved" / name);
+  }
+  const Arguments resume = {"train", "--resume", "run", "--steps", "6", "--threads", "1"};
+  expect_refusal(aviary(resume), {".bin", "--text"});
+  expect_refusal(aviary(resume + Arguments{"--text", "moved/text.bin"}), {"--text", "2 files"});
+  expect_success(aviary(resume + Arguments{"--text", "moved/other.bin", "--text", "moved/text.bin"}));
+  const std::string config = read(folder_ / "run/config.json");
+  EXPECT_NE(config.find("moved/other.bin\": 0.5"), std::string::npos) << config;
+  // Other tokens in their place.
+  fs::copy_file(folder_ / "moved/other.bin", folder_ / "moved/text.bin",
+                fs::copy_options::overwrite_existing);
+  fs::copy_file(folder_ / "moved/other.idx", folder_ / "moved/text.idx",
+                fs::copy_options::overwrite_existing);
+  expect_refusal(aviary({"train", "--resume", "run", "--steps", "8", "--threads", "1"}), {"have changed"});
+}
+
+TEST_F(TrainOnTokens, WhatCannotBeReadIsRefusedInOneSentence) {
+  expect_refusal(aviary({"train", "text.bin"}), {"text.bin", "--tokenizer"});
+  expect_refusal(train({"text.bin", "text.txt"}), {"beside"});
+  expect_refusal(train({"text.txt", "other.txt"}), {"one text"});
+  expect_refusal(train({"text.bin", "text.idx"}), {"named twice"});
+  expect_refusal(train({"text.bin", "--cubic-order", "--carry-state"}), {"--cubic-order", "--carry-state"});
+  write(folder_ / "alone.bin", read(folder_ / "text.bin"));
+  expect_refusal(train({"alone.bin"}), {"alone.bin", "alone.idx"});
+  write(folder_ / "alone.idx", read(folder_ / "text.idx").substr(0, 30));
+  expect_refusal(train({"alone.bin"}), {"alone.idx", "MMIDIDX"});
+  write(folder_ / "alone.idx", read(folder_ / "text.idx"));
+  write(folder_ / "alone.bin", read(folder_ / "text.bin").substr(0, 2000));
+  expect_refusal(train({"alone.bin"}), {"cut off"});
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
+TEST_F(TrainOnTokens, ValidationDocumentsThatAreAlsoTrainedOnAreTold) {
+  expect_success(aviary({"data", "build", "text.txt", "--separator", ". ", "--epochs", "3", "--out", "thrice",
+                         "--tokenizer", "bytes"}));
+  const Outcome outcome = train({"thrice.bin"});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_NE(outcome.err.find("--epochs"), std::string::npos) << outcome.err;
+}
+
 }  // namespace
 }  // namespace aviary::program

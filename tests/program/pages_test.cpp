@@ -1,4 +1,4 @@
-// The commands of the pages on chats, the server, states and grammars, on a small model with the names that
+// The commands of the pages on data, chats, the server, states and grammars, on a small model with the names that
 // the pages use.
 #include <gtest/gtest.h>
 
@@ -23,6 +23,11 @@ class Page : public testing::Test {
     write(folder_ / "chapter.txt", "The bird sang all day. It rained.\n");
     write(folder_ / "letter.txt", "My dear sister, the rain has ended.\n");
     write(folder_ / "keys.txt", "secret\n");
+    for (const char* folder : {"corpus", "letters"}) {
+      fs::create_directory(folder_ / folder);
+      write(folder_ / folder / "one.txt", prose(2000, 1));
+      write(folder_ / folder / "two.txt", prose(2000, 2));
+    }
     write(folder_ / "person.json",
           R"({"type": "object", "properties": {"age": {"type": "integer", "maximum": 9}},
                                        "required": ["age"], "additionalProperties": false})");
@@ -103,6 +108,7 @@ class Page : public testing::Test {
 TEST_F(Page, Chat) { EXPECT_GE(run_page("docs/chat.md"), 4); }
 TEST_F(Page, Serving) { EXPECT_GE(run_page("docs/serving.md"), 4); }
 TEST_F(Page, States) { EXPECT_GE(run_page("docs/states.md"), 15); }
+TEST_F(Page, Data) { EXPECT_EQ(run_page("docs/data.md"), 4); }
 TEST_F(Page, Grammars) { EXPECT_GE(run_page("docs/grammars.md"), 3); }
 
 }  // namespace
