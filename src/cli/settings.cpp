@@ -77,6 +77,10 @@ class AddFlag {
     return add<std::string>([&value](const std::string& given) { value = optimizer_kind(given); })
         ->check(CLI::IsMember({"adamw", "lion", "muon"}));
   }
+  // Found out by the run: no command has a flag for them.
+  CLI::Option* operator()(std::vector<Correction>&) const {
+    fail("the setting {} has no flag", setting_.name);
+  }
   CLI::Option* operator()(WeightsByName& value) const {
     return add<std::vector<std::string>>(
         [&value, &this_setting = setting_](const std::vector<std::string>& given) {

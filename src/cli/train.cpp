@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -42,6 +43,11 @@ struct Flags {
   std::optional<std::string> sample_prompt;
   double rank_timeout = 300;
   Escapes escapes;
+  std::chrono::steady_clock::time_point began = {};  // the command
+
+  double used_seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  }
 };
 
 // What a run learns from.
@@ -191,7 +197,9 @@ int resume(const Flags& flags, Ranks& ranks) {
   if (moved) write_run_config(folder->path(), trainer.config());
   take_steps(trainer, flags.asked.values.schedule.steps, folder->path());
   fmt::print("Going on after step {}\n", place_of(trainer));
-  return finish(trainer, {.folder = folder->path(), .sample_prompt = sample_prompt});
+  return finish(
+      trainer,
+      {.folder = folder->path(), .sample_prompt = sample_prompt, .used_seconds = flags.used_seconds()});
 }
 
 // A new run, when all is known about it. `file`: the text, if there is one, to be kept if it is a stream.
@@ -204,7 +212,9 @@ int start(const Flags& flags, Ranks& ranks, const std::optional<RunFolder>& fold
   if (file) keep_text(*file, config.text);
   write_run_config(folder->path(), trainer.config());
   print_plan(trainer, folder->path());
-  return finish(trainer, {.folder = folder->path(), .sample_prompt = sample_prompt});
+  return finish(
+      trainer,
+      {.folder = folder->path(), .sample_prompt = sample_prompt, .used_seconds = flags.used_seconds()});
 }
 
 // Of rank 0; nothing for other ranks.
@@ -321,6 +331,7 @@ Action add_train(CLI::App& command) {
     if (!flags->resume.empty())
       refuse_changes(command, {"--steps", "--sample-prompt", "--escape", "--text", "--rank-timeout"});
     flags->asked.quickstart = !flags->preset.empty();
+    flags->began = std::chrono::steady_clock::now();
     return train(*flags, command);
   };
 }

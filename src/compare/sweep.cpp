@@ -88,6 +88,7 @@ namespace {
 void take_found(const TrainConfig& there, TrainConfig& config) {
   if (config.minutes <= 0 || there.minutes != config.minutes) return;
   config.schedule.steps = there.schedule.steps;
+  config.schedule.corrections = there.schedule.corrections;
   if (config.schedule.fit_warmup) {
     config.schedule.warmup = there.schedule.warmup;
     config.schedule.fit_warmup = there.schedule.fit_warmup;

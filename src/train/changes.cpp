@@ -87,8 +87,13 @@ int64_t passes_before(const TrainConfig& config, int64_t step) {
 
 double weight_decay_scale(const TrainConfig& config, int64_t step) {
   if (config.final_weight_decay < 0 || config.weight_decay <= 0 || !config.schedule.steps) return 1;
-  const double progress = std::min(
-      1.0, static_cast<double>(step) / static_cast<double>(std::max<int64_t>(*config.schedule.steps - 1, 1)));
+  const Schedule& schedule = config.schedule;
+  const std::vector<Correction>& corrections = schedule.corrections;
+  const int64_t last = (corrections.empty() ? *schedule.steps : corrections[0].steps) - 1;
+  const double progress =
+      corrections.empty() || step < corrections[1].step
+          ? std::min(1.0, static_cast<double>(step) / static_cast<double>(std::max<int64_t>(last, 1)))
+          : schedule.share(step);
   return 1 + (config.final_weight_decay / config.weight_decay - 1) * progress;
 }
 

@@ -64,5 +64,22 @@ TEST(Changes, WhatIsNoChangeIsRefused) {
     EXPECT_NE(refusal(key, 0.9).find("expected a share"), std::string::npos) << key;
 }
 
+TEST(Changes, ACorrectedNumberOfStepsLeavesTheDecayOfThePast) {
+  TrainConfig config;
+  config.weight_decay = 0.2;
+  config.final_weight_decay = 0.1;
+  config.schedule = {.steps = 101, .warmup = 0};
+  TrainConfig once = config;
+  once.schedule.correct(81, 41);
+  TrainConfig twice = once;
+  twice.schedule.correct(201, 61);
+  for (int64_t step = 0; step < 41; ++step)
+    EXPECT_EQ(weight_decay_scale(once, step), weight_decay_scale(config, step)) << step;
+  for (int64_t step = 0; step < 61; ++step)
+    EXPECT_EQ(weight_decay_scale(twice, step), weight_decay_scale(once, step)) << step;
+  for (const TrainConfig& one : {config, once, twice})
+    EXPECT_NEAR(weight_decay_scale(one, *one.schedule.steps), 0.5, 1e-9);
+}
+
 }  // namespace
 }  // namespace aviary

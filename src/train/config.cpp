@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <nlohmann/json.hpp>
+#include <tuple>
 #include <utility>
 
 #include "base/error.h"
@@ -37,12 +38,20 @@ void write(Json& json, const kernels::Precision& value) { json = name_of(value);
 void write(Json& json, const WeightsByName& value) { json = value; }
 void write(Json& json, const TuneMethod& value) { json = name_of(value); }
 void write(Json& json, const OptimizerKind& value) { json = name_of(value); }
+void write(Json& json, const std::vector<Correction>& value) {
+  json = Json::array();
+  for (const Correction& one : value) json.push_back(Json::array({one.step, one.share, one.steps}));
+}
 
 template <typename Value>
 void read(const Json& json, Value& value) {
   json.get_to(value);
 }
 void read(const Json& json, std::optional<int64_t>& value) { value = json.get<int64_t>(); }
+void read(const Json& json, std::vector<Correction>& value) {
+  for (const auto& [step, share, steps] : json.get<std::vector<std::tuple<int64_t, double, int64_t>>>())
+    value.push_back({step, share, steps});
+}
 void read(const Json& json, ScheduleKind& value) { value = schedule_kind(json.get<std::string>()); }
 void read(const Json& json, TuneMethod& value) { value = tune_method(json.get<std::string>()); }
 void read(const Json& json, OptimizerKind& value) { value = optimizer_kind(json.get<std::string>()); }
@@ -195,7 +204,25 @@ DropoutPlaces dropout_places(const std::string& dropout_at) {
   return places;
 }
 
+namespace {
+
+// They decide rates of the past, so a file that was changed must not pass.
+void check_corrections(const Schedule& schedule) {
+  const std::vector<Correction>& corrections = schedule.corrections;
+  bool fine = corrections.size() != 1;
+  for (size_t i = 0; i < corrections.size(); ++i) {
+    const Correction& one = corrections[i];
+    fine = fine && one.share >= 0 && one.share <= 1 && one.steps >= one.step;
+    fine = fine && (i == 0 ? one.step == 0 && one.share == 0 : one.step >= corrections[i - 1].step);
+  }
+  if (!corrections.empty()) fine = fine && schedule.steps && corrections.back().steps == *schedule.steps;
+  require(fine, "corrections are not numbers of steps in the order of a run that ends with the last of them");
+}
+
+}  // namespace
+
 void check(const TrainConfig& config) {
+  check_corrections(config.schedule);
   for (const Setting& setting : settings()) check_bounds(setting, config);
   dropout_places(config.dropout_at);
   check_changes(config);

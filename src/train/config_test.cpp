@@ -43,6 +43,12 @@ TEST(TrainConfig, IsReadAsItWasWritten) {
   const TrainConfig again = train_config_from_json(to_json(config), "");
   EXPECT_FALSE(again.schedule.steps);
   EXPECT_EQ(to_json(again), to_json(config));
+  config.schedule.steps = 90;
+  config.schedule.correct(70, 33);
+  config.schedule.correct(75, 50);
+  EXPECT_EQ(train_config_from_json(to_json(config), "").schedule.corrections, config.schedule.corrections);
+  config.schedule.steps = 80;
+  EXPECT_NE(refusal(to_json(config)).find("corrections"), std::string::npos);
 }
 
 TEST(TrainConfig, EverySettingIsInTheFile) {

@@ -29,10 +29,15 @@ std::string name_of(ScheduleKind kind) {
 }
 
 double Schedule::rate(int64_t step) const {
-  const int64_t last = steps.value_or(most_steps);
-  const double span = static_cast<double>(std::max<int64_t>(last - warmup, 1));
-  const double after_hold = static_cast<double>(step - warmup) - (1 - cooldown) * span;
-  const double progress = last > 0 ? std::clamp(after_hold / (cooldown * span), 0.0, 1.0) : 0.0;
+  double progress = 0;  // of the fall
+  if (corrections.empty() || step < corrections[1].step) {
+    const int64_t last = corrections.empty() ? steps.value_or(most_steps) : corrections[0].steps;
+    const double span = static_cast<double>(std::max<int64_t>(last - warmup, 1));
+    const double after_hold = static_cast<double>(step - warmup) - (1 - cooldown) * span;
+    if (last > 0) progress = std::clamp(after_hold / (cooldown * span), 0.0, 1.0);
+  } else {
+    progress = std::clamp((share(step) - (1 - cooldown)) / cooldown, 0.0, 1.0);
+  }
   double value = start;
   if (kind == ScheduleKind::linear) value = start + (end - start) * progress;
   if (kind == ScheduleKind::cosine)
@@ -45,8 +50,27 @@ double Schedule::rate(int64_t step) const {
   return value;
 }
 
+double Schedule::share(int64_t step) const {
+  const auto after = std::upper_bound(corrections.begin(), corrections.end(), step,
+                                      [](int64_t at, const Correction& one) { return at < one.step; });
+  const Correction since = after == corrections.begin() ? Correction{0, 0, steps.value_or(0)} : *(after - 1);
+  const int64_t from = std::max(since.step, warmup);
+  const double left = static_cast<double>(std::max<int64_t>(since.steps - from, 1));
+  return std::clamp(since.share + (1 - since.share) * static_cast<double>(step - from) / left, since.share,
+                    1.0);
+}
+
+void Schedule::correct(int64_t number, int64_t done) {
+  if (corrections.empty()) corrections.push_back({0, 0, steps.value()});
+  while (corrections.size() > 1 && corrections.back().step > done) corrections.pop_back();  // it went back
+  const double before = share(done);
+  steps = std::max(number, done);
+  corrections.push_back({done, before, *steps});
+}
+
 void Schedule::set_steps(int64_t number, int64_t done) {
   steps = std::max(number, done);
+  corrections.clear();
   if (fit_warmup) warmup = std::min(warmup, std::max(*steps / 5, done));
   fit_warmup = false;
 }

@@ -116,6 +116,49 @@ TEST(Schedule, AWarmUpFitsIntoStepsThatAreKnownLate) {
   EXPECT_EQ(warmup(false, 30, 10), 50);  // it was given
 }
 
+TEST(Schedule, ACorrectionGoesOnFromTheRateThatItFindsAndEndsAtTheNewLastStep) {
+  for (const ScheduleKind kind : {ScheduleKind::linear, ScheduleKind::cosine, ScheduleKind::exponential,
+                                  ScheduleKind::sqrt, ScheduleKind::power})
+    for (const double cooldown : {1.0, 0.5}) {
+      const Schedule planned{.kind = kind,
+                             .start = 1,
+                             .end = 0.01,
+                             .steps = 210,
+                             .warmup = 10,
+                             .cooldown = cooldown,
+                             .warmup_from = 0};
+      Schedule shorter = planned;
+      shorter.correct(160, 110);  // half of the steps after the warm-up
+      Schedule longer = shorter;
+      longer.correct(310, 135);
+      const std::string what = name_of(kind) + " " + std::to_string(cooldown);
+      for (int64_t step = 0; step < 110; ++step) EXPECT_EQ(shorter.rate(step), planned.rate(step)) << what;
+      for (int64_t step = 0; step < 135; ++step) EXPECT_EQ(longer.rate(step), shorter.rate(step)) << what;
+      EXPECT_NEAR(shorter.rate(110), planned.rate(110), 1e-12) << what;
+      EXPECT_NEAR(shorter.rate(135), planned.rate(160), 1e-12) << what;
+      EXPECT_NEAR(shorter.rate(160), 0.01, 1e-12) << what;
+      EXPECT_NEAR(longer.rate(135), shorter.rate(135), 1e-12) << what;
+      EXPECT_NEAR(longer.rate(310), 0.01, 1e-12) << what;
+      EXPECT_NEAR(longer.rate(1000), 0.01, 1e-12) << what;
+      for (int64_t step = 135; step < 310; ++step)
+        EXPECT_GE(longer.rate(step), longer.rate(step + 1)) << what;
+      longer.set_steps(400, 200);  // as --steps of a run that goes on: the whole run is one schedule
+      EXPECT_TRUE(longer.corrections.empty());
+    }
+}
+
+TEST(Schedule, TheShareCountsTheStepsAfterTheWarmUp) {
+  Schedule schedule{.steps = 110, .warmup = 10};
+  EXPECT_EQ(schedule.share(5), 0);
+  EXPECT_DOUBLE_EQ(schedule.share(60), 0.5);
+  EXPECT_EQ(schedule.share(200), 1);
+  schedule.correct(260, 60);
+  EXPECT_DOUBLE_EQ(schedule.share(35), 0.25);
+  EXPECT_DOUBLE_EQ(schedule.share(60), 0.5);
+  EXPECT_DOUBLE_EQ(schedule.share(160), 0.75);
+  EXPECT_DOUBLE_EQ(schedule.share(260), 1);
+}
+
 TEST(Schedule, AnUnknownNameIsAnErrorThatListsTheKnownOnes) {
   EXPECT_EQ(schedule_kind("cosine"), ScheduleKind::cosine);
   EXPECT_THROW(schedule_kind("triangle"), Error);

@@ -14,6 +14,7 @@
 #include "infer/generate.h"
 #include "train/log.h"
 #include "train/run_folder.h"
+#include "train/time_plan.h"
 
 namespace aviary {
 namespace {
@@ -39,7 +40,7 @@ class Session {
     first_step_ = trainer_.steps_done();
     decorate(no_log, [&] { log_.drop_repeated(); });
     if (keeps_best() && first_step_ == 0 && trainer_.best_validation() < 0) begin();
-    training_ = now();
+    if (!config.schedule.steps) time_.emplace(now(), started_ - options_.used_seconds + config.minutes * 60);
     while (!trainer_.finished() && !trainer_.gets_worse() && !guard.interrupted() && !trainer_.stop_asked()) {
       StepReport report = trainer_.step();
       if (trainer_.broken_steps() > broken_steps_allowed)
@@ -55,25 +56,22 @@ class Session {
       choose_steps();
       smooth_ = std::isfinite(report.loss) ? (smooth_ > 0 ? 0.95 * smooth_ + 0.05 * report.loss : report.loss)
                                            : smooth_;
-      if (every(config.validate_every, validations) && !trainer_.finished())
-        report.validation_bits_per_byte =
-            trainer_.validate(options_.validation_tokens, options_.validation_window);
-      if (trainer_.finished())  // a run that keeps its best result compares equal measurements
-        report.validation_bits_per_byte =
-            trainer_.validate(keeps_best() ? options_.validation_tokens : 0, options_.validation_window);
-      if (report.validation_bits_per_byte >= 0)
-        report.average_bits_per_byte = trainer_.validate_average(
-            trainer_.finished() ? 0 : options_.validation_tokens, options_.validation_window);
+      if (trainer_.finished() || (every(config.validate_every, validations) && has_time_to_validate()))
+        pause([&] { validate(report); });
       if (keeps_best() && trainer_.note_validation(report.validation_bits_per_byte))
         trainer_.save_result(options_.folder);
       decorate(no_log, [&] { log_.add(report, trainer_.tokens_per_step()); });
       show(report);
       if (every(config.sample_every, samples) && !trainer_.finished())
-        decorate("no sample", [&] { sample(); });
-      if (every(config.checkpoint_every) || now() - saved_ > options_.checkpoint_seconds) save();
+        pause([&] { decorate("no sample", [&] { sample(); }); });
+      if (every(config.checkpoint_every) || now() - saved_ > options_.checkpoint_seconds)
+        saving_ = pause([&] { save(); });
     }
     save();
     if (progress_) progress_->finish();
+    if (time_ && trainer_.finished())
+      tell(fmt::format("{} steps in {} of {:g} minutes", with_commas(trainer_.steps_done()),
+                       human_duration(now() - started_ + options_.used_seconds), config.minutes));
     if (trainer_.finished()) return SessionEnd::finished;
     return trainer_.gets_worse() ? SessionEnd::gets_worse : SessionEnd::interrupted;
   }
@@ -103,12 +101,23 @@ class Session {
         "step {}: the loss has risen to {:.2f} and does not come back; the run goes back to step {}, and on "
         "past these batches",
         with_commas(report.step), report.loss, with_commas(trainer_.steps_done())));
+    if (time_) time_->go_back(trainer_.steps_done() - first_step_, now());
     log_ = RunLog(options_.folder, trainer_.steps_done());
     decorate(no_log, [&] { log_.drop_repeated(); });
     return true;
   }
-  static double now() {
+  double now() const {
+    if (options_.clock) return options_.clock();
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  }
+  // Work between two steps; returns its seconds.
+  template <typename Work>
+  double pause(Work work) {
+    const double begun = now();
+    work();
+    const double seconds = now() - begun;
+    if (time_) time_->add_pause(seconds);
+    return seconds;
   }
   bool keeps_best() const { return trainer_.config().tuning.of_model(); }
   // The base, as a first checkpoint and as the result if nothing becomes better, and its validation.
@@ -126,22 +135,68 @@ class Session {
     return config.schedule.steps && every(std::max<int64_t>(1, *config.schedule.steps / times));
   }
 
-  // Computes the number of steps for --minutes from the speed of the first ones; until then the rate does not
-  // depend on it.
+  // A part of the validation text or, after the last step, all of it; a run that keeps its best result
+  // compares equal measurements.
+  void validate(StepReport& report) {
+    const double begun = now();
+    const bool all = trainer_.finished() && !keeps_best();
+    report.validation_bits_per_byte =
+        trainer_.validate(all ? 0 : options_.validation_tokens, options_.validation_window);
+    if (report.validation_bits_per_byte >= 0)
+      report.average_bits_per_byte = trainer_.validate_average(
+          trainer_.finished() ? 0 : options_.validation_tokens, options_.validation_window);
+    validating_ += now() - begun;
+    ++validated_;
+  }
+  // A run by minutes spends at most about a twentieth of them on validations on the way.
+  bool has_time_to_validate() const {
+    return !time_ || keeps_best() || trainer_.config().validate_every > 0 ||
+           validating_ < (now() - started_) / 20;
+  }
+
+  // Seconds from the last step to the end of the run: a validation of the whole text, if there is one, and a
+  // checkpoint. Before the first validation it is guessed that one token costs a third of a trained one.
+  double seconds_after_last_step() const {
+    const double all =
+        static_cast<double>(trainer_.data().validation_bytes()) / trainer_.data().bytes_per_token();
+    const double part =
+        options_.validation_tokens > 0 ? std::min(all, static_cast<double>(options_.validation_tokens)) : all;
+    const double each = validated_ > 0 && part > 0
+                            ? validating_ / static_cast<double>(validated_) / part
+                            : time_->seconds_per_step() / static_cast<double>(trainer_.tokens_per_step()) / 3;
+    return each * (keeps_best() ? part : all) + saving_;
+  }
+
+  // The number of steps for --minutes, from the speed of the first ones, and its corrections; until it is
+  // known the rate does not depend on it. Settings that change in mid-run are bound to steps, so it stays
+  // with them.
   void choose_steps() {
+    if (!time_) return;
     const Schedule& schedule = trainer_.config().schedule;
-    if (schedule.steps) return;
     const int64_t done = trainer_.steps_done() - first_step_;
-    const double training = now() - training_, wanted = trainer_.config().minutes * 60;
-    if (done < 10 && training < wanted / 20) return;
-    const double left = std::max(0.0, wanted - (now() - started_)) / (training / static_cast<double>(done));
-    const int64_t steps = trainer_.steps_done() + static_cast<int64_t>(left);
-    trainer_.set_steps(schedule.most_steps > 0 ? std::min(steps, schedule.most_steps) : steps);
-    if (schedule.warmup > *schedule.steps)
-      tell(
-          fmt::format("note: the warm-up of {} steps is longer than the run, about {} steps: the learning "
-                      "rate stays below its value; stop with Ctrl-C and give a smaller --warmup",
-                      with_commas(schedule.warmup), with_commas(*schedule.steps)));
+    const auto in_run = [&](int64_t steps) {
+      steps += first_step_;
+      return schedule.most_steps > 0 ? std::min(steps, schedule.most_steps) : steps;
+    };
+    if (!schedule.steps) {
+      const std::optional<int64_t> steps = time_->choose(done, now(), seconds_after_last_step());
+      if (!steps) return;
+      trainer_.set_steps(in_run(*steps));
+      // The rates of the steps before were those of an unknown number, so no run may go on from them with
+      // this one.
+      saving_ = pause([&] { save(); });
+      if (schedule.warmup > *schedule.steps)
+        tell(
+            fmt::format("note: the warm-up of {} steps is longer than the run, about {} steps: the learning "
+                        "rate stays below its value; stop with Ctrl-C and give a smaller --warmup",
+                        with_commas(schedule.warmup), with_commas(*schedule.steps)));
+    } else {
+      if (trainer_.steps_done() < schedule.warmup || !trainer_.config().changes.empty()) return;
+      const std::optional<int64_t> steps =
+          time_->correct(done, *schedule.steps - first_step_, now(), seconds_after_last_step());
+      if (!steps || in_run(*steps) == *schedule.steps) return;
+      trainer_.correct_steps(in_run(*steps));
+    }
     write_run_config(options_.folder, trainer_.config());
   }
 
@@ -211,7 +266,9 @@ class Session {
   const SessionOptions& options_;
   RunLog log_;
   double started_, saved_;
-  double training_ = 0;  // when the first step began
+  std::optional<TimePlan> time_;        // of a run by minutes whose steps are not known when it begins
+  double validating_ = 0, saving_ = 0;  // seconds: of all validations, of the last checkpoint
+  int64_t validated_ = 0;               // times
   std::unique_ptr<Progress> progress_;
   int64_t first_step_ = 0, times_back_ = 0;
   double smooth_ = 0;

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -16,9 +17,11 @@ struct SessionOptions {
   std::string sample_prompt;                // what samples begin with
   std::optional<int32_t> begin_token = {};  // read before it
   std::string label = "train";              // for the status line
-  int64_t validation_tokens = 20000;  // used for validation during training, 0: all; at the end all are used
-  int64_t validation_window = 0;      // Trainer::validate
-  bool tell_validation = true;        // one line each
+  int64_t validation_tokens = 20000;   // used for validation during training, 0: all; at the end all are used
+  int64_t validation_window = 0;       // Trainer::validate
+  bool tell_validation = true;         // one line each
+  double used_seconds = 0;             // of TrainConfig::minutes, before the session
+  std::function<double()> clock = {};  // in seconds; by default that of the system
   std::FILE* out = stdout;
 };
 

@@ -102,6 +102,55 @@ TEST(Session, ARunThatShallNotGoBackGoesOn) {
   EXPECT_EQ(told.text().find("goes back"), std::string::npos) << told.text();
 }
 
+// Minutes of a machine that becomes half as fast after 200 steps.
+double seconds_of(int64_t step) {
+  return 0.1 * static_cast<double>(step) + 0.1 * static_cast<double>(std::max<int64_t>(0, step - 200));
+}
+
+TEST(Session, ARunByMinutesEndsInTimeAndCanBeRepeatedBitForBit) {
+  const TestFolder folder;
+  const Told told;
+  TrainConfig config = small_config();
+  config.minutes = 1;
+  config.schedule = {.kind = ScheduleKind::linear, .start = 3e-3, .end = 3e-5, .warmup = 20};
+  config.weight_decay = 0.1;
+  Trainer trainer = trainer_with(config, 0, 0);
+  EXPECT_EQ(run_session(trainer, {.folder = folder.path(),
+                                  .sample_prompt = "",
+                                  .clock = [&] { return 1000 + seconds_of(trainer.steps_done()); },
+                                  .out = told.file}),
+            SessionEnd::finished);
+  EXPECT_NEAR(seconds_of(trainer.steps_done()), 60, 1);
+  EXPECT_NE(told.text().find("of 1 minutes"), std::string::npos) << told.text();
+  const TrainConfig found = read_run_config(folder.path());
+  EXPECT_EQ(found.schedule.steps, trainer.steps_done());
+  EXPECT_GT(found.schedule.corrections.size(), 1u);
+  const std::vector<StepReport> log = read_log(folder.path());
+  EXPECT_LT(log.back().learning_rate, 6e-5);
+  // As a run that was killed does, with the steps that were found out.
+  Trainer again = trainer_with(found, 0, 0);
+  for (const StepReport& report : log) {
+    const StepReport repeated = again.step();
+    ASSERT_EQ(repeated.learning_rate, report.learning_rate) << report.step;
+    ASSERT_EQ(repeated.loss, report.loss) << report.step;
+  }
+}
+
+TEST(Session, ARunByMinutesCountsWhatWasUsedBefore) {
+  const TestFolder folder;
+  const Told told;
+  TrainConfig config = small_config();
+  config.minutes = 1;
+  config.schedule.steps.reset();
+  Trainer trainer = trainer_with(config, 0, 0);
+  run_session(trainer, {.folder = folder.path(),
+                        .sample_prompt = "",
+                        .used_seconds = 50,
+                        .clock = [&] { return 0.1 * static_cast<double>(trainer.steps_done()); },
+                        .out = told.file});
+  EXPECT_NEAR(static_cast<double>(trainer.steps_done()), 100, 2);
+}
+
 TEST(Session, AFirstLossThatIsNotThatOfAGuessIsTold) {
   for (const float factor : {1.0f, 100.0f}) {
     const TestFolder folder;

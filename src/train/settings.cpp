@@ -40,6 +40,8 @@ constexpr Setting table[] = {
      "Number of steps instead (default: as many as the time allows)"},
     {"most_steps", at<&TrainConfig::schedule, &Schedule::most_steps>, none, first, 0, many,
      "Upper limit while the number of steps is unknown"},
+    {"corrections", at<&TrainConfig::schedule, &Schedule::corrections>, none, first, 0, 0,
+     "Numbers of steps that a run by minutes was planned to have, and from which step on"},
     {"version", at<&TrainConfig::model, &ModelConfig::version>, train, first, 0, 0,
      "Version of RWKV: rwkv7, rwkv4, ... (aviary inspect --versions; default: rwkv7)", true,
      "model-version"},

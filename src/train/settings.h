@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "train/config.h"
 
@@ -27,7 +28,8 @@ using SettingMember =
                  double& (*)(TrainConfig&), std::string& (*)(TrainConfig&),
                  std::optional<int64_t>& (*)(TrainConfig&), ScheduleKind& (*)(TrainConfig&),
                  kernels::Precision& (*)(TrainConfig&), WeightsByName& (*)(TrainConfig&),
-                 TuneMethod& (*)(TrainConfig&), OptimizerKind& (*)(TrainConfig&)>;
+                 TuneMethod& (*)(TrainConfig&), OptimizerKind& (*)(TrainConfig&),
+                 std::vector<Correction>& (*)(TrainConfig&)>;
 
 struct Setting {
   const char* name;

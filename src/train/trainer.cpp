@@ -258,6 +258,9 @@ void Trainer::follow() {
       case Order::set_steps:
         set_steps(words[1]);
         break;
+      case Order::correct_steps:
+        correct_steps(words[1]);
+        break;
       case Order::end:
         return;
     }

@@ -106,6 +106,11 @@ class Trainer {
     config_.schedule.set_steps(steps, step_);
     worse_ = 0;
   }
+  // Corrects the number of steps of a run by minutes (Schedule::correct).
+  void correct_steps(int64_t steps) {
+    tell(Order::correct_steps, steps);
+    config_.schedule.correct(steps, step_);
+  }
   bool finished() const { return config_.schedule.steps && step_ >= *config_.schedule.steps; }
   const TrainConfig& config() const { return config_; }
   Runner& runner() { return runner_; }
@@ -127,7 +132,7 @@ class Trainer {
 
  private:
   // What rank 0 tells the others to do.
-  enum class Order : uint8_t { step, save, load, go_back, set_steps, end };
+  enum class Order : uint8_t { step, save, load, go_back, set_steps, correct_steps, end };
   void tell(Order order, int64_t number) const;
 
   // Accumulates the gradients of the passes of the next step; returns its loss.
