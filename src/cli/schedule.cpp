@@ -31,8 +31,8 @@ struct Result {
   double from_step;
   struct Horizon {
     RunPlan plan;
-    std::vector<Candidate> usual;
-    Candidate best;
+    std::vector<Proposal> usual;
+    Proposal best;
   };
   std::vector<Horizon> horizons;
 };
@@ -62,7 +62,7 @@ Result fit_all(const Flags& flags) {
   }
   for (const double each : steps) {
     const RunPlan plan = plan_within(result.fitted, each);
-    result.horizons.push_back({plan, usual_candidates(result.fit, plan), best_candidate(result.fit, plan)});
+    result.horizons.push_back({plan, usual_proposals(result.fit, plan), best_proposal(result.fit, plan)});
   }
   return result;
 }
@@ -71,7 +71,7 @@ Json to_json(const Prediction& loss) {
   return {{"loss", loss.value}, {"low", loss.low}, {"high", loss.high}};
 }
 
-Json to_json(const Candidate& candidate) {
+Json to_json(const Proposal& candidate) {
   Json json{{"schedule", candidate.shape.kind}, {"cooldown", candidate.shape.cooldown}};
   json.update(to_json(candidate.loss));
   return json;
@@ -126,7 +126,7 @@ void print_json(const Result& result) {
   if (!result.tested.empty()) json["mean_relative_error"] = mean_error(result);
   for (const Result::Horizon& horizon : result.horizons) {
     Json predictions = Json::array();
-    for (const Candidate& candidate : horizon.usual) predictions.push_back(to_json(candidate));
+    for (const Proposal& candidate : horizon.usual) predictions.push_back(to_json(candidate));
     json["horizons"].push_back({{"steps", horizon.plan.steps},
                                 {"warm_up", horizon.plan.warm_up},
                                 {"learning_rate", horizon.plan.highest},
@@ -164,7 +164,7 @@ void print_text(const Result& result) {
     fmt::print("\n{} steps, {} of them warm-up, rates {:.4g} to {:.4g}: predicted loss at the end\n",
                with_commas(static_cast<int64_t>(plan.steps)), with_commas(static_cast<int64_t>(plan.warm_up)),
                plan.highest, plan.end);
-    for (const Candidate& candidate : usual)
+    for (const Proposal& candidate : usual)
       fmt::print("  {:<12} {:.4f} ({:.4f} to {:.4f})\n", candidate.shape.kind, candidate.loss.value,
                  candidate.loss.low, candidate.loss.high);
     fmt::print(

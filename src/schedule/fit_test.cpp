@@ -62,9 +62,9 @@ TEST(MultiPowerFit, TheProposedScheduleEndsLowerThanTheUsualOnes) {
   const RunPlan same = plan_within(curves, plan.steps);
   EXPECT_EQ(same.highest, plan.highest);
   EXPECT_NEAR(same.end, plan.end, 1e-12);
-  const Candidate best = best_candidate(fit, same);
+  const Proposal best = best_proposal(fit, same);
   const double ends = truth.loss(rates_of(best.shape, plan), plan.steps);
-  for (const Candidate& usual : usual_candidates(fit, same))
+  for (const Proposal& usual : usual_proposals(fit, same))
     EXPECT_LE(ends, truth.loss(rates_of(usual.shape, plan), plan.steps) + 1e-3) << usual.shape.kind;
 }
 

@@ -42,8 +42,8 @@ RateCurve rates_of(const RateShape& shape, const RunPlan& plan) {
   return RateCurve(std::move(points));
 }
 
-std::vector<Candidate> usual_candidates(const MultiPowerFit& fit, const RunPlan& plan) {
-  std::vector<Candidate> result;
+std::vector<Proposal> usual_proposals(const MultiPowerFit& fit, const RunPlan& plan) {
+  std::vector<Proposal> result;
   for (const std::string_view kind : kinds) {
     const RateShape shape{.kind = std::string(kind)};
     result.push_back({shape, fit.predict(rates_of(shape, plan), plan.steps)});
@@ -51,7 +51,7 @@ std::vector<Candidate> usual_candidates(const MultiPowerFit& fit, const RunPlan&
   return result;
 }
 
-Candidate best_candidate(const MultiPowerFit& fit, const RunPlan& plan) {
+Proposal best_proposal(const MultiPowerFit& fit, const RunPlan& plan) {
   RateShape best;
   double least = std::numeric_limits<double>::infinity();
   for (const std::string_view kind : kinds) {

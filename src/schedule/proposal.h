@@ -23,15 +23,15 @@ struct RunPlan {
 // warm_up < steps.
 RateCurve rates_of(const RateShape& shape, const RunPlan& plan);
 
-struct Candidate {
+struct Proposal {
   RateShape shape;
   Prediction loss;  // at the end
 };
 
 // The loss at the end with each kind over the whole run.
-std::vector<Candidate> usual_candidates(const MultiPowerFit& fit, const RunPlan& plan);
+std::vector<Proposal> usual_proposals(const MultiPowerFit& fit, const RunPlan& plan);
 // The kind and cooldown with the lowest predicted loss; cooldowns are multiples of 0.1.
-Candidate best_candidate(const MultiPowerFit& fit, const RunPlan& plan);
+Proposal best_proposal(const MultiPowerFit& fit, const RunPlan& plan);
 
 // A plan with the highest and the lowest rate of these runs, and the first one's warm-up: what lies outside
 // of them, the law has not seen.

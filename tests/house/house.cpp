@@ -256,6 +256,31 @@ std::vector<std::string> shared_kernel_names(const fs::path& root) {
   return complaints;
 }
 
+std::vector<std::string> shared_type_names(const fs::path& root) {
+  static const std::regex line(
+      R"((?:inline )?(namespace) ?([\w:]*) ?\{|(\}  // namespace)|(?:struct|class|enum(?: class)?) (\w+)[^;:({]*(?: :[^:;({][^;({]*)?\{)");
+  std::map<std::string, fs::path> defined;
+  std::vector<std::string> complaints;
+  for (const char* folder : {"src", "tests"})
+    for (const auto& source : sources_below(root / folder)) {
+      std::vector<std::string> inside;  // namespaces
+      std::istringstream text(read_text(source));
+      for (std::string one; std::getline(text, one);) {
+        std::smatch found;
+        if (!std::regex_search(one, found, line, std::regex_constants::match_continuous)) continue;
+        if (found[1].matched) inside.push_back(found[2]);
+        if (found[3].matched && !inside.empty()) inside.pop_back();
+        if (!found[4].matched || std::count(inside.begin(), inside.end(), "") != 0) continue;
+        const std::string name = fmt::format("{}::{}", fmt::join(inside, "::"), found[4].str());
+        const auto [first, is_new] = defined.emplace(name, source.lexically_relative(root));
+        if (!is_new)
+          complaints.push_back(fmt::format("{} and {} both define {}", first->second.string(),
+                                           source.lexically_relative(root).string(), name));
+      }
+    }
+  return complaints;
+}
+
 std::vector<std::string> missing_goldens(const fs::path& root) {
   static const std::regex golden(R"re("[^"\n]*golden/([A-Za-z0-9_.-]+)[^"\n]*")re");
   std::vector<std::string> complaints;

@@ -53,6 +53,11 @@ std::vector<std::string> long_functions(const std::filesystem::path& root, int l
 // code of the other.
 std::vector<std::string> shared_kernel_names(const std::filesystem::path& root);
 
+// One complaint for each type below root/src and root/tests that two files define outside of anonymous
+// namespaces under the same name: the linker would merge their inline functions, and one of the two would run
+// the code of the other.
+std::vector<std::string> shared_type_names(const std::filesystem::path& root);
+
 // One complaint for each string "golden/<name>" in a source file whose folder root/tests/golden/<name> is
 // missing.
 std::vector<std::string> missing_goldens(const std::filesystem::path& root);

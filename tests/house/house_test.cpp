@@ -112,6 +112,8 @@ TEST(House, NoFunctionIsLongerThan60Lines) {
 
 TEST(House, NamesInKernelFilesAreLocal) { EXPECT_EQ(shared_kernel_names(repository()), none); }
 
+TEST(House, NoTwoFilesDefineATypeOfTheSameName) { EXPECT_EQ(shared_type_names(repository()), none); }
+
 TEST(House, EveryGoldenFolderThatATestNamesExists) { EXPECT_EQ(missing_goldens(repository()), none); }
 
 TEST(House, DocumentsNameOnlyFilesThatExist) {
@@ -234,6 +236,18 @@ TEST_F(BrokenHouse, AKernelNameSharedByOtherFilesIsDetected) {
   EXPECT_EQ(shared_kernel_names(root), none);
   write("src/kernels/cpu/b.cpp", "namespace aviary::kernels::HWY_NAMESPACE {\nvoid f();\n");
   EXPECT_EQ(shared_kernel_names(root).size(), 1u);
+}
+
+TEST_F(BrokenHouse, ATypeThatTwoFilesDefineIsDetected) {
+  write("src/base/a.h",
+        "namespace aviary {\nclass A;\nstruct B final : public A {\n  int b;\n};\n}  // namespace aviary\n");
+  write("src/base/b.h",
+        "namespace aviary {\nstruct A::C {};\nnamespace {\nenum class B {};\n}  // namespace\n}  // "
+        "namespace aviary\n");
+  write("src/text/a.h", "namespace aviary::text {\nclass B {\n}  // namespace aviary::text\n");
+  EXPECT_EQ(shared_type_names(root), none);
+  write("src/text/b.cpp", "namespace aviary {\nenum class B : int { one };\n}  // namespace aviary\n");
+  EXPECT_EQ(shared_type_names(root), Complaints{"src/base/a.h and src/text/b.cpp both define aviary::B"});
 }
 
 TEST_F(BrokenHouse, AMissingGoldenFolderIsDetected) {
