@@ -1,5 +1,5 @@
-// The commands of the pages on data, chats, the server, states and grammars, on a small model with the names that
-// the pages use.
+// The commands of the pages on data, chats, the server, states and grammars, on a small model with the names
+// that the pages use.
 #include <gtest/gtest.h>
 
 #include "documents.h"
