@@ -153,7 +153,10 @@ TrainConfig settings_of_run(const Flags& flags, const std::optional<RunFolder>& 
   require(fs::exists(folder->path() / "checkpoint.safetensors"),
           "{}: the run was stopped before its first checkpoint; start it again as it was started",
           flags.resume);
-  if (flags.asked.values.schedule.steps) config.schedule.steps = flags.asked.values.schedule.steps;
+  if (const std::optional<int64_t> steps = flags.asked.values.schedule.steps) {
+    config.schedule.steps = steps;
+    config.schedule.corrections.clear();  // of the number that was planned
+  }
   check(config);
   ranks.broadcast(to_json(config));
   return config;
@@ -293,12 +296,13 @@ int train(const Flags& flags, const CLI::App& command) {
 Action add_train(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
   command
-      .add_option(
-          "text,--text", flags->texts,
-          "The text to learn from, in UTF-8; -: the standard input; or tokens that aviary data build has "
-          "made, FILE.bin or FILE.bin,weight=W, one or several; with --resume, where it is now (default: "
-          "none, with --resume where it was)")
-      ->allow_extra_args(false);
+      .add_option("text,--text", flags->texts,
+                  "The text to learn from, in UTF-8; -: the standard input; or tokens that aviary data build "
+                  "has made, "
+                  "FILE.bin or FILE.bin,weight=W, one or several; with --resume, where it is now (default: "
+                  "none, with "
+                  "--resume where it was)")
+      ->type_name("TEXT...");
   command.add_option("--resume", flags->resume,
                      "Go on with the run in this folder, bit for bit (default: begin a new run)");
   command.add_option("--out", flags->out, "Folder of the run (default: runs/<name of the text>)");
