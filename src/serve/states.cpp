@@ -1,5 +1,7 @@
 #include "serve/states.h"
 
+#include <fmt/format.h>
+
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
