@@ -253,7 +253,7 @@ TEST_P(StoredMatrix, TheLargestCodesAndActivationsDoNotOverflow) {
     }
 }
 
-// Both follow the contract of the sums above; here their results are compared directly.
+// Each is within 3e-6 of the exact sum, as the tests above hold them to; here they are compared directly.
 TEST(StoredMatrixSets, Avx2AndAvx512AgreeWithinRounding) {
   if (!has_avx512()) GTEST_SKIP() << "this CPU has no AVX-512";
   const int64_t k = 2304, n = 40, rows = 13;
@@ -276,7 +276,7 @@ TEST(StoredMatrixSets, Avx2AndAvx512AgreeWithinRounding) {
         for (int64_t j = 0; j < k; ++j)
           magnitude += std::abs(static_cast<double>(x[static_cast<size_t>(row * k + j)]) *
                                 static_cast<double>(stored.values[static_cast<size_t>(column * k + j)]));
-        ASSERT_NEAR(avx2[i], other[i], 3e-6 * magnitude) << name_of(type) << ", element " << i;
+        ASSERT_NEAR(avx2[i], other[i], 6e-6 * magnitude) << name_of(type) << ", element " << i;
       }
     }
   }
