@@ -71,9 +71,9 @@ Json to_json(const Prediction& loss) {
   return {{"loss", loss.value}, {"low", loss.low}, {"high", loss.high}};
 }
 
-Json to_json(const Proposal& candidate) {
-  Json json{{"schedule", candidate.shape.kind}, {"cooldown", candidate.shape.cooldown}};
-  json.update(to_json(candidate.loss));
+Json to_json(const Proposal& proposal) {
+  Json json{{"schedule", proposal.shape.kind}, {"cooldown", proposal.shape.cooldown}};
+  json.update(to_json(proposal.loss));
   return json;
 }
 
@@ -126,7 +126,7 @@ void print_json(const Result& result) {
   if (!result.tested.empty()) json["mean_relative_error"] = mean_error(result);
   for (const Result::Horizon& horizon : result.horizons) {
     Json predictions = Json::array();
-    for (const Proposal& candidate : horizon.usual) predictions.push_back(to_json(candidate));
+    for (const Proposal& proposal : horizon.usual) predictions.push_back(to_json(proposal));
     json["horizons"].push_back({{"steps", horizon.plan.steps},
                                 {"warm_up", horizon.plan.warm_up},
                                 {"learning_rate", horizon.plan.highest},
@@ -164,9 +164,9 @@ void print_text(const Result& result) {
     fmt::print("\n{} steps, {} of them warm-up, rates {:.4g} to {:.4g}: predicted loss at the end\n",
                with_commas(static_cast<int64_t>(plan.steps)), with_commas(static_cast<int64_t>(plan.warm_up)),
                plan.highest, plan.end);
-    for (const Proposal& candidate : usual)
-      fmt::print("  {:<12} {:.4f} ({:.4f} to {:.4f})\n", candidate.shape.kind, candidate.loss.value,
-                 candidate.loss.low, candidate.loss.high);
+    for (const Proposal& proposal : usual)
+      fmt::print("  {:<12} {:.4f} ({:.4f} to {:.4f})\n", proposal.shape.kind, proposal.loss.value,
+                 proposal.loss.low, proposal.loss.high);
     fmt::print(
         "  proposed:    {:.4f} ({:.4f} to {:.4f})  --schedule {} --cooldown {:.1f} --learning-rate {:.4g} "
         "--final-learning-rate {:.4g}\n",

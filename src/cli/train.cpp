@@ -298,10 +298,8 @@ Action add_train(CLI::App& command) {
   command
       .add_option("text,--text", flags->texts,
                   "The text to learn from, in UTF-8; -: the standard input; or tokens that aviary data build "
-                  "has made, "
-                  "FILE.bin or FILE.bin,weight=W, one or several; with --resume, where it is now (default: "
-                  "none, with "
-                  "--resume where it was)")
+                  "has made, FILE.bin or FILE.bin,weight=W, one or several; with --resume, where it is now "
+                  "(default: none, with --resume where it was)")
       ->type_name("TEXT...");
   command.add_option("--resume", flags->resume,
                      "Go on with the run in this folder, bit for bit (default: begin a new run)");

@@ -87,8 +87,7 @@ std::shared_ptr<const TokenData> read_tokens_of_run(const TrainConfig& config, c
   for (const auto& [path, weight] : config.data) {
     require(fs::exists(path),
             "{}: No such file or directory: the run learned from it; if it has moved, say where it is now: "
-            "--text "
-            "FILE",
+            "--text FILE",
             path);
     requests.push_back({path, weight});
   }

@@ -89,9 +89,8 @@ TEST_F(Chat, AnEditorAndTheHistoryHelpWithLongMessages) {
   EXPECT_EQ(terminal.wait(), 0);
 }
 
-// What a state has read is not read again: a conversation goes on as it would have.
-TEST_F(Chat, AStateIsSavedAndGoneOnFrom) {
-  Terminal terminal(folder_.path(), chat_);
+// Keeps the state after a turn as a.state, loads it again, and writes another turn after it.
+void save_and_go_on(Terminal& terminal) {
   terminal.read_until(">>> ");
   terminal.type("the bird\r");
   terminal.read_until("limit of tokens");
@@ -101,6 +100,12 @@ TEST_F(Chat, AStateIsSavedAndGoneOnFrom) {
   terminal.read_until("after the state of");
   terminal.type("it sang\r");
   terminal.read_until("limit of tokens");
+}
+
+// What a state has read is not read again: a conversation goes on as it would have.
+TEST_F(Chat, AStateIsSavedAndGoneOnFrom) {
+  Terminal terminal(folder_.path(), chat_);
+  save_and_go_on(terminal);
   terminal.type("/mix a.state 0.5 a.state 0.5\r");
   terminal.read_until("after 2 states");
   terminal.type("/load run/model.safetensors.state\r");
@@ -118,15 +123,7 @@ TEST_F(Chat, StatesGoThroughAServer) {
   const std::string address = address_of(server);
   const Arguments remote = {"chat", "--url", address, "--tokens", "20", "--seed", "7"};
   Terminal terminal(folder_.path(), remote);
-  terminal.read_until(">>> ");
-  terminal.type("the bird\r");
-  terminal.read_until("limit of tokens");
-  terminal.type("/save a.state\r");
-  terminal.read_until("is written");
-  terminal.type("/load a.state\r");
-  terminal.read_until("after the state of");
-  terminal.type("it sang\r");
-  terminal.read_until("limit of tokens");
+  save_and_go_on(terminal);
   terminal.type("/save b.state\r");
   terminal.read_until("is written");
   terminal.type("/mix a.state 0.5 b.state 0.5\r");
