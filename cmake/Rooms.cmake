@@ -7,6 +7,11 @@ target_compile_options(aviary_options INTERFACE -Wall -Wextra $<$<CXX_COMPILER_I
 if(AVIARY_DEVELOP)
   target_compile_options(aviary_options INTERFACE -Werror)
 endif()
+# With CMAKE_UNITY_BUILD several sources are compiled as one, in which g++ takes each for a header. It compiles faster,
+# but a changed file takes longer to compile.
+if(CMAKE_UNITY_BUILD)
+  target_compile_options(aviary_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+endif()
 # Every ARM CPU has fused multiply-add, and compilers use it where they can: then g - mean(g) of one number was not 0.
 # With this flag only explicit calls are fused, as on x86.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
@@ -52,6 +57,7 @@ endfunction()
 if(AVIARY_TESTS)
   file(GLOB support CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/*.cpp)
   add_library(test_support STATIC ${support})
+  set_target_properties(test_support PROPERTIES UNITY_BUILD OFF)  # programs link only those that they need
   target_link_libraries(test_support PUBLIC aviary_options fmt::fmt GTest::gtest)
   target_include_directories(test_support PUBLIC ${PROJECT_SOURCE_DIR}/tests)
   set_source_files_properties(${PROJECT_SOURCE_DIR}/tests/support/repository.cpp
@@ -73,6 +79,10 @@ function(aviary_room name)
   endif()
   add_library(aviary_${name} STATIC ${sources})
   target_link_libraries(aviary_${name} PUBLIC aviary_options ${ROOM_LINKS} PRIVATE ${ROOM_PRIVATE_LINKS})
+  # The sources of these define local names that others of the same room define too; those of other rooms may not.
+  if(name MATCHES "^(api|kernels|models|ops)$")
+    set_target_properties(aviary_${name} PROPERTIES UNITY_BUILD OFF)
+  endif()
   if(NOT name STREQUAL kernels)  # whose files are read once per instruction set
     target_precompile_headers(aviary_${name} REUSE_FROM aviary_headers)
     target_compile_options(aviary_${name} PRIVATE ${AVIARY_PRECOMPILED_OPTIONS})
@@ -81,6 +91,9 @@ function(aviary_room name)
     add_executable(${name}_test ${tests})
     aviary_test_program(${name}_test aviary_${name} ${ROOM_TEST_LINKS} ${ROOM_PRIVATE_LINKS})
     aviary_discover(${name}_test ${name})
+    if(name STREQUAL api)  # whose tests see the public types and those of the rooms under the same names
+      set_target_properties(${name}_test PROPERTIES UNITY_BUILD OFF)
+    endif()
   endif()
 endfunction()
 

@@ -71,7 +71,7 @@ bool wait_for(int descriptor, int16_t events, double seconds, std::error_code& e
   return count > 0;
 }
 
-SocketAddress address_of(const sockaddr_storage& storage) {
+SocketAddress socket_address(const sockaddr_storage& storage) {
   char text[INET6_ADDRSTRLEN] = "";
   if (storage.ss_family == AF_INET) {
     const auto& address = reinterpret_cast<const sockaddr_in&>(storage);
@@ -144,7 +144,7 @@ SocketAddress Socket::local_address() const {
   sockaddr_storage storage{};
   socklen_t size = sizeof(storage);
   ::getsockname(descriptor_, reinterpret_cast<sockaddr*>(&storage), &size);
-  return address_of(storage);
+  return socket_address(storage);
 }
 
 bool Socket::wait_for_bytes(double seconds, std::error_code& error) {
@@ -184,7 +184,7 @@ SocketAddress peer_address(int descriptor) {
   sockaddr_storage storage{};
   socklen_t size = sizeof(storage);
   ::getpeername(descriptor, reinterpret_cast<sockaddr*>(&storage), &size);
-  return address_of(storage);
+  return socket_address(storage);
 }
 
 void send_at_once(int descriptor) { set_option(descriptor, IPPROTO_TCP, TCP_NODELAY, 1); }

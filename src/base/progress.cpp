@@ -27,7 +27,7 @@ ProgressOptions with_clock(ProgressOptions options) {
 }
 
 // Makes the text a single line: control characters become spaces.
-std::string printable(std::string_view text) {
+std::string one_line(std::string_view text) {
   std::string line(text);
   for (char& c : line)
     if (static_cast<unsigned char>(c) < 32 || c == 127) c = ' ';
@@ -61,7 +61,7 @@ void Progress::update(int64_t done, std::string_view fields) {
   if (finished_) return;
   double now = options_.clock();
   done_ = done;
-  fields_ = printable(fields);
+  fields_ = one_line(fields);
   updated_ = true;
   if (now - sampled_ >= redraw_seconds) {
     double fade = std::exp(-(now - sampled_) / memory_seconds);
@@ -92,7 +92,7 @@ void Progress::finish() {
 }
 
 std::string Progress::line(double now, bool last) const {
-  std::string text = printable(options_.label);
+  std::string text = one_line(options_.label);
   if (!text.empty()) text += ' ';
   if (options_.total > 0)
     text += fmt::format("{:.1f} %", 100.0 * static_cast<double>(done_) / static_cast<double>(options_.total));

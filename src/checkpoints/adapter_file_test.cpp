@@ -25,10 +25,10 @@ namespace fs = std::filesystem;
 
 using Floats = std::vector<float>;
 
-constexpr int64_t rank = 3;  // does not divide the widths, as MiSS permits
+constexpr int64_t small_rank = 3;  // does not divide the widths, as MiSS permits
 constexpr const char* modules[] = {"blocks.1.att.key", "blocks.0.ffn.value"};
 
-std::vector<double> logits(Model& model) {
+std::vector<double> adapted_logits(Model& model) {
   Runner runner(model, kernels::Precision::f32);
   State state = runner.new_state();
   return to_host(runner.all_logits(std::vector<int32_t>{5, 250, 7}, Sequences::uniform(1, 3), state));
@@ -55,7 +55,8 @@ class Adapters : public testing::Test {
     };
     for (const char* module : modules) {
       const Shape& shape = model->parameters().find(std::string(module) + ".weight")->spec.shape;
-      matrices_.push_back({module, shape[0], shape[1], numbers(rank * shape[1]), numbers(shape[0] * rank)});
+      matrices_.push_back(
+          {module, shape[0], shape[1], numbers(small_rank * shape[1]), numbers(shape[0] * small_rank)});
     }
   }
 
@@ -74,15 +75,16 @@ class Adapters : public testing::Test {
   std::vector<StoredTensor> lora(const std::string& prefix, const char* a, const char* b) {
     std::vector<StoredTensor> tensors;
     for (const Matrix& m : matrices_) {
-      tensors.push_back(tensor(prefix + m.module + a, {rank, m.in}, m.a));
-      tensors.push_back(tensor(prefix + m.module + b, {m.out, rank}, m.b));
+      tensors.push_back(tensor(prefix + m.module + a, {small_rank, m.in}, m.a));
+      tensors.push_back(tensor(prefix + m.module + b, {m.out, small_rank}, m.b));
     }
     return tensors;
   }
   std::vector<StoredTensor> miss(const std::string& prefix, const char* ending) {
     std::vector<StoredTensor> tensors;
     for (const Matrix& m : matrices_)
-      tensors.push_back(tensor(prefix + m.module + ending, {rank, m.out}, transposed(m.b, m.out, rank)));
+      tensors.push_back(
+          tensor(prefix + m.module + ending, {small_rank, m.out}, transposed(m.b, m.out, small_rank)));
     return tensors;
   }
 
@@ -93,19 +95,19 @@ class Adapters : public testing::Test {
       float* w = checkpoint.model->parameters().find(m.module + ".weight")->weight.value().as<float>();
       for (int64_t row = 0; row < m.out; ++row)
         for (int64_t col = 0; col < m.in; ++col)
-          for (int64_t r = 0; r < rank; ++r) {
-            const double a = is_miss ? (col % rank == r ? 1 : 0)
+          for (int64_t r = 0; r < small_rank; ++r) {
+            const double a = is_miss ? (col % small_rank == r ? 1 : 0)
                                      : static_cast<double>(m.a[static_cast<size_t>(r * m.in + col)]);
             w[row * m.in + col] += static_cast<float>(
-                factor * a * static_cast<double>(m.b[static_cast<size_t>(row * rank + r)]));
+                factor * a * static_cast<double>(m.b[static_cast<size_t>(row * small_rank + r)]));
           }
     }
-    return logits(*checkpoint.model);
+    return adapted_logits(*checkpoint.model);
   }
   std::vector<double> opened(const std::string& request, std::optional<PackedCache> cache = {}) const {
     const std::vector<AdapterRequest> requests{adapter_request(request)};
     const Checkpoint checkpoint = open_checkpoint(path(), kernels::Precision::f32, cache, requests);
-    return logits(*checkpoint.model);
+    return adapted_logits(*checkpoint.model);
   }
   void expect_near(const std::vector<double>& result, const std::vector<double>& expected) const {
     ASSERT_EQ(result.size(), expected.size());
@@ -113,7 +115,7 @@ class Adapters : public testing::Test {
     EXPECT_NE(expected, opened_plain());
   }
   std::vector<double> opened_plain() const {
-    return logits(*open_checkpoint(path(), kernels::Precision::f32).model);
+    return adapted_logits(*open_checkpoint(path(), kernels::Precision::f32).model);
   }
   std::string refusal(const std::string& request) const {
     try {
@@ -151,7 +153,7 @@ TEST_F(Adapters, AreTheSameMergedAndBesideTheModel) {
   const AdapterRequest request = adapter_request(file("lora.pth") + ",alpha=6");
   add_adapter(read_adapter(request.path), request, *merged.model);
   for (Parameter& parameter : merged.model->parameters()) parameter.weight.merge_adapters();
-  expect_near(logits(*merged.model), changed(2));
+  expect_near(adapted_logits(*merged.model), changed(2));
 }
 
 TEST_F(Adapters, ReplaceWholeTensorsThatTheirFileHolds) {
@@ -229,7 +231,8 @@ TEST_F(Adapters, AreFoundBehindThePrefixesOfTrainers) {
 
 TEST_F(Adapters, OfAFolderWithAdapterJsonAreScaled) {
   std::vector<StoredTensor> tensors;
-  for (const Matrix& m : matrices_) tensors.push_back(tensor(m.module + ".weight.D", {m.out, rank}, m.b));
+  for (const Matrix& m : matrices_)
+    tensors.push_back(tensor(m.module + ".weight.D", {m.out, small_rank}, m.b));
   fs::create_directory(folder_ / "native");
   const std::string config = R"({"format_version": 1, "method": "miss", "rank": 3, "alpha": 6})";
   write_file_atomically(folder_ / "native/adapter.json", std::as_bytes(std::span(config)));
@@ -240,8 +243,8 @@ TEST_F(Adapters, OfAFolderWithAdapterJsonAreScaled) {
 TEST_F(Adapters, OfWebRwkvHaveTheirFirstMatrixTransposed) {
   std::vector<StoredTensor> tensors;
   for (const Matrix& m : matrices_) {
-    tensors.push_back(tensor(m.module + ".lora.0", {m.in, rank}, transposed(m.a, rank, m.in)));
-    tensors.push_back(tensor(m.module + ".lora.1", {m.out, rank}, m.b));
+    tensors.push_back(tensor(m.module + ".lora.0", {m.in, small_rank}, transposed(m.a, small_rank, m.in)));
+    tensors.push_back(tensor(m.module + ".lora.1", {m.out, small_rank}, m.b));
   }
   write_safetensors(folder_ / "a.lora", tensors);
   expect_near(opened(file("a.lora") + ",alpha=3"), changed(1));
@@ -263,8 +266,8 @@ TEST_F(Adapters, OfLlamaCppWithoutAlphaAreAddedWhole) {
     for (size_t i = 0; i < matrices_.size(); ++i) {
       const Matrix& m = matrices_[i];
       const std::string name = i == 0 ? names[0].first : names[0].second;
-      add(name + ".weight.lora_a", {static_cast<uint64_t>(m.in), rank}, m.a);
-      add(name + ".weight.lora_b", {rank, static_cast<uint64_t>(m.out)}, m.b);
+      add(name + ".weight.lora_a", {static_cast<uint64_t>(m.in), small_rank}, m.a);
+      add(name + ".weight.lora_b", {small_rank, static_cast<uint64_t>(m.out)}, m.b);
     }
     const std::string bytes = gguf_of(keys, tensors, data);
     write_file_atomically(folder_ / "lora.gguf", std::as_bytes(std::span(bytes)));

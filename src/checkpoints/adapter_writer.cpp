@@ -13,7 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // The name of the matrix without ".weight".
-std::string module_of(const AdapterMatrix& matrix, const fs::path& path) {
+std::string written_module(const AdapterMatrix& matrix, const fs::path& path) {
   constexpr std::string_view end = ".weight";
   require(matrix.name.ends_with(end) && matrix.name.size() > end.size(),
           "{}: an adapter changes matrices such as blocks.0.att.key.weight, not {}", path.string(),
@@ -21,7 +21,7 @@ std::string module_of(const AdapterMatrix& matrix, const fs::path& path) {
   return matrix.name.substr(0, matrix.name.size() - end.size());
 }
 
-void check(const AdapterMatrix& matrix, bool is_miss, const fs::path& path) {
+void check_writable(const AdapterMatrix& matrix, bool is_miss, const fs::path& path) {
   const auto parts_fit = [&](const std::vector<float>& part) {
     return !part.empty() && std::ssize(part) % matrix.rank == 0;
   };
@@ -57,8 +57,8 @@ void write_adapter(const fs::path& path, const AdapterInfo& info, std::span<cons
   std::map<std::string, int64_t> inputs;
   int64_t rank = 0;
   for (const AdapterMatrix& matrix : matrices) {
-    check(matrix, is_miss, path);
-    const std::string module = module_of(matrix, path);
+    check_writable(matrix, is_miss, path);
+    const std::string module = written_module(matrix, path);
     rank = std::max(rank, matrix.rank);
     if (is_miss)
       inputs[matrix.name] = matrix.in;

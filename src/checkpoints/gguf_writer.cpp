@@ -227,7 +227,7 @@ std::vector<Piece> pieces_as_they_are(std::span<const StoredTensor> tensors, con
   return pieces;
 }
 
-void check(const StoredTensor& tensor, const std::string& where) {
+void check_gguf(const StoredTensor& tensor, const std::string& where) {
   require(static_cast<uint64_t>(expected_bytes(tensor.source, where)) == tensor.source.data.size(),
           "{}: tensor {} has {} bytes of data, its shape needs {}", where, in_quotes(tensor.source.name),
           tensor.source.data.size(), expected_bytes(tensor.source, where));
@@ -236,7 +236,7 @@ void check(const StoredTensor& tensor, const std::string& where) {
 Contents contents_of(const std::string& where, const ModelConfig& config,
                      std::span<const StoredTensor> tensors,
                      const std::map<std::string, std::string>& metadata, const Tokenizer* tokenizer) {
-  for (const StoredTensor& tensor : tensors) check(tensor, where);
+  for (const StoredTensor& tensor : tensors) check_gguf(tensor, where);
   const LlamaArchitecture* llama = is_of_llama(config) ? find_llama_architecture(config.version) : nullptr;
   KeyWriter keys;
   keys.text("general.architecture", llama ? llama->name : "aviary");

@@ -21,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // The logits of a few tokens, read in one step and then one more token.
-std::vector<double> logits(Model& model) {
+std::vector<double> packed_logits(Model& model) {
   Runner runner(model);
   State state = runner.new_state();
   const std::vector<int32_t> tokens{5, 250, 7};
@@ -58,11 +58,11 @@ class PackedFile : public testing::Test {
     const PackedCache cache{.progress = [&](int64_t, int64_t) { opened.written = true; },
                             .not_written = [&](const std::string& reason) { opened.reason = reason; }};
     const Checkpoint checkpoint = open_checkpoint(path(), precision, cache);
-    opened.logits = logits(*checkpoint.model);
+    opened.logits = packed_logits(*checkpoint.model);
     return opened;
   }
   std::vector<double> plain(kernels::Precision precision = kernels::Precision::f32) const {
-    return logits(*open_checkpoint(path(), precision).model);
+    return packed_logits(*open_checkpoint(path(), precision).model);
   }
   void expect_made_anew() const {
     const Opened opened = open();

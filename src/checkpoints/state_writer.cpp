@@ -58,7 +58,7 @@ void write(const fs::path& path, std::span<const TensorEntry> tensors, std::opti
 }
 
 // [heads, key, value] -> [heads, value, key]
-std::vector<float> heads_transposed(const std::vector<double>& from, size_t n) {
+std::vector<float> heads_written_transposed(const std::vector<double>& from, size_t n) {
   std::vector<float> to(from.size());
   for (size_t head = 0; head < from.size(); head += n * n)
     for (size_t key = 0; key < n; ++key)
@@ -89,7 +89,7 @@ void save_state(const fs::path& path, const State& state, const Model& model, co
     const bool matrices = specs[i].kind == StateKind::recurrence && specs[i].shape.rank() == 3;
     if (specs[i].kind == StateKind::shift && std::ranges::all_of(values, [](double x) { return x == 0; }))
       continue;
-    numbers.push_back(matrices ? heads_transposed(values, static_cast<size_t>(specs[i].shape[2]))
+    numbers.push_back(matrices ? heads_written_transposed(values, static_cast<size_t>(specs[i].shape[2]))
                                : std::vector<float>(values.begin(), values.end()));
     TensorEntry& tensor = tensors.emplace_back();
     tensor.name = matrices ? fmt::format("blocks.{}.att.time_state", layer++) : specs[i].name;

@@ -40,7 +40,7 @@ State random_state(const Model& model) {
   return state;
 }
 
-std::string refusal(const std::function<void()>& act) {
+std::string state_refusal(const std::function<void()>& act) {
   try {
     act();
   } catch (const Error& error) {
@@ -114,7 +114,8 @@ TEST_P(WrittenState, IsTheSameInEveryForm) {
   for (const char* name : {"state.pth", "again.safetensors", "web.state", "back.pth"}) {
     const fs::path path = folder() / name;
     const fs::path from = path.stem() == "back" ? folder() / "web.state" : file_;
-    const std::string answer = refusal([&] { convert_state(read_tensor_file(from), from.string(), path); });
+    const std::string answer =
+        state_refusal([&] { convert_state(read_tensor_file(from), from.string(), path); });
     if (std::string_view(GetParam()) == "rwkv-v4" && path.extension() != ".safetensors") {
       EXPECT_NE(answer.find(path.string()), std::string::npos) << answer;
       EXPECT_FALSE(fs::exists(path));
@@ -149,7 +150,7 @@ TEST(StateWriter, KeepsTokenShiftsThatAreNotZero) {
     State read = load_state(folder() / "a.safetensors", *model);
     read.set_position(state.position());
     EXPECT_EQ(largest_difference(read, state), 0);
-    const std::string answer = refusal([&] { save_state(folder() / "a.pth", state, *model); });
+    const std::string answer = state_refusal([&] { save_state(folder() / "a.pth", state, *model); });
     EXPECT_NE(answer.find("holds blocks.<i>.att.time_state and nothing else"), std::string::npos) << answer;
   }
 }
@@ -158,7 +159,7 @@ TEST(StateWriter, RefusesWhatAFileCannotHold) {
   const auto model = golden_model("rwkv-v7");
   State state = random_state(*model);
   auto answer_to = [&](const char* name) {
-    return refusal([&] { save_state(folder() / name, state, *model); });
+    return state_refusal([&] { save_state(folder() / name, state, *model); });
   };
   EXPECT_NE(answer_to("a.txt").find("ends in .safetensors, .pth or .state"), std::string::npos);
   state[1].as<float>()[5] = 1e6f;
@@ -167,13 +168,14 @@ TEST(StateWriter, RefusesWhatAFileCannotHold) {
   EXPECT_NE(answer_to("b.pth").find("holds NaN"), std::string::npos);
   EXPECT_FALSE(fs::exists(folder() / "b.state") || fs::exists(folder() / "b.pth"));
   const auto other = golden_model("rwkv-v4");
-  EXPECT_NE(refusal([&] { save_state(folder() / "b.pth", state, *other); }).find("of another model"),
+  EXPECT_NE(state_refusal([&] { save_state(folder() / "b.pth", state, *other); }).find("of another model"),
             std::string::npos);
   const auto attention = golden_model("mha_pro");
   const State history(attention->state_specs(), attention->dtype());
-  EXPECT_NE(
-      refusal([&] { save_state(folder() / "b.pth", history, *attention); }).find("no state of constant size"),
-      std::string::npos);
+  EXPECT_NE(state_refusal([&] {
+              save_state(folder() / "b.pth", history, *attention);
+            }).find("no state of constant size"),
+            std::string::npos);
 }
 
 TEST(StateWriter, NamesTheBaseWithoutWhichAStateIsWorthNothing) {
@@ -185,10 +187,10 @@ TEST(StateWriter, NamesTheBaseWithoutWhichAStateIsWorthNothing) {
   EXPECT_EQ(largest_difference(load_state(file, *model, v7, false), state), 0);
   model->parameters().find("head.weight")->weight.value().as<float>()[0] += 1;
   save_checkpoint(other, *model, nullptr);
-  const std::string answer = refusal([&] { load_state(file, *model, other, false); });
+  const std::string answer = state_refusal([&] { load_state(file, *model, other, false); });
   EXPECT_NE(answer.find("'rwkv-v7/model.safetensors' (f32"), std::string::npos) << answer;
   EXPECT_NE(answer.find("'other.safetensors'"), std::string::npos) << answer;
-  EXPECT_EQ(refusal([&] { load_state(file, *model, other, true); }), "done");
+  EXPECT_EQ(state_refusal([&] { load_state(file, *model, other, true); }), "done");
 }
 
 TEST(StateWriter, AStateOfVectorsIsRecognizedAndMustBeWhole) {
@@ -202,10 +204,11 @@ TEST(StateWriter, AStateOfVectorsIsRecognizedAndMustBeWhole) {
   std::vector<TensorEntry> tensors = written.tensors();
   tensors.pop_back();
   write_safetensors(folder() / "less.safetensors", unchanged(tensors), written.metadata());
-  EXPECT_NE(
-      refusal([&] { load_state(folder() / "less.safetensors", *model); }).find("without blocks.1.att.pp"),
-      std::string::npos);
-  EXPECT_NE(refusal([&] { load_state(file, *golden_model("rwkv-v7")); }).find("blocks.0.att.wkv"),
+  EXPECT_NE(state_refusal([&] {
+              load_state(folder() / "less.safetensors", *model);
+            }).find("without blocks.1.att.pp"),
+            std::string::npos);
+  EXPECT_NE(state_refusal([&] { load_state(file, *golden_model("rwkv-v7")); }).find("blocks.0.att.wkv"),
             std::string::npos);
 }
 

@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 
 constexpr int64_t usual_candidates = 16;
 
-struct Flags {
+struct BankFlags {
   ModelFlags model;
   PromptFlags prompt;
   BeginFlags begin;
@@ -39,7 +39,7 @@ std::vector<float> embedding_of(const LoadedModel& loaded, const std::string& te
   return embedder.embed(std::span(&text, 1)).front();
 }
 
-int add(const Flags& flags) {
+int add(const BankFlags& flags) {
   require(flags.name.empty() || flags.texts.size() == 1, "--name is for one text, got {}",
           flags.texts.size());
   const LoadedModel loaded = flags.model.load();
@@ -65,7 +65,7 @@ int add(const Flags& flags) {
   return 0;
 }
 
-int list(const Flags& flags) {
+int list(const BankFlags& flags) {
   const std::vector<BankEntry> all = StateBank(flags.bank, StateBank::Access::read).entries();
   if (all.empty()) fmt::print("{} has no states\n", flags.bank);
   for (const BankEntry& entry : all)
@@ -74,7 +74,7 @@ int list(const Flags& flags) {
   return 0;
 }
 
-int remove(const Flags& flags) {
+int remove(const BankFlags& flags) {
   StateBank bank(flags.bank, StateBank::Access::change);
   for (const std::string& name : flags.names) bank.remove(name);
   return 0;
@@ -114,7 +114,7 @@ std::vector<Found> find_in_bank(const LoadedModel& loaded, const std::string& fo
   return found;
 }
 
-int find(const Flags& flags) {
+int find(const BankFlags& flags) {
   const std::string text = flags.prompt.read(flags.escapes, flags.model.quiet);
   require(!text.empty(), "name the question with --prompt or --file");
   const LoadedModel loaded = flags.model.load();
@@ -133,15 +133,15 @@ int find(const Flags& flags) {
   return 0;
 }
 
-void add_place(CLI::App& command, Flags& flags) {
+void add_place(CLI::App& command, BankFlags& flags) {
   command.add_option("bank", flags.bank, "The folder of the bank")->required();
 }
 
-void add_model(CLI::App& command, Flags& flags) {
+void add_model(CLI::App& command, BankFlags& flags) {
   command.add_option("model", flags.model.path, "The model: a file or the folder of a run")->required();
 }
 
-void add_add(CLI::App& command, Flags& flags) {
+void add_add(CLI::App& command, BankFlags& flags) {
   add_model(command, flags);
   add_place(command, flags);
   command.add_option("texts", flags.texts, "Text files; each becomes one state, named after its file")
@@ -151,7 +151,7 @@ void add_add(CLI::App& command, Flags& flags) {
   flags.begin.add_to(command);
 }
 
-void add_find(CLI::App& command, Flags& flags) {
+void add_find(CLI::App& command, BankFlags& flags) {
   add_model(command, flags);
   add_place(command, flags);
   flags.prompt.add_to(command, "The question");
@@ -174,8 +174,8 @@ void add_find(CLI::App& command, Flags& flags) {
 }  // namespace
 
 Action add_bank(CLI::App& bank) {
-  auto adding = std::make_shared<Flags>(), finding = std::make_shared<Flags>(),
-       other = std::make_shared<Flags>();
+  auto adding = std::make_shared<BankFlags>(), finding = std::make_shared<BankFlags>(),
+       other = std::make_shared<BankFlags>();
   bank.require_subcommand(1);
   CLI::App* add_texts = bank.add_subcommand("add", "Read texts, and keep the state after each");
   add_add(*add_texts, *adding);

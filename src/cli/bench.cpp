@@ -30,7 +30,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct Flags {
+struct BenchFlags {
   ModelFlags model;
   std::string random, type = "bf16";
   int64_t vocabulary = 65536;
@@ -40,7 +40,7 @@ struct Flags {
   bool machine = false, json = false;
 };
 
-Json json_of(const kernels::MachinePeak& peak) {
+Json bench_json(const kernels::MachinePeak& peak) {
   return {{"threads", threads()},
           {"instructions", kernels::instruction_sets()},
           {"read_gigabytes_per_second", peak.read_gigabytes},
@@ -58,14 +58,14 @@ void print_peak(const kernels::MachinePeak& peak, int workers) {
   fmt::print("\n");
 }
 
-int bench_machine(const Flags& flags) {
+int bench_machine(const BenchFlags& flags) {
   std::vector<int> workers{1};
   if (threads() > 1) workers.push_back(threads());
   Json json;
   if (!flags.json) fmt::print("instructions      {}\n", kernels::instruction_sets());
   for (const int count : workers) {
     const kernels::MachinePeak peak = kernels::measure_peak(count);
-    Json entry = json_of(peak);
+    Json entry = bench_json(peak);
     entry["threads"] = count;
     json.push_back(entry);
     if (!flags.json) print_peak(peak, count);
@@ -95,7 +95,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-Loaded load(const Flags& flags) {
+Loaded load_measured(const BenchFlags& flags) {
   const auto start = std::chrono::steady_clock::now();
   Loaded loaded;
   if (flags.random.empty())
@@ -155,11 +155,11 @@ std::string products_of(const Model& model) {
   return fmt::format("{}", fmt::join(texts, "; "));
 }
 
-Json json_of(const Rate& rate, const char* of) {
+Json bench_json(const Rate& rate, const char* of) {
   return {{"batch", rate.batch}, {"tokens_per_second", rate.tokens_per_second}, {of, rate.share}};
 }
 
-void print_json(const Flags& flags, const Loaded& loaded, const Speed& speed) {
+void print_bench_json(const BenchFlags& flags, const Loaded& loaded, const Speed& speed) {
   Json json{{"model", name_of(loaded)},
             {"type", flags.random.empty() ? "" : flags.type},
             {"load_seconds", loaded.seconds},
@@ -169,18 +169,18 @@ void print_json(const Flags& flags, const Loaded& loaded, const Speed& speed) {
             {"weight_bytes_per_token", speed.weight_bytes},
             {"state_bytes", speed.state_bytes},
             {"peak_resident_bytes", loaded.resident},
-            {"machine", json_of(speed.peak)},
+            {"machine", bench_json(speed.peak)},
             {"products", products_of(loaded.model())},
             {"read_limit_gigabytes_per_second", 1e-9 * speed.read_rate}};
   if (speed.prompt.batch > 0) {
-    json["prompt"] = json_of(speed.prompt, "share_of_product_peak");
+    json["prompt"] = bench_json(speed.prompt, "share_of_product_peak");
     json["prompt"]["tokens"] = flags.request.prompt;
   }
-  for (const Rate& rate : speed.decode) json["decode"].push_back(json_of(rate, "share_of_limit"));
+  for (const Rate& rate : speed.decode) json["decode"].push_back(bench_json(rate, "share_of_limit"));
   fmt::print("{}\n", json.dump(2, ' ', true, Json::error_handler_t::replace));
 }
 
-void print_text(const Flags& flags, const Loaded& loaded, const Speed& speed) {
+void print_bench(const BenchFlags& flags, const Loaded& loaded, const Speed& speed) {
   fmt::print("{}{}\n", name_of(loaded), flags.random.empty() ? "" : ", " + flags.type);
   fmt::print("load              {}, first token {} (filling as much memory takes {})\n",
              human_duration(loaded.seconds), human_duration(loaded.first_token_seconds),
@@ -214,7 +214,7 @@ double mean_of(const std::vector<double>& values, size_t begin, size_t end) {
          static_cast<double>(std::max<size_t>(end - begin, 1));
 }
 
-int bench_long(const Flags& flags, Runner& runner, const InterruptGuard& guard) {
+int bench_long(const BenchFlags& flags, Runner& runner, const InterruptGuard& guard) {
   Progress progress({.label = "write", .total = flags.long_run, .summary = false});
   const LongRun run = run_long(runner, flags.long_run, 100, [&](int64_t done) {
     progress.update(done);
@@ -240,7 +240,7 @@ int bench_long(const Flags& flags, Runner& runner, const InterruptGuard& guard) 
   return 0;
 }
 
-int bench(const Flags& flags) {
+int bench(const BenchFlags& flags) {
   if (flags.machine) return bench_machine(flags);
   for (const int64_t batch : flags.request.batches)
     require(batch >= 1 && batch <= 4096, "--batches: {} sequences at once, expected 1 to 4096", batch);
@@ -248,7 +248,7 @@ int bench(const Flags& flags) {
     require_apart(
         {std::filesystem::path(flags.plots) / "time.svg", std::filesystem::path(flags.plots) / "memory.svg"},
         flags.random.empty() ? flags.model.inputs() : std::vector<std::filesystem::path>());
-  Loaded loaded = load(flags);
+  Loaded loaded = load_measured(flags);
   Runner runner(loaded.model());
   InterruptGuard guard;
   if (flags.long_run > 0) {
@@ -262,12 +262,12 @@ int bench(const Flags& flags) {
     return !guard.interrupted();
   });
   if (guard.interrupted()) return interrupt_exit_code();
-  (flags.json ? print_json : print_text)(flags, loaded, speed);
+  (flags.json ? print_bench_json : print_bench)(flags, loaded, speed);
   return 0;
 }
 
 Action add_bench(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<BenchFlags>();
   flags->model.add_to(command);
   command.add_option("--prompt", flags->request.prompt, "Tokens of the prompt; 0: none")
       ->check(bounds(0, 1 << 16))
@@ -317,9 +317,9 @@ Action add_bench(CLI::App& command) {
   };
 }
 
-const Registration registration({"bench", CommandGroup::study, 3,
-                                 "How fast a model runs here, and how much of the machine that uses",
-                                 add_bench});
+const Registration bench_command({"bench", CommandGroup::study, 3,
+                                  "How fast a model runs here, and how much of the machine that uses",
+                                  add_bench});
 
 }  // namespace
 }  // namespace aviary::cli

@@ -26,7 +26,7 @@ namespace {
 
 constexpr int64_t largest_message = int64_t{64} << 20;  // bytes, of the standard input
 
-struct Flags {
+struct ChatFlags {
   ModelFlags model;
   std::string url, name, key, state, think = "usual", prompt, load;
   ChatSettings settings;
@@ -36,7 +36,7 @@ struct Flags {
 };
 
 // Where --state is a bank, its place is taken by the state after which `question` is most probable.
-void choose_from_bank(Flags& flags, const std::string& question) {
+void choose_from_bank(ChatFlags& flags, const std::string& question) {
   require(
       flags.url.empty() || flags.state.empty() || flags.kept_state(),
       "--state {}: expected one that was kept after a text (aviary state make), because a server takes no "
@@ -80,7 +80,7 @@ std::string edited(const std::string& text) {
 // The model of this process, and the service that owns it.
 class LocalModel {
  public:
-  explicit LocalModel(const Flags& flags) : service_(options(flags)) {
+  explicit LocalModel(const ChatFlags& flags) : service_(options(flags)) {
     load_model(service_, name);
     source_ = make_local_source(service_, name);
   }
@@ -90,7 +90,7 @@ class LocalModel {
  private:
   static constexpr const char* name = "model";
 
-  static ServiceOptions options(const Flags& flags) {
+  static ServiceOptions options(const ChatFlags& flags) {
     ServedModel served{.name = name};
     served.host.file = find_model(flags.model.path);
     served.host.open = [model = flags.model, file = served.host.file] {
@@ -123,7 +123,7 @@ MarkdownStyle style_of_terminal() {
 }
 
 // One message, whose reply goes to stdout as the model writes it.
-int answer_once(ReplySource& source, const Flags& flags, const std::string& message) {
+int answer_once(ReplySource& source, const ChatFlags& flags, const std::string& message) {
   require(!trimmed(message).empty(), "there is no message: the standard input is empty");
   InterruptGuard guard;
   MarkdownStyle style = style_of_terminal();
@@ -140,7 +140,7 @@ int answer_once(ReplySource& source, const Flags& flags, const std::string& mess
   return guard.interrupted() ? interrupt_exit_code() : 0;
 }
 
-int converse(ReplySource& source, const Flags& flags) {
+int converse(ReplySource& source, const ChatFlags& flags) {
   const MarkdownStyle style = style_of_terminal();
   const InterruptGuard* guard = nullptr;  // of the reply that is being written
   ChatSession session(source, flags.settings,
@@ -178,7 +178,7 @@ int converse(ReplySource& source, const Flags& flags) {
   return 0;
 }
 
-int chat(Flags flags) {
+int chat(ChatFlags flags) {
   flags.settings.thinking = *thinking_named(flags.think);
   const bool piped = flags.prompt.empty() && !platform::input_is_terminal();
   const std::string message = piped ? read_input("-", largest_message) : flags.prompt;
@@ -205,7 +205,7 @@ int chat(Flags flags) {
   return converse(source, flags);
 }
 
-void add_replies(CLI::App& command, Flags& flags) {
+void add_replies(CLI::App& command, ChatFlags& flags) {
   ReplySettings& reply = flags.settings.reply;
   const std::string group = "Replies";
   command
@@ -235,7 +235,7 @@ void add_replies(CLI::App& command, Flags& flags) {
 }
 
 Action add_chat(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ChatFlags>();
   flags->model.add_to(command);
   command.add_option("--prompt,-p", flags->prompt,
                      "Answer this message and end (default: the conversation goes on)");
@@ -285,7 +285,7 @@ Action add_chat(CLI::App& command) {
   };
 }
 
-const Registration registration({"chat", CommandGroup::first, 6, "Talk with a model", add_chat});
+const Registration chat_command({"chat", CommandGroup::first, 6, "Talk with a model", add_chat});
 
 }  // namespace
 }  // namespace aviary::cli

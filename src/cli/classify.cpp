@@ -26,7 +26,7 @@ struct TrainFlags {
   uint64_t seed = 1;
 };
 
-struct Flags {
+struct ClassifyFlags {
   ModelFlags model;
   std::string classifier;
   ListFlags texts;
@@ -47,7 +47,7 @@ std::vector<std::string> number_labels(const TextList& list, std::vector<int32_t
   return labels;
 }
 
-void report(const Classifier& classifier, const std::string& out, const LabeledVectors& data) {
+void report_classifier(const Classifier& classifier, const std::string& out, const LabeledVectors& data) {
   const auto [low, high] = classifier.accuracy.interval();
   std::vector<int64_t> counts(classifier.labels.size());
   for (const int32_t label : data.labels) ++counts[static_cast<size_t>(label)];
@@ -63,7 +63,7 @@ void report(const Classifier& classifier, const std::string& out, const LabeledV
              penalties[std::size(penalties) - 1]);
 }
 
-int train(const TrainFlags& flags) {
+int train_classifier(const TrainFlags& flags) {
   require(fs::path(flags.out).extension() == ".safetensors",
           "--out {}: expected a name that ends in .safetensors", flags.out);
   std::vector<fs::path> inputs = flags.model.inputs();
@@ -93,7 +93,7 @@ int train(const TrainFlags& flags) {
        }});
   progress.reset();
   save_classifier(flags.out, classifier, source_of(flags.model, loaded, options));
-  report(classifier, flags.out, data);
+  report_classifier(classifier, flags.out, data);
   return 0;
 }
 
@@ -118,7 +118,7 @@ void print_line(const ListedText& text, const Classifier& classifier, const std:
   fmt::print("{}\t{}\n", labels, printable(text.text));
 }
 
-int classify(const Flags& flags) {
+int classify(const ClassifyFlags& flags) {
   require(!flags.model.path.empty() && !flags.classifier.empty(),
           "name a model, a classifier and a text: aviary classify MODEL CLASSIFIER FILE, or --prompt TEXT; "
           "aviary classify train makes the classifier");
@@ -141,7 +141,7 @@ int classify(const Flags& flags) {
   return 0;
 }
 
-CLI::App* add_train(CLI::App& command, TrainFlags& flags) {
+CLI::App* add_classifier_training(CLI::App& command, TrainFlags& flags) {
   CLI::App* train = command.add_subcommand("train", "Learn a classifier from texts with labels");
   train
       ->add_option("model", flags.model.path,
@@ -171,8 +171,8 @@ CLI::App* add_train(CLI::App& command, TrainFlags& flags) {
 }
 
 Action add_classify(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
-  const CLI::App* training = add_train(command, flags->train);
+  auto flags = std::make_shared<ClassifyFlags>();
+  const CLI::App* training = add_classifier_training(command, flags->train);
   command.add_option("model", flags->model.path,
                      "The model that the classifier was trained with (default: none, it must be named)");
   command.add_option("classifier", flags->classifier,
@@ -187,12 +187,12 @@ Action add_classify(CLI::App& command) {
       require(option->count() == 0,
               "classify train: {} is given, which only `aviary classify` without train takes",
               option->get_name());
-    return train(flags->train);
+    return train_classifier(flags->train);
   };
 }
 
-const Registration registration({"classify", CommandGroup::text, 6,
-                                 "Labels of texts, after learning from examples", add_classify});
+const Registration classify_command({"classify", CommandGroup::text, 6,
+                                     "Labels of texts, after learning from examples", add_classify});
 
 }  // namespace
 }  // namespace aviary::cli

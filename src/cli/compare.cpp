@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Flags {
+struct CompareFlags {
   std::string text, versions, out, tokenizer;
   Asked asked;  // the settings of all members
   bool own_recipes = false;
@@ -35,7 +35,7 @@ std::string every_version() {
 }
 
 // The settings shared by all members.
-TrainConfig configure(const Flags& flags, const TextFile& file) {
+TrainConfig configure(const CompareFlags& flags, const TextFile& file) {
   require(!flags.own_recipes || !(flags.asked.has("learning_rate") || flags.asked.has("final_learning_rate")),
           "--own-recipes takes the learning rates of the versions, so --learning-rate and "
           "--final-learning-rate cannot be given with it");
@@ -61,8 +61,8 @@ constexpr const char* vocabulary_file = "vocabulary.txt";
 
 // One tokenizer for all members: the one stored in the folder, or a new one. Null if Ctrl-C stopped learning
 // it.
-TokenizerPtr tokenizer_for(const Flags& flags, const TrainConfig& config, std::string_view text,
-                           const fs::path& folder) {
+TokenizerPtr tokenizer_of_comparison(const CompareFlags& flags, const TrainConfig& config,
+                                     std::string_view text, const fs::path& folder) {
   if (config.tokenizer == "bytes") return make_bytes_tokenizer();
   if (!flags.tokenizer.empty()) return open_tokenizer(flags.tokenizer);
   const fs::path path = folder / vocabulary_file;
@@ -78,7 +78,7 @@ int stopped(const fs::path& folder) {
   return interrupt_exit_code();
 }
 
-int compare(const Flags& flags) {
+int compare_versions(const CompareFlags& flags) {
   platform::ignore_broken_pipes();  // as in aviary train
   ComparisonOptions options;
   options.members = parse_members(flags.versions.empty() ? every_version() : flags.versions);
@@ -96,7 +96,7 @@ int compare(const Flags& flags) {
   open_comparison(options.folder, asked);  // the same
 
   const SplitText split = split_text(file.text(), options.shared.validation_bytes);
-  const TokenizerPtr tokenizer = tokenizer_for(flags, options.shared, split.train, options.folder);
+  const TokenizerPtr tokenizer = tokenizer_of_comparison(flags, options.shared, split.train, options.folder);
   if (!tokenizer) {
     fmt::print("Stopped before the first step; nothing is kept.\n");
     return interrupt_exit_code();
@@ -128,7 +128,7 @@ int compare(const Flags& flags) {
 }
 
 Action add_compare(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<CompareFlags>();
   command.add_option("text", flags->text, "The text to learn from, in UTF-8; -: the standard input")
       ->required();
   command.add_option("--versions", flags->versions,
@@ -146,12 +146,12 @@ Action add_compare(CLI::App& command) {
           "--own-recipes", flags->own_recipes,
           "Each version's own learning rates; betas, epsilon, clipping and whether matrices decay always are")
       ->group("Learning");
-  return [flags] { return compare(*flags); };
+  return [flags] { return compare_versions(*flags); };
 }
 
-const Registration registration({"compare", CommandGroup::study, 1,
-                                 "Train versions on the same text, and write a page about them",
-                                 add_compare});
+const Registration compare_command({"compare", CommandGroup::study, 1,
+                                    "Train versions on the same text, and write a page about them",
+                                    add_compare});
 
 }  // namespace
 }  // namespace aviary::cli

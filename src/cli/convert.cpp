@@ -28,7 +28,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Flags {
+struct ConvertFlags {
   std::string in, out, type, report, tokenizer, base;
   int64_t fit = 0;    // bytes of the file; 0: not requested
   double max_kl = 0;  // nats per token; 0: not requested
@@ -45,7 +45,7 @@ struct Description {
   std::vector<int32_t> report;  // the tokens of the text of --report
 };
 
-Description describe(const Flags& flags, const TensorFile& file) {
+Description describe(const ConvertFlags& flags, const TensorFile& file) {
   Description description;
   try {
     const ModelConfig config = config_of(file, flags.in);
@@ -75,7 +75,7 @@ QuantizationPlan unchanged_plan(const TensorFile& file) {
 }
 
 // The size of the GGUF file with this plan, at most: the report that it will hold is not known yet.
-int64_t file_bytes(const Flags& flags, const Description& description, const QuantizationPlan& plan) {
+int64_t file_bytes(const ConvertFlags& flags, const Description& description, const QuantizationPlan& plan) {
   constexpr double longest = -1.2345678901234567e-300;
   const ModelComparison widest{.tokens = std::numeric_limits<int64_t>::max(),
                                .original_loss = 690.1,  // e^690.1 is a perplexity of as many digits
@@ -89,7 +89,7 @@ int64_t file_bytes(const Flags& flags, const Description& description, const Qua
 }
 
 // The tokens of the text of --report, after the token that the model begins with.
-std::vector<int32_t> read_report(const Flags& flags, const Description& description) {
+std::vector<int32_t> read_report(const ConvertFlags& flags, const Description& description) {
   require(description.config && description.tokenizer,
           "--report reads a text with the model, which needs a version that runs and a tokenizer; {} has {}",
           flags.in, description.config ? "no tokenizer (name one with --tokenizer)" : "no such version");
@@ -101,8 +101,8 @@ std::vector<int32_t> read_report(const Flags& flags, const Description& descript
 }
 
 // Compares the original and the planned model on that text.
-ModelComparison compare(const Flags& flags, const Description& description, const QuantizationPlan& plan,
-                        const InterruptGuard& guard) {
+ModelComparison compare_numbers(const ConvertFlags& flags, const Description& description,
+                                const QuantizationPlan& plan, const InterruptGuard& guard) {
   const std::vector<int32_t>& tokens = description.report;
   const Checkpoint original = load_checkpoint(flags.in, Dtype::f32, flags.force);
   const std::unique_ptr<Model> planned = create_model(*description.config);
@@ -119,7 +119,7 @@ ModelComparison compare(const Flags& flags, const Description& description, cons
   });
 }
 
-void print_plan(const Flags& flags, const QuantizationPlan& plan) {
+void print_conversion(const ConvertFlags& flags, const QuantizationPlan& plan) {
   int64_t numbers = 0;
   for (const PlannedTensor& tensor : plan.tensors) numbers += count_of(tensor.stored.source);
   fmt::print("{} tensors, {} numbers, {} ({:.2f} bits each)\n", plan.tensors.size(), with_commas(numbers),
@@ -136,7 +136,7 @@ void print_plan(const Flags& flags, const QuantizationPlan& plan) {
                tensor->reason);
 }
 
-void print_comparison(const ModelComparison& comparison) {
+void print_changes(const ModelComparison& comparison) {
   fmt::print(
       "{} tokens: perplexity {:.3f}, was {:.3f}; divergence {:.5f} nats on average, {:.3f} at worst; the "
       "same first choice for {:.2f} % of the tokens\n",
@@ -145,7 +145,7 @@ void print_comparison(const ModelComparison& comparison) {
 }
 
 // Throws Interrupted; then nothing is written.
-void write(const Flags& flags, const Description& description, const QuantizationPlan& plan,
+void write(const ConvertFlags& flags, const Description& description, const QuantizationPlan& plan,
            const InterruptGuard& guard) {
   const std::vector<StoredTensor> tensors = plan.stored();
   std::optional<Progress> line;
@@ -174,7 +174,7 @@ void write(const Flags& flags, const Description& description, const Quantizatio
 }
 
 // What the new file does not say, and what the programs that read it cannot do.
-void print_limits(const Flags& flags, const ModelConfig& config, const ShapeMap& shapes) {
+void print_limits(const ConvertFlags& flags, const ModelConfig& config, const ShapeMap& shapes) {
   const Target target = target_of(flags.out);
   const std::vector<std::string> missing = unsaid(target, config, shapes);
   if (!missing.empty() && target != Target::gguf)
@@ -185,7 +185,7 @@ void print_limits(const Flags& flags, const ModelConfig& config, const ShapeMap&
 }
 
 // Checks what would otherwise fail only after the work is done.
-void require_possible(const Flags& flags, std::optional<Dtype> type, const TensorFile& file) {
+void require_possible(const ConvertFlags& flags, std::optional<Dtype> type, const TensorFile& file) {
   const Target target = target_of(flags.out);
   if (target != Target::gguf)
     for (const TensorEntry& tensor : file.tensors()) {
@@ -198,7 +198,7 @@ void require_possible(const Flags& flags, std::optional<Dtype> type, const Tenso
 }
 
 // The plan with the requested size or damage; unchanged if neither was requested.
-QuantizationPlan make_plan(const Flags& flags, const Description& description, const TensorFile& file,
+QuantizationPlan make_plan(const ConvertFlags& flags, const Description& description, const TensorFile& file,
                            const InterruptGuard& guard) {
   if (!flags.quantizes()) return unchanged_plan(file);
   int64_t numbers = 0;
@@ -216,7 +216,7 @@ QuantizationPlan make_plan(const Flags& flags, const Description& description, c
     return choice.of_size(flags.fit,
                           [&](const QuantizationPlan& plan) { return file_bytes(flags, description, plan); });
   return choice.of_quality(flags.max_kl, [&](const QuantizationPlan& plan) {
-    const double divergence = compare(flags, description, plan, guard).mean_divergence;
+    const double divergence = compare_numbers(flags, description, plan, guard).mean_divergence;
     if (guard.interrupted()) throw Interrupted();
     fmt::print("{} differ by {:.5f} nats per token\n", human_bytes(plan.bytes()), divergence);
     return divergence;
@@ -224,7 +224,7 @@ QuantizationPlan make_plan(const Flags& flags, const Description& description, c
 }
 
 // Throws Error if an option was given that is for models only.
-void refuse_options_of_models(const Flags& flags, const char* what) {
+void refuse_options_of_models(const ConvertFlags& flags, const char* what) {
   const std::pair<const char*, bool> given[] = {{"--report", !flags.report.empty()},
                                                 {"--fit", flags.fit > 0},
                                                 {"--max-kl", flags.max_kl > 0},
@@ -235,7 +235,7 @@ void refuse_options_of_models(const Flags& flags, const char* what) {
             name);
 }
 
-int convert_model(const Flags& flags) {
+int convert_model(const ConvertFlags& flags) {
   require(flags.base.empty(), "{}: this is no adapter, so --base would have no effect; leave it out",
           flags.in);
   const Target target = target_of(flags.out);
@@ -245,7 +245,7 @@ int convert_model(const Flags& flags) {
   const TensorFile file = read_tensor_file(in);
   print_notes(file.notes());
   require_possible(flags, type, file);
-  Flags found = flags;
+  ConvertFlags found = flags;
   found.in = in.string();
   Description description = describe(found, file);
   if (!flags.report.empty()) description.report = read_report(found, description);
@@ -266,10 +266,11 @@ int convert_model(const Flags& flags) {
   InterruptGuard guard;
   const QuantizationPlan plan = make_plan(found, description, file, guard);
   std::optional<ModelComparison> comparison;
-  if (!flags.report.empty() && !guard.interrupted()) comparison = compare(found, description, plan, guard);
+  if (!flags.report.empty() && !guard.interrupted())
+    comparison = compare_numbers(found, description, plan, guard);
   if (guard.interrupted()) throw Interrupted();
-  print_plan(flags, plan);
-  if (comparison) print_comparison(*comparison);
+  print_conversion(flags, plan);
+  if (comparison) print_changes(*comparison);
   const std::string broken = why_broken(plan, comparison ? &*comparison : nullptr);
   require(broken.empty() || flags.force, "{}: {}; nothing was written (--force writes it all the same)",
           flags.out, broken);
@@ -281,7 +282,7 @@ int convert_model(const Flags& flags) {
   return 0;
 }
 
-int convert(const Flags& flags) {
+int convert(const ConvertFlags& flags) {
   const TunedFlags tuned{flags.in, flags.out, flags.base, parse_type(flags.type), flags.force};
   if (const std::optional<AdapterRequest> adapter = adapter_named(flags.in)) {
     refuse_options_of_models(flags, "an adapter");
@@ -295,7 +296,7 @@ int convert(const Flags& flags) {
 }
 
 Action add_convert(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ConvertFlags>();
   command
       .add_option("model", flags->in,
                   "A model file, a folder of Hugging Face, or the folder of a run; or a tuned state, or an "
@@ -351,9 +352,9 @@ Action add_convert(CLI::App& command) {
   };
 }
 
-const Registration registration({"convert", CommandGroup::files, 2,
-                                 "Write a model, adapter or state in another file format or number type",
-                                 add_convert});
+const Registration convert_command({"convert", CommandGroup::files, 2,
+                                    "Write a model, adapter or state in another file format or number type",
+                                    add_convert});
 
 }  // namespace
 }  // namespace aviary::cli

@@ -15,12 +15,12 @@ namespace fs = std::filesystem;
 
 constexpr const char* held_out = "persuasion";
 
-struct Flags {
+struct DataFlags {
   std::string rdb, out = "downloads/austen";
 };
 
 // Five novels to train on, and the sixth, Persuasion, for evaluation.
-int write_novels(const Flags& flags) {
+int write_novels(const DataFlags& flags) {
   const fs::path train_file = fs::path(flags.out) / "train.txt",
                  test_file = fs::path(flags.out) / "persuasion.txt";
   require_apart({train_file, test_file}, {flags.rdb});
@@ -36,7 +36,7 @@ int write_novels(const Flags& flags) {
 }
 
 Action add_data(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<DataFlags>();
   command.require_subcommand(1);
   CLI::App* austen =
       command.add_subcommand("austen", "Jane Austen's novels from Debian's package r-cran-janeaustenr");
@@ -53,7 +53,7 @@ Action add_data(CLI::App& command) {
   };
 }
 
-const Registration registration({"data", CommandGroup::text, 4, "Prepare texts", add_data});
+const Registration data_command({"data", CommandGroup::text, 4, "Prepare texts", add_data});
 
 }  // namespace
 }  // namespace aviary::cli

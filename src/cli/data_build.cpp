@@ -19,7 +19,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct Flags {
+struct DataBuildFlags {
   std::vector<std::string> inputs, evaluation, drop;
   std::string out, separator;
   TokenizerFlags tokenizer;
@@ -28,7 +28,7 @@ struct Flags {
   bool no_shuffle = false, no_end = false, no_statistics = false, json = false;
 };
 
-void print_json(const Flags& flags, const BuildReport& report, double seconds) {
+void print_report_json(const DataBuildFlags& flags, const BuildReport& report, double seconds) {
   Json json{{"out", TokenPaths(flags.out).bin.string()},
             {"type", report.type == TokenType::uint16 ? "uint16" : "int32"},
             {"files", report.files},
@@ -62,7 +62,7 @@ void print_row(const char* what, int64_t count, const std::string& more = "") {
   fmt::print("  {:<22}{:>16}   {}\n", what, with_commas(count), more);
 }
 
-void print_text(const Flags& flags, const BuildReport& report, double seconds) {
+void print_report(const DataBuildFlags& flags, const BuildReport& report, double seconds) {
   fmt::print("{}: {} documents, {} tokens ({}), in {}\n", TokenPaths(flags.out).bin.string(),
              with_commas(report.written_documents), with_commas(report.written_tokens),
              report.type == TokenType::uint16 ? "uint16" : "int32", human_duration(seconds));
@@ -96,7 +96,7 @@ void print_text(const Flags& flags, const BuildReport& report, double seconds) {
 }
 
 // The words of --drop.
-void read_drop(Flags& flags) {
+void read_drop(DataBuildFlags& flags) {
   BuildOptions& options = flags.options;
   for (const std::string& word : flags.drop) {
     options.drop_exact |= word == "exact";
@@ -110,7 +110,7 @@ void read_drop(Flags& flags) {
           "--drop quality cannot be given beside --no-statistics");
 }
 
-int build(Flags& flags) {
+int build(DataBuildFlags& flags) {
   read_drop(flags);
   flags.options.shuffle = !flags.no_shuffle;
   flags.options.end_of_text = !flags.no_end;
@@ -139,13 +139,13 @@ int build(Flags& flags) {
   progress.finish();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
   if (flags.json)
-    print_json(flags, report, seconds.count());
+    print_report_json(flags, report, seconds.count());
   else
-    print_text(flags, report, seconds.count());
+    print_report(flags, report, seconds.count());
   return 0;
 }
 
-void add_duplicates(CLI::App& command, Flags& flags) {
+void add_duplicates(CLI::App& command, DataBuildFlags& flags) {
   command.add_flag("--near", flags.options.near, "Also look for near duplicates, by MinHash over words");
   command
       .add_option(
@@ -166,7 +166,7 @@ void add_duplicates(CLI::App& command, Flags& flags) {
 }  // namespace
 
 Action add_data_build(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<DataBuildFlags>();
   command
       .add_option(
           "inputs", flags->inputs,

@@ -16,7 +16,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct Flags {
+struct DataInspectFlags {
   std::string path;
   TokenizerFlags tokenizer;
   int64_t samples = 5, length = 40;
@@ -43,7 +43,7 @@ Histogram histogram_of(const TokenFile& file) {
   return result;
 }
 
-std::vector<int64_t> chosen(const Flags& flags, const TokenFile& file) {
+std::vector<int64_t> chosen(const DataInspectFlags& flags, const TokenFile& file) {
   for (const int64_t document : flags.documents)
     require(document < file.documents(), "--document {}: {} has {} documents, numbered from 0", document,
             file.name(), file.documents());
@@ -56,13 +56,14 @@ std::vector<int64_t> chosen(const Flags& flags, const TokenFile& file) {
 }
 
 // The first tokens of a document as text.
-std::string text_of(const TokenFile& file, int64_t document, const Tokenizer& tokenizer, int64_t most) {
+std::string text_of_tokens(const TokenFile& file, int64_t document, const Tokenizer& tokenizer,
+                           int64_t most) {
   std::vector<int32_t> tokens;
   file.read(document, 0, std::min(most, file.size_of(document)), tokens);
   return tokenizer.decode(tokens);
 }
 
-int inspect(const Flags& flags) {
+int inspect_tokens(const DataInspectFlags& flags) {
   const TokenFile file(flags.path);
   const TokenizerPtr tokenizer = flags.tokenizer.open();
   const int32_t largest = file.largest_token();
@@ -84,7 +85,7 @@ int inspect(const Flags& flags) {
     for (const int64_t document : chosen(flags, file))
       json["samples"].push_back({{"document", document},
                                  {"tokens", file.size_of(document)},
-                                 {"text", text_of(file, document, *tokenizer, flags.length)}});
+                                 {"text", text_of_tokens(file, document, *tokenizer, flags.length)}});
     fmt::print("{}\n", json.dump(2, ' ', true, Json::error_handler_t::replace));
     return 0;
   }
@@ -101,14 +102,14 @@ int inspect(const Flags& flags) {
                std::string(static_cast<size_t>(40 * histogram.documents[i] / most), '#'));
   for (const int64_t document : chosen(flags, file))
     fmt::print("\ndocument {}, {} tokens\n  {}\n", with_commas(document), with_commas(file.size_of(document)),
-               printable(text_of(file, document, *tokenizer, flags.length)));
+               printable(text_of_tokens(file, document, *tokenizer, flags.length)));
   return 0;
 }
 
 }  // namespace
 
 Action add_data_inspect(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<DataInspectFlags>();
   command.add_option("file", flags->path, "A .bin with its .idx beside it")->required();
   flags->tokenizer.add_to(command);
   command.add_option("--samples", flags->samples, "Documents to show, drawn at random")
@@ -123,7 +124,7 @@ Action add_data_inspect(CLI::App& command) {
       ->capture_default_str();
   command.add_option("--seed", flags->seed, "Seed of the draw; random: draw one")->capture_default_str();
   command.add_flag("--json", flags->json, "Print JSON");
-  return [flags] { return inspect(*flags); };
+  return [flags] { return inspect_tokens(*flags); };
 }
 
 }  // namespace aviary::cli

@@ -13,9 +13,9 @@
 namespace aviary::cli {
 namespace {
 
-constexpr int64_t largest_input = int64_t{4} << 30;
+constexpr int64_t largest_token_list = int64_t{4} << 30;
 
-struct Flags {
+struct DetokenizeFlags {
   std::vector<std::string> ids;
   TokenizerFlags tokenizer;
 };
@@ -56,23 +56,24 @@ void write_tokens(std::string_view text, std::string_view where, const Tokenizer
   }
 }
 
-int detokenize(const Flags& flags) {
+int detokenize(const DetokenizeFlags& flags) {
   const TokenizerPtr tokenizer = flags.tokenizer.open();
   Output output;
-  if (flags.ids.empty()) write_tokens(read_input("-", largest_input), "the input", *tokenizer, output);
+  if (flags.ids.empty()) write_tokens(read_input("-", largest_token_list), "the input", *tokenizer, output);
   for (const std::string& ids : flags.ids) write_tokens(ids, "the command line", *tokenizer, output);
   output.finish();
   return 0;
 }
 
 Action add_detokenize(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<DetokenizeFlags>();
   command.add_option("ids", flags->ids, "Token ids (default: those on the standard input)");
   flags->tokenizer.add_to(command);
   return [flags] { return detokenize(*flags); };
 }
 
-const Registration registration({"detokenize", CommandGroup::text, 2, "The text of tokens", add_detokenize});
+const Registration detokenize_command({"detokenize", CommandGroup::text, 2, "The text of tokens",
+                                       add_detokenize});
 
 }  // namespace
 }  // namespace aviary::cli

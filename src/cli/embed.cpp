@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Flags {
+struct EmbedFlags {
   ModelFlags model;
   FeatureFlags feature;
   ListFlags texts;
@@ -26,14 +26,14 @@ struct Flags {
   bool keep_length = false;
 };
 
-void require_free(const Flags& flags) {
+void require_free(const EmbedFlags& flags) {
   if (flags.out.empty()) return;
   std::vector<fs::path> inputs = flags.model.inputs();
   inputs.insert(inputs.end(), {flags.texts.file, flags.collect, flags.statistics});
   require_apart(flags.out, inputs);
 }
 
-int collect(const Flags& flags) {
+int collect(const EmbedFlags& flags) {
   require(fs::path(flags.out).extension() == ".safetensors",
           "--collect writes statistics to the file that --out names, expected a name that ends in "
           ".safetensors");
@@ -51,7 +51,7 @@ int collect(const Flags& flags) {
   return 0;
 }
 
-Embedder make_embedder(const Flags& flags, const LoadedModel& loaded) {
+Embedder make_embedder(const EmbedFlags& flags, const LoadedModel& loaded) {
   EmbeddingOptions options = flags.feature.options(loaded);
   std::optional<Statistics> statistics;
   if (!flags.statistics.empty()) {
@@ -77,7 +77,8 @@ double cosine(std::span<const float> a, std::span<const float> b) {
 }
 
 // For each text of --prompt, which are the first, the lines of the file with the largest cosine.
-void print_nearest(const Flags& flags, const TextList& list, std::span<const std::vector<float>> vectors) {
+void print_nearest(const EmbedFlags& flags, const TextList& list,
+                   std::span<const std::vector<float>> vectors) {
   const size_t prompts = flags.texts.prompts.size(), lines = vectors.size() - prompts;
   for (size_t prompt = 0; prompt < prompts; ++prompt) {
     std::vector<double> cosines;
@@ -93,7 +94,7 @@ void print_nearest(const Flags& flags, const TextList& list, std::span<const std
   }
 }
 
-int embed_texts(const Flags& flags) {
+int embed_texts(const EmbedFlags& flags) {
   require_free(flags);
   if (!flags.collect.empty()) return collect(flags);
   require(flags.scaling.empty() || !flags.statistics.empty(),
@@ -126,7 +127,7 @@ int embed_texts(const Flags& flags) {
   return 0;
 }
 
-void add_vector_options(CLI::App& command, Flags& flags) {
+void add_vector_options(CLI::App& command, EmbedFlags& flags) {
   command
       .add_option("--dimensions", flags.dimensions, "Cut each vector after so many numbers (default: all)")
       ->check(bounds(1));
@@ -143,7 +144,7 @@ void add_vector_options(CLI::App& command, Flags& flags) {
 }
 
 Action add_embed(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<EmbedFlags>();
   command
       .add_option("model", flags->model.path,
                   "A model file, a folder of Hugging Face, or the folder of a run")
@@ -174,8 +175,8 @@ Action add_embed(CLI::App& command) {
   };
 }
 
-const Registration registration({"embed", CommandGroup::text, 5, "Vectors of texts, to compare them",
-                                 add_embed});
+const Registration embed_command({"embed", CommandGroup::text, 5, "Vectors of texts, to compare them",
+                                  add_embed});
 
 }  // namespace
 }  // namespace aviary::cli

@@ -15,7 +15,7 @@
 namespace aviary::cli {
 namespace {
 
-struct Flags {
+struct EvaluateFlags {
   ModelFlags model;
   BeginFlags begin;
   TaskFlags task;
@@ -28,7 +28,7 @@ using Json = nlohmann::ordered_json;
 
 void print(const Json& json) { fmt::print("{}\n", json.dump(2, ' ', true, Json::error_handler_t::replace)); }
 
-int evaluate_text(const Flags& flags) {
+int evaluate_text(const EvaluateFlags& flags) {
   const TextFile text = open_text(flags.text);
   LoadedModel loaded = flags.model.load();
   const Tokenizer& tokenizer = require_tokenizer(loaded);
@@ -85,7 +85,7 @@ std::vector<Positions> doubling(int64_t length) {
 }
 
 // The loss after so many tokens of the text, in windows spread over it.
-int evaluate_by_position(const Flags& flags) {
+int evaluate_by_position(const EvaluateFlags& flags) {
   const TextFile text = open_text(flags.text);
   require(flags.begin.pending().empty(),
           "--state {}: has tokens that are still to be read, which windows of a text cannot follow; keep one "
@@ -128,7 +128,7 @@ int evaluate_by_position(const Flags& flags) {
 }
 
 Action add_evaluate(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<EvaluateFlags>();
   command
       .add_option("model", flags->model.path,
                   "A model file, a folder of Hugging Face, or the folder of a run")
@@ -165,8 +165,9 @@ Action add_evaluate(CLI::App& command) {
   };
 }
 
-const Registration registration({"evaluate", CommandGroup::first, 3,
-                                 "Loss, perplexity and bits per byte of a model on a text", add_evaluate});
+const Registration evaluate_command({"evaluate", CommandGroup::first, 3,
+                                     "Loss, perplexity and bits per byte of a model on a text",
+                                     add_evaluate});
 
 }  // namespace
 }  // namespace aviary::cli

@@ -24,7 +24,9 @@ constexpr int64_t largest_file = int64_t{1} << 30;
 
 bool is_lambada(const std::string& task) { return task.starts_with("lambada"); }
 
-void print(const Json& json) { fmt::print("{}\n", json.dump(2, ' ', true, Json::error_handler_t::replace)); }
+void print_task(const Json& json) {
+  fmt::print("{}\n", json.dump(2, ' ', true, Json::error_handler_t::replace));
+}
 
 // What --out keeps, and --against reads again.
 Json result_json(const std::string& task, const std::string& model, const TaskResult& result) {
@@ -74,7 +76,7 @@ struct Job {
 };
 
 // Throws Interrupted.
-TaskResult run(const Job& job, const LoadedModel& loaded) {
+TaskResult run_task(const Job& job, const LoadedModel& loaded) {
   const Tokenizer& tokenizer = require_tokenizer(loaded);
   const bool apart = job.flags.task == "lambada-blinkdl";
   std::optional<int32_t> begin;
@@ -107,7 +109,7 @@ void print_result(const std::string& task, const std::string& model, const TaskR
                share(result.accuracy_by_bytes()));
 }
 
-Json compare(const TaskResult& first, const TaskResult& second, const std::string& other) {
+Json compare_results(const TaskResult& first, const TaskResult& second, const std::string& other) {
   require(first.items.size() == second.items.size(), "--against {}: has {} items, expected the same {}",
           other, second.items.size(), first.items.size());
   std::vector<double> likelihoods, right;
@@ -156,7 +158,7 @@ int evaluate_items(const TaskFlags& flags, const ModelFlags& model, const BeginF
   TaskResult other;
   if (kept) other = read_result(flags.against, flags.task);
   const LoadedModel loaded = model.load();
-  const TaskResult result = run(job, loaded);
+  const TaskResult result = run_task(job, loaded);
   Json json = result_json(flags.task, loaded.path.string(), result);
   if (!flags.out.empty()) write_result(flags.out, json, result);
   if (!as_json) print_result(flags.task, loaded.path.string(), result);
@@ -164,13 +166,13 @@ int evaluate_items(const TaskFlags& flags, const ModelFlags& model, const BeginF
     if (!kept) {
       ModelFlags second = model;
       second.path = flags.against;
-      other = run(job, second.load());
+      other = run_task(job, second.load());
       if (!as_json) print_result(flags.task, flags.against, other);
     }
-    json["comparison"] = compare(result, other, flags.against);
+    json["comparison"] = compare_results(result, other, flags.against);
     if (!as_json) print_comparison(json["comparison"]);
   }
-  if (as_json) print(json);
+  if (as_json) print_task(json);
   return 0;
 }
 
@@ -194,7 +196,7 @@ int evaluate_memory(const TaskFlags& flags, const ModelFlags& model, bool as_jso
   for (const auto& [tokens, accuracy, loss] : lengths)
     json["lengths"].push_back({{"tokens", tokens}, {"accuracy", accuracy}, {"loss", loss}});
   if (as_json) {
-    print(json);
+    print_task(json);
     return 0;
   }
   fmt::print("{}: {} random sequences of each length, trained on {} tokens\n", flags.task, flags.sequences,

@@ -22,7 +22,7 @@
 namespace aviary::cli {
 namespace {
 
-struct Flags {
+struct GenerateFlags {
   ModelFlags model;
   PromptFlags prompt;
   BeginFlags begin;
@@ -47,7 +47,7 @@ void print_statistics(const Generation& result, uint64_t seed, Model& model) {
   fmt::print(stderr, "[{}: {}]\n", model_version(model.config().version).title, describe(token_cost(model)));
 }
 
-int generate_text(const Flags& flags) {
+int generate_text(const GenerateFlags& flags) {
   GenerateOptions options = flags.options;
   const std::string prompt = flags.prompt.read(flags.escapes, flags.model.quiet);
   for (std::string& stop : options.stop) {
@@ -123,7 +123,7 @@ void add_sampling(CLI::App& command, SamplerOptions& sampling, TokenFlags& token
 }
 
 Action add_generate(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<GenerateFlags>();
   SamplerOptions& sampling = flags->options.sampling;
   // The default is for chats; stories repeat their words.
   sampling.presence_penalty = sampling.frequency_penalty = 0;
@@ -166,8 +166,8 @@ Action add_generate(CLI::App& command) {
   return [flags] { return generate_text(*flags); };
 }
 
-const Registration registration({"generate", CommandGroup::first, 2, "Write text with a model",
-                                 add_generate});
+const Registration generate_command({"generate", CommandGroup::first, 2, "Write text with a model",
+                                     add_generate});
 
 }  // namespace
 }  // namespace aviary::cli

@@ -16,13 +16,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Flags {
+struct GrowFlags {
   std::string model, out, how = "identity";
   Growth growth;
   bool transfer = false;
 };
 
-int grow(const Flags& flags) {
+int grow(const GrowFlags& flags) {
   require(flags.growth.layers > 0 || flags.growth.width > 0, "grow: give --layers, --width or both");
   require(
       target_of(flags.out) == Target::safetensors,
@@ -53,7 +53,7 @@ int grow(const Flags& flags) {
 }
 
 Action add_grow(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<GrowFlags>();
   command
       .add_option("model", flags->model,
                   "The model: a file, a folder of Hugging Face, or the folder of a run")
@@ -92,7 +92,7 @@ Action add_grow(CLI::App& command) {
   };
 }
 
-const Registration registration({"grow", CommandGroup::files, 5, "A larger model from a smaller one",
+const Registration grow_command({"grow", CommandGroup::files, 5, "A larger model from a smaller one",
                                  add_grow});
 
 }  // namespace

@@ -22,7 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-struct Flags {
+struct InspectFlags {
   std::string path;
   bool tensors = false, versions = false, json = false, markdown = false;
   FamilySizes sizes;
@@ -130,7 +130,7 @@ Json json_of(const TunedRun& run) {
   return json;
 }
 
-void print(Json json, const std::optional<TunedRun>& run) {
+void print_facts(Json json, const std::optional<TunedRun>& run) {
   if (run) json["run"] = json_of(*run);
   fmt::print("{}\n", json.dump(2, ' ', true, Json::error_handler_t::replace));
 }
@@ -207,7 +207,7 @@ std::string tokenizer_line(const Inspection& found, const TensorFile& file) {
   }
 }
 
-void print_text(const Inspection& found, const TensorFile& file) {
+void print_contents(const Inspection& found, const TensorFile& file) {
   fmt::print("{}\n  {} ({}), {} file{}, {}\n", printable(found.path), found.title,
              found.source.empty() ? "this program does not run it yet" : found.source, file.format(),
              file.dialect().empty() ? "" : fmt::format(" with the names of {}", file.dialect()),
@@ -254,7 +254,7 @@ void print_tensors(const Inspection& found, const TensorFile& file) {
   }
 }
 
-int inspect_adapter(const Flags& flags, const fs::path& path, const std::optional<TunedRun>& run) {
+int inspect_adapter(const InspectFlags& flags, const fs::path& path, const std::optional<TunedRun>& run) {
   require(!flags.tensors, "{}: this is an adapter, on which --tensors would have no effect; leave it out",
           path.string());
   const AdapterFile adapter = read_adapter(path);
@@ -267,7 +267,7 @@ int inspect_adapter(const Flags& flags, const fs::path& path, const std::optiona
     if (adapter.alpha) json["alpha"] = *adapter.alpha;
     for (const AdapterMatrix& matrix : adapter.matrices) json["matrices"][matrix.name] = matrix.rank;
     for (const TensorEntry& tensor : adapter.whole) json["whole"].push_back(tensor.name);
-    print(std::move(json), run);
+    print_facts(std::move(json), run);
     return 0;
   }
   fmt::print("{}\n  {}; for --adapter, {}\n", printable(path.string()), printable(describe(adapter)),
@@ -278,13 +278,13 @@ int inspect_adapter(const Flags& flags, const fs::path& path, const std::optiona
   return 0;
 }
 
-int inspect(const Flags& flags) {
+int inspect(const InspectFlags& flags) {
   if (flags.versions)
     return list_versions(flags.sizes, flags.json       ? ListForm::json
                                       : flags.markdown ? ListForm::markdown
                                                        : ListForm::text);
   const std::optional<TunedRun> run = tuned_run_at(flags.path);
-  if (run && !fs::exists(run->result) && flags.json) print(Json::object(), run);
+  if (run && !fs::exists(run->result) && flags.json) print_facts(Json::object(), run);
   if (run && !flags.json) fmt::print("{}\n", describe(*run));
   if (run && !fs::exists(run->result)) return 0;
   const fs::path path = run ? run->result : find_model(flags.path);
@@ -292,16 +292,16 @@ int inspect(const Flags& flags) {
   const TensorFile file = read_tensor_file(path);
   const Inspection found = look_at(path, file);
   if (flags.json) {
-    print(json_of(found, file), run);
+    print_facts(json_of(found, file), run);
   } else {
-    print_text(found, file);
+    print_contents(found, file);
     if (flags.tensors) print_tensors(found, file);
   }
   return found.health.problems.empty() ? 0 : 1;
 }
 
 Action add_inspect(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<InspectFlags>();
   command.add_option("model", flags->path,
                      "A model, state or adapter file, a folder of Hugging Face, or the folder of a run "
                      "(default: the newest run)");
@@ -327,8 +327,9 @@ Action add_inspect(CLI::App& command) {
   };
 }
 
-const Registration registration({"inspect", CommandGroup::files, 1,
-                                 "Say what a model file is; list the versions of the family", add_inspect});
+const Registration inspect_command({"inspect", CommandGroup::files, 1,
+                                    "Say what a model file is; list the versions of the family",
+                                    add_inspect});
 
 }  // namespace
 }  // namespace aviary::cli

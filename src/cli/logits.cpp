@@ -16,7 +16,7 @@
 namespace aviary::cli {
 namespace {
 
-struct Flags {
+struct LogitsFlags {
   ModelFlags model;
   std::vector<int32_t> tokens;
   PromptFlags prompt;
@@ -44,7 +44,7 @@ void print_top(const std::vector<float>& logits, const Tokenizer* tokenizer, int
   }
 }
 
-int print_logits(const Flags& flags) {
+int print_logits(const LogitsFlags& flags) {
   if (!flags.raw.empty()) {
     std::vector<std::filesystem::path> inputs = flags.model.inputs();
     inputs.insert(inputs.end(), {flags.prompt.file, flags.begin.state});
@@ -68,7 +68,7 @@ int print_logits(const Flags& flags) {
 }
 
 Action add_logits(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<LogitsFlags>();
   flags->model.add_to(command);
   auto* tokens = command.add_option("--tokens", flags->tokens, "The tokens so far: 1,2,3 (default: none)")
                      ->delimiter(',');
@@ -85,8 +85,8 @@ Action add_logits(CLI::App& command) {
   return [flags] { return print_logits(*flags); };
 }
 
-const Registration registration({"logits", CommandGroup::study, 4, "The distribution of the next token",
-                                 add_logits});
+const Registration logits_command({"logits", CommandGroup::study, 4, "The distribution of the next token",
+                                   add_logits});
 
 }  // namespace
 }  // namespace aviary::cli

@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Flags {
+struct MergeFlags {
   std::string model, out;
   std::vector<std::string> adapters;
   bool force = false;
@@ -37,7 +37,7 @@ std::vector<StoredTensor> tensors_of(Model& model, const TensorFile& file) {
   return tensors;
 }
 
-int merge(const Flags& flags) {
+int merge(const MergeFlags& flags) {
   require(
       target_of(flags.out) == Target::safetensors,
       "--out {}: expected a name that ends in .safetensors; `aviary convert` writes other formats from it",
@@ -76,7 +76,7 @@ int merge(const Flags& flags) {
 }
 
 Action add_merge(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<MergeFlags>();
   command
       .add_option("model", flags->model,
                   "The model: a file, a folder of Hugging Face, or the folder of a run")
@@ -101,8 +101,8 @@ Action add_merge(CLI::App& command) {
   };
 }
 
-const Registration registration({"merge", CommandGroup::files, 3, "Add adapters to a model and write it",
-                                 add_merge});
+const Registration merge_command({"merge", CommandGroup::files, 3, "Add adapters to a model and write it",
+                                  add_merge});
 
 }  // namespace
 }  // namespace aviary::cli

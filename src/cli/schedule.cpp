@@ -15,7 +15,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct Flags {
+struct ScheduleFlags {
   std::vector<std::string> logs, tests;
   std::vector<int64_t> steps;
   int64_t skip = 0;
@@ -37,14 +37,14 @@ struct Result {
   std::vector<Horizon> horizons;
 };
 
-std::vector<LossCurve> load(const std::vector<std::string>& paths) {
+std::vector<LossCurve> load_curves(const std::vector<std::string>& paths) {
   std::vector<LossCurve> curves;
   for (const std::string& path : paths) curves.push_back(load_loss_curve(path));
   return curves;
 }
 
-Result fit_all(const Flags& flags) {
-  std::vector<LossCurve> fitted = load(flags.logs), tested = load(flags.tests);
+Result fit_all(const ScheduleFlags& flags) {
+  std::vector<LossCurve> fitted = load_curves(flags.logs), tested = load_curves(flags.tests);
   const FitOptions options{.skip = static_cast<double>(flags.skip)};
   MultiPowerFit fit(fitted, options);
   Result result{.fitted = std::move(fitted),
@@ -104,7 +104,7 @@ double mean_error(const Result& result) {
   return sum / static_cast<double>(std::max<size_t>(1, result.tested.size()));
 }
 
-void print_json(const Result& result) {
+void print_fit_json(const Result& result) {
   const MultiPowerLaw& law = result.fit.law();
   const RelaxationLaw& relaxation = result.relaxation;
   Json json{{"multi_power_law",
@@ -147,7 +147,7 @@ void print_curve(const Result& result, const LossCurve& curve, const char* role)
              last.low, last.high, curve.name);
 }
 
-void print_text(const Result& result) {
+void print_law(const Result& result) {
   const MultiPowerLaw& law = result.fit.law();
   const RelaxationLaw& seed = result.relaxation;
   fmt::print(
@@ -175,7 +175,7 @@ void print_text(const Result& result) {
   }
 }
 
-int fit_schedule(const Flags& flags) {
+int fit_schedule(const ScheduleFlags& flags) {
   std::vector<std::filesystem::path> inputs(flags.logs.begin(), flags.logs.end());
   inputs.insert(inputs.end(), flags.tests.begin(), flags.tests.end());
   if (!flags.plot.empty()) require_apart(flags.plot, inputs);
@@ -195,14 +195,14 @@ int fit_schedule(const Flags& flags) {
                                      best_rates(result.relaxation, loss, first, plan.steps, plan.highest)));
   }
   if (flags.json)
-    print_json(result);
+    print_fit_json(result);
   else
-    print_text(result);
+    print_law(result);
   return 0;
 }
 
 Action add_schedule(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ScheduleFlags>();
   command.require_subcommand(1);
   CLI::App* fit = command.add_subcommand(
       "fit", "Fit laws of the loss to runs; they predict other schedules and propose the best");
@@ -225,8 +225,8 @@ Action add_schedule(CLI::App& command) {
   return [flags] { return fit_schedule(*flags); };
 }
 
-const Registration registration({"schedule", CommandGroup::study, 5,
-                                 "Predict the loss of other learning rate schedules", add_schedule});
+const Registration schedule_command({"schedule", CommandGroup::study, 5,
+                                     "Predict the loss of other learning rate schedules", add_schedule});
 
 }  // namespace
 }  // namespace aviary::cli

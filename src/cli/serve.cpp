@@ -31,7 +31,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Flags {
+struct ServeFlags {
   ModelFlags model;  // what all models have in common
   std::vector<std::string> models, aliases, keys, hosts, origins;
   std::string host = "127.0.0.1", chat_template, state, key_file;
@@ -40,7 +40,7 @@ struct Flags {
   SamplerOptions sampling = ServiceOptions().sampling;
 };
 
-std::string name_of(const fs::path& path) {
+std::string served_name(const fs::path& path) {
   const fs::path file = fs::is_directory(path) ? path.lexically_normal() : path;
   const std::string name = file.filename().empty()  ? file.parent_path().filename().string()
                            : fs::is_directory(file) ? file.filename().string()
@@ -50,9 +50,9 @@ std::string name_of(const fs::path& path) {
 
 void tell(const std::string& sentence) { fmt::print(stderr, "[{}]\n", sentence); }
 
-ServedModel served_model(const Flags& flags, const std::string& path) {
+ServedModel served_model(const ServeFlags& flags, const std::string& path) {
   const fs::path file = find_model(path);
-  ServedModel served{.name = name_of(path.empty() ? file.parent_path() : fs::path(path))};
+  ServedModel served{.name = served_name(path.empty() ? file.parent_path() : fs::path(path))};
   served.host.file = file;
   served.host.open = [model = flags.model, file] {
     Checkpoint checkpoint = model.open(file);
@@ -71,7 +71,7 @@ ServedModel served_model(const Flags& flags, const std::string& path) {
   return served;
 }
 
-std::vector<std::string> keys_of(const Flags& flags) {
+std::vector<std::string> keys_of(const ServeFlags& flags) {
   std::vector<std::string> keys = flags.keys;
   for (const std::string& key : keys)
     require(!key.empty(), "--api-key is empty, and would let in every client; give a key, or leave it out");
@@ -87,7 +87,7 @@ std::vector<std::string> keys_of(const Flags& flags) {
   return keys;
 }
 
-int serve(const Flags& flags) {
+int serve(const ServeFlags& flags) {
   ServiceOptions options{.loaded_models = flags.loaded,
                          .waiting_tasks = flags.waiting,
                          .max_tokens = flags.max_tokens,
@@ -145,7 +145,7 @@ int serve(const Flags& flags) {
 }
 
 // What is written, and how much at once.
-void add_texts(CLI::App& command, Flags& flags) {
+void add_texts(CLI::App& command, ServeFlags& flags) {
   const std::string group = "Texts";
   auto add = [&](const char* name, auto& value, const CLI::Validator& limits, const char* help) {
     command.add_option(name, value, help)->check(limits)->capture_default_str()->group(group);
@@ -197,7 +197,7 @@ void add_texts(CLI::App& command, Flags& flags) {
 }
 
 // Who may use the server.
-void add_access(CLI::App& command, Flags& flags) {
+void add_access(CLI::App& command, ServeFlags& flags) {
   const std::string group = "Access";
   command
       .add_option("--api-key", flags.keys,
@@ -218,7 +218,7 @@ void add_access(CLI::App& command, Flags& flags) {
 }
 
 Action add_serve(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ServeFlags>();
   command.add_option("models", flags->models,
                      "Model files or folders; the first is loaded at once, others when they are asked for "
                      "(default: the newest run)");
@@ -240,8 +240,8 @@ Action add_serve(CLI::App& command) {
   return [flags] { return serve(*flags); };
 }
 
-const Registration registration({"serve", CommandGroup::first, 5,
-                                 "Answer clients of OpenAI, Anthropic, ollama and llama.cpp", add_serve});
+const Registration serve_command({"serve", CommandGroup::first, 5,
+                                  "Answer clients of OpenAI, Anthropic, ollama and llama.cpp", add_serve});
 
 }  // namespace
 }  // namespace aviary::cli

@@ -18,7 +18,7 @@
 namespace aviary::cli {
 namespace {
 
-struct Flags {
+struct StateFlags {
   ModelFlags model;
   PromptFlags prompt;
   BeginFlags begin;
@@ -34,7 +34,7 @@ void tell_written(const std::string& out, const StoredSnapshot& stored) {
              with_commas(stored.snapshot.bytes()));
 }
 
-int make_state(const Flags& flags) {
+int make_state(const StateFlags& flags) {
   std::vector<std::filesystem::path> inputs = flags.model.inputs();
   inputs.insert(inputs.end(), {flags.prompt.file, flags.begin.state});
   require_apart(flags.out, inputs);
@@ -55,7 +55,7 @@ int make_state(const Flags& flags) {
   return 0;
 }
 
-int print_state(const Flags& flags) {
+int print_state(const StateFlags& flags) {
   const TensorFile file = open_snapshot(flags.file);
   const StoredSnapshot stored = read_snapshot_info(file, flags.file);
   const SnapshotMaker& maker = stored.maker;
@@ -94,7 +94,7 @@ NamedPart part_of(const std::string& text) {
 
 // Reads the states that `flags.parts` names, makes one of them, and writes it.
 template <typename Join>
-int join_states(const Flags& flags, const std::vector<NamedPart>& named, Join join) {
+int join_states(const StateFlags& flags, const std::vector<NamedPart>& named, Join join) {
   std::vector<std::filesystem::path> inputs = flags.model.inputs();
   for (const NamedPart& part : named) inputs.emplace_back(part.path);
   require_apart(flags.out, inputs);
@@ -109,7 +109,7 @@ int join_states(const Flags& flags, const std::vector<NamedPart>& named, Join jo
   return 0;
 }
 
-int mix_states(const Flags& flags) {
+int mix_states(const StateFlags& flags) {
   std::vector<NamedPart> named;
   for (const std::string& part : flags.parts) named.push_back(part_of(part));
   return join_states(flags, named, [&](const LoadedModel&, const std::vector<StoredSnapshot>& states) {
@@ -119,7 +119,7 @@ int mix_states(const Flags& flags) {
   });
 }
 
-int compose_states(const Flags& flags) {
+int compose_states(const StateFlags& flags) {
   require(flags.parts.size() > 1, "one state: expected two or more, in the order of their texts");
   std::vector<NamedPart> named;
   for (const std::string& part : flags.parts) named.push_back({part});
@@ -131,12 +131,12 @@ int compose_states(const Flags& flags) {
   });
 }
 
-void add_output(CLI::App& command, Flags& flags) {
+void add_output(CLI::App& command, StateFlags& flags) {
   command.add_option("--out", flags.out, "The file to write")->required();
   command.add_option("--name", flags.name, "A name, written into the file (default: none)");
 }
 
-void add_make(CLI::App& make, Flags& flags) {
+void add_make(CLI::App& make, StateFlags& flags) {
   flags.model.add_to(make);
   flags.prompt.add_to(make, "The text to read");
   add_output(make, flags);
@@ -144,7 +144,7 @@ void add_make(CLI::App& make, Flags& flags) {
   flags.begin.add_to(make);
 }
 
-void add_mix(CLI::App& mix, Flags& flags) {
+void add_mix(CLI::App& mix, StateFlags& flags) {
   mix.add_option("model", flags.model.path, "The model that made the states: a file or the folder of a run")
       ->required();
   mix.add_option("states", flags.parts, "Files of states: FILE or FILE,WEIGHT (weight of others: 1)")
@@ -154,7 +154,7 @@ void add_mix(CLI::App& mix, Flags& flags) {
   flags.model.add_running_to(mix);
 }
 
-void add_compose(CLI::App& compose, Flags& flags) {
+void add_compose(CLI::App& compose, StateFlags& flags) {
   compose
       .add_option("model", flags.model.path, "The model that made the states: a file or the folder of a run")
       ->required();
@@ -165,8 +165,8 @@ void add_compose(CLI::App& compose, Flags& flags) {
 
 Action add_state(CLI::App& command) {
   // One of each command: they share names of flags.
-  auto making = std::make_shared<Flags>(), mixing = std::make_shared<Flags>(),
-       composing = std::make_shared<Flags>(), telling = std::make_shared<Flags>();
+  auto making = std::make_shared<StateFlags>(), mixing = std::make_shared<StateFlags>(),
+       composing = std::make_shared<StateFlags>(), telling = std::make_shared<StateFlags>();
   command.require_subcommand(1);
   CLI::App* make = command.add_subcommand("make", "Read a text, and keep what the model then knows");
   add_make(*make, *making);
@@ -188,8 +188,8 @@ Action add_state(CLI::App& command) {
   };
 }
 
-const Registration registration({"state", CommandGroup::text, 9, "Keep what a model knows after a text",
-                                 add_state});
+const Registration state_command({"state", CommandGroup::text, 9, "Keep what a model knows after a text",
+                                  add_state});
 
 }  // namespace
 }  // namespace aviary::cli

@@ -24,14 +24,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Flags {
+struct SweepFlags {
   std::string text, test, out, preset;
   std::vector<std::string> tries, grid;
   int64_t seeds = 3;
   Asked asked;  // the settings of all runs
 };
 
-constexpr int64_t largest_vocabulary_file = 64 << 20;
+constexpr int64_t largest_swept_vocabulary = 64 << 20;
 
 // A variant as it is asked for.
 struct Variant {
@@ -76,7 +76,7 @@ std::vector<std::string> values_of(const std::string& axis) {
 }
 
 // The settings of all alone, those of --try, and each of them with every combination of --grid.
-std::vector<Variant> variants_of(const Flags& flags) {
+std::vector<Variant> variants_of(const SweepFlags& flags) {
   std::vector<std::string> texts{""};
   texts.insert(texts.end(), flags.tries.begin(), flags.tries.end());
   for (const std::string& axis : flags.grid) {
@@ -117,7 +117,7 @@ class Texts {
     if (size <= 256) return make_bytes_tokenizer();
     // The part that is kept for validation, and so must not be learned from, may differ between variants.
     const fs::path path = folder_ / fmt::format("vocabulary-{}-of-{}-bytes.txt", size, text.size());
-    if (fs::exists(path)) return make_world_tokenizer(read_file(path, largest_vocabulary_file));
+    if (fs::exists(path)) return make_world_tokenizer(read_file(path, largest_swept_vocabulary));
     const std::string vocabulary = learn_vocabulary(text, static_cast<int32_t>(size));
     if (vocabulary.empty()) return nullptr;
     write_file_atomically(path, vocabulary);
@@ -145,7 +145,7 @@ std::string folder_name(const std::string& flags) {
 
 class Sweeper {
  public:
-  Sweeper(const Flags& flags, const TextFile& file, const fs::path& folder)
+  Sweeper(const SweepFlags& flags, const TextFile& file, const fs::path& folder)
       : flags_(flags), file_(file), folder_(folder), texts_(file, folder), variants_(variants_of(flags)) {
     sweep_.text = fs::path(flags.text).filename().string();
     for (int64_t i = 0; i < flags.seeds; ++i)
@@ -224,7 +224,7 @@ class Sweeper {
     return interrupt_exit_code();
   }
 
-  const Flags& flags_;
+  const SweepFlags& flags_;
   const TextFile& file_;
   fs::path folder_;
   Texts texts_;
@@ -234,7 +234,7 @@ class Sweeper {
   std::optional<TextFile> test_;
 };
 
-int sweep(const Flags& flags) {
+int sweep(const SweepFlags& flags) {
   platform::ignore_broken_pipes();  // as in aviary train
   require(flags.asked.quickstart || flags.asked.has("steps") || flags.asked.has("minutes"),
           "sweep: give --steps, to compare after equal steps, or --minutes, after equal time");
@@ -250,12 +250,12 @@ int sweep(const Flags& flags) {
 }
 
 Action add_sweep(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<SweepFlags>();
   command.add_option("text", flags->text, "The text to learn from, in UTF-8")->required();
-  command.add_option(
-      "--try", flags->tries,
-      "Flags of aviary train that are tried together, as \"--optimizer muon --learning-rate 0.003\"; can be "
-      "repeated (default: none)");
+  command.add_option("--try", flags->tries,
+                     "SweepFlags of aviary train that are tried together, as \"--optimizer muon "
+                     "--learning-rate 0.003\"; can be "
+                     "repeated (default: none)");
   command.add_option(
       "--grid", flags->grid,
       "A flag of aviary train and its values, NAME=VALUE,VALUE, each of which is tried with everything else; "
@@ -280,9 +280,9 @@ Action add_sweep(CLI::App& command) {
   };
 }
 
-const Registration registration({"sweep", CommandGroup::study, 2,
-                                 "Train with different settings and seeds, and write a page about them",
-                                 add_sweep});
+const Registration sweep_command({"sweep", CommandGroup::study, 2,
+                                  "Train with different settings and seeds, and write a page about them",
+                                  add_sweep});
 
 }  // namespace
 }  // namespace aviary::cli

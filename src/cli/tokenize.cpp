@@ -16,7 +16,7 @@ namespace {
 
 constexpr int64_t largest_input = int64_t{4} << 30;  // of any bytes
 
-struct Flags {
+struct TokenizeFlags {
   std::string file = "-";
   std::optional<std::string> text;
   TokenizerFlags tokenizer;
@@ -33,12 +33,12 @@ void print_ids(std::span<const int32_t> tokens, std::string_view separator) {
   }
 }
 
-std::string text_of(const Flags& flags) {
+std::string text_of(const TokenizeFlags& flags) {
   if (flags.text) return flags.escapes.read("--text", *flags.text);
   return flags.bytes ? read_input(flags.file, largest_input) : std::string(open_text(flags.file).text());
 }
 
-int tokenize(const Flags& flags) {
+int tokenize(const TokenizeFlags& flags) {
   std::error_code ignored;
   require(flags.text || flags.file == "-" || std::filesystem::exists(flags.file, ignored),
           "{}: No such file or directory; for a text itself there is --text", flags.file);
@@ -60,7 +60,7 @@ int tokenize(const Flags& flags) {
 }
 
 Action add_tokenize(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<TokenizeFlags>();
   auto* file = command.add_option("file", flags->file,
                                   "A file with the text, or - for the standard input (default: -)");
   command.add_option("--text", flags->text, "The text itself (default: that of the file)")->excludes(file);
@@ -79,7 +79,8 @@ Action add_tokenize(CLI::App& command) {
   return [flags] { return tokenize(*flags); };
 }
 
-const Registration registration({"tokenize", CommandGroup::text, 1, "The tokens of a text", add_tokenize});
+const Registration tokenize_command({"tokenize", CommandGroup::text, 1, "The tokens of a text",
+                                     add_tokenize});
 
 }  // namespace
 }  // namespace aviary::cli

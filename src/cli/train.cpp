@@ -36,7 +36,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Flags {
+struct TrainCommandFlags {
   std::vector<std::string> texts;  // a text, or files of tokens
   std::string resume, out, tokenizer, preset;
   Asked asked;  // the settings
@@ -66,7 +66,7 @@ Material material_of(std::shared_ptr<const TokenData> data) {
 }
 
 // Null if Ctrl-C stopped learning a vocabulary.
-TokenizerPtr tokenizer_for(const Flags& flags, std::string_view text, int64_t size) {
+TokenizerPtr tokenizer_for(const TrainCommandFlags& flags, std::string_view text, int64_t size) {
   if (flags.tokenizer == "bytes" || (flags.tokenizer.empty() && size <= 256)) return make_bytes_tokenizer();
   if (!flags.tokenizer.empty()) return open_tokenizer(flags.tokenizer);
   fmt::print("Learning a vocabulary of {} tokens from the text\n", with_commas(size));
@@ -118,7 +118,7 @@ int finish(Trainer& trainer, SessionOptions options) {
 }
 
 // What samples begin with. Throws Error if the vocabulary cannot spell the text of --sample-prompt.
-std::string sample_prompt_of(const Flags& flags, const Trainer& trainer, TokenSpan beginning) {
+std::string sample_prompt_of(const TrainCommandFlags& flags, const Trainer& trainer, TokenSpan beginning) {
   if (!flags.sample_prompt) return usual_sample_prompt(trainer.tokenizer(), beginning);
   try {
     trainer.tokenizer().encode(*flags.sample_prompt);
@@ -129,7 +129,7 @@ std::string sample_prompt_of(const Flags& flags, const Trainer& trainer, TokenSp
 }
 
 // The text of a run to go on with: where it was, or where --text says that it is now.
-TextFile text_of_run(const Flags& flags, const TrainConfig& config) {
+TextFile text_of_run(const TrainCommandFlags& flags, const TrainConfig& config) {
   require(
       !flags.texts.empty() || fs::exists(config.text),
       "{}: No such file or directory: this was the text of the run; if it has moved, say where it is now: "
@@ -145,7 +145,8 @@ TextFile text_of_run(const Flags& flags, const TrainConfig& config) {
 }
 
 // The settings of rank 0, whose folder has them.
-TrainConfig settings_of_run(const Flags& flags, const std::optional<RunFolder>& folder, Ranks& ranks) {
+TrainConfig settings_of_run(const TrainCommandFlags& flags, const std::optional<RunFolder>& folder,
+                            Ranks& ranks) {
   if (!folder) return train_config_from_json(ranks.broadcast(std::string()), "rank 0");
   TrainConfig config = read_run_config(folder->path());
   require(!config.tuning.of_model(), "{}: this run tunes a model; go on with it by aviary tune --resume {}",
@@ -177,7 +178,7 @@ void require_same_program(Ranks& ranks) {
                "they round differently: give all ranks --isa avx2 or --isa baseline, or take the same CPUs");
 }
 
-int resume(const Flags& flags, Ranks& ranks) {
+int resume(const TrainCommandFlags& flags, Ranks& ranks) {
   const bool moved = !flags.texts.empty();
   std::optional<RunFolder> folder;
   if (ranks.speaks()) folder.emplace(RunFolder::hold(flags.resume));
@@ -206,8 +207,9 @@ int resume(const Flags& flags, Ranks& ranks) {
 }
 
 // A new run, when all is known about it. `file`: the text, if there is one, to be kept if it is a stream.
-int start(const Flags& flags, Ranks& ranks, const std::optional<RunFolder>& folder, const TrainConfig& config,
-          const TokenizerPtr& tokenizer, const Material& material, const TextFile* file) {
+int start(const TrainCommandFlags& flags, Ranks& ranks, const std::optional<RunFolder>& folder,
+          const TrainConfig& config, const TokenizerPtr& tokenizer, const Material& material,
+          const TextFile* file) {
   require_same(ranks, "another setting", to_json(config), "start all ranks with the same options");
   Trainer trainer(config, new_model(config), tokenizer, material.data, nullptr, ranks);
   if (!folder) return trainer.follow(), 0;
@@ -221,7 +223,7 @@ int start(const Flags& flags, Ranks& ranks, const std::optional<RunFolder>& fold
 }
 
 // Of rank 0; nothing for other ranks.
-std::optional<RunFolder> new_folder(const Flags& flags, const std::string& name, Ranks& ranks) {
+std::optional<RunFolder> new_folder(const TrainCommandFlags& flags, const std::string& name, Ranks& ranks) {
   std::optional<RunFolder> folder;
   if (!ranks.speaks()) return folder;
   folder.emplace(new_run_folder(flags.out, name));
@@ -231,7 +233,7 @@ std::optional<RunFolder> new_folder(const Flags& flags, const std::string& name,
   return folder;
 }
 
-int begin_with_text(const Flags& flags, Ranks& ranks) {
+int begin_with_text(const TrainCommandFlags& flags, Ranks& ranks) {
   const TextFile file = open_text_to_learn(flags.texts[0]);
   Facts facts{.text = text_facts(file), .by_launcher = by_launcher()};
   require_same(ranks, "another text", facts.text.hash + " (its hash)",
@@ -256,7 +258,7 @@ int begin_with_text(const Flags& flags, Ranks& ranks) {
                material_of(std::make_shared<TextData>(std::move(corpus))), &file);
 }
 
-int begin_with_tokens(const Flags& flags, Ranks& ranks) {
+int begin_with_tokens(const TrainCommandFlags& flags, Ranks& ranks) {
   require(!flags.tokenizer.empty(),
           "{}: a file of tokens does not tell its vocabulary; name the tokenizer that it was built with: "
           "--tokenizer, {}",
@@ -277,13 +279,13 @@ int begin_with_tokens(const Flags& flags, Ranks& ranks) {
   return start(flags, ranks, folder, config, tokenizer, material_of(data), nullptr);
 }
 
-int begin(const Flags& flags, Ranks& ranks) {
+int begin(const TrainCommandFlags& flags, Ranks& ranks) {
   require(!flags.texts.empty(),
           "train: name a text (aviary train book.txt) or a run to go on with (--resume RUN)");
   return name_tokens(flags.texts) ? begin_with_tokens(flags, ranks) : begin_with_text(flags, ranks);
 }
 
-int train(const Flags& flags, const CLI::App& command) {
+int train(const TrainCommandFlags& flags, const CLI::App& command) {
   // The reader of the output may disappear, like `| tee` on Ctrl-C; the run must still be saved.
   platform::ignore_broken_pipes();
   Ranks& ranks = join_ranks(command, flags.rank_timeout);
@@ -294,7 +296,7 @@ int train(const Flags& flags, const CLI::App& command) {
 }
 
 Action add_train(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<TrainCommandFlags>();
   command
       .add_option("text,--text", flags->texts,
                   "The text to learn from, in UTF-8; -: the standard input; or tokens that aviary data build "
@@ -338,7 +340,7 @@ Action add_train(CLI::App& command) {
   };
 }
 
-const Registration registration({"train", CommandGroup::first, 1, "Train a model on a text", add_train});
+const Registration train_command({"train", CommandGroup::first, 1, "Train a model on a text", add_train});
 
 }  // namespace
 }  // namespace aviary::cli

@@ -24,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Flags {
+struct TuneFlags {
   std::string base, out, resume, tokenizer;
   std::vector<std::string> data;
   std::vector<std::string> moved;  // where the data of the run is now
@@ -96,7 +96,7 @@ void print_fit(Trainer& trainer, const Documents& documents) {
     tell("what comes before the trained parts does not help the base: is the template the one it knows?");
 }
 
-void print_plan(Trainer& trainer, const Base& base) {
+void print_tuning_plan(Trainer& trainer, const Base& base) {
   const TrainConfig& config = trainer.config();
   trainer.try_pass();  // packs matrices, takes memory
   const double seconds = trainer.try_pass() * static_cast<double>(config.accumulate);
@@ -159,8 +159,8 @@ void print_continuations(Runner& runner, const Base& base, const State& start,
 }
 
 // The result as a user would open it, beside the base.
-void print_result(const Trainer& trainer, const fs::path& folder, const Base& base, const Data& data,
-                  const std::vector<std::string>& prompts) {
+void print_tuned(const Trainer& trainer, const fs::path& folder, const Base& base, const Data& data,
+                 const std::vector<std::string>& prompts) {
   const TrainConfig& config = trainer.config();
   const fs::path result = folder / trainer.result_file();
   OpenOptions options{.precision = config.precision};
@@ -204,8 +204,8 @@ int64_t validation_tokens(const TrainingData& data) {
   return std::clamp<int64_t>(data.tokens() / 50, 2000, 20000);
 }
 
-int run(Trainer& trainer, const fs::path& folder, const Base& base, const Data& data,
-        const std::string& tokenizer) {
+int run_tuning(Trainer& trainer, const fs::path& folder, const Base& base, const Data& data,
+               const std::string& tokenizer) {
   const std::vector<std::string> prompts = prompts_of(data, *base.tokenizer);
   if (trainer.steps_done() == 0) {
     fmt::print("Before:\n");
@@ -232,12 +232,12 @@ int run(Trainer& trainer, const fs::path& folder, const Base& base, const Data& 
                                           "validation part; try a smaller --learning-rate or more data"
                                         : "");
   fmt::print("\n");
-  print_result(trainer, folder, base, data, prompts);
+  print_tuned(trainer, folder, base, data, prompts);
   fmt::print("\nDone. Use it:\n{}", use_of(trainer, folder, base, tokenizer, prompts));
   return 0;
 }
 
-int resume(const Flags& flags) {
+int resume_tuning(const TuneFlags& flags) {
   const RunFolder folder = RunFolder::hold(flags.resume);
   const bool moved = !flags.moved.empty();
   TrainConfig config = read_run_config(folder.path());
@@ -263,12 +263,12 @@ int resume(const Flags& flags) {
   if (moved) write_run_config(folder.path(), trainer->config());
   take_steps(*trainer, flags.asked.values.schedule.steps, folder.path());
   fmt::print("Going on after step {}\n", place_of(*trainer));
-  return run(*trainer, folder.path(), base, data, flags.tokenizer);
+  return run_tuning(*trainer, folder.path(), base, data, flags.tokenizer);
 }
 
-int tune(const Flags& flags) {
+int tune(const TuneFlags& flags) {
   platform::ignore_broken_pipes();  // as in `| tee` on Ctrl-C; the run must still be saved
-  if (!flags.resume.empty()) return resume(flags);
+  if (!flags.resume.empty()) return resume_tuning(flags);
   require(
       !flags.base.empty() && !flags.data.empty(),
       "tune: name a model and the data (aviary tune model.safetensors rows.jsonl), or a run to go on with "
@@ -281,7 +281,7 @@ int tune(const Flags& flags) {
   const std::unique_ptr<Trainer> trainer = make_trainer(config, base, data);
   print_data(data, base);
   if (data.documents) print_fit(*trainer, data.documents->documents());
-  print_plan(*trainer, base);
+  print_tuning_plan(*trainer, base);
   if (flags.plan) return 0;
   const std::string name = fs::path(data_request(flags.data[0]).path).stem().string();
   const bool existed = !flags.out.empty() && fs::exists(flags.out);
@@ -292,11 +292,11 @@ int tune(const Flags& flags) {
   require_apart(files_of_run(folder.path()), inputs);
   write_run_config(folder.path(), trainer->config());
   fmt::print("The run is kept in {}\n", folder.path().string());
-  return run(*trainer, folder.path(), base, data, flags.tokenizer);
+  return run_tuning(*trainer, folder.path(), base, data, flags.tokenizer);
 }
 
 Action add_tune(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<TuneFlags>();
   command.add_option(
       "model", flags->base,
       "The model to tune: a model file in any format, quantized ones included, a folder of Hugging Face, "
@@ -329,7 +329,7 @@ Action add_tune(CLI::App& command) {
   };
 }
 
-const Registration registration({"tune", CommandGroup::first, 4,
+const Registration tune_command({"tune", CommandGroup::first, 4,
                                  "Make a model yours: go on training it on your data", add_tune});
 
 }  // namespace

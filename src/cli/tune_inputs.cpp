@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-TokenizerPtr tokenizer_for(const TensorFile& file, const Base& base, const std::string& name, bool any) {
+TokenizerPtr tokenizer_of_base(const TensorFile& file, const Base& base, const std::string& name, bool any) {
   const std::string where = base.path.string();
   const TokenizerPtr own = tokenizer_of(file, where, base.config);
   if (!name.empty())
@@ -51,7 +51,7 @@ Base read_base(const fs::path& path, const std::string& tokenizer, bool any_toke
   const TensorFile file = read_tensor_file(place);
   print_notes(file.notes());
   Base base = read_base_file(file, place);
-  base.set_tokenizer(tokenizer_for(file, base, tokenizer, any_tokenizer), method);
+  base.set_tokenizer(tokenizer_of_base(file, base, tokenizer, any_tokenizer), method);
   return base;
 }
 

@@ -9,7 +9,7 @@
 namespace aviary::cli {
 namespace {
 
-struct Flags {
+struct VerifyFlags {
   ModelFlags model;
   std::vector<std::string> golden;
   int64_t length = 100;
@@ -27,7 +27,7 @@ bool report(const std::vector<LawCheck>& checks) {
   return good;
 }
 
-int verify(const Flags& flags) {
+int verify(const VerifyFlags& flags) {
   bool good = true;
   if (flags.golden.empty()) {
     LoadedModel loaded = flags.model.load();
@@ -45,7 +45,7 @@ int verify(const Flags& flags) {
 }
 
 Action add_verify(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<VerifyFlags>();
   flags->model.add_to(command);
   command.add_option(
       "--golden", flags->golden,
@@ -63,7 +63,7 @@ Action add_verify(CLI::App& command) {
   };
 }
 
-const Registration registration(
+const Registration verify_command(
     {"verify", CommandGroup::files, 4,
      "Check that a model computes the same however its input is cut; or compare with reference data",
      add_verify});

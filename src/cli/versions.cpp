@@ -19,7 +19,7 @@ std::string in_widths(int64_t numbers, int64_t width) {
   return numbers % width == 0 ? fmt::format("{} C", numbers / width) : with_commas(numbers);
 }
 
-std::string text_of(const StateSize& size, int64_t width) {
+std::string text_of_version(const StateSize& size, int64_t width) {
   if (size.per_token == 0) return in_widths(size.fixed, width);
   const std::string history = in_widths(size.per_token, width) + " per token";
   return size.fixed == 0 ? history : in_widths(size.fixed, width) + " + " + history;
@@ -27,8 +27,8 @@ std::string text_of(const StateSize& size, int64_t width) {
 
 // "2 C + 2 C per token; outside the layers 257 per token; at most ctx_len tokens"
 std::string state_of(const FamilyMember& member, const FamilySizes& sizes) {
-  std::string text = text_of(member.layer, sizes.width);
-  const std::string beside = text_of(member.beside, sizes.width);
+  std::string text = text_of_version(member.layer, sizes.width);
+  const std::string beside = text_of_version(member.beside, sizes.width);
   if (member.beside.fixed + member.beside.per_token > 0) text += "; outside the layers " + beside;
   if (member.context_limit > 0) text += "; at most ctx_len tokens";
   return text;
@@ -58,7 +58,7 @@ std::vector<std::string> option_names(const ModelVersion& version) {
   return names;
 }
 
-void print_text(const std::vector<FamilyMember>& members, const FamilySizes& sizes) {
+void print_versions(const std::vector<FamilyMember>& members, const FamilySizes& sizes) {
   fmt::print("Parameters of models with {}.\nState: numbers per layer for one sequence.\n",
              sizes_line(sizes));
   for (const FamilyMember& member : members) {
@@ -99,7 +99,7 @@ void print_markdown(const std::vector<FamilyMember>& members, const FamilySizes&
   fmt::print("\nParameters: {}. State: numbers of one sequence.\n", sizes_line(sizes));
 }
 
-void print_json(const std::vector<FamilyMember>& members, const FamilySizes& sizes) {
+void print_versions_json(const std::vector<FamilyMember>& members, const FamilySizes& sizes) {
   Json list = Json::array();
   for (const FamilyMember& member : members) {
     const ModelVersion& version = *member.version;
@@ -132,13 +132,13 @@ int list_versions(const FamilySizes& sizes, ListForm form) {
   const std::vector<FamilyMember> members = family(sizes);
   switch (form) {
     case ListForm::text:
-      print_text(members, sizes);
+      print_versions(members, sizes);
       break;
     case ListForm::markdown:
       print_markdown(members, sizes);
       break;
     case ListForm::json:
-      print_json(members, sizes);
+      print_versions_json(members, sizes);
   }
   return 0;
 }

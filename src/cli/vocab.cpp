@@ -11,12 +11,12 @@
 namespace aviary::cli {
 namespace {
 
-struct Flags {
+struct VocabFlags {
   std::string text, out;
   int32_t size = 8192;
 };
 
-int train_vocabulary_file(const Flags& flags) {
+int train_vocabulary_file(const VocabFlags& flags) {
   require_apart(flags.out, {flags.text});
   const TextFile file = open_text_to_learn(flags.text);
   AtomicFile out(flags.out);  // checks that it can be written before the work starts
@@ -38,7 +38,7 @@ int train_vocabulary_file(const Flags& flags) {
 }
 
 Action add_vocab(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<VocabFlags>();
   command.require_subcommand(1);
   CLI::App* train = command.add_subcommand("train", "Learn a vocabulary from a text, in the World format");
   train
@@ -51,7 +51,7 @@ Action add_vocab(CLI::App& command) {
   return [flags] { return train_vocabulary_file(*flags); };
 }
 
-const Registration registration({"vocab", CommandGroup::text, 3, "Learn a vocabulary", add_vocab});
+const Registration vocab_command({"vocab", CommandGroup::text, 3, "Learn a vocabulary", add_vocab});
 
 }  // namespace
 }  // namespace aviary::cli

@@ -19,13 +19,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Flags {
+struct WatchFlags {
   std::vector<std::string> runs;
   std::string host = "127.0.0.1";
   int64_t port = 8081;
 };
 
-int watch(const Flags& flags) {
+int watch(const WatchFlags& flags) {
   require(!page_files().empty(), "aviary watch shows a page, which is missing in this program. {}",
           page_missing());
   std::vector<fs::path> places(flags.runs.begin(), flags.runs.end());
@@ -60,7 +60,7 @@ int watch(const Flags& flags) {
 }
 
 Action add_watch(CLI::App& command) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<WatchFlags>();
   command.add_option("runs", flags->runs, "Folders of runs, or folders with runs (default: runs)");
   command.add_option("--host", flags->host, "Address to listen on; 0.0.0.0: reachable from other machines")
       ->capture_default_str();
@@ -70,8 +70,8 @@ Action add_watch(CLI::App& command) {
   return [flags] { return watch(*flags); };
 }
 
-const Registration registration({"watch", CommandGroup::first, 7, "Look at training runs in a browser",
-                                 add_watch});
+const Registration watch_command({"watch", CommandGroup::first, 7, "Look at training runs in a browser",
+                                  add_watch});
 
 }  // namespace
 }  // namespace aviary::cli

@@ -25,7 +25,7 @@ bool is_shared(std::string_view name) {
 }
 
 // The names allowed before "=" for this version.
-std::vector<std::string> settings_of(const ModelVersion& version) {
+std::vector<std::string> names_of_settings(const ModelVersion& version) {
   std::vector<std::string> names{"recipe"};
   if (!version.variants.empty()) names.emplace_back("variant");
   for (const ConfigNumber& number : config_numbers())
@@ -51,7 +51,7 @@ Member parse_member(const std::string& text) {
   const std::vector<std::string> parts = split(text, '+');
   const ModelVersion& version = model_version(parts[0]);
   Member member{.name = text, .model = {.version = version.name}};
-  const std::vector<std::string> known = settings_of(version);
+  const std::vector<std::string> known = names_of_settings(version);
   for (size_t i = 1; i < parts.size(); ++i) {
     const size_t equals = parts[i].find('=');
     const std::string name = parts[i].substr(0, equals);

@@ -8,14 +8,14 @@
 namespace aviary {
 namespace {
 
-std::string repeated(std::string_view part, int times) {
+std::string repeated_text(std::string_view part, int times) {
   std::string text;
   while (times-- > 0) text += part;
   return text;
 }
 
 TEST(SplitText, SplitsAtAParagraphOrElseALineOrElseAWord) {
-  std::string words = repeated("word ", 40);  // 200 bytes
+  std::string words = repeated_text("word ", 40);  // 200 bytes
   std::string paragraphs = words + "\nline\n\nnext " + words;
   SplitText split = split_text(paragraphs, 208);
   EXPECT_TRUE(split.train.ends_with("line\n\n"));
@@ -30,7 +30,7 @@ TEST(SplitText, SplitsAtAParagraphOrElseALineOrElseAWord) {
 }
 
 TEST(SplitText, NeverSplitsACharacterAndLosesNothing) {
-  std::string text = repeated("\u4f60", 100);
+  std::string text = repeated_text("\u4f60", 100);
   for (int64_t bytes = 0; bytes < 300; ++bytes) {
     SplitText split = split_text(text, bytes);
     EXPECT_TRUE(is_utf8(split.train));
@@ -48,7 +48,7 @@ TEST(SplitText, TakesATenthButAtMost200000Bytes) {
 
 TEST(Corpus, HasBothPartsAsTokens) {
   auto bytes = make_bytes_tokenizer();
-  std::string text = repeated("a line\n", 100);
+  std::string text = repeated_text("a line\n", 100);
   Corpus corpus(text, *bytes);
   EXPECT_EQ(corpus.train_bytes + corpus.validation_bytes, 700);
   EXPECT_EQ(corpus.train_bytes, 637);

@@ -50,7 +50,7 @@ std::string shown(const Document& document, const Tokenizer& tokenizer) {
 }
 
 template <typename Do>
-std::string complaint(Do&& action) {
+std::string documents_complaint(Do&& action) {
   try {
     action();
   } catch (const Error& error) {
@@ -101,11 +101,12 @@ TEST(DocumentOf, TheFirstTokenIsNeverATarget) {
   EXPECT_EQ(shown(after_begin, *tokenizer), "|0|[a][b]");
   EXPECT_EQ(after_begin.trained_bytes, 2);
   EXPECT_EQ(shown(document_of(sample_of({"+a"}), *tokenizer, {}, 0), *tokenizer), "|a|[0]");
-  const std::string nothing = complaint([&] { document_of(sample_of({"+a"}), *tokenizer, {}, {}); });
+  const std::string nothing =
+      documents_complaint([&] { document_of(sample_of({"+a"}), *tokenizer, {}, {}); });
   EXPECT_EQ(nothing,
             "a.jsonl:1: the document has no token to learn: the first of its 1 is not predicted, and no "
             "other is trained");
-  EXPECT_NE(complaint([&] { document_of(sample_of({"+a", "b"}), *tokenizer, {}, 0); }), "accepted");
+  EXPECT_NE(documents_complaint([&] { document_of(sample_of({"+a", "b"}), *tokenizer, {}, 0); }), "accepted");
 }
 
 // Loses "~", as others lose what a normalization takes away.
@@ -135,7 +136,9 @@ TEST(DocumentOf, WhereTheTokenizerChangesTheTextEachPartIsTokenizedAlone) {
 
 TEST(DocumentOf, ATextThatCannotBeEncodedIsNamed) {
   const auto letters = make_characters_tokenizer(R"({"0": "a", "1": "b"})");
-  const std::string error = complaint([&] { document_of(sample_of({"a", "+bx"}), *letters, {}, {}); });
+  const std::string error = documents_complaint([&] {
+    document_of(sample_of({"a", "+bx"}), *letters, {}, {});
+  });
   EXPECT_TRUE(error.starts_with("a.jsonl:1: ")) << error;
 }
 
@@ -147,8 +150,8 @@ TEST(DataRequest, IsAFileAndItsWeight) {
   for (const char* text :
        {"", ",weight=1", "a,", "a,weight", "a,weight=", "a,weight=x", "a,weight=1x", "a,weight=0",
         "a,weight=-1", "a,weight=nan", "a,weight=inf", "a,weight=1e9", "a,weight=1,weight=2", "a,share=2"})
-    EXPECT_NE(complaint([&] { data_request(text); }), "accepted") << text;
-  EXPECT_EQ(complaint([] { data_request("a,weight=0"); }),
+    EXPECT_NE(documents_complaint([&] { data_request(text); }), "accepted") << text;
+  EXPECT_EQ(documents_complaint([] { data_request("a,weight=0"); }),
             "'a,weight=0': the weight is '0', expected a number from 0.001 to 1000");
 }
 
@@ -164,7 +167,7 @@ class ReadDocuments : public testing::Test {
     return read_documents(files, *tokenizer_, options);
   }
   std::string refused(const std::string& text, const DocumentOptions& options) {
-    const std::string error = complaint([&] { read(text, options); });
+    const std::string error = documents_complaint([&] { read(text, options); });
     const std::string path = (folder_ / "a.jsonl").string();
     return error.starts_with(path) ? "a.jsonl" + error.substr(path.size()) : error;
   }

@@ -19,7 +19,7 @@ std::vector<Sample> read(const std::string& text, const RowOptions& options = {}
 }
 
 // The text of the first row, with its trained parts in brackets.
-std::string shown(const std::string& text, const RowOptions& options = {}) {
+std::string shown_row(const std::string& text, const RowOptions& options = {}) {
   const Sample sample = read(text, options).at(0);
   std::string result;
   size_t at = 0;
@@ -31,7 +31,7 @@ std::string shown(const std::string& text, const RowOptions& options = {}) {
   return result + sample.text.substr(at);
 }
 
-std::string complaint(const std::string& text, const RowOptions& options = {}) {
+std::string rows_complaint(const std::string& text, const RowOptions& options = {}) {
   try {
     read(text, options);
   } catch (const Error& error) {
@@ -78,20 +78,20 @@ TEST(Rows, EveryKindBecomesATextOfWhichThePartsToLearnAreTrained) {
   for (const auto& [row, expected] : rows) {
     std::string line = row;
     std::replace(line.begin(), line.end(), '\n', ' ');
-    EXPECT_EQ(shown(line), expected) << row;
+    EXPECT_EQ(shown_row(line), expected) << row;
   }
 }
 
 TEST(Rows, TurnsAreCleanedSoThatAnEmptyLineEndsATurn) {
-  EXPECT_EQ(shown(R"({"query": " \u3000a\r\n\r\n\n b\n\nUser: c\n", "response": "\n\n<b>\r\n\r\n\t"})"),
+  EXPECT_EQ(shown_row(R"({"query": " \u3000a\r\n\r\n\n b\n\nUser: c\n", "response": "\n\n<b>\r\n\r\n\t"})"),
             "User: a\n b\nUser: c\n\nAssistant:[ <b>]");
-  EXPECT_EQ(shown(R"({"query": "a\rb", "response": "c\r"})"), "User: a\rb\n\nAssistant:[ c]");
+  EXPECT_EQ(shown_row(R"({"query": "a\rb", "response": "c\r"})"), "User: a\rb\n\nAssistant:[ c]");
 }
 
 TEST(Rows, AConversationMayEndWithAQuestionAndAnEmptySystemTurnIsLeftOut) {
   EXPECT_EQ(
-      shown(R"({"messages": [{"role": "system", "content": " "}, {"role": "assistant", "content": "a"},)"
-            R"( {"role": "user", "content": "q"}]})"),
+      shown_row(R"({"messages": [{"role": "system", "content": " "}, {"role": "assistant", "content": "a"},)"
+                R"( {"role": "user", "content": "q"}]})"),
       "Assistant:[ a\n\n]User: q");
 }
 
@@ -111,7 +111,7 @@ const std::vector<KindOfRow> kinds = {
 // Expects the row to be refused with this sentence, and with skip_broken to be skipped between two good ones.
 void expect_broken(const std::string& row, const std::string& sentence, RowOptions options = {}) {
   const std::string good = R"({"text": "good"})", file = good + "\n" + row + "\n" + good + "\n";
-  const std::string error = complaint(file, options), shown_row = excerpt(row);
+  const std::string error = rows_complaint(file, options), shown_row = excerpt(row);
   EXPECT_TRUE(error.starts_with("a.jsonl:2: ")) << shown_row << "\n" << error;
   EXPECT_NE(error.find(sentence), error.npos) << shown_row << "\n" << error << "\n" << sentence;
   std::vector<std::string> reports;
@@ -131,7 +131,7 @@ TEST(Rows, EveryKindBrokenInAnyWayIsRefusedInOneSentenceWithItsLine) {
   for (const auto& [row, key] : kinds) {
     auto with = [&, &row = row](const std::string& json) { return replaced(row, "@", json); };
     const std::string good = with(R"("a")"), quoted = "\"" + key + "\"";
-    EXPECT_EQ(complaint(good), "accepted") << row;
+    EXPECT_EQ(rows_complaint(good), "accepted") << row;
     // One of the keys is missing: the last of those that have this name.
     std::string missing = good;
     missing.replace(missing.rfind(quoted), quoted.size(), "\"other\"");
@@ -152,7 +152,7 @@ TEST(Rows, EveryKindBrokenInAnyWayIsRefusedInOneSentenceWithItsLine) {
     expect_broken(with(nested), "the JSON is nested more than 16 deep");
     expect_broken(with("\"a"), "not valid JSON from byte ");
     EXPECT_EQ(read("\xef\xbb\xbf" + good + "\r\n \r\n" + good).size(), 2u);
-    EXPECT_EQ(shown("\xef\xbb\xbf" + good + "\r\n"), shown(good));
+    EXPECT_EQ(shown_row("\xef\xbb\xbf" + good + "\r\n"), shown_row(good));
   }
 }
 
@@ -220,8 +220,8 @@ TEST(Rows, ALineMayHaveExactlyTheMostBytes) {
   const std::string row = R"({"text": "abc"})";
   const auto size = std::ssize(row);
   for (const std::string end : {"", "\n"}) {
-    EXPECT_EQ(complaint(row + end, {.longest_line = size}), "accepted");
-    EXPECT_NE(complaint(row + end, {.longest_line = size - 1}), "accepted");
+    EXPECT_EQ(rows_complaint(row + end, {.longest_line = size}), "accepted");
+    EXPECT_NE(rows_complaint(row + end, {.longest_line = size - 1}), "accepted");
   }
 }
 
@@ -239,15 +239,15 @@ TEST(Rows, KeysThatAreNotReadAreNoted) {
 TEST(Rows, KeysAreReadAsOthers) {
   const std::string row = R"({"question": "q", "answer": "a"})";
   const RowOptions options{.rename = {{"question", "prompt"}, {"answer", "completion"}, {"gone", "text"}}};
-  EXPECT_EQ(shown(row, options), "q[a]");
+  EXPECT_EQ(shown_row(row, options), "q[a]");
   EXPECT_EQ(read_rows(row, "a", options, [](Sample&&) {}).renamed,
             (std::set<std::string>{"question", "answer"}));
-  EXPECT_EQ(shown(R"({"prompt": "a", "completion": "b"})",
-                  {.rename = {{"prompt", "completion"}, {"completion", "prompt"}}}),
+  EXPECT_EQ(shown_row(R"({"prompt": "a", "completion": "b"})",
+                      {.rename = {{"prompt", "completion"}, {"completion", "prompt"}}}),
             "b[a]");
-  EXPECT_EQ(shown(R"({"text": "t", "query": "q", "response": "r"})", {.rename = {{"text", "unused"}}}),
+  EXPECT_EQ(shown_row(R"({"text": "t", "query": "q", "response": "r"})", {.rename = {{"text", "unused"}}}),
             "User: q\n\nAssistant:[ r]");
-  EXPECT_EQ(complaint(R"({"prompt": "q", "question": "r"})", options),
+  EXPECT_EQ(rows_complaint(R"({"prompt": "q", "question": "r"})", options),
             "a.jsonl:1: two keys of the row are read as 'prompt'");
 }
 

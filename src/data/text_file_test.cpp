@@ -15,7 +15,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-std::string complaint(std::string_view bytes) {
+std::string text_complaint(std::string_view bytes) {
   try {
     check_text(bytes, "book.txt");
   } catch (const Error& error) {
@@ -52,8 +52,8 @@ TEST(CheckText, RejectsOtherFilesWithAReason) {
            {std::string("\xff\xfe\0\0h\0\0\0", 8), "UTF-32"},
            {repeated("a\x01\x02", 100), "67 % of the bytes are control characters"},
            {repeated("\xcf\xf0\xe8\xe2\xe5\xf2 ", 50), "are not valid UTF-8"}})
-    EXPECT_NE(complaint(bytes).find(part), std::string::npos)
-        << part << " expected, got: " << complaint(bytes);
+    EXPECT_NE(text_complaint(bytes).find(part), std::string::npos)
+        << part << " expected, got: " << text_complaint(bytes);
 }
 
 TEST(CheckText, ReportsIrregularitiesThatItKeeps) {

@@ -15,9 +15,9 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::string_view blanks = " \t\r\n\v\f";
+constexpr std::string_view list_blanks = " \t\r\n\v\f";
 
-bool is_blank(std::string_view text) { return text.find_first_not_of(blanks) == text.npos; }
+bool is_blank(std::string_view text) { return text.find_first_not_of(list_blanks) == text.npos; }
 
 struct Reading {
   const TextListOptions& options;

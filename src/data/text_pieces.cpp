@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t block = size_t{1} << 20;
+constexpr size_t piece_block = size_t{1} << 20;
 
 bool hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
@@ -31,7 +31,7 @@ void add_folder(const fs::path& folder, std::vector<fs::path>& files) {
   std::sort(files.begin() + static_cast<int64_t>(before), files.end());
 }
 
-TextPiece::Kind kind_of(const fs::path& path) {
+TextPiece::Kind kind_of_file(const fs::path& path) {
   const fs::path extension = without_compression(path).extension();
   if (extension == ".jsonl" || extension == ".ndjson") return TextPiece::Kind::row;
   return extension == ".npy" ? TextPiece::Kind::tokens : TextPiece::Kind::text;
@@ -82,7 +82,7 @@ bool PieceReader::fill(size_t wanted) {
     buffer_.erase(0, at_);
     at_ = 0;
     const size_t before = buffer_.size();
-    buffer_.resize(before + block);
+    buffer_.resize(before + piece_block);
     const size_t count = stream_->read(std::span(buffer_).subspan(before));
     buffer_.resize(before + count);
     ended_ = count == 0;
@@ -93,7 +93,7 @@ bool PieceReader::fill(size_t wanted) {
 void PieceReader::open() {
   const fs::path& path = files_[static_cast<size_t>(file_)];
   stream_ = open_stream(path);
-  kind_ = kind_of(path);
+  kind_ = kind_of_file(path);
   buffer_.clear();
   at_ = 0;
   ended_ = begun_ = false;

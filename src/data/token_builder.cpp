@@ -58,10 +58,10 @@ class ScratchFile {
   std::ofstream file_;
 };
 
-class Builder {
+class CorpusBuilder {
  public:
-  Builder(const std::vector<fs::path>& files, const fs::path& out, const Tokenizer& tokenizer,
-          const BuildOptions& options)
+  CorpusBuilder(const std::vector<fs::path>& files, const fs::path& out, const Tokenizer& tokenizer,
+                const BuildOptions& options)
       : options_(options),
         tokenizer_(tokenizer),
         type_(tokenizer.vocab_size() <= 65536 ? TokenType::uint16 : TokenType::int32),
@@ -117,7 +117,7 @@ class Builder {
   tsl::robin_set<std::pair<uint64_t, uint64_t>, HashPair> seen_;
 };
 
-bool Builder::read_batch() {
+bool CorpusBuilder::read_batch() {
   pieces_.clear();
   const int64_t most = batch_bytes * threads();
   int64_t bytes = 0;
@@ -129,7 +129,7 @@ bool Builder::read_batch() {
   return !pieces_.empty();
 }
 
-void Builder::collect_batch() {
+void CorpusBuilder::collect_batch() {
   results_.clear();
   results_.resize(pieces_.size());
   // Parts with about the same number of bytes, several for each thread.
@@ -152,7 +152,7 @@ void Builder::collect_batch() {
 }
 
 // Adds a piece to its document, and ends the document with its last one.
-void Builder::collect(const TextPiece& piece, PieceResult& result) {
+void CorpusBuilder::collect(const TextPiece& piece, PieceResult& result) {
   if (!begun_) {
     document_ = {};
     document_bytes_ = 0;
@@ -183,13 +183,13 @@ void Builder::collect(const TextPiece& piece, PieceResult& result) {
   end_document();
 }
 
-void Builder::leave_out(const std::string& error) {
+void CorpusBuilder::leave_out(const std::string& error) {
   if (!options_.skip_broken) fail("{}; --skip-broken leaves it out", error);
   ++report_.broken;
   if (report_.notes.size() < most_notes) report_.notes.push_back(error);
 }
 
-void Builder::end_document() {
+void CorpusBuilder::end_document() {
   if (!broken_.empty()) return leave_out(broken_);
   if (document_bytes_ == 0) {
     ++report_.empty;
@@ -231,7 +231,7 @@ void Builder::end_document() {
   entries_.push_back(entry);
 }
 
-void Builder::find_near_duplicates() {
+void CorpusBuilder::find_near_duplicates() {
   if (!options_.near) return;
   const std::vector<uint32_t> groups = near_groups(near_keys_);
   for (uint32_t i = 0; i < groups.size(); ++i) {
@@ -242,7 +242,7 @@ void Builder::find_near_duplicates() {
   near_keys_ = {};
 }
 
-void Builder::write() {
+void CorpusBuilder::write() {
   std::vector<uint32_t> order;
   for (uint32_t i = 0; i < entries_.size(); ++i)
     if (!entries_[i].dropped) order.push_back(i);
@@ -272,7 +272,7 @@ void Builder::write() {
 
 BuildReport build_tokens(const std::vector<fs::path>& files, const fs::path& out, const Tokenizer& tokenizer,
                          const BuildOptions& options) {
-  return Builder(files, out, tokenizer, options).build();
+  return CorpusBuilder(files, out, tokenizer, options).build();
 }
 
 }  // namespace aviary

@@ -36,7 +36,7 @@ Part open(const DataRequest& request) {
   return part;
 }
 
-void count_bytes(Part& part, const Tokenizer& tokenizer) {
+void count_token_bytes(Part& part, const Tokenizer& tokenizer) {
   const int32_t size = tokenizer.vocab_size();
   std::vector<int32_t> lengths(static_cast<size_t>(size));
   for (int32_t token = 0; token < size; ++token)
@@ -120,7 +120,7 @@ TokenCorpus::TokenCorpus(std::span<const DataRequest> files, const Tokenizer& to
   int64_t bytes = 0;
   for (const DataRequest& request : files) {
     parts_.push_back(open(request));
-    count_bytes(parts_.back(), tokenizer);
+    count_token_bytes(parts_.back(), tokenizer);
     bytes += parts_.back().bytes;
   }
   std::sort(parts_.begin(), parts_.end(), [](const Part& one, const Part& other) {

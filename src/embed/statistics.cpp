@@ -11,7 +11,7 @@
 namespace aviary {
 namespace {
 
-constexpr const char* source_key = "aviary.statistics";
+constexpr const char* statistics_source_key = "aviary.statistics";
 // A direction whose variance is smaller than this part of the largest one is rounding noise.
 constexpr double least_variance = 1e-7;
 
@@ -106,12 +106,13 @@ void save_statistics(const std::filesystem::path& path, const Statistics& statis
   if (!statistics.whitening.empty())
     tensors.push_back(
         float_tensor("whitening", {statistics.width(Scaling::whitened), width}, statistics.whitening));
-  write_safetensors(path, unchanged(tensors), {{source_key, to_json(source)}});
+  write_safetensors(path, unchanged(tensors), {{statistics_source_key, to_json(source)}});
 }
 
 StoredStatistics load_statistics(const std::filesystem::path& path) {
   const FloatFile file(path, "`aviary embed --collect`");
-  const EmbeddingSource source = embedding_source_from_json(file.metadata(source_key), file.where());
+  const EmbeddingSource source =
+      embedding_source_from_json(file.metadata(statistics_source_key), file.where());
   Statistics statistics{.texts = 0,
                         .mean = file.numbers("mean"),
                         .deviation = file.numbers("deviation"),

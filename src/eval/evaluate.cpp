@@ -10,7 +10,7 @@
 namespace aviary {
 namespace {
 
-constexpr int64_t rows_at_once = 2048;  // of several windows
+constexpr int64_t window_rows_at_once = 2048;  // of several windows
 
 // `nats` for the prediction of `targets`.
 void add(Evaluation& sums, double nats, std::span<const int32_t> targets, const Tokenizer& tokenizer) {
@@ -68,7 +68,7 @@ Evaluation evaluate_windows(Runner& runner, std::span<const int32_t> tokens, con
       begins.push_back(at);
       at = std::min(at + options.window, total);
       ends.push_back(at);
-    } while (at < total && at - begins.front() + options.window <= rows_at_once);
+    } while (at < total && at - begins.front() + options.window <= window_rows_at_once);
     run_windows(runner, tokens, begins, ends, options.start, losses);
     add(result, std::accumulate(losses.begin(), losses.end(), 0.0),
         tokens.subspan(static_cast<size_t>(begins.front()) + 1, losses.size()), tokenizer);
@@ -103,7 +103,8 @@ PositionLoss loss_by_position(Runner& runner, std::span<const int32_t> tokens, i
   const int64_t room = static_cast<int64_t>(tokens.size()) - 1 - length;  // of the first token of a window
   require(length >= 1 && most >= 1 && room >= 0,
           "loss by position: the text has {} tokens, more than {} are needed", tokens.size(), length);
-  const int64_t windows = std::min(most, room + 1), at_once = std::max<int64_t>(1, rows_at_once / length);
+  const int64_t windows = std::min(most, room + 1),
+                at_once = std::max<int64_t>(1, window_rows_at_once / length);
   PositionLoss result{.nats = std::vector<double>(static_cast<size_t>(length))};
   std::vector<double> losses;
   while (result.windows < windows) {

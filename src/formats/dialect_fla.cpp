@@ -10,29 +10,27 @@
 namespace aviary {
 namespace {
 
-constexpr std::string_view block = "model.layers.", joined_shift = "x_x";
-constexpr Replacement replacements[] = {
-    {"model.embeddings.", "emb."}, {"model.norm.", "ln_out."},
-    {"lm_head.", "head."},         {block, "blocks."},
-    {".pre_norm.", ".ln0."},       {".attn_norm.", ".ln1."},
-    {".ffn_norm.", ".ln2."},       {".attn.", ".att."},
-    {".r_proj.", ".receptance."},  {".k_proj.", ".key."},
-    {".v_proj.", ".value."},       {".o_proj.", ".output."},
-    {".g_norm.", ".ln_x."},        {"_lora.lora.0.weight", "1"},
-    {"_lora.lora.2.weight", "2"},  {"_lora.lora.2.bias", "0"},
+constexpr std::string_view fla_block = "model.layers.", joined_shift = "x_x";
+constexpr Replacement fla_replacements[] = {
+    {"model.embeddings.", "emb."}, {"model.norm.", "ln_out."},   {"lm_head.", "head."},
+    {fla_block, "blocks."},        {".pre_norm.", ".ln0."},      {".attn_norm.", ".ln1."},
+    {".ffn_norm.", ".ln2."},       {".attn.", ".att."},          {".r_proj.", ".receptance."},
+    {".k_proj.", ".key."},         {".v_proj.", ".value."},      {".o_proj.", ".output."},
+    {".g_norm.", ".ln_x."},        {"_lora.lora.0.weight", "1"}, {"_lora.lora.2.weight", "2"},
+    {"_lora.lora.2.bias", "0"},
 };
 
-bool recognize(const TensorTable& table) {
+bool recognize_fla(const TensorTable& table) {
   return std::any_of(table.tensors.begin(), table.tensors.end(), [](const TensorEntry& tensor) {
-    return tensor.name.starts_with(block) && tensor.name.find(".attn.w_lora.lora.") != std::string::npos;
+    return tensor.name.starts_with(fla_block) && tensor.name.find(".attn.w_lora.lora.") != std::string::npos;
   });
 }
 
-TensorTable translate(TensorTable table, const std::string& where) {
+TensorTable translate_fla(TensorTable table, const std::string& where) {
   const std::vector<TensorEntry> stored = std::move(table.tensors);
   std::vector<TensorEntry> original;
   for (TensorEntry tensor : stored) {
-    const std::string fla_name = std::exchange(tensor.name, replaced(tensor.name, replacements));
+    const std::string fla_name = std::exchange(tensor.name, replaced(tensor.name, fla_replacements));
     if (tensor.name.ends_with(".att.x_x"))
       split_token_shift(tensor, tensor.name.substr(0, tensor.name.size() - joined_shift.size()), where,
                         original);
@@ -47,6 +45,6 @@ TensorTable translate(TensorTable table, const std::string& where) {
 
 }  // namespace
 
-const Dialect fla_dialect{.name = "fla", .recognize = recognize, .translate = translate};
+const Dialect fla_dialect{.name = "fla", .recognize = recognize_fla, .translate = translate_fla};
 
 }  // namespace aviary

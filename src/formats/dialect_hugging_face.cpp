@@ -7,11 +7,11 @@
 namespace aviary {
 namespace {
 
-constexpr std::string_view block = "rwkv.blocks.";
-constexpr Replacement replacements[] = {
+constexpr std::string_view hugging_face_block = "rwkv.blocks.";
+constexpr Replacement hugging_face_replacements[] = {
     {"rwkv.embeddings.", "emb."},
     {"rwkv.ln_out.", "ln_out."},
-    {block, "blocks."},
+    {hugging_face_block, "blocks."},
     {".pre_ln.", ".ln0."},
     {".attention.", ".att."},
     {".feed_forward.", ".ffn."},
@@ -21,14 +21,14 @@ constexpr Replacement replacements[] = {
     {".time_mix_gate", ".time_mix_g"},
 };
 
-bool recognize(const TensorTable& table) {
+bool recognize_hugging_face(const TensorTable& table) {
   return std::any_of(table.tensors.begin(), table.tensors.end(),
-                     [](const TensorEntry& tensor) { return tensor.name.starts_with(block); });
+                     [](const TensorEntry& tensor) { return tensor.name.starts_with(hugging_face_block); });
 }
 
-TensorTable translate(TensorTable table, const std::string& where) {
+TensorTable translate_hugging_face(TensorTable table, const std::string& where) {
   for (TensorEntry& tensor : table.tensors) {
-    tensor.name = replaced(tensor.name, replacements);
+    tensor.name = replaced(tensor.name, hugging_face_replacements);
     tensor = with_original_axes(tensor, where);
   }
   return table;
@@ -36,6 +36,7 @@ TensorTable translate(TensorTable table, const std::string& where) {
 
 }  // namespace
 
-const Dialect hugging_face_dialect{.name = "Hugging Face", .recognize = recognize, .translate = translate};
+const Dialect hugging_face_dialect{
+    .name = "Hugging Face", .recognize = recognize_hugging_face, .translate = translate_hugging_face};
 
 }  // namespace aviary

@@ -175,12 +175,12 @@ class Translation {
 
 constexpr const char* architecture_key = "general.architecture";
 
-bool recognize(const TensorTable& table) {
+bool recognize_llama(const TensorTable& table) {
   const std::string& name = value(table, architecture_key);
   return table.format == "gguf" && !name.empty() && name != "aviary";
 }
 
-TensorTable translate(TensorTable table, const std::string& where) {
+TensorTable translate_llama(TensorTable table, const std::string& where) {
   const std::string name = value(table, architecture_key);
   const LlamaArchitecture* architecture = find_llama_architecture(name);
   require(architecture != nullptr,
@@ -193,6 +193,6 @@ TensorTable translate(TensorTable table, const std::string& where) {
 
 }  // namespace
 
-const Dialect llama_dialect{.name = "llama.cpp", .recognize = recognize, .translate = translate};
+const Dialect llama_dialect{.name = "llama.cpp", .recognize = recognize_llama, .translate = translate_llama};
 
 }  // namespace aviary

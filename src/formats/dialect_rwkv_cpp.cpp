@@ -65,7 +65,7 @@ TensorEntry undo(TensorTable& table, const TensorEntry& tensor, int version, con
   return with_original_axes(tensor, where);
 }
 
-TensorTable translate(TensorTable table, const std::string& where) {
+TensorTable translate_rwkv_cpp(TensorTable table, const std::string& where) {
   constexpr std::string_view joined_shift = "x_rwkvag";
   const int version = version_of(table);
   const std::vector<TensorEntry> stored = std::move(table.tensors);
@@ -85,7 +85,7 @@ TensorTable translate(TensorTable table, const std::string& where) {
 const Dialect rwkv_cpp_dialect{
     .name = "rwkv.cpp",
     .recognize = [](const TensorTable& table) { return table.format == "rwkv.cpp"; },
-    .translate = translate,
+    .translate = translate_rwkv_cpp,
 };
 
 }  // namespace aviary

@@ -45,12 +45,12 @@ bool is_state(const TensorTable& table) {
          });
 }
 
-bool recognize(const TensorTable& table) {
+bool recognize_web_rwkv(const TensorTable& table) {
   return table.format == "safetensors" &&
          (is_version5(table) || is_version6(table) || is_version7(table) || is_state(table));
 }
 
-TensorTable translate(TensorTable table, const std::string& where) {
+TensorTable translate_web_rwkv(TensorTable table, const std::string& where) {
   const bool version6 = is_version6(table), version5 = !version6 && is_version5(table);
   if (is_state(table)) table.metadata.clear();  // a copy must not be translated again
   for (size_t i = 0; i < table.tensors.size(); ++i) {
@@ -66,6 +66,7 @@ TensorTable translate(TensorTable table, const std::string& where) {
 
 }  // namespace
 
-const Dialect web_rwkv_dialect{.name = "web-rwkv", .recognize = recognize, .translate = translate};
+const Dialect web_rwkv_dialect{
+    .name = "web-rwkv", .recognize = recognize_web_rwkv, .translate = translate_web_rwkv};
 
 }  // namespace aviary

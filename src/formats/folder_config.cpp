@@ -15,11 +15,11 @@ namespace {
 using Json = nlohmann::json;
 
 // A size that a tensor shows as well. Negative axes count from the end.
-struct SizeKey {
+struct FolderSizeKey {
   std::string_view key, tensor;
   int axis;
 };
-constexpr SizeKey sizes[] = {
+constexpr FolderSizeKey folder_sizes[] = {
     {"hidden_size", "emb.weight", 1},
     {"vocab_size", "emb.weight", 0},
     {"intermediate_size", "blocks.0.ffn.key.weight", 0},
@@ -33,18 +33,18 @@ constexpr SizeKey sizes[] = {
 };
 
 // A number that the computation here has built in.
-struct ValueKey {
+struct FolderValueKey {
   std::string_view key;
   double value;
 };
-constexpr ValueKey values[] = {
+constexpr FolderValueKey folder_values[] = {
     {"norm_eps", 1e-5},           {"layer_norm_eps", 1e-5},
     {"layer_norm_epsilon", 1e-5}, {"head_size_divisor", 8},  // of the numbers before the group norm
     {"logit_scale", 1},
 };
 
 // Obeyed below, shown by the tensors, or without effect on what the model computes.
-constexpr std::string_view others[] = {
+constexpr std::string_view other_folder_keys[] = {
     "tie_word_embeddings",
     "num_hidden_layers",
     "hidden_act",
@@ -90,9 +90,10 @@ constexpr std::string_view others[] = {
 
 bool is_known(std::string_view key) {
   const auto is_key = [&](const auto& row) { return row.key == key; };
-  return std::any_of(std::begin(sizes), std::end(sizes), is_key) ||
-         std::any_of(std::begin(values), std::end(values), is_key) ||
-         std::find(std::begin(others), std::end(others), key) != std::end(others);
+  return std::any_of(std::begin(folder_sizes), std::end(folder_sizes), is_key) ||
+         std::any_of(std::begin(folder_values), std::end(folder_values), is_key) ||
+         std::find(std::begin(other_folder_keys), std::end(other_folder_keys), key) !=
+             std::end(other_folder_keys);
 }
 
 void require_size(const Json& config, std::string_view key, int64_t size, std::string_view source,
@@ -131,10 +132,10 @@ void share_embedding(const std::string& where, TensorTable& table) {
 void obey_config(const Json& config, const std::string& where, TensorTable& table) {
   if (const auto tied = config.find("tie_word_embeddings"); tied != config.end() && *tied == true)
     share_embedding(where, table);
-  for (const SizeKey& size : sizes)
+  for (const FolderSizeKey& size : folder_sizes)
     require_size(config, size.key, size_in(table, size.tensor, size.axis), size.tensor, where);
   require_size(config, "num_hidden_layers", layers_in(table), "blocks", where);
-  for (const ValueKey& value : values) require_number(config, value.key, value.value, where);
+  for (const FolderValueKey& value : folder_values) require_number(config, value.key, value.value, where);
   if (table.dialect == fla_dialect.name) {
     // The group norm adds head_dim * norm_eps, the original 64e-5.
     require_number(config, "head_dim", 64, where);

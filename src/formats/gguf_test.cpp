@@ -16,7 +16,7 @@ namespace {
 
 const std::string six_floats = le(1.f) + le(2.f) + le(3.f) + le(4.f) + le(5.f) + le(6.f);
 
-void expect_refused(const std::string& text, std::string_view part) {
+void expect_gguf_refused(const std::string& text, std::string_view part) {
   const std::string answer = verdict(text);
   EXPECT_NE(answer.find(part), std::string::npos) << answer;
 }
@@ -60,11 +60,11 @@ TEST(Gguf, ReadsAllSupportedTypesOfGgml) {
     const std::string data(static_cast<size_t>(bytes_of(dtype, 256)), '\0');
     const std::vector<std::byte> bytes = exact_copy(gguf_of({}, {{"x", {256}, id, 0}}, data));
     EXPECT_EQ(parse_tensors(bytes, "file").tensors[0].dtype, dtype) << id;
-    expect_refused(gguf_of({}, {{"x", {256}, id, 0}}, data.substr(1)), "it is cut short");
+    expect_gguf_refused(gguf_of({}, {{"x", {256}, id, 0}}, data.substr(1)), "it is cut short");
   }
-  expect_refused(gguf_of({}, {{"x", {32}, 10, 0}}, ""),
-                 "tensor 'x' is stored as Q2_K, which is not supported");
-  expect_refused(gguf_of({}, {{"x", {32}, 4, 0}}, ""), "'x' is of type 4, which ggml did not have");
+  expect_gguf_refused(gguf_of({}, {{"x", {32}, 10, 0}}, ""),
+                      "tensor 'x' is stored as Q2_K, which is not supported");
+  expect_gguf_refused(gguf_of({}, {{"x", {32}, 4, 0}}, ""), "'x' is of type 4, which ggml did not have");
 }
 
 TEST(Gguf, ScalarsAndStringsBecomeMetadata) {
@@ -104,27 +104,29 @@ TEST(Gguf, AnArrayOfTheArchitectureThatIsNotKnownIsTold) {
 }
 
 TEST(Gguf, RejectsOtherVersionsAndPartsOfModels) {
-  expect_refused(gguf_of({}, {}, "", 1), "of version 1, expected 2 or 3");
-  expect_refused(gguf_of({}, {}, "", 4), "of version 4, expected 2 or 3");
-  expect_refused(gguf_of({}, {}, "", 0x03000000), "big-endian, which is not supported");
-  expect_refused(gguf_of({gguf_key("split.count", 2, le(uint16_t{3}))}, {}, ""), "one of 3 parts of a model");
+  expect_gguf_refused(gguf_of({}, {}, "", 1), "of version 1, expected 2 or 3");
+  expect_gguf_refused(gguf_of({}, {}, "", 4), "of version 4, expected 2 or 3");
+  expect_gguf_refused(gguf_of({}, {}, "", 0x03000000), "big-endian, which is not supported");
+  expect_gguf_refused(gguf_of({gguf_key("split.count", 2, le(uint16_t{3}))}, {}, ""),
+                      "one of 3 parts of a model");
 }
 
 TEST(Gguf, RejectsTensorsThatDoNotFitIntoTheFile) {
   auto one = [](TestGgufTensor tensor) { return gguf_of({}, {tensor}, six_floats); };
   EXPECT_EQ(verdict(one({})), "read");
-  expect_refused(one({.sizes = {2, 4}}), "needs 32 bytes from byte 0 of the data, but the file has only 24");
-  expect_refused(one({.sizes = {1}, .offset = 32}), "needs 4 bytes from byte 32");
-  expect_refused(one({.sizes = {1}, .offset = 4}), "begins at 4, expected a multiple of 32");
-  expect_refused(one({.sizes = {1}, .offset = ~uint64_t{31}}), "from byte 18446744073709551584");
-  expect_refused(one({.sizes = {~uint64_t{0}}}), "a dimension of 18446744073709551615");
-  expect_refused(one({.sizes = {uint64_t{1} << 62, 4}}), "impossible shape");
-  expect_refused(one({.sizes = {1, 1, 1, 1, 1}}), "'x' has 5 dimensions, expected at most 4");
-  expect_refused(one({.sizes = {16}, .type = 8}),
-                 "has rows of 16 numbers, expected a multiple of 32 for q8_0");
-  expect_refused(gguf_of({}, {{}, {}}, six_floats), "two tensors are named 'x'");
-  expect_refused(gguf_of({}, {{}, {"y", {1}, 0, 0}}, six_floats),
-                 "the data of the tensors 'x' and 'y' overlap");
+  expect_gguf_refused(one({.sizes = {2, 4}}),
+                      "needs 32 bytes from byte 0 of the data, but the file has only 24");
+  expect_gguf_refused(one({.sizes = {1}, .offset = 32}), "needs 4 bytes from byte 32");
+  expect_gguf_refused(one({.sizes = {1}, .offset = 4}), "begins at 4, expected a multiple of 32");
+  expect_gguf_refused(one({.sizes = {1}, .offset = ~uint64_t{31}}), "from byte 18446744073709551584");
+  expect_gguf_refused(one({.sizes = {~uint64_t{0}}}), "a dimension of 18446744073709551615");
+  expect_gguf_refused(one({.sizes = {uint64_t{1} << 62, 4}}), "impossible shape");
+  expect_gguf_refused(one({.sizes = {1, 1, 1, 1, 1}}), "'x' has 5 dimensions, expected at most 4");
+  expect_gguf_refused(one({.sizes = {16}, .type = 8}),
+                      "has rows of 16 numbers, expected a multiple of 32 for q8_0");
+  expect_gguf_refused(gguf_of({}, {{}, {}}, six_floats), "two tensors are named 'x'");
+  expect_gguf_refused(gguf_of({}, {{}, {"y", {1}, 0, 0}}, six_floats),
+                      "the data of the tensors 'x' and 'y' overlap");
   EXPECT_EQ(verdict(gguf_of({}, {{"scalar", {}, 0, 0}, {"empty", {0, 7}, 0, 0}}, six_floats)), "read");
 }
 
@@ -132,41 +134,41 @@ TEST(Gguf, UsesTheAlignmentOfTheFile) {
   auto with = [](uint32_t alignment) { return gguf_key("general.alignment", 4, le(alignment)); };
   const std::string data = le(1.f) + std::string(4, 0) + le(2.f);
   EXPECT_EQ(verdict(gguf_of({with(8)}, {{"a", {1}, 0, 0}, {"b", {1}, 0, 8}}, data, 3, 8)), "read");
-  expect_refused(gguf_of({with(8)}, {{"b", {1}, 0, 4}}, data, 3, 8), "expected a multiple of 8");
-  expect_refused(gguf_of({with(0)}, {}, ""), "general.alignment is '0', expected a power of two");
-  expect_refused(gguf_of({with(24)}, {}, ""), "expected a power of two");
-  expect_refused(gguf_of({gguf_text_key("general.alignment", "8 ")}, {}, ""), "expected a power of two");
+  expect_gguf_refused(gguf_of({with(8)}, {{"b", {1}, 0, 4}}, data, 3, 8), "expected a multiple of 8");
+  expect_gguf_refused(gguf_of({with(0)}, {}, ""), "general.alignment is '0', expected a power of two");
+  expect_gguf_refused(gguf_of({with(24)}, {}, ""), "expected a power of two");
+  expect_gguf_refused(gguf_of({gguf_text_key("general.alignment", "8 ")}, {}, ""), "expected a power of two");
   EXPECT_EQ(verdict(gguf_of({with(1u << 31)}, {}, "")), "read");
-  expect_refused(gguf_of({with(1u << 31)}, {{}}, six_floats), "the file has only 0");
+  expect_gguf_refused(gguf_of({with(1u << 31)}, {{}}, six_floats), "the file has only 0");
 }
 
 TEST(Gguf, RejectsCountsTooLargeForTheFile) {
   for (uint64_t huge : {uint64_t{1} << 20, uint64_t{1} << 32, uint64_t{1} << 61, ~uint64_t{0}}) {
-    expect_refused("GGUF"s + le(3u) + le(huge) + le(uint64_t{0}), "tensors follow byte");
-    expect_refused("GGUF"s + le(3u) + le(uint64_t{0}) + le(huge), "keys follow byte");
+    expect_gguf_refused("GGUF"s + le(3u) + le(huge) + le(uint64_t{0}), "tensors follow byte");
+    expect_gguf_refused("GGUF"s + le(3u) + le(uint64_t{0}) + le(huge), "keys follow byte");
     const std::string text = le(huge) + "abc";
-    expect_refused(gguf_of({text}, {}, ""), "bytes are expected at byte 32");
-    expect_refused(gguf_of({gguf_key("k", 8, text)}, {}, ""), "the file is damaged or cut short");
+    expect_gguf_refused(gguf_of({text}, {}, ""), "bytes are expected at byte 32");
+    expect_gguf_refused(gguf_of({gguf_key("k", 8, text)}, {}, ""), "the file is damaged or cut short");
     for (uint32_t type = 0; type <= 12; ++type)
-      expect_refused(gguf_of({gguf_key("k", 9, gguf_array(type, huge, "abc"))}, {}, ""),
-                     "values of an array follow byte");
+      expect_gguf_refused(gguf_of({gguf_key("k", 9, gguf_array(type, huge, "abc"))}, {}, ""),
+                          "values of an array follow byte");
   }
 }
 
 TEST(Gguf, RejectsKeysOfAnotherStructure) {
-  expect_refused(gguf_of({gguf_key("k", 13, "")}, {}, ""),
-                 "the value of 'k' is of type 13, expected 0 to 12");
-  expect_refused(gguf_of({gguf_key("k", 9, gguf_array(13, 0, ""))}, {}, ""), "is of type 13");
-  expect_refused(gguf_of({gguf_text_key("k", ""), gguf_text_key("k", "")}, {}, ""), "'k' appears twice");
-  expect_refused(gguf_of({gguf_text_key(std::string(65536, 'k'), "")}, {}, ""), "a key has 65536 bytes");
+  expect_gguf_refused(gguf_of({gguf_key("k", 13, "")}, {}, ""),
+                      "the value of 'k' is of type 13, expected 0 to 12");
+  expect_gguf_refused(gguf_of({gguf_key("k", 9, gguf_array(13, 0, ""))}, {}, ""), "is of type 13");
+  expect_gguf_refused(gguf_of({gguf_text_key("k", ""), gguf_text_key("k", "")}, {}, ""), "'k' appears twice");
+  expect_gguf_refused(gguf_of({gguf_text_key(std::string(65536, 'k'), "")}, {}, ""), "a key has 65536 bytes");
   std::string deep;
   for (int i = 0; i < 100'000; ++i) deep += le(9u) + le(uint64_t{1});
-  expect_refused(gguf_of({gguf_key("k", 9, deep)}, {}, ""), "an array in an array more than 4 deep");
+  expect_gguf_refused(gguf_of({gguf_key("k", 9, deep)}, {}, ""), "an array in an array more than 4 deep");
 }
 
 TEST(Gguf, NamesTheArchitectureOfAnotherModel) {
-  expect_refused(gguf_of({gguf_text_key("general.architecture", "llama")}, {}, ""),
-                 "a model of the architecture 'llama', expected rwkv7, rwkv6 or aviary");
+  expect_gguf_refused(gguf_of({gguf_text_key("general.architecture", "llama")}, {}, ""),
+                      "a model of the architecture 'llama', expected rwkv7, rwkv6 or aviary");
 }
 
 // ---- Vocabularies
@@ -229,11 +231,11 @@ TEST(Gguf, IgnoresVocabulariesOfOtherKinds) {
 
 TEST(Gguf, RejectsTokensThatCannotBeRead) {
   for (std::string token : {"\\", "a\\x", "\\x0", "\\xg0", "\\x+1"})
-    expect_refused(gguf_of(vocabulary_keys({{token, 3}, {token, 1}}), {}, ""),
-                   "of the vocabulary ends inside an escape");
+    expect_gguf_refused(gguf_of(vocabulary_keys({{token, 3}, {token, 1}}), {}, ""),
+                        "of the vocabulary ends inside an escape");
   std::vector<std::string> keys = vocabulary_keys(end_of_text_and_bytes(0));
   keys[2] = vocabulary_keys({{"x", 1}})[2];
-  expect_refused(gguf_of(keys, {}, ""), "has 257 tokens, but types for 1");
+  expect_gguf_refused(gguf_of(keys, {}, ""), "has 257 tokens, but types for 1");
 }
 
 // ---- A file made by the rules of llama.cpp

@@ -13,7 +13,7 @@ constexpr std::string_view allowed[] = {"collections OrderedDict", "torch thing"
 
 Pickle read(std::string_view text) { return read_pickle(std::as_bytes(std::span(text)), allowed, "file"); }
 
-std::string error_of(std::string_view text) {
+std::string pickle_error(std::string_view text) {
   std::vector<std::byte> bytes = exact_copy(text);
   try {
     read_pickle(bytes, allowed, "file");
@@ -23,8 +23,8 @@ std::string error_of(std::string_view text) {
   return "no error";
 }
 
-void expect_error(std::string_view text, std::string_view part) {
-  std::string error = error_of(text);
+void expect_pickle_error(std::string_view text, std::string_view part) {
+  std::string error = pickle_error(text);
   EXPECT_NE(error.find(part), std::string::npos) << error;
 }
 
@@ -81,31 +81,31 @@ TEST(Pickle, ACallBecomesAValueAndAnOrderedDictADict) {
 }
 
 TEST(Pickle, NeverLoadsOrRunsAnything) {
-  expect_error(
+  expect_pickle_error(
       "\x80\x02"
       "cos\nsystem\nU\x02ls\x85R.",
       "the pickle names the Python object 'os.system'");
-  expect_error("\x80\x04\x8c\x05posix\x94\x8c\x06system\x94\x93\x8c\x02ls\x85R.",
-               "the Python object 'posix.system'");
-  expect_error(
+  expect_pickle_error("\x80\x04\x8c\x05posix\x94\x8c\x06system\x94\x93\x8c\x02ls\x85R.",
+                      "the Python object 'posix.system'");
+  expect_pickle_error(
       "\x80\x02"
       "cbuiltins\neval\n.",
       "the Python object 'builtins.eval'");
-  expect_error(
+  expect_pickle_error(
       "\x80\x02"
       "ctorch\nthin\ng\n.",
       "the Python object 'torch.thin'");
-  expect_error(
+  expect_pickle_error(
       "\x80\x02"
       "ctorch thing\n\n.",
       "the Python object 'torch thing.'");
-  expect_error("\x80\x02(ios\nsystem\n.", "the opcode 0x69 is not among those");
-  expect_error(
+  expect_pickle_error("\x80\x02(ios\nsystem\n.", "the opcode 0x69 is not among those");
+  expect_pickle_error(
       "\x80\x02"
       "cos\nsystem\n)\x81.",
       "the Python object 'os.system'");
-  expect_error("\x80\x02K\x01)R.", "a call has no function");
-  expect_error("\x80\x02K\x01}b.", "a value that is no object has a state");
+  expect_pickle_error("\x80\x02K\x01)R.", "a call has no function");
+  expect_pickle_error("\x80\x02K\x01}b.", "a value that is no object has a state");
 }
 
 TEST(Pickle, AnObjectIsACallThatIsNeverMade) {
@@ -119,37 +119,37 @@ TEST(Pickle, AnObjectIsACallThatIsNeverMade) {
 }
 
 TEST(Pickle, RejectsMissingValuesAndMarks) {
-  expect_error("\x80\x02.", "a value is missing");
-  expect_error("\x80\x02t.", "a mark is missing");
-  expect_error("\x80\x02K\x01(\x85.", "a value is missing");
-  expect_error("\x80\x02K\x01K\x01.", "ends with unused values");
-  expect_error("\x80\x02K\x01(.", "a value is missing");
-  expect_error("\x80\x02}(K\x01u.", "a key has no value");
-  expect_error("\x80\x02K\x01K\x01K\x01s.", "items are set on something other than a dict");
-  expect_error("\x80\x02h\x00."s, "a remembered value is missing");
-  expect_error("K\x01.", "is not a pickle of protocol 2 to 5");
-  expect_error("\x80\x07N.", "the pickle has protocol 7");
+  expect_pickle_error("\x80\x02.", "a value is missing");
+  expect_pickle_error("\x80\x02t.", "a mark is missing");
+  expect_pickle_error("\x80\x02K\x01(\x85.", "a value is missing");
+  expect_pickle_error("\x80\x02K\x01K\x01.", "ends with unused values");
+  expect_pickle_error("\x80\x02K\x01(.", "a value is missing");
+  expect_pickle_error("\x80\x02}(K\x01u.", "a key has no value");
+  expect_pickle_error("\x80\x02K\x01K\x01K\x01s.", "items are set on something other than a dict");
+  expect_pickle_error("\x80\x02h\x00."s, "a remembered value is missing");
+  expect_pickle_error("K\x01.", "is not a pickle of protocol 2 to 5");
+  expect_pickle_error("\x80\x07N.", "the pickle has protocol 7");
 }
 
 TEST(Pickle, RejectsImpossibleSizesWithoutAllocatingThem) {
-  expect_error(
+  expect_pickle_error(
       "\x80\x02X\xff\xff\xff\xff"
       "a.",
       "4294967295 bytes are expected");
-  expect_error(
+  expect_pickle_error(
       "\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\x7f"
       "a.",
       "9223372036854775807 bytes are expected");
-  expect_error("\x80\x02Nr\xff\xff\xff\xff.", "the index of a memo entry is too large");
-  expect_error(
+  expect_pickle_error("\x80\x02Nr\xff\xff\xff\xff.", "the index of a memo entry is too large");
+  expect_pickle_error(
       "\x80\x02\x8a\x09"
       "123456789.",
       "an integer has more than 64 bits");
-  expect_error(
+  expect_pickle_error(
       "\x80\x02"
       "ctorch\nthing",
       "has no end");
-  expect_error("\x80\x02("s + std::string(2'000'000, ']') + "t.", "more than 1048576 values");
+  expect_pickle_error("\x80\x02("s + std::string(2'000'000, ']') + "t.", "more than 1048576 values");
 }
 
 TEST(Pickle, ReadsDeepNestingAndAListThatContainsItself) {
@@ -162,9 +162,9 @@ TEST(Pickle, ReadsDeepNestingAndAListThatContainsItself) {
 TEST(Pickle, RejectsEveryTruncatedPickle) {
   std::string text =
       "\x80\x02}q\x00(X\x01\x00\x00\x00\x61q\x01G\x3f\xf8\x00\x00\x00\x00\x00\x00U\x01xctorch\nthing\nu."s;
-  EXPECT_EQ(error_of(text), "no error");
+  EXPECT_EQ(pickle_error(text), "no error");
   for (size_t size = 0; size < text.size(); ++size)
-    EXPECT_NE(error_of(text.substr(0, size)), "no error") << size;
+    EXPECT_NE(pickle_error(text.substr(0, size)), "no error") << size;
 }
 
 }  // namespace

@@ -30,12 +30,12 @@ void expect_same_tensors(const std::string& pth, const std::string& safetensors,
   }
 }
 
-void expect_refused(const std::string& text, std::string_view part) {
+void expect_pth_refused(const std::string& text, std::string_view part) {
   std::string answer = verdict(text);
   EXPECT_NE(answer.find(part), std::string::npos) << answer;
 }
 
-TensorTable parse(const std::vector<std::byte>& bytes) { return parse_tensors(bytes, "file"); }
+TensorTable parse_bytes(const std::vector<std::byte>& bytes) { return parse_tensors(bytes, "file"); }
 
 TEST(Pth, ReadsEveryDtypeViewsParametersAndTransposedTensors) {
   expect_same_tensors("pth-formats/zip.pth", "pth-formats/expected.safetensors", 15);
@@ -98,7 +98,7 @@ TEST(Pth, UsesContiguousTensorsInPlaceAndCopiesOthers) {
   std::string storage(24, '\0');
   for (size_t i = 0; i < 24; ++i) storage[i] = static_cast<char>(i);
   std::vector<std::byte> bytes = exact_copy(pth_of(pickle_of({}), storage));
-  TensorTable table = parse(bytes);
+  TensorTable table = parse_bytes(bytes);
   EXPECT_EQ(as_text(table.tensors.at(0).data), storage);
   EXPECT_TRUE(table.buffers.empty());
   EXPECT_GE(table.tensors[0].data.data(), bytes.data());
@@ -107,35 +107,37 @@ TEST(Pth, UsesContiguousTensorsInPlaceAndCopiesOthers) {
   bytes = exact_copy(pth_of(
       pickle_of({.type = "ByteStorage", .count = 24, .offset = 1, .sizes = {2, 1, 3}, .strides = {1, 99, 4}}),
       storage));
-  table = parse(bytes);
+  table = parse_bytes(bytes);
   EXPECT_EQ(as_text(table.tensors.at(0).data), std::string_view("\x01\x05\x09\x02\x06\x0a", 6));
   EXPECT_EQ(table.buffers.size(), 1u);
 }
 
 TEST(Pth, NeverRunsCodeNamedInAPickle) {
-  expect_refused(pth_of("\x80\x02"
-                        "cos\nsystem\n"s +
-                        pickle_text("echo") + "\x85R."),
-                 "'os.system', which is never loaded");
-  expect_refused(pth_of("\x80\x02"
-                        "ctorch\nload\n"s +
-                        pickle_text("echo") + "\x85R."),
-                 "'torch.load', which is never loaded");
-  expect_refused(pth_of(pickle_of({.type = "QUInt8Storage"})),
-                 "'torch.QUInt8Storage', which is never loaded");
+  expect_pth_refused(pth_of("\x80\x02"
+                            "cos\nsystem\n"s +
+                            pickle_text("echo") + "\x85R."),
+                     "'os.system', which is never loaded");
+  expect_pth_refused(pth_of("\x80\x02"
+                            "ctorch\nload\n"s +
+                            pickle_text("echo") + "\x85R."),
+                     "'torch.load', which is never loaded");
+  expect_pth_refused(pth_of(pickle_of({.type = "QUInt8Storage"})),
+                     "'torch.QUInt8Storage', which is never loaded");
 }
 
 TEST(Pth, RejectsTensorsOutsideTheirStorage) {
   EXPECT_EQ(verdict(pth_of(pickle_of({}))), "read");
   EXPECT_EQ(verdict(pth_of(pickle_of({.offset = 5, .sizes = {}, .strides = {}}))), "read");
-  expect_refused(pth_of(pickle_of({.offset = 6, .sizes = {}, .strides = {}})), "element 6 of a storage of 6");
-  expect_refused(pth_of(pickle_of({.offset = 1})), "'x' reaches element 6 of a storage of 6");
-  expect_refused(pth_of(pickle_of({.sizes = {3, 3}})), "reaches element 8");
-  expect_refused(pth_of(pickle_of({.strides = {4, 1}})), "reaches element 6");
-  expect_refused(pth_of(pickle_of({.strides = {-3, 1}})), "not a positive integer");
-  expect_refused(pth_of(pickle_of({.offset = -1})), "its offset is not a positive integer");
-  expect_refused(pth_of(pickle_of({.sizes = {6}})), "not as many strides as sizes");
-  expect_refused(pth_of(pickle_of({.sizes = {1, 1, 1, 1, 1, 1, 1, 1, 1}})), "not a tuple of at most 8 sizes");
+  expect_pth_refused(pth_of(pickle_of({.offset = 6, .sizes = {}, .strides = {}})),
+                     "element 6 of a storage of 6");
+  expect_pth_refused(pth_of(pickle_of({.offset = 1})), "'x' reaches element 6 of a storage of 6");
+  expect_pth_refused(pth_of(pickle_of({.sizes = {3, 3}})), "reaches element 8");
+  expect_pth_refused(pth_of(pickle_of({.strides = {4, 1}})), "reaches element 6");
+  expect_pth_refused(pth_of(pickle_of({.strides = {-3, 1}})), "not a positive integer");
+  expect_pth_refused(pth_of(pickle_of({.offset = -1})), "its offset is not a positive integer");
+  expect_pth_refused(pth_of(pickle_of({.sizes = {6}})), "not as many strides as sizes");
+  expect_pth_refused(pth_of(pickle_of({.sizes = {1, 1, 1, 1, 1, 1, 1, 1, 1}})),
+                     "not a tuple of at most 8 sizes");
 }
 
 TEST(Pth, RejectsNumbersNear2To63) {
@@ -147,13 +149,13 @@ TEST(Pth, RejectsNumbersNear2To63) {
     EXPECT_NE(verdict(pth_of(pickle_of({.sizes = {absurd, 1}, .strides = {0, 0}}))), "read");
     EXPECT_NE(verdict(pth_of(pickle_of({.strides = {absurd, absurd}}))), "read");
   }
-  expect_refused(pth_of(pickle_of({.sizes = {0, huge}})), "impossible shape");
+  expect_pth_refused(pth_of(pickle_of({.sizes = {0, huge}})), "impossible shape");
   EXPECT_EQ(verdict(pth_of(pickle_of({.sizes = {0, 4}, .strides = {huge, huge}}))), "read");
 }
 
 TEST(Pth, RejectsAnExpandedTensorThatIsLargerThanTheFile) {
-  expect_refused(pth_of(pickle_of({.sizes = {1000, 1000}, .strides = {0, 0}})),
-                 "'x': the tensors have more than 4 times the bytes of the file");
+  expect_pth_refused(pth_of(pickle_of({.sizes = {1000, 1000}, .strides = {0, 0}})),
+                     "'x': the tensors have more than 4 times the bytes of the file");
   EXPECT_EQ(verdict(pth_of(pickle_of({.sizes = {2, 3}, .strides = {0, 1}}))), "read");
 }
 
@@ -162,35 +164,37 @@ TEST(Pth, RejectsManyViewsOfOneStorage) {
   for (int i = 0; i < 1000; ++i)
     pickle += pickle_text(fmt::format("{}", i)) +
               pickle_tensor({.count = 60'000, .sizes = {60'000}, .strides = {1}}) + "s";
-  expect_refused(pth_of(pickle + ".", std::string(240'000, 'x')),
-                 "the tensors have more than 4 times the bytes");
+  expect_pth_refused(pth_of(pickle + ".", std::string(240'000, 'x')),
+                     "the tensors have more than 4 times the bytes");
 }
 
 TEST(Pth, RejectsStoragesThatAreMissingOrOfAnotherSize) {
-  expect_refused(pth_of(pickle_of({.key = "1"})), "the storage '1' is missing");
-  expect_refused(pth_of(pickle_of({.key = std::string(1000, '1')})), "not described as torch.save does");
-  expect_refused(pth_of(pickle_of({}), std::string(23, 'x')), "the storage '0' has 23 bytes, expected 24");
-  expect_refused(pth_of(pickle_of({.type = "DoubleStorage"})), "the storage '0' has 24 bytes, expected 48");
+  expect_pth_refused(pth_of(pickle_of({.key = "1"})), "the storage '1' is missing");
+  expect_pth_refused(pth_of(pickle_of({.key = std::string(1000, '1')})), "not described as torch.save does");
+  expect_pth_refused(pth_of(pickle_of({}), std::string(23, 'x')),
+                     "the storage '0' has 23 bytes, expected 24");
+  expect_pth_refused(pth_of(pickle_of({.type = "DoubleStorage"})),
+                     "the storage '0' has 24 bytes, expected 48");
   std::string two = "\x80\x02}"s + pickle_text("x") + pickle_tensor({}) + "s" + pickle_text("y");
   EXPECT_EQ(verdict(pth_of(two + pickle_tensor({}) + "s.")), "read");
-  expect_refused(pth_of(two + pickle_tensor({.type = "IntStorage"}) + "s."),
-                 "the storage '0' is described in two ways");
+  expect_pth_refused(pth_of(two + pickle_tensor({.type = "IntStorage"}) + "s."),
+                     "the storage '0' is described in two ways");
 }
 
 TEST(Pth, RejectsArchivesThatAreNotADictOfTensors) {
-  expect_refused(zip_of({{"any/version", "3\n"}}), "no data.pkl; expected a file of torch.save");
-  expect_refused(zip_of({{"a/data.pkl", "\x80\x02}."}, {"b/data.pkl", "\x80\x02}."}}),
-                 "more than one data.pkl");
-  expect_refused(zip_of({{"a/data.pkl", "\x80\x02}."}, {"a/byteorder", "big"}}), "big-endian");
-  expect_refused(pth_of("\x80\x02]."), "something other than a dict");
-  expect_refused(pth_of("\x80\x02"s + pickle_tensor({}) + "."), "something other than a dict");
-  expect_refused(pth_of("\x80\x02}"s + pickle_text("state_dict") + "}s."),
-                 "holds no tensors, its first entry is 'state_dict'");
-  expect_refused(pth_of("\x80\x02}"s + pickle_integer(7) + pickle_tensor({}) + "s."),
-                 "a name that is not a text");
+  expect_pth_refused(zip_of({{"any/version", "3\n"}}), "no data.pkl; expected a file of torch.save");
+  expect_pth_refused(zip_of({{"a/data.pkl", "\x80\x02}."}, {"b/data.pkl", "\x80\x02}."}}),
+                     "more than one data.pkl");
+  expect_pth_refused(zip_of({{"a/data.pkl", "\x80\x02}."}, {"a/byteorder", "big"}}), "big-endian");
+  expect_pth_refused(pth_of("\x80\x02]."), "something other than a dict");
+  expect_pth_refused(pth_of("\x80\x02"s + pickle_tensor({}) + "."), "something other than a dict");
+  expect_pth_refused(pth_of("\x80\x02}"s + pickle_text("state_dict") + "}s."),
+                     "holds no tensors, its first entry is 'state_dict'");
+  expect_pth_refused(pth_of("\x80\x02}"s + pickle_integer(7) + pickle_tensor({}) + "s."),
+                     "a name that is not a text");
   std::string item = pickle_text("x") + pickle_tensor({}) + "s";
-  expect_refused(pth_of("\x80\x02}"s + item + item + "."), "two tensors are named 'x'");
-  expect_refused(pth_of("\x80\x02}.."), "bytes follow the end of data.pkl");
+  expect_pth_refused(pth_of("\x80\x02}"s + item + item + "."), "two tensors are named 'x'");
+  expect_pth_refused(pth_of("\x80\x02}.."), "bytes follow the end of data.pkl");
   EXPECT_EQ(verdict(pth_of("\x80\x02}.")), "read");
 }
 
@@ -221,16 +225,16 @@ TEST(Pth, FindsTheModelWhereTrainersKeepIt) {
                      {"model", pickle_dict({{"state_dict", model}})}}),
         pickle_dict({{"model_state_dict", model}, {"ema", model}})}) {
     const std::vector<std::byte> bytes = exact_copy(pth_with(root));
-    const TensorTable table = parse(bytes);
+    const TensorTable table = parse_bytes(bytes);
     ASSERT_EQ(table.tensors.size(), 2u);
     EXPECT_EQ(table.tensors[0].name, "x");
   }
-  expect_refused(pth_with(pickle_dict({{"a", model}, {"b", model}})),
-                 "several dicts of tensors, 'a' and 'b' among them");
-  expect_refused(pth_with(pickle_dict({{"model", pickle_dict({{"n", pickle_integer(1)}})}})),
-                 "holds no tensors, its first entry is 'model'");
+  expect_pth_refused(pth_with(pickle_dict({{"a", model}, {"b", model}})),
+                     "several dicts of tensors, 'a' and 'b' among them");
+  expect_pth_refused(pth_with(pickle_dict({{"model", pickle_dict({{"n", pickle_integer(1)}})}})),
+                     "holds no tensors, its first entry is 'model'");
   // A dict that contains itself.
-  expect_refused(pth_with("}q\x00"s + pickle_text("model") + "h\x00s"s), "holds no tensors");
+  expect_pth_refused(pth_with("}q\x00"s + pickle_text("model") + "h\x00s"s), "holds no tensors");
 }
 
 TEST(Pth, PassesOverSettingsThatTrainersSave) {
@@ -242,23 +246,23 @@ TEST(Pth, PassesOverSettingsThatTrainersSave) {
   EXPECT_EQ(verdict(pth_with(pickle_dict({{"args", settings}, {"loss", number}, {"state_dict", model}}))),
             "read");
   EXPECT_EQ(verdict(pth_with(pickle_dict({{"x", pickle_tensor({})}, {"loss", number}}))), "read");
-  expect_refused(pth_with(pickle_dict({{"args", "clightning\nModule\n)\x81"}, {"state_dict", model}})),
-                 "'lightning.Module', which is never loaded");
+  expect_pth_refused(pth_with(pickle_dict({{"args", "clightning\nModule\n)\x81"}, {"state_dict", model}})),
+                     "'lightning.Module', which is never loaded");
 }
 
 TEST(Pth, RejectsADamagedLegacyFile) {
   std::string good = read_file(golden("pth-formats/legacy.pth"), 1 << 20);
   EXPECT_EQ(verdict(good), "read");
-  expect_refused(good + "x", "1 bytes follow the last storage");
-  expect_refused(good.substr(0, good.size() - 1), "the file is damaged or cut short");
+  expect_pth_refused(good + "x", "1 bytes follow the last storage");
+  expect_pth_refused(good.substr(0, good.size() - 1), "the file is damaged or cut short");
   std::string other = good;
   other.replace(18, 2, le(int16_t{1002}));
-  expect_refused(other, "unknown version of the torch format, expected 1001");
+  expect_pth_refused(other, "unknown version of the torch format, expected 1001");
   size_t endian = good.find("little_endianq\x02\x88");
   ASSERT_NE(endian, std::string::npos);
   other = good;
   other[endian + 15] = '\x89';
-  expect_refused(other, "big-endian");
+  expect_pth_refused(other, "big-endian");
 }
 
 TEST(PthWriter, TensorsSurviveWritingAndReading) {

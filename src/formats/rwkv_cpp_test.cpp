@@ -13,9 +13,9 @@ TestBinTensor tensor_of(const std::string& name, std::vector<int64_t> shape) {
   for (int64_t size : shape) count *= size;
   return {name, std::move(shape), floats(std::vector<double>(static_cast<size_t>(count), 1.0))};
 }
-const TestBinTensor emb = tensor_of("emb.weight", {2, 3});
+const TestBinTensor emb_tensor = tensor_of("emb.weight", {2, 3});
 
-TensorTable parse(const std::string& text) {
+TensorTable parse_text(const std::string& text) {
   static std::vector<std::byte> bytes;  // the tables point into it
   bytes = exact_copy(text);
   return parse_rwkv_cpp(bytes, "file");
@@ -24,9 +24,9 @@ TensorTable parse(const std::string& text) {
 TEST(RwkvCpp, ReadsNamesShapesTypesAndNumbers) {
   const std::string block = le(to_f16(0.5f).bits) + std::string(32, '\4');
   const TensorTable table =
-      parse(bin_of({{"emb.weight", {2, 3}, floats({1, 2, 3, 4, 5, 6})},
-                    {"blocks.0.a", {1, 1, 2}, le(to_f16(1.5f).bits) + le(to_f16(-2).bits), 1},
-                    {"blocks.1.b", {32}, block, 9}}));
+      parse_text(bin_of({{"emb.weight", {2, 3}, floats({1, 2, 3, 4, 5, 6})},
+                         {"blocks.0.a", {1, 1, 2}, le(to_f16(1.5f).bits) + le(to_f16(-2).bits), 1},
+                         {"blocks.1.b", {32}, block, 9}}));
   EXPECT_EQ(table.format, "rwkv.cpp");
   ASSERT_EQ(table.tensors.size(), 3u);
   EXPECT_EQ(table.tensors[0].shape, (std::vector<int64_t>{2, 3}));
@@ -37,45 +37,49 @@ TEST(RwkvCpp, ReadsNamesShapesTypesAndNumbers) {
   EXPECT_EQ(to_doubles(table.tensors[2]), std::vector<double>(32, 2));
 }
 
-void expect_refused(const std::string& text, std::string_view part) {
+void expect_rwkv_cpp_refused(const std::string& text, std::string_view part) {
   const std::string answer = verdict(text);
   EXPECT_EQ(answer.find("file: "), 0u) << answer;
   EXPECT_NE(answer.find(part), std::string::npos) << answer;
 }
 
 TEST(RwkvCpp, UnsupportedTypesAndVersionsAreNamed) {
-  expect_refused(bin_of({emb}, 99), "version 99, expected 100 or 101");
-  expect_refused(bin_of({emb}, 101, 4), "the file is of type Q4_1_O, which is not read");
-  expect_refused(bin_of({emb}, 101, 12), "Q3_K");
-  expect_refused(bin_of({emb}, 101, 40), "of type 40, which rwkv.cpp does not have");
-  expect_refused(bin_of({emb}, 100, 7), "Q5_0 in a file of version 100");
-  expect_refused(bin_of({emb, {"x", {32}, std::string(20, 'x'), 3}}, 100),
-                 "tensor 'x' is of type Q4_1 in a file of version 100");
-  expect_refused(bin_of({emb, {"x", {32}, std::string(20, 'x'), 5}}), "tensor 'x' is of type Q4_2");
-  EXPECT_EQ(verdict(bin_of({emb}, 100, 1)), "read");
+  expect_rwkv_cpp_refused(bin_of({emb_tensor}, 99), "version 99, expected 100 or 101");
+  expect_rwkv_cpp_refused(bin_of({emb_tensor}, 101, 4), "the file is of type Q4_1_O, which is not read");
+  expect_rwkv_cpp_refused(bin_of({emb_tensor}, 101, 12), "Q3_K");
+  expect_rwkv_cpp_refused(bin_of({emb_tensor}, 101, 40), "of type 40, which rwkv.cpp does not have");
+  expect_rwkv_cpp_refused(bin_of({emb_tensor}, 100, 7), "Q5_0 in a file of version 100");
+  expect_rwkv_cpp_refused(bin_of({emb_tensor, {"x", {32}, std::string(20, 'x'), 3}}, 100),
+                          "tensor 'x' is of type Q4_1 in a file of version 100");
+  expect_rwkv_cpp_refused(bin_of({emb_tensor, {"x", {32}, std::string(20, 'x'), 5}}),
+                          "tensor 'x' is of type Q4_2");
+  EXPECT_EQ(verdict(bin_of({emb_tensor}, 100, 1)), "read");
 }
 
 TEST(RwkvCpp, RejectsInvalidContent) {
-  const std::string good = bin_of({emb});
+  const std::string good = bin_of({emb_tensor});
   EXPECT_EQ(verdict(good), "read");
-  expect_refused(good.substr(0, 20), "4 bytes are expected at byte 20");
-  expect_refused(good.substr(0, 24), "emb.weight is missing");
-  expect_refused(bin_of({emb, emb}), "two tensors are named 'emb.weight'");
-  expect_refused(bin_of({emb, tensor_of("", {1})}), "has no name");
-  expect_refused(bin_of({emb, {"x", {}, ""}}), "has 0 dimensions");
-  expect_refused(bin_of({emb, {"x", {1, 1, 1, 1}, "...."}}), "has 4 dimensions");
-  expect_refused(bin_of({emb, {"x", {3, 0}, ""}}), "shape [3, 0]");
-  expect_refused(bin_of({emb, {"x", {33}, std::string(34, 'x'), 9}}), "rows of 33 numbers");
-  expect_refused(bin_of({emb, {"x", {0xffffffff, 0xffffffff, 0xffffffff}, ""}}), "impossible shape");
-  expect_refused(bin_of({emb, {"x", {0x40000000, 0x10000000}, ""}}), "bytes are expected");
-  expect_refused(good + le(uint32_t{1}) + le(uint32_t{0xffffffff}) + le(uint32_t{0}) + le(uint32_t{1}),
-                 "4294967295 bytes are expected");
+  expect_rwkv_cpp_refused(good.substr(0, 20), "4 bytes are expected at byte 20");
+  expect_rwkv_cpp_refused(good.substr(0, 24), "emb.weight is missing");
+  expect_rwkv_cpp_refused(bin_of({emb_tensor, emb_tensor}), "two tensors are named 'emb_tensor.weight'");
+  expect_rwkv_cpp_refused(bin_of({emb_tensor, tensor_of("", {1})}), "has no name");
+  expect_rwkv_cpp_refused(bin_of({emb_tensor, {"x", {}, ""}}), "has 0 dimensions");
+  expect_rwkv_cpp_refused(bin_of({emb_tensor, {"x", {1, 1, 1, 1}, "...."}}), "has 4 dimensions");
+  expect_rwkv_cpp_refused(bin_of({emb_tensor, {"x", {3, 0}, ""}}), "shape [3, 0]");
+  expect_rwkv_cpp_refused(bin_of({emb_tensor, {"x", {33}, std::string(34, 'x'), 9}}), "rows of 33 numbers");
+  expect_rwkv_cpp_refused(bin_of({emb_tensor, {"x", {0xffffffff, 0xffffffff, 0xffffffff}, ""}}),
+                          "impossible shape");
+  expect_rwkv_cpp_refused(bin_of({emb_tensor, {"x", {0x40000000, 0x10000000}, ""}}), "bytes are expected");
+  expect_rwkv_cpp_refused(
+      good + le(uint32_t{1}) + le(uint32_t{0xffffffff}) + le(uint32_t{0}) + le(uint32_t{1}),
+      "4294967295 bytes are expected");
   std::string layers = good;
   layers[16] = 7;
-  expect_refused(layers, "the header says 7 layers, but the tensors are of 0");
+  expect_rwkv_cpp_refused(layers, "the header says 7 layers, but the tensors are of 0");
   std::string width = good;
   width[12] = 4;
-  expect_refused(width, "the header says 2 tokens and width 4, but emb.weight has the shape [2, 3]");
+  expect_rwkv_cpp_refused(width,
+                          "the header says 2 tokens and width 4, but emb_tensor.weight has the shape [2, 3]");
 }
 
 // ---- Malicious files.

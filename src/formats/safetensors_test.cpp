@@ -14,7 +14,7 @@ std::string with_header(const std::string& header, const std::string& data = "")
   return le(uint64_t{header.size()}) + header + data;
 }
 
-void expect_refused(const std::string& text, std::string_view part) {
+void expect_safetensors_refused(const std::string& text, std::string_view part) {
   std::string answer = verdict(text);
   EXPECT_NE(answer.find(part), std::string::npos) << text << "\n" << answer;
 }
@@ -94,8 +94,8 @@ TEST(Safetensors, OrdersTensorsByTheirData) {
 
 TEST(Safetensors, RejectsAnImpossibleHeaderLength) {
   for (uint64_t absurd : {uint64_t{100'000'001}, uint64_t{1} << 63, ~uint64_t{0}})
-    expect_refused(le(absurd) + "{}", "the safetensors header says that it has");
-  expect_refused(le(uint64_t{3}) + "{}", "but only 2 follow; the file is cut short");
+    expect_safetensors_refused(le(absurd) + "{}", "the safetensors header says that it has");
+  expect_safetensors_refused(le(uint64_t{3}) + "{}", "but only 2 follow; the file is cut short");
 }
 
 TEST(Safetensors, RejectsDataThatDoesNotMatchItsShapeOrTheFile) {
@@ -103,20 +103,20 @@ TEST(Safetensors, RejectsDataThatDoesNotMatchItsShapeOrTheFile) {
     return with_header("{"s + entry("x", "F32", shape, offsets) + "}", "12345678");
   };
   EXPECT_EQ(verdict(one("[2]", "[0,8]")), "read");
-  expect_refused(one("[3]", "[0,12]"),
-                 "ends at byte 12, but the file has only 8 bytes of data; it is cut short");
-  expect_refused(one("[1]", "[0,4]"), "4 bytes follow the data of the last tensor");
-  expect_refused(one("[3]", "[0,8]"), "its shape [3] of f32 needs 12 bytes");
-  expect_refused(one("[2]", "[8,0]"), "begins at byte 8, expected 0");
-  expect_refused(one("[1]", "[4,8]"), "begins at byte 4, expected 0");
-  expect_refused(one("[2]", "[0,9223372036854775807]"), "needs 8 bytes");
-  expect_refused(one("[2]", "[0,18446744073709551616]"), "a fraction");
-  expect_refused(one("[2]", "[0,9223372036854775808]"), "a number beyond 2^63");
-  expect_refused(one("[4611686018427387904]", "[0,0]"), "impossible shape");
-  expect_refused(one("[4294967296,4294967296,4]", "[0,8]"), "impossible shape");
-  expect_refused(one("[0,9223372036854775807,9223372036854775807]", "[0,0]"), "impossible shape");
-  expect_refused(one("[1,1,1,1,1,1,1,1,2]", "[0,8]"), "9 dimensions, expected at most 8");
-  expect_refused(
+  expect_safetensors_refused(one("[3]", "[0,12]"),
+                             "ends at byte 12, but the file has only 8 bytes of data; it is cut short");
+  expect_safetensors_refused(one("[1]", "[0,4]"), "4 bytes follow the data of the last tensor");
+  expect_safetensors_refused(one("[3]", "[0,8]"), "its shape [3] of f32 needs 12 bytes");
+  expect_safetensors_refused(one("[2]", "[8,0]"), "begins at byte 8, expected 0");
+  expect_safetensors_refused(one("[1]", "[4,8]"), "begins at byte 4, expected 0");
+  expect_safetensors_refused(one("[2]", "[0,9223372036854775807]"), "needs 8 bytes");
+  expect_safetensors_refused(one("[2]", "[0,18446744073709551616]"), "a fraction");
+  expect_safetensors_refused(one("[2]", "[0,9223372036854775808]"), "a number beyond 2^63");
+  expect_safetensors_refused(one("[4611686018427387904]", "[0,0]"), "impossible shape");
+  expect_safetensors_refused(one("[4294967296,4294967296,4]", "[0,8]"), "impossible shape");
+  expect_safetensors_refused(one("[0,9223372036854775807,9223372036854775807]", "[0,0]"), "impossible shape");
+  expect_safetensors_refused(one("[1,1,1,1,1,1,1,1,2]", "[0,8]"), "9 dimensions, expected at most 8");
+  expect_safetensors_refused(
       with_header("{"s + entry("a", "U8", "[2]", "[0,2]") + "," + entry("b", "U8", "[2]", "[1,3]") + "}",
                   "abc"),
       "'b' begins at byte 1, expected 2");
@@ -125,35 +125,40 @@ TEST(Safetensors, RejectsDataThatDoesNotMatchItsShapeOrTheFile) {
 TEST(Safetensors, RejectsAHeaderOfAnotherStructure) {
   std::string good = entry("x", "F32", "[0]", "[0,0]");
   EXPECT_EQ(verdict(with_header("{"s + good + "}")), "read");
-  expect_refused(with_header("{"s + good + "," + good + "}"), "two tensors named 'x'");
-  expect_refused(with_header("{"s + entry("x", "F8_E4M3", "[0]", "[0,0]") + "}"),
-                 "the dtype 'F8_E4M3', which is not supported");
-  expect_refused(with_header("{"s + entry("x", "F32", "[-1]", "[0,0]") + "}"), "a negative number");
-  expect_refused(with_header("{"s + entry("x", "F32", "[1.0]", "[0,0]") + "}"), "a fraction");
-  expect_refused(with_header("{"s + entry("x", "F32", "[[0]]", "[0,0]") + "}"),
-                 "a list where none is expected");
-  expect_refused(with_header("{"s + entry("x", "F32", "[0]", "[0]") + "}"), "the end of a list");
-  expect_refused(with_header("{"s + entry("x", "F32", "[0]", "[0,0,0]") + "}"),
-                 "a number where none is expected");
-  expect_refused(with_header("{"s + entry("x", "F32", "0", "[0,0]") + "}"),
-                 "a number where none is expected");
-  expect_refused(with_header("{"s + entry("x", "F32", "[0]", "null") + "}"), "null where none is expected");
-  expect_refused(with_header("{\"x\":{\"dtype\":\"F32\",\"shape\":[0]}}"),
-                 "lacks dtype, shape or data_offsets");
-  expect_refused(with_header("{\"x\":{\"dtype\":\"F32\",\"dtype\":\"F32\"}}"), "'x' has 'dtype' twice");
-  expect_refused(with_header("{\"x\":{\"stride\":[1]}}"), "unknown field 'stride'");
-  expect_refused(with_header("{\"x\":[]}"), "a list where none is expected");
-  expect_refused(with_header("{\"__metadata__\":{\"a\":1}}"), "a number where none is expected");
-  expect_refused(with_header("{\"__metadata__\":{\"a\":{}}}"), "an object where none is expected");
-  expect_refused(with_header("{\"__metadata__\":{\"a\":\"\",\"a\":\"\"}}"),
-                 "two metadata values of the same name");
-  expect_refused(with_header("{\"a\xff\":{}}"), "not valid JSON");
-  expect_refused(with_header("{} {}"), "not valid JSON");
-  expect_refused(with_header("{"), "not valid JSON");
+  expect_safetensors_refused(with_header("{"s + good + "," + good + "}"), "two tensors named 'x'");
+  expect_safetensors_refused(with_header("{"s + entry("x", "F8_E4M3", "[0]", "[0,0]") + "}"),
+                             "the dtype 'F8_E4M3', which is not supported");
+  expect_safetensors_refused(with_header("{"s + entry("x", "F32", "[-1]", "[0,0]") + "}"),
+                             "a negative number");
+  expect_safetensors_refused(with_header("{"s + entry("x", "F32", "[1.0]", "[0,0]") + "}"), "a fraction");
+  expect_safetensors_refused(with_header("{"s + entry("x", "F32", "[[0]]", "[0,0]") + "}"),
+                             "a list where none is expected");
+  expect_safetensors_refused(with_header("{"s + entry("x", "F32", "[0]", "[0]") + "}"), "the end of a list");
+  expect_safetensors_refused(with_header("{"s + entry("x", "F32", "[0]", "[0,0,0]") + "}"),
+                             "a number where none is expected");
+  expect_safetensors_refused(with_header("{"s + entry("x", "F32", "0", "[0,0]") + "}"),
+                             "a number where none is expected");
+  expect_safetensors_refused(with_header("{"s + entry("x", "F32", "[0]", "null") + "}"),
+                             "null where none is expected");
+  expect_safetensors_refused(with_header("{\"x\":{\"dtype\":\"F32\",\"shape\":[0]}}"),
+                             "lacks dtype, shape or data_offsets");
+  expect_safetensors_refused(with_header("{\"x\":{\"dtype\":\"F32\",\"dtype\":\"F32\"}}"),
+                             "'x' has 'dtype' twice");
+  expect_safetensors_refused(with_header("{\"x\":{\"stride\":[1]}}"), "unknown field 'stride'");
+  expect_safetensors_refused(with_header("{\"x\":[]}"), "a list where none is expected");
+  expect_safetensors_refused(with_header("{\"__metadata__\":{\"a\":1}}"), "a number where none is expected");
+  expect_safetensors_refused(with_header("{\"__metadata__\":{\"a\":{}}}"),
+                             "an object where none is expected");
+  expect_safetensors_refused(with_header("{\"__metadata__\":{\"a\":\"\",\"a\":\"\"}}"),
+                             "two metadata values of the same name");
+  expect_safetensors_refused(with_header("{\"a\xff\":{}}"), "not valid JSON");
+  expect_safetensors_refused(with_header("{} {}"), "not valid JSON");
+  expect_safetensors_refused(with_header("{"), "not valid JSON");
   std::string deep;
   for (int i = 0; i < 100'000; ++i) deep += "{\"a\":";
-  expect_refused(with_header(deep), "unknown field 'a'");
-  expect_refused(with_header("{\"a\":" + std::string(100'000, '[')), "a list where none is expected");
+  expect_safetensors_refused(with_header(deep), "unknown field 'a'");
+  expect_safetensors_refused(with_header("{\"a\":" + std::string(100'000, '[')),
+                             "a list where none is expected");
 }
 
 TEST(Safetensors, RejectsInvalidTensorsWhenWritingAndKeepsTheOldFile) {

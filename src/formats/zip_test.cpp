@@ -7,7 +7,7 @@
 namespace aviary {
 namespace {
 
-std::string error_of(std::string_view text) {
+std::string zip_error(std::string_view text) {
   std::vector<std::byte> bytes = exact_copy(text);
   try {
     for (const ZipEntry& entry : read_zip_directory(bytes, "file")) zip_entry_bytes(bytes, entry, "file");
@@ -17,12 +17,12 @@ std::string error_of(std::string_view text) {
   return "no error";
 }
 
-void expect_error(std::string_view text, std::string_view part) {
-  std::string error = error_of(text);
+void expect_zip_error(std::string_view text, std::string_view part) {
+  std::string error = zip_error(text);
   EXPECT_NE(error.find(part), std::string::npos) << error;
 }
 
-std::string with(std::string text, size_t position, const std::string& bytes) {
+std::string with_bytes(std::string text, size_t position, const std::string& bytes) {
   return text.replace(position, bytes.size(), bytes);
 }
 
@@ -51,15 +51,15 @@ TEST(Zip, ReadsTheZip64EndRecordOfTorch) {
 }
 
 TEST(Zip, RejectsCompressedAndEncryptedEntries) {
-  expect_error(zip_of({{"a", "first", 8}}), "'a' is compressed, expected stored entries");
-  expect_error(zip_of({{"a", "first", 0, 1}}), "'a' is encrypted");
+  expect_zip_error(zip_of({{"a", "first", 8}}), "'a' is compressed, expected stored entries");
+  expect_zip_error(zip_of({{"a", "first", 0, 1}}), "'a' is encrypted");
 }
 
 TEST(Zip, RejectsDuplicateNamesAndHeadersThatDisagree) {
-  expect_error(zip_of({{"a", "x"}, {"a", "y"}}), "two entries named 'a'");
+  expect_zip_error(zip_of({{"a", "x"}, {"a", "y"}}), "two entries named 'a'");
   std::string zip = zip_of({{"a", "x"}});
-  expect_error(with(zip, 30, "b"), "'a' is called 'b' in its own header");
-  expect_error(with(zip, 0, "Q"), "'a' is not where the directory says");
+  expect_zip_error(with_bytes(zip, 30, "b"), "'a' is called 'b' in its own header");
+  expect_zip_error(with_bytes(zip, 0, "Q"), "'a' is not where the directory says");
 }
 
 TEST(Zip, RejectsOffsetsAndSizesOutsideTheFile) {
@@ -67,31 +67,38 @@ TEST(Zip, RejectsOffsetsAndSizesOutsideTheFile) {
   size_t end = zip.size() - 22, entry = 32;
   ASSERT_EQ(zip.substr(entry, 4), "PK\x01\x02");
   for (uint32_t absurd : {1000u, 0x7fffffffu, 0xfffffffeu}) {
-    expect_error(with(zip, end + 12, le(absurd)), "the zip archive says that its directory is at byte");
-    expect_error(with(zip, end + 16, le(absurd)), "the zip archive says that its directory is at byte");
-    expect_error(with(zip, entry + 42, le(absurd)), "the zip archive says that its entry header is at byte");
-    expect_error(with(zip, entry + 20, le(absurd) + le(absurd)),
-                 "the zip archive says that its entry is at byte");
+    expect_zip_error(with_bytes(zip, end + 12, le(absurd)),
+                     "the zip archive says that its directory is at byte");
+    expect_zip_error(with_bytes(zip, end + 16, le(absurd)),
+                     "the zip archive says that its directory is at byte");
+    expect_zip_error(with_bytes(zip, entry + 42, le(absurd)),
+                     "the zip archive says that its entry header is at byte");
+    expect_zip_error(with_bytes(zip, entry + 20, le(absurd) + le(absurd)),
+                     "the zip archive says that its entry is at byte");
   }
-  expect_error(with(zip, end + 10, le(uint16_t{0xffff})), "65535 entries, but it has only 47 bytes");
-  expect_error(with(zip, entry + 28, le(uint16_t{0xffff})), "65535 bytes are expected");
+  expect_zip_error(with_bytes(zip, end + 10, le(uint16_t{0xffff})),
+                   "65535 entries, but it has only 47 bytes");
+  expect_zip_error(with_bytes(zip, entry + 28, le(uint16_t{0xffff})), "65535 bytes are expected");
 }
 
 TEST(Zip, RejectsZip64NumbersNear2To64) {
   std::string zip = zip_of({{"a", "x", 0, 0, true}});
   size_t extra = zip.size() - 22 - 24;
   for (uint64_t absurd : {uint64_t{1} << 63, ~uint64_t{0}, ~uint64_t{0} - 30}) {
-    expect_error(with(zip, extra, le(absurd) + le(absurd)), "the zip archive says that its entry is at byte");
-    expect_error(with(zip, extra + 16, le(absurd)), "the zip archive says that its entry header is at byte");
+    expect_zip_error(with_bytes(zip, extra, le(absurd) + le(absurd)),
+                     "the zip archive says that its entry is at byte");
+    expect_zip_error(with_bytes(zip, extra + 16, le(absurd)),
+                     "the zip archive says that its entry header is at byte");
   }
-  expect_error(with(zip, extra - 4, le(uint16_t{2})), "the zip64 sizes of the entry 'a' are missing");
+  expect_zip_error(with_bytes(zip, extra - 4, le(uint16_t{2})),
+                   "the zip64 sizes of the entry 'a' are missing");
 }
 
 TEST(Zip, AMissingEndIsReported) {
   std::string zip = zip_of({{"a", "x"}});
   for (size_t size = 0; size < zip.size(); ++size)
-    expect_error(zip.substr(0, size),
-                 "the zip directory at the end of the file is missing; the file is cut short");
+    expect_zip_error(zip.substr(0, size),
+                     "the zip directory at the end of the file is missing; the file is cut short");
 }
 
 }  // namespace

@@ -13,17 +13,17 @@
 namespace aviary::grammar {
 namespace {
 
-constexpr int deepest = 200;
-constexpr int64_t most_repeats = 1'000'000;
+constexpr int deepest_gbnf = 200;
+constexpr int64_t most_gbnf_repeats = 1'000'000;
 
 bool name_character(char c) {
   const char lower = static_cast<char>(c | 0x20);
   return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
 
-class Parser {
+class GbnfParser {
  public:
-  Parser(Automaton& automaton, std::string_view text) : automaton_(automaton), text_(text) {
+  GbnfParser(Automaton& automaton, std::string_view text) : automaton_(automaton), text_(text) {
     require(is_utf8(text), "GBNF: the grammar is not UTF-8");
   }
 
@@ -108,7 +108,7 @@ class Parser {
   }
 
   void read_choice(int32_t from, int32_t to, bool nested) {
-    if (++depth_ > deepest) complain(fmt::format("more than {} nested groups", deepest));
+    if (++depth_ > deepest_gbnf) complain(fmt::format("more than {} nested groups", deepest_gbnf));
     do {
       skip(true);
       const int32_t begin = automaton_.add_state();
@@ -173,7 +173,7 @@ class Parser {
     int64_t value = 0;
     for (; here() >= '0' && here() <= '9'; ++at_) {
       value = value * 10 + (here() - '0');
-      if (value > most_repeats) complain(fmt::format("a count above {}", most_repeats));
+      if (value > most_gbnf_repeats) complain(fmt::format("a count above {}", most_gbnf_repeats));
     }
     return at_ == begin ? -1 : value;
   }
@@ -270,6 +270,6 @@ class Parser {
 
 }  // namespace
 
-int32_t add_gbnf(Automaton& automaton, std::string_view text) { return Parser(automaton, text).parse(); }
+int32_t add_gbnf(Automaton& automaton, std::string_view text) { return GbnfParser(automaton, text).parse(); }
 
 }  // namespace aviary::grammar

@@ -10,8 +10,8 @@
 namespace aviary::grammar {
 namespace {
 
-constexpr int deepest = 200;
-constexpr int32_t most_repeats = 100'000;
+constexpr int deepest_regex = 200;
+constexpr int32_t most_regex_repeats = 100'000;
 
 CharSet digits() { return CharSet({{'0', '9'}}); }
 CharSet word_characters() { return CharSet({{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}}); }
@@ -32,9 +32,9 @@ CharSet line_ends() { return CharSet({{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x202
 
 Regex regex_of(CharSet set) { return {.kind = Regex::Kind::chars, .set = std::move(set)}; }
 
-class Parser {
+class RegexParser {
  public:
-  explicit Parser(std::string_view text) : text_(text) {
+  explicit RegexParser(std::string_view text) : text_(text) {
     require(is_utf8(text), "regular expression: it is not UTF-8");
   }
 
@@ -68,7 +68,7 @@ class Parser {
   }
 
   Regex choice() {
-    if (++depth_ > deepest) refuse(fmt::format("nesting of more than {} groups", deepest));
+    if (++depth_ > deepest_regex) refuse(fmt::format("nesting of more than {} groups", deepest_regex));
     Regex regex{.kind = Regex::Kind::choice};
     do regex.parts.push_back(sequence());
     while (take("|"));
@@ -119,7 +119,7 @@ class Parser {
     int64_t value = 0;
     for (; !ended() && text_[at_] >= '0' && text_[at_] <= '9'; ++at_) {
       value = value * 10 + (text_[at_] - '0');
-      if (value > most_repeats) refuse(fmt::format("a count above {}", most_repeats));
+      if (value > most_regex_repeats) refuse(fmt::format("a count above {}", most_regex_repeats));
     }
     return at_ == begin ? std::nullopt : std::optional(static_cast<int32_t>(value));
   }
@@ -264,6 +264,6 @@ class Parser {
 
 }  // namespace
 
-Regex parse_regex(std::string_view text) { return Parser(text).parse(); }
+Regex parse_regex(std::string_view text) { return RegexParser(text).parse(); }
 
 }  // namespace aviary::grammar

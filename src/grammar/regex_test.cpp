@@ -15,7 +15,7 @@ Dfa within(std::string_view text) {
   Work work;
   return dfa_of_regex(text, Match::within, work);
 }
-std::string error_of(std::string_view text) {
+std::string regex_error(std::string_view text) {
   try {
     whole(text);
   } catch (const Error& error) {
@@ -59,17 +59,18 @@ TEST(Regex, CharactersAreThoseOfUnicode) {
 TEST(Regex, WhatIsNotSupportedIsNamed) {
   for (const char* text :
        {"(?=a)", "(?!a)", "(?<=a)b", R"(\bword)", R"((a)\1)", R"(\p{L})", "(?i)a", R"(\u{D800})"})
-    EXPECT_NE(error_of(text).find("not supported"), std::string::npos) << text << ": " << error_of(text);
+    EXPECT_NE(regex_error(text).find("not supported"), std::string::npos)
+        << text << ": " << regex_error(text);
   for (const char* text : {"(", ")", "[a", "a{2", "a{3,1}", "*", "a**", "[b-a]", "a\\", "x{,2}"})
-    EXPECT_NE(error_of(text).find("regular expression '"), std::string::npos)
-        << text << ": " << error_of(text);
+    EXPECT_NE(regex_error(text).find("regular expression '"), std::string::npos)
+        << text << ": " << regex_error(text);
 }
 
 TEST(Regex, NoExpressionTakesLong) {
   EXPECT_TRUE(whole("(a+)+").matches(std::string(1000, 'a')));
   EXPECT_FALSE(whole("(a|a)*b").matches(std::string(1000, 'a')));
-  EXPECT_NE(error_of("(a|b)*a(a|b){30}").find("more than"), std::string::npos);
-  EXPECT_NE(error_of("((a{1000}){1000}){1000}").find("large"), std::string::npos);
+  EXPECT_NE(regex_error("(a|b)*a(a|b){30}").find("more than"), std::string::npos);
+  EXPECT_NE(regex_error("((a{1000}){1000}){1000}").find("large"), std::string::npos);
 }
 
 TEST(Dfa, TextsAreCombined) {

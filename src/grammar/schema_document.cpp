@@ -11,7 +11,7 @@
 namespace aviary::grammar {
 namespace {
 
-constexpr int deepest = 256;
+constexpr int deepest_document = 256;
 
 std::optional<Draft> draft_of_address(std::string_view address) {
   if (address.ends_with('#')) address.remove_suffix(1);
@@ -175,7 +175,7 @@ std::string SchemaDocument::read_names(const Json& schema, const std::string& pa
 
 void SchemaDocument::scan(const Json& schema, const std::string& path, const std::string& base, int depth) {
   if (!schema.is_object()) return;
-  require(depth < deepest, "schema: it is nested more than {} deep", deepest);
+  require(depth < deepest_document, "schema: it is nested more than {} deep", deepest_document);
   scan_children(schema, path, read_names(schema, path, base), depth);
 }
 

@@ -16,7 +16,7 @@ using Option = std::vector<Term>;
 using Choice = std::vector<Option>;  // one of these
 
 constexpr size_t most_alternatives = 2000;
-constexpr int deepest = 200;
+constexpr int deepest_expansion = 200;
 
 bool compound(const Json& value) { return value.is_array() || value.is_object(); }
 
@@ -45,8 +45,8 @@ class Expansion {
   };
 
   void expand(Branch branch, int depth) {
-    require(depth < deepest, "{}: more than {} choices (anyOf, oneOf, ...) for one instance",
-            logic_.path_of(branch.plain), deepest);
+    require(depth < deepest_expansion, "{}: more than {} choices (anyOf, oneOf, ...) for one instance",
+            logic_.path_of(branch.plain), deepest_expansion);
     while (!branch.pending.empty() && !branch.impossible) {
       Term term = std::move(branch.pending.back());
       branch.pending.pop_back();

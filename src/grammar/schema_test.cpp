@@ -20,7 +20,7 @@ void expect(std::string_view schema, const std::vector<std::string>& valid,
   for (const std::string& text : valid) EXPECT_TRUE(accepts(grammar, text)) << schema << "\n" << text;
   for (const std::string& text : invalid) EXPECT_FALSE(accepts(grammar, text)) << schema << "\n" << text;
 }
-std::string error_of(std::string_view schema) {
+std::string schema_error(std::string_view schema) {
   try {
     Grammar::from_json_schema_text(schema);
   } catch (const Error& error) {
@@ -99,7 +99,7 @@ TEST(Schema, NotAndIfAreObeyedWhereTheyAreSimple) {
              "required": ["c", "zip"], "if": {"properties": {"c": {"const": "de"}}},
              "then": {"properties": {"zip": {"pattern": "^[0-9]{5}$"}}}})",
          {R"({"c": "de", "zip": "12345"})", R"({"c": "us", "zip": "x"})"}, {R"({"c": "de", "zip": "x"})"});
-  EXPECT_EQ(error_of(R"({"not": {"properties": {"a": {"uniqueItems": true}}}})")
+  EXPECT_EQ(schema_error(R"({"not": {"properties": {"a": {"uniqueItems": true}}}})")
                 .find("#/not/properties/a: 'uniqueItems'"),
             0u);
 }
@@ -156,36 +156,36 @@ TEST(Schema, DependenciesOfAnOldDraftExcludeNothing) {
   expect(R"({"$schema": "http://json-schema.org/draft-07/schema#", )" + rest,
          {R"({"a": 1, "b": 2})", R"({"a": 1})"}, {R"({"b": 2})"});
   // Where it must not be satisfied, nothing can be.
-  EXPECT_EQ(error_of(R"({"not": {"dependencies": {"a": ["b"]}}})"), "schema: no text can match");
+  EXPECT_EQ(schema_error(R"({"not": {"dependencies": {"a": ["b"]}}})"), "schema: no text can match");
 }
 
 TEST(Schema, WhatIsNotSupportedIsNamedWithItsPlace) {
-  EXPECT_EQ(error_of(R"({"properties": {"a/b": {"type": "array", "uniqueItems": true}}})"),
+  EXPECT_EQ(schema_error(R"({"properties": {"a/b": {"type": "array", "uniqueItems": true}}})"),
             "#/properties/a~1b: 'uniqueItems' is not supported");
-  EXPECT_EQ(error_of(R"({"items": {"unevaluatedProperties": false}})"),
+  EXPECT_EQ(schema_error(R"({"items": {"unevaluatedProperties": false}})"),
             "#/items: 'unevaluatedProperties' is not supported");
-  EXPECT_EQ(error_of(R"({"$ref": "other.json"})"),
+  EXPECT_EQ(schema_error(R"({"$ref": "other.json"})"),
             "#: '$ref' names 'other.json', which is not in this document");
-  EXPECT_EQ(error_of(R"re({"type": "string", "pattern": "(?=a)"})re"),
+  EXPECT_EQ(schema_error(R"re({"type": "string", "pattern": "(?=a)"})re"),
             "#/pattern: regular expression '(?=a)': a look-ahead at byte 0 is not supported");
-  EXPECT_EQ(error_of(R"({"type": "integer", "minimum": 3, "maximum": 2})"), "schema: no text can match");
-  EXPECT_EQ(error_of(R"({"type": "sting"})"), "#: 'type' is 'sting', which is no type");
-  EXPECT_EQ(error_of(R"({"$schema": "http://example.com/x"})").find("#: '$schema' names"), 0u);
-  EXPECT_NE(error_of("[1]").find("schema: expected an object, true or false"), std::string::npos);
+  EXPECT_EQ(schema_error(R"({"type": "integer", "minimum": 3, "maximum": 2})"), "schema: no text can match");
+  EXPECT_EQ(schema_error(R"({"type": "sting"})"), "#: 'type' is 'sting', which is no type");
+  EXPECT_EQ(schema_error(R"({"$schema": "http://example.com/x"})").find("#: '$schema' names"), 0u);
+  EXPECT_NE(schema_error("[1]").find("schema: expected an object, true or false"), std::string::npos);
 }
 
 TEST(Schema, SizeIsLimitedNotTimeOut) {
-  EXPECT_NE(error_of(R"re({"type": "string", "pattern": "(a|b)*a(a|b){40}"})re").find("more than"),
+  EXPECT_NE(schema_error(R"re({"type": "string", "pattern": "(a|b)*a(a|b){40}"})re").find("more than"),
             std::string::npos);
   std::string chain = R"({"$ref": "#/$defs/d0", "$defs": {)";
   for (int i = 0; i < 3000; ++i)
     chain += fmt::format(R"("d{}": {{"type": "array", "items": {{"$ref": "#/$defs/d{}"}}}},)", i, i + 1);
   chain += R"("d3000": {"type": "integer"}}})";
-  EXPECT_EQ(error_of(chain), "no error");
+  EXPECT_EQ(schema_error(chain), "no error");
   std::string choices = R"({"allOf": [)";
   for (int i = 0; i < 14; ++i) choices += R"({"anyOf": [{"minLength": 1}, {"maxLength": 9}]},)";
   choices += "{}]}";
-  EXPECT_NE(error_of(choices).find("alternatives"), std::string::npos) << error_of(choices);
+  EXPECT_NE(schema_error(choices).find("alternatives"), std::string::npos) << schema_error(choices);
 }
 
 TEST(Gbnf, DescribesTexts) {

@@ -54,7 +54,7 @@ std::string spelled(const Json& value) {
 
 // Whether the grammar accepts the instance with its properties in some order, since it fixes one. Orders of
 // the inner objects follow the text.
-bool accepts(const Grammar::Ptr& grammar, const Json& value) {
+bool accepts_instance(const Grammar::Ptr& grammar, const Json& value) {
   constexpr size_t most_keys = 5;
   auto accepts_text = [&](const std::string& text) {
     Matcher matcher(grammar);
@@ -99,7 +99,7 @@ class Suite : public testing::Test {
       return;
     }
     const std::string text = spelled(test["data"]);
-    const bool accepted = accepts(grammar, test["data"]);
+    const bool accepted = accepts_instance(grammar, test["data"]);
     if (accepted == valid) {
       ++score.right;
     } else if (valid) {

@@ -28,7 +28,7 @@ bool is_loopback_v4(std::string_view host) {
   return false;
 }
 
-std::string without_brackets(std::string host) {
+std::string host_without_brackets(std::string host) {
   if (host.starts_with('[') && host.ends_with(']')) return host.substr(1, host.size() - 2);
   return host;
 }
@@ -78,10 +78,10 @@ bool is_json(const std::string* content_type) {
 bool is_allowed_host(std::string_view host, const OriginRules& rules) {
   const std::optional<Authority> authority = parse_authority(host);
   if (!authority) return false;
-  const std::string name = without_brackets(authority->host);
+  const std::string name = host_without_brackets(authority->host);
   if (name == "localhost" || name == "::1" || is_loopback_v4(name)) return true;
   return std::any_of(rules.hosts.begin(), rules.hosts.end(), [&](const std::string& allowed) {
-    return without_brackets(lower_case(allowed)) == name;
+    return host_without_brackets(lower_case(allowed)) == name;
   });
 }
 

@@ -6,7 +6,7 @@
 namespace aviary {
 namespace {
 
-std::unique_ptr<Model> small_model(const std::string& version) {
+std::unique_ptr<Model> drafting_model(const std::string& version) {
   return noisy_model({.version = version, .n_layer = 2, .n_embd = 32, .vocab_size = 256, .ctx_len = 48});
 }
 
@@ -55,7 +55,7 @@ TEST(TextDraft, LearnsHowMuchMustMatchAndHowFarToGuess) {
 class LookaheadOf : public testing::TestWithParam<std::string> {};
 
 TEST_P(LookaheadOf, GivesTheLogitsOfReadingTokenByToken) {
-  const auto model = small_model(GetParam());
+  const auto model = drafting_model(GetParam());
   Runner plain(*model), guessing(*model);
   const std::vector<int32_t> text = song(5);
   const auto prompt = std::span(text).first(20);
@@ -81,7 +81,7 @@ TEST_P(LookaheadOf, GivesTheLogitsOfReadingTokenByToken) {
 INSTANTIATE_TEST_SUITE_P(Versions, LookaheadOf, testing::ValuesIn(version_names()), test_name);
 
 TEST(Lookahead, WritesTheSameText) {
-  const auto model = small_model("rwkv7");
+  const auto model = drafting_model("rwkv7");
   const TokenizerPtr tokenizer = make_bytes_tokenizer();
   auto text = [&](int64_t draft, double temperature) {
     Runner runner(*model);

@@ -11,7 +11,7 @@
 namespace aviary {
 namespace {
 
-std::vector<int32_t> prompt_of(size_t length, uint64_t seed) {
+std::vector<int32_t> state_prompt(size_t length, uint64_t seed) {
   Random random(seed);
   std::vector<int32_t> tokens(length);
   for (int32_t& token : tokens) token = static_cast<int32_t>('a' + random.below(26));
@@ -29,8 +29,8 @@ struct Kept {
   std::vector<float> logits;
 };
 
-struct Bench {
-  explicit Bench(const std::string& version = "rwkv7")
+struct StateBench {
+  explicit StateBench(const std::string& version = "rwkv7")
       : model(
             noisy_model({.version = version, .n_layer = 2, .n_embd = 32, .vocab_size = 256, .ctx_len = 512})),
         runner(*model),
@@ -72,8 +72,8 @@ class EngineStates : public testing::TestWithParam<std::string> {};
 
 TEST_P(EngineStates, ATextGoesOnFromEveryKeptStateWithTheSameBits) {
   if (!is_cut_anywhere(GetParam())) GTEST_SKIP() << "its rounding depends on where a text is cut";
-  Bench bench(GetParam());
-  const std::vector<int32_t> prompt = prompt_of(300, 1);
+  StateBench bench(GetParam());
+  const std::vector<int32_t> prompt = state_prompt(300, 1);
   Request request{
       .tokens = prompt, .writing = writing(40), .keep_at = {1, 7, 130, 256, 299, 300}, .keep_every = 8};
   const std::vector<int32_t> whole = bench.run({.tokens = prompt, .writing = writing(40)});
@@ -91,8 +91,8 @@ TEST_P(EngineStates, ATextGoesOnFromEveryKeptStateWithTheSameBits) {
 // What was written token by token is the same when it is read as a prompt.
 TEST_P(EngineStates, AWrittenTextHasTheStateOfAReadOne) {
   if (!is_cut_anywhere(GetParam())) GTEST_SKIP() << "its rounding depends on where a text is cut";
-  Bench bench(GetParam());
-  const std::vector<int32_t> prompt = prompt_of(20, 2);
+  StateBench bench(GetParam());
+  const std::vector<int32_t> prompt = state_prompt(20, 2);
   const std::vector<int32_t> written =
       bench.run(bench.keeping({.tokens = prompt, .writing = writing(40), .keep_every = 16}));
   for (const int64_t read : {36, 52}) {
@@ -107,8 +107,8 @@ TEST_P(EngineStates, AWrittenTextHasTheStateOfAReadOne) {
 INSTANTIATE_TEST_SUITE_P(Versions, EngineStates, testing::ValuesIn(version_names()), test_name);
 
 TEST(EngineStates, ScoresEveryTokenOfAPrompt) {
-  Bench bench;
-  const std::vector<int32_t> prompt = prompt_of(300, 3);
+  StateBench bench;
+  const std::vector<int32_t> prompt = state_prompt(300, 3);
   Request request{.tokens = prompt, .writing = writing(0)};
   std::vector<double> scores;
   request.score = [&](int64_t index, std::span<const float> logits) {
@@ -127,10 +127,10 @@ TEST(EngineStates, ScoresEveryTokenOfAPrompt) {
 }
 
 TEST(EngineStates, ATextWhoseReaderLagsBehindWaitsAndLosesNothing) {
-  Bench bench;
-  const std::vector<int32_t> expected = bench.run({.tokens = prompt_of(9, 5), .writing = writing(20)});
+  StateBench bench;
+  const std::vector<int32_t> expected = bench.run({.tokens = state_prompt(9, 5), .writing = writing(20)});
   int asked = 0;
-  Request request{.tokens = prompt_of(9, 5), .writing = writing(20)};
+  Request request{.tokens = state_prompt(9, 5), .writing = writing(20)};
   request.waits = [&] { return ++asked % 3 != 0; };
   int64_t reported = 0;
   request.progress = [&](int64_t read) { reported = read; };
@@ -140,8 +140,8 @@ TEST(EngineStates, ATextWhoseReaderLagsBehindWaitsAndLosesNothing) {
 }
 
 TEST(EngineStates, ReportsTheProbabilitiesOfTheModel) {
-  Bench bench;
-  Request request{.tokens = prompt_of(9, 6), .writing = writing(5)};
+  StateBench bench;
+  Request request{.tokens = state_prompt(9, 6), .writing = writing(5)};
   request.writing.alternatives = 3;
   request.writing.sampling.bias = {{'x', 100.f}};
   State state = bench.runner.new_state();
@@ -165,7 +165,7 @@ TEST(EngineStates, ReportsTheProbabilitiesOfTheModel) {
 }
 
 TEST(EngineStates, ARequestWithoutTokensNeedsAStateAndLogits) {
-  Bench bench;
+  StateBench bench;
   EXPECT_THROW(bench.engine.submit({.tokens = {}}), Error);
   EXPECT_THROW(bench.engine.submit({.tokens = {}, .start = bench.runner.new_state()}), Error);
 }

@@ -223,7 +223,7 @@ TEST(Sampler, AgreesWithAFullSortOnALargeVocabulary) {
   }
 }
 
-std::vector<int32_t> tokens_of(std::span<const Candidate> kept) {
+std::vector<int32_t> tokens_of_candidates(std::span<const Candidate> kept) {
   std::vector<int32_t> tokens;
   for (const Candidate& candidate : kept) tokens.push_back(candidate.token);
   return tokens;
@@ -236,7 +236,7 @@ TEST(Sampler, MinPKeepsWhatIsLikelyBesideTheLikeliest) {
   SamplerOptions options = plain();
   const auto kept = [&](double min_p) {
     options.min_p = min_p;
-    return tokens_of(candidates(logits, options)).size();
+    return tokens_of_candidates(candidates(logits, options)).size();
   };
   EXPECT_EQ(kept(0), 4u);
   EXPECT_EQ(kept(0.24), 3u);
@@ -246,7 +246,7 @@ TEST(Sampler, MinPKeepsWhatIsLikelyBesideTheLikeliest) {
     SamplerOptions power = plain();
     power.top_a = a;
     power.top_a_power = 1;
-    EXPECT_EQ(tokens_of(candidates(logits, power)).size(), kept(a)) << a;
+    EXPECT_EQ(tokens_of_candidates(candidates(logits, power)).size(), kept(a)) << a;
   }
 }
 

@@ -18,12 +18,12 @@
 namespace aviary::kernels {
 namespace {
 
-constexpr int64_t row_counts[] = {1, 2, 3, 13, 131};
-constexpr int64_t max_rows = 131;
-constexpr int64_t widths[] = {1, 16, 17, 40};
-constexpr int64_t depths[] = {256, 512, 2304, 1, 67};  // the last two are not block formats
+constexpr int64_t block_row_counts[] = {1, 2, 3, 13, 131};
+constexpr int64_t max_block_rows = 131;
+constexpr int64_t block_widths[] = {1, 16, 17, 40};
+constexpr int64_t block_depths[] = {256, 512, 2304, 1, 67};  // the last two are not block formats
 
-std::vector<float> random_values(uint64_t seed, int64_t count, double size = 1) {
+std::vector<float> random_block_values(uint64_t seed, int64_t count, double size = 1) {
   Random random(seed);
   std::vector<float> values(static_cast<size_t>(count));
   for (float& value : values) value = static_cast<float>(size * random.normal());
@@ -38,7 +38,7 @@ struct Stored {
         n(n),
         bytes(static_cast<size_t>(bytes_of(type, k * n))),
         values(static_cast<size_t>(k * n)) {
-    encode(random_values(5, k * n, 0.05), type, bytes.data());
+    encode(random_block_values(5, k * n, 0.05), type, bytes.data());
     decode(type, bytes.data(), values);
   }
   Dtype type;
@@ -54,7 +54,7 @@ struct Stored {
 };
 
 // x as a product with a matrix of this type rounds it.
-std::vector<float> rounded(const std::vector<float>& x, Dtype type) {
+std::vector<float> rounded_block(const std::vector<float>& x, Dtype type) {
   std::vector<float> result = x;
   if (type == Dtype::bf16)
     for (float& value : result) value = to_float(to_bf16(value));
@@ -105,14 +105,14 @@ class StoredMatrix : public testing::TestWithParam<std::tuple<Dtype, Isa>> {
 };
 
 TEST_P(StoredMatrix, ProductsAgreeWithSumsInDoublePrecisionForEveryShape) {
-  for (int64_t k : depths)
-    for (int64_t n : widths) {
+  for (int64_t k : block_depths)
+    for (int64_t n : block_widths) {
       if (is_quantized(type()) && k % 256 != 0) continue;
       const Stored stored(type(), k, n);
       const PackedMatrix packed = stored.packed();
-      const std::vector<float> x = random_values(7, max_rows * k);
-      const std::vector<float> exact_x = rounded(x, type());
-      for (int64_t rows : row_counts) {
+      const std::vector<float> x = random_block_values(7, max_block_rows * k);
+      const std::vector<float> exact_x = rounded_block(x, type());
+      for (int64_t rows : block_row_counts) {
         const std::vector<float> y = multiply(packed, x, rows, 0.5f);
         for (int64_t r = 0; r < rows; r += 1 + rows / 7)
           for (int64_t c = 0; c < n; ++c) {
@@ -133,12 +133,12 @@ TEST_P(StoredMatrix, ProductsAgreeWithSumsInDoublePrecisionForEveryShape) {
 TEST_P(StoredMatrix, ARowHasTheSameBitsInAnyBatchAndWithAnyNumberOfThreads) {
   const int64_t k = 2304, n = 200;
   const PackedMatrix packed = Stored(type(), k, n).packed();
-  const std::vector<float> x = random_values(9, max_rows * k);
-  const std::vector<float> together = multiply(packed, x, max_rows);
+  const std::vector<float> x = random_block_values(9, max_block_rows * k);
+  const std::vector<float> together = multiply(packed, x, max_block_rows);
   const int before = threads();
   for (int count : {1, 3}) {
     set_threads(count);
-    EXPECT_EQ(multiply(packed, x, max_rows), together) << count << " threads";
+    EXPECT_EQ(multiply(packed, x, max_block_rows), together) << count << " threads";
   }
   set_threads(before);
   for (int64_t rows : {1, 2, 5, 12})
@@ -153,7 +153,7 @@ TEST_P(StoredMatrix, NumbersThatAreNotFiniteArePropagated) {
   const int64_t k = 512, n = 20;
   const PackedMatrix packed = Stored(type(), k, n).packed();
   for (float broken : {NAN, INFINITY}) {
-    std::vector<float> x = random_values(11, 2 * k);
+    std::vector<float> x = random_block_values(11, 2 * k);
     x[300] = broken;
     const std::vector<float> y = multiply(packed, x, 2);
     for (int64_t c = 0; c < n; ++c) {
@@ -180,11 +180,11 @@ TEST_P(StoredMatrix, ProductsWithTheTransposeAgreeWithSumsInDoublePrecisionForEv
       if (is_quantized(type()) && k % 256 != 0) continue;
       const Stored stored(type(), k, n);
       const PackedMatrix packed = stored.packed();
-      const std::vector<float> dy = random_values(7, max_rows * n);
+      const std::vector<float> dy = random_block_values(7, max_block_rows * n);
       for (Precision precision : {Precision::f32, Precision::bf16})
         for (int64_t rows : {1, 13}) {
-          const std::vector<float> rounded_dy = rounded(dy, type_of(precision)),
-                                   rounded_w = rounded(stored.values, type_of(precision));
+          const std::vector<float> rounded_dy = rounded_block(dy, type_of(precision)),
+                                   rounded_w = rounded_block(stored.values, type_of(precision));
           std::vector<float> dx(static_cast<size_t>(rows * k), 0.5f);
           matmul_with_transpose(dy.data(), rows, n, packed, dx.data(), k, true, precision);
           for (int64_t r = 0; r < rows; r += 1 + rows / 3)
@@ -207,7 +207,7 @@ TEST_P(StoredMatrix, ProductsWithTheTransposeAgreeWithSumsInDoublePrecisionForEv
 TEST_P(StoredMatrix, AProductWithTheTransposeHasTheSameBitsInAnyBatchAndWithAnyNumberOfThreads) {
   const int64_t k = 2304, n = 600, most = 40;  // more numbers than are unpacked at a time
   const PackedMatrix packed = Stored(type(), k, n).packed();
-  const std::vector<float> dy = random_values(9, most * n);
+  const std::vector<float> dy = random_block_values(9, most * n);
   auto product = [&](int64_t first, int64_t rows) {
     std::vector<float> dx(static_cast<size_t>(rows * k));
     matmul_with_transpose(dy.data() + first * n, rows, n, packed, dx.data(), k, false, Precision::f32);
@@ -257,7 +257,7 @@ TEST_P(StoredMatrix, TheLargestCodesAndActivationsDoNotOverflow) {
 TEST(StoredMatrixSets, Avx2AndAvx512AgreeWithinRounding) {
   if (!has_avx512()) GTEST_SKIP() << "this CPU has no AVX-512";
   const int64_t k = 2304, n = 40, rows = 13;
-  const std::vector<float> x = random_values(13, rows * k);
+  const std::vector<float> x = random_block_values(13, rows * k);
   for (const Dtype type : weight_types) {
     const Stored stored(type, k, n);
     auto product = [&](Isa isa) {

@@ -16,7 +16,7 @@ ShapeMap shapes_of(const std::string& version) {
   return shapes;
 }
 
-std::string refusal(const ShapeMap& shapes) {
+std::string recognize_refusal(const ShapeMap& shapes) {
   try {
     recognize_version(shapes, "file");
   } catch (const Error& error) {
@@ -51,11 +51,11 @@ TEST(Recognize, NamesTheOneTensorThatIsMissing) {
       ShapeMap rest = whole;
       rest.erase(rest.begin() + static_cast<int64_t>(i));
       if (model->parameters().find(whole[i].first)->spec.optional) {
-        EXPECT_EQ(refusal(rest), "recognized") << whole[i].first;
+        EXPECT_EQ(recognize_refusal(rest), "recognized") << whole[i].first;
         continue;
       }
-      EXPECT_EQ(refusal(rest), "file: this is an " + std::string(claimant_of(*version).title) +
-                                   " with the tensor " + whole[i].first + " missing");
+      EXPECT_EQ(recognize_refusal(rest), "file: this is an " + std::string(claimant_of(*version).title) +
+                                             " with the tensor " + whole[i].first + " missing");
       EXPECT_FALSE(recognize(rest)->runnable);
     }
   }
@@ -64,7 +64,7 @@ TEST(Recognize, NamesTheOneTensorThatIsMissing) {
 TEST(Recognize, CountsTheTensorsOfALayerThatIsMissing) {
   ShapeMap shapes = shapes_of("rwkv7");
   std::erase_if(shapes, [](const auto& entry) { return entry.first.starts_with("blocks.1.ffn."); });
-  EXPECT_EQ(refusal(shapes),
+  EXPECT_EQ(recognize_refusal(shapes),
             "file: this is an RWKV-7 Goose with 3 tensors missing, among them blocks.1.ffn.x_k");
 }
 
@@ -73,25 +73,26 @@ TEST(Recognize, ListsOnlyTheFirstOfManyThousandMissingTensors) {
   ShapeMap shapes = shapes_of("rwkv7");
   for (int layer = 3; layer < 20'000; ++layer)
     shapes.emplace_back(fmt::format("blocks.{}.att.x_r", layer), Shape{1, 1, 32});
-  const std::string answer = refusal(shapes);
+  const std::string answer = recognize_refusal(shapes);
   EXPECT_NE(answer.find("this is an RWKV-7 Goose with at least 1000 tensors missing, among them blocks.3."),
             std::string::npos)
       << answer;
   std::erase_if(shapes, [](const auto& entry) { return !entry.first.ends_with(".att.x_r"); });
-  EXPECT_NE(refusal(shapes).find("not a model of a version known here"), std::string::npos)
-      << refusal(shapes);
+  EXPECT_NE(recognize_refusal(shapes).find("not a model of a version known here"), std::string::npos)
+      << recognize_refusal(shapes);
 }
 
 TEST(Recognize, ListsTheTensorsOfAnUnknownModel) {
   EXPECT_FALSE(recognize({}).has_value());
   EXPECT_FALSE(recognize({{"x", {2}}, {"blocks.0.y", {}}}).has_value());
   const std::string first = model_versions()[0]->name;
-  EXPECT_EQ(refusal({{"x", {2}}}).find("file: not a model of a version known here (" + first + ", "), 0u)
-      << refusal({{"x", {2}}});
+  EXPECT_EQ(
+      recognize_refusal({{"x", {2}}}).find("file: not a model of a version known here (" + first + ", "), 0u)
+      << recognize_refusal({{"x", {2}}});
 }
 
 TEST(Recognize, SaysThatAFileHasNoTensors) {
-  EXPECT_EQ(refusal({}), "file: the file is not a model: it has no tensors");
+  EXPECT_EQ(recognize_refusal({}), "file: the file is not a model: it has no tensors");
 }
 
 TEST(Recognize, ImpossibleBlockNumbersAreHarmless) {
@@ -99,9 +100,9 @@ TEST(Recognize, ImpossibleBlockNumbersAreHarmless) {
     ShapeMap shapes = shapes_of("rwkv7");
     shapes.emplace_back("blocks." + number + ".att.r_k", Shape{4, 8});
     shapes.emplace_back("blocks." + number, Shape{});
-    refusal(shapes);
+    recognize_refusal(shapes);
     std::erase_if(shapes, [](const auto& entry) { return entry.first == "blocks.0.att.r_k"; });
-    EXPECT_NE(refusal(shapes), "recognized") << number;
+    EXPECT_NE(recognize_refusal(shapes), "recognized") << number;
   }
 }
 

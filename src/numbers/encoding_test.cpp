@@ -12,7 +12,7 @@
 namespace aviary {
 namespace {
 
-std::vector<float> normal_numbers(size_t count, uint64_t seed) {
+std::vector<float> normal_values(size_t count, uint64_t seed) {
   Random random(seed);
   std::vector<float> numbers(count);
   for (float& number : numbers) number = static_cast<float>(random.normal());
@@ -66,7 +66,7 @@ TEST(Encoding, NumbersCannotBeStoredAsIntegers) {
 }
 
 TEST(Encoding, DoublesAndFloatsOfABlockAreTheSame) {
-  const std::vector<float> numbers = normal_numbers(256, 3);
+  const std::vector<float> numbers = normal_values(256, 3);
   for (Dtype type : block_types) {
     std::vector<std::byte> data(static_cast<size_t>(bytes_of(type, 256)));
     encode(numbers, type, data.data());

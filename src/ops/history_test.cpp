@@ -7,7 +7,7 @@ namespace aviary {
 namespace {
 
 // Lengths around the block size of the kernels, and a few others.
-const int64_t lengths[] = {1, 31, 32, 97};
+const int64_t history_lengths[] = {1, 31, 32, 97};
 
 constexpr int64_t context = 130;
 
@@ -39,7 +39,7 @@ OperatorCase attention_case(int64_t rows, int64_t heads, int64_t key_size, int64
 }
 
 TEST(AttentionOperator, AgreesWithItsReferenceAtEveryLength) {
-  for (int64_t rows : lengths) check_operator(attention_case(rows, 2, 8, 8, {.scale = 0.4}));
+  for (int64_t rows : history_lengths) check_operator(attention_case(rows, 2, 8, 8, {.scale = 0.4}));
 }
 
 TEST(AttentionOperator, KeysAndValuesCanBeOfAnyWidth) {
@@ -49,7 +49,7 @@ TEST(AttentionOperator, KeysAndValuesCanBeOfAnyWidth) {
 }
 
 TEST(AttentionOperator, ScoresCanBeTheWeights) {
-  for (int64_t rows : lengths)
+  for (int64_t rows : history_lengths)
     check_operator(attention_case(rows, 1, 8, 16, {.scale = 0.3, .softmax = false}));
 }
 
@@ -59,7 +59,7 @@ TEST(AttentionOperator, ScoresCanBeCapped) {
 }
 
 TEST(AttentionOperator, WeightsCanDecayWithTimeAndBeMixedAcrossHeads) {
-  for (int64_t rows : lengths) {
+  for (int64_t rows : history_lengths) {
     OperatorCase op = attention_case(rows, 3, 4, 8, {.scale = 0.5});
     op.weights = {{3, context}, {3, 1, context}, {3, context, 1}};
     check_operator(op);
@@ -123,7 +123,7 @@ OperatorCase average_case(int64_t rows, int64_t C, std::vector<Shape> weights) {
 }
 
 TEST(Wkv1, AgreesWithItsReferenceAtEveryLength) {
-  for (int64_t rows : lengths)
+  for (int64_t rows : history_lengths)
     check_operator(average_case(rows, 24, {{2, context}, {2, 1, context}, {2, context, 1}}));
   check_operator(average_case(40, 195, {{3, context}, {3, 1, context}, {3, context, 1}}));
 }
@@ -151,7 +151,7 @@ TEST(Wkv1, KeysAreClamped) {
 }
 
 TEST(Aft, AgreesWithItsReferenceAtEveryLength) {
-  for (int64_t rows : lengths) check_operator(average_case(rows, 24, {{context, context}}));
+  for (int64_t rows : history_lengths) check_operator(average_case(rows, 24, {{context, context}}));
   check_operator(average_case(40, 135, {{context, context}}));
 }
 

@@ -4,8 +4,8 @@
 namespace aviary {
 namespace {
 
-const int64_t chunk = kernels::wkv_chunk;
-const int64_t lengths[] = {1, chunk - 1, chunk, 3 * chunk + 1};
+const int64_t wkv6_chunk = kernels::wkv_chunk;
+const int64_t wkv6_lengths[] = {1, wkv6_chunk - 1, wkv6_chunk, 3 * wkv6_chunk + 1};
 
 // The decay as a row per token, or as one weight for all tokens.
 OperatorCase wkv6_case(const Sequences& sequences, int64_t head_size, int64_t heads, bool per_token) {
@@ -27,7 +27,7 @@ OperatorCase wkv6_case(const Sequences& sequences, int64_t head_size, int64_t he
 TEST(Wkv6, AgreesWithItsReferenceAtEveryLengthAndHeadSize) {
   for (bool per_token : {true, false})
     for (int64_t head_size : {8, 16, 64})
-      for (int64_t length : lengths) {
+      for (int64_t length : wkv6_lengths) {
         SCOPED_TRACE(testing::Message() << "head size " << head_size << ", length " << length);
         check_operator(wkv6_case(ragged(length), head_size, head_size == 64 ? 1 : 2, per_token));
       }

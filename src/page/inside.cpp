@@ -165,7 +165,7 @@ std::string surprise(Call& call, Inside& inside) {
                     {"bits_per_byte", bytes > 0 ? Json(bits / static_cast<double>(bytes)) : Json()}});
 }
 
-Json json_of(std::span<const MemoryHead> heads) {
+Json inside_json(std::span<const MemoryHead> heads) {
   Json list = Json::array();
   for (const MemoryHead& head : heads)
     list.push_back({{"layer", head.layer}, {"head", head.head}, {"side", head.side}, {"count", head.count}});
@@ -197,7 +197,7 @@ std::string flow_of(Call& call, Inside& inside) {
   const std::vector<MemoryHead> heads = heads_of(runner);
   limit_numbers(tokens.size(), heads.size());
   const Flow result = flow(runner, tokens, heads);
-  return json_text({{"heads", json_of(heads)},
+  return json_text({{"heads", inside_json(heads)},
                     {"tokens", texts_of(about, tokens)},
                     {"size", list_of(result.size)},
                     {"change", list_of(result.change)}});
@@ -217,7 +217,8 @@ std::string head_of(Call& call, Inside& inside) {
   const Inside::Reading reading = inside.read(about.model + ' ' + call.request.key, *about.host, tokens);
   std::vector<float> numbers(static_cast<size_t>(heads[index].count));
   read_memory(reading.state, heads[index], numbers);
-  return json_text({{"head", json_of(std::span(heads).subspan(index, 1))[0]}, {"numbers", list_of(numbers)}});
+  return json_text(
+      {{"head", inside_json(std::span(heads).subspan(index, 1))[0]}, {"numbers", list_of(numbers)}});
 }
 
 std::string trace_of(Call& call, Inside& inside) {
@@ -236,7 +237,7 @@ std::string trace_of(Call& call, Inside& inside) {
   const std::vector<MemoryHead> heads = heads_of(runner);
   limit_numbers(rest.size() + 1, heads.size());
   const Trace result = trace(runner, {before, word, other, rest}, heads);
-  return json_text({{"heads", json_of(heads)},
+  return json_text({{"heads", inside_json(heads)},
                     {"tokens", texts_of(about, rest)},
                     {"difference", list_of(result.difference)},
                     {"effect", list_of(result.effect)}});

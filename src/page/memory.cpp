@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t group = 64;
 
 // 3 for "blocks.3.att.wkv".
-int64_t layer_of(std::string_view name) {
+int64_t memory_layer(std::string_view name) {
   constexpr std::string_view blocks = "blocks.";
   int64_t layer = 0;
   if (name.starts_with(blocks))
@@ -42,7 +42,7 @@ std::vector<MemoryHead> memory_heads(const StateLayout& layout) {
     const StateSpec& spec = specs[i];
     if (spec.kind != StateKind::recurrence || spec.name.ends_with(".bb") || spec.name.ends_with(".pp"))
       continue;
-    MemoryHead head{.layer = layer_of(spec.name), .part = i};
+    MemoryHead head{.layer = memory_layer(spec.name), .part = i};
     if (spec.name.ends_with(".aa")) head.divisor = part_named(specs, with_end(spec.name, "bb"));
     const int64_t all = spec.shape.count();
     const bool square = spec.shape.rank() == 3 && spec.shape[1] == spec.shape[2];

@@ -36,17 +36,17 @@ int64_t parse_number(std::string_view text) {
   return error == std::errc() && end == text.data() + text.size() ? number : 0;
 }
 
-constexpr int64_t piece = 1 << 20;  // random numbers that are repeated; whole blocks of every type
+constexpr int64_t random_piece = 1 << 20;  // random numbers that are repeated; whole blocks of every type
 
 // As many bytes of `type` as the largest matrix needs.
 class RepeatedNumbers {
  public:
   RepeatedNumbers(Dtype type, int64_t count, double deviation) : bytes_(bytes_of(type, count)) {
-    std::vector<float> values(piece);
+    std::vector<float> values(random_piece);
     Random random(1);
     for (float& value : values) value = static_cast<float>(deviation * random.normal());
     auto* data = static_cast<std::byte*>(bytes_.data());
-    std::vector<std::byte> encoded(static_cast<size_t>(bytes_of(type, piece)));
+    std::vector<std::byte> encoded(static_cast<size_t>(bytes_of(type, random_piece)));
     encode(values, type, encoded.data());
     for (int64_t at = 0; at < bytes_.bytes(); at += std::ssize(encoded))
       std::memcpy(data + at, encoded.data(),

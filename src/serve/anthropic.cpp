@@ -106,7 +106,7 @@ void serve_count(Call& call) {
   respond_json(call, json_text({{"input_tokens", call.service.count_tokens(request.task)}}));
 }
 
-Json model_json(const ModelInfo& model) {
+Json anthropic_model(const ModelInfo& model) {
   return {{"type", "model"},
           {"id", model.name},
           {"display_name", model.name},
@@ -114,16 +114,18 @@ Json model_json(const ModelInfo& model) {
            fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(model.created)))}};
 }
 
-void serve_models(Call& call) {
+void serve_anthropic_models(Call& call) {
   Json data = Json::array();
-  for (const ModelInfo& model : call.service.models()) data.push_back(model_json(model));
+  for (const ModelInfo& model : call.service.models()) data.push_back(anthropic_model(model));
   const Json first = data.empty() ? Json() : data.front()["id"];
   const Json last = data.empty() ? Json() : data.back()["id"];
   respond_json(call,
                json_text({{"data", data}, {"has_more", false}, {"first_id", first}, {"last_id", last}}));
 }
 
-void serve_model(Call& call) { respond_json(call, json_text(model_json(call.service.model(call.parts[0])))); }
+void serve_anthropic_model(Call& call) {
+  respond_json(call, json_text(anthropic_model(call.service.model(call.parts[0]))));
+}
 
 }  // namespace
 
@@ -134,8 +136,8 @@ void add_anthropic(Router& router) {
   };
   add("POST", "/v1/messages", serve_messages);
   add("POST", "/v1/messages/count_tokens", serve_count);
-  add("GET", "/v1/models", serve_models, "anthropic-version");
-  add("GET", "/v1/models/{id}", serve_model, "anthropic-version");
+  add("GET", "/v1/models", serve_anthropic_models, "anthropic-version");
+  add("GET", "/v1/models/{id}", serve_anthropic_model, "anthropic-version");
   router.add_form("/v1/messages", anthropic_error);
 }
 

@@ -144,7 +144,7 @@ class Conversation {
 };
 
 // Only a tool of the client has a schema or no type.
-void read_tools(const Fields& body, ChatTask& task) {
+void read_anthropic_tools(const Fields& body, ChatTask& task) {
   for (const Fields& tool : body.objects("tools")) {
     if (tool.text("type").value_or("custom") != "custom") continue;
     Tool read = {.name = tool.required_text("name"), .description = tool.text("description").value_or("")};
@@ -155,7 +155,7 @@ void read_tools(const Fields& body, ChatTask& task) {
   }
 }
 
-void read_tool_choice(const Fields& body, ChatTask& task) {
+void read_anthropic_tool_choice(const Fields& body, ChatTask& task) {
   const std::optional<Fields> choice = body.object("tool_choice");
   if (!choice) return;
   task.parallel_calls = !choice->flag("disable_parallel_tool_use").value_or(false);
@@ -175,7 +175,7 @@ void read_tool_choice(const Fields& body, ChatTask& task) {
 }
 
 // How much to think. Without "thinking" the template decides.
-void read_thinking(const Fields& body, ChatTask& task) {
+void read_anthropic_thinking(const Fields& body, ChatTask& task) {
   std::optional<std::string> effort;
   if (const std::optional<Fields> output = body.object("output_config")) {
     effort = output->word("effort", {"low", "medium", "high", "xhigh", "max"});
@@ -224,9 +224,9 @@ AnthropicRequest read_anthropic_request(const Json& json, const Call& call) {
   const std::vector<Fields> messages = body.objects("messages");
   if (messages.empty()) refuse_field("messages", "expected at least one message");
   for (const Fields& message : messages) conversation.add(message);
-  read_tools(body, task);
-  read_tool_choice(body, task);
-  read_thinking(body, task);
+  read_anthropic_tools(body, task);
+  read_anthropic_tool_choice(body, task);
+  read_anthropic_thinking(body, task);
   read_stops(body, task.options);
   return request;
 }

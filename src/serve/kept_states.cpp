@@ -11,7 +11,7 @@
 namespace aviary {
 namespace {
 
-[[noreturn]] void refuse_unknown(const std::string& state) {
+[[noreturn]] void refuse_unknown_state(const std::string& state) {
   fail_task(TaskError::Kind::not_found,
             fmt::format("there is no state {}; it may have been removed to make room", in_quotes(state)),
             "state", "state_not_found");
@@ -115,7 +115,7 @@ void LocalService::with_states(const ModelHost& host, TextTask::Plan& plan, cons
   if (!options.state.empty()) {
     base = or_bad_request(
         "state", [&] { return shelf_.load(options.key, options.state, layout_of(host), host.maker()); });
-    if (!base) refuse_unknown(options.state);
+    if (!base) refuse_unknown_state(options.state);
     const std::string space = options.key + "\nstate " + state(options.key, options.state).id;
     for (PromptTokens& prompt : plan.prompts) {
       const std::vector<int32_t>& pending = base->pending;
@@ -192,13 +192,13 @@ std::vector<KeptState> LocalService::states(const std::string& key) const { retu
 
 KeptState LocalService::state(const std::string& key, const std::string& state) const {
   const std::optional<KeptState> found = shelf_.find(key, state);
-  if (!found) refuse_unknown(state);
+  if (!found) refuse_unknown_state(state);
   return *found;
 }
 
 std::string LocalService::state_file(const std::string& key, const std::string& state) {
   const std::optional<std::string> bytes = shelf_.file(key, state);
-  if (!bytes) refuse_unknown(state);
+  if (!bytes) refuse_unknown_state(state);
   return *bytes;
 }
 
@@ -243,7 +243,7 @@ KeptState LocalService::mixed_state(const StateMix& mix) {
     std::vector<MixPart> parts;
     for (const StateMix::Part& part : mix.parts) {
       loaded.push_back(shelf_.load(mix.key, part.state, layout_of(*host), host->maker()));
-      if (!loaded.back()) refuse_unknown(part.state);
+      if (!loaded.back()) refuse_unknown_state(part.state);
       parts.push_back({loaded.back().get(), part.weight});
     }
     StoredSnapshot made = mix.method == StateMix::Method::compose
@@ -269,7 +269,7 @@ void LocalService::mix_states(StateMix mix, StateDone done) {
 }
 
 void LocalService::erase_state(const std::string& key, const std::string& state) {
-  if (!shelf_.erase(key, state)) refuse_unknown(state);
+  if (!shelf_.erase(key, state)) refuse_unknown_state(state);
 }
 
 }  // namespace aviary

@@ -10,7 +10,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json token_json(int32_t token, const std::string& bytes, double logprob) {
+Json llama_token(int32_t token, const std::string& bytes, double logprob) {
   return {
       {"id", token}, {"token", bytes}, {"bytes", bytes_json(bytes)}, {"logprob", finite_logprob(logprob)}};
 }
@@ -18,10 +18,10 @@ Json token_json(int32_t token, const std::string& bytes, double logprob) {
 Json probabilities_json(const std::vector<TokenLogprob>& logprobs) {
   Json list = Json::array();
   for (const TokenLogprob& token : logprobs) {
-    Json entry = token_json(token.token, token.bytes, token.logprob);
+    Json entry = llama_token(token.token, token.bytes, token.logprob);
     entry["top_logprobs"] = Json::array();
     for (const auto& other : token.top)
-      entry["top_logprobs"].push_back(token_json(other.token, other.bytes, other.logprob));
+      entry["top_logprobs"].push_back(llama_token(other.token, other.bytes, other.logprob));
     list.push_back(std::move(entry));
   }
   return list;
@@ -99,7 +99,7 @@ std::vector<Prompt> read_prompts(const Fields& fields) {
   return prompts_of(prompt, "prompt");
 }
 
-void serve_completion(Call& call) {
+void serve_llama_completion(Call& call) {
   const Json body = parse_request(call.request.body);
   const Fields fields(body);
   RequestBasics basics = read_basics(call, fields);
@@ -125,7 +125,7 @@ void serve_completion(Call& call) {
 
 void add_llama_completion(Router& router) {
   for (const char* path : {"/completion", "/v1/completion"})
-    router.add({.method = "POST", .path = path, .handle = serve_completion});
+    router.add({.method = "POST", .path = path, .handle = serve_llama_completion});
 }
 
 }  // namespace aviary

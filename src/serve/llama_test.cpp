@@ -9,7 +9,7 @@
 namespace aviary {
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 class Llama : public testing::Test {
  protected:

@@ -56,7 +56,7 @@ void refuse_images(const Fields& fields) {
   refuse_field(fields.path_of("images"), "the models of this server do not see images");
 }
 
-ToolCall read_call(const Fields& call) {
+ToolCall read_ollama_call(const Fields& call) {
   const Fields function = call.object("function").value_or(call);
   const Json* arguments = function.find("arguments");
   return {.id = call.text("id").value_or(""),
@@ -66,7 +66,7 @@ ToolCall read_call(const Fields& call) {
                                                 : json_text(*arguments)};
 }
 
-Message read_message(const Fields& fields) {
+Message read_ollama_message(const Fields& fields) {
   refuse_images(fields);
   const std::string role = *fields.word("role", {"system", "user", "assistant", "tool"});
   Message message{.role = role == "system" ? Role::system
@@ -75,14 +75,14 @@ Message read_message(const Fields& fields) {
                                            : Role::assistant,
                   .content = fields.text("content").value_or(""),
                   .reasoning = fields.text("thinking").value_or("")};
-  for (const Fields& call : fields.objects("tool_calls")) message.calls.push_back(read_call(call));
+  for (const Fields& call : fields.objects("tool_calls")) message.calls.push_back(read_ollama_call(call));
   message.call_id = fields.text("tool_call_id").value_or("");
   if (message.role == Role::tool) message.name = fields.text("tool_name").value_or("");
   return message;
 }
 
 // Tools of another type than function are for other servers.
-std::vector<Tool> read_tools(const Fields& body) {
+std::vector<Tool> read_ollama_tools(const Fields& body) {
   std::vector<Tool> tools;
   for (const Fields& fields : body.objects("tools")) {
     if (fields.text("type").value_or("function") != "function") continue;
@@ -133,9 +133,9 @@ OllamaRequest read_ollama_chat(const Call& call, const Fields& body) {
   OllamaRequest request = read_common(call, body);
   for (const Fields& message : body.objects("messages")) {
     message.at("role", "\"system\", \"user\", \"assistant\" or \"tool\"");
-    request.task.messages.push_back(read_message(message));
+    request.task.messages.push_back(read_ollama_message(message));
   }
-  request.task.tools = read_tools(body);
+  request.task.tools = read_ollama_tools(body);
   if (request.task.messages.empty())
     request.kind = is_unloading(body) ? OllamaRequest::Kind::unload : OllamaRequest::Kind::load;
   return request;

@@ -9,7 +9,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json logprobs_json(const std::vector<TokenLogprob>& logprobs) {
+Json chat_logprobs(const std::vector<TokenLogprob>& logprobs) {
   return {{"content", logprob_list(logprobs)}, {"refusal", nullptr}};
 }
 
@@ -40,7 +40,7 @@ class ChatForm : public TextForm {
     if (!delta.content.empty()) fields["content"] = delta.content;
     if (delta.call) fields["tool_calls"] = Json::array({call_piece(*delta.call)});
     Json part = choice(delta.choice, fields.empty() ? Json{{"content", ""}} : std::move(fields));
-    if (!delta.logprobs.empty()) part["logprobs"] = logprobs_json(delta.logprobs);
+    if (!delta.logprobs.empty()) part["logprobs"] = chat_logprobs(delta.logprobs);
     return chunk(std::move(part));
   }
 
@@ -97,7 +97,7 @@ class ChatForm : public TextForm {
     }
     Json one = {{"index", choice.end.choice},
                 {"message", std::move(message)},
-                {"logprobs", logprobs_ ? logprobs_json(choice.logprobs) : Json()},
+                {"logprobs", logprobs_ ? chat_logprobs(choice.logprobs) : Json()},
                 {"finish_reason", reason_text(choice.end.reason)}};
     add_state(choice.end, one);
     return one;

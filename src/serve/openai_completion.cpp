@@ -34,7 +34,7 @@ Json logprob_json(double logprob, bool unknown) { return unknown ? Json() : Json
 
 // `offset`: characters before the first of these tokens. `start`: whether it is the first token of the text
 // that the model read, for which there is no prediction.
-Json logprobs_json(const std::vector<TokenLogprob>& logprobs, int64_t offset, bool start) {
+Json completion_logprobs(const std::vector<TokenLogprob>& logprobs, int64_t offset, bool start) {
   Json tokens = Json::array(), values = Json::array(), tops = Json::array(), offsets = Json::array();
   for (const TokenLogprob& token : logprobs) {
     const bool unknown = start && tokens.empty();
@@ -61,7 +61,7 @@ class CompletionForm : public TextForm {
     Json list = Json::array();
     for (const ChoiceText& choice : choices) {
       Json one = choice_json(choice.end.choice, choice.content);
-      if (logprobs_) one["logprobs"] = logprobs_json(choice.logprobs, 0, echo_);
+      if (logprobs_) one["logprobs"] = completion_logprobs(choice.logprobs, 0, echo_);
       one["finish_reason"] = reason_text(choice.end.reason);
       add_state(choice.end, one);
       list.push_back(std::move(one));
@@ -76,7 +76,7 @@ class CompletionForm : public TextForm {
     Json one = choice_json(delta.choice, delta.content);
     int64_t& offset = offset_of(delta.choice);
     if (!delta.logprobs.empty()) {
-      one["logprobs"] = logprobs_json(delta.logprobs, offset, echo_ && offset == 0);
+      one["logprobs"] = completion_logprobs(delta.logprobs, offset, echo_ && offset == 0);
       for (const TokenLogprob& token : delta.logprobs) offset += characters(token.bytes);
     }
     return chunk(std::move(one));
@@ -125,7 +125,7 @@ class CompletionForm : public TextForm {
 };
 
 // A number as in OpenAI's interface; `true`, which some clients send, is 0 alternatives.
-void read_logprobs(const Fields& fields, TaskOptions& options) {
+void read_completion_logprobs(const Fields& fields, TaskOptions& options) {
   const Json* value = fields.find("logprobs");
   if (value == nullptr || *value == false) return;
   options.logprobs = true;
@@ -148,12 +148,12 @@ CompletionTask read_completion(const Call& call, const Fields& fields, RequestBa
     refuse_field("best_of", "expected at least n texts");
   if (options.best_of > options.choices && basics.stream)
     refuse_field("best_of", "a stream cannot wait for the best texts; expected n, or no stream");
-  read_logprobs(fields, options);
+  read_completion_logprobs(fields, options);
   task.options = options;
   return task;
 }
 
-void serve_completion(Call& call) {
+void serve_openai_completion(Call& call) {
   const Json body = parse_request(call.request.body);
   RequestBasics basics;
   CompletionTask task = read_completion(call, Fields(body), basics);
@@ -167,7 +167,7 @@ void serve_completion(Call& call) {
 }  // namespace
 
 void add_openai_completions(Router& router) {
-  add_with_and_without_v1(router, "POST", "/v1/completions", serve_completion);
+  add_with_and_without_v1(router, "POST", "/v1/completions", serve_openai_completion);
 }
 
 }  // namespace aviary

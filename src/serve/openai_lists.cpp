@@ -50,7 +50,7 @@ void serve_embeddings(Call& call) {
   });
 }
 
-Json model_json(const ModelInfo& model) {
+Json openai_model(const ModelInfo& model) {
   return {{"id", model.name},
           {"object", "model"},
           {"created", static_cast<int64_t>(model.created)},
@@ -68,18 +68,18 @@ Json model_json(const ModelInfo& model) {
             {"type", model.type}}}};
 }
 
-void serve_models(Call& call) {
+void serve_openai_models(Call& call) {
   Json data = Json::array();
-  for (const ModelInfo& model : call.service.models()) data.push_back(model_json(model));
+  for (const ModelInfo& model : call.service.models()) data.push_back(openai_model(model));
   respond_json(call, json_text({{"object", "list"}, {"data", std::move(data)}}));
 }
 
 // Only names and aliases: a client that asks whether a model exists wants to know.
-void serve_model(Call& call) {
+void serve_openai_model(Call& call) {
   for (const ModelInfo& model : call.service.models()) {
     bool named = model.name == call.parts[0];
     for (const std::string& alias : model.aliases) named |= alias == call.parts[0];
-    if (named) return respond_json(call, json_text(model_json(model)));
+    if (named) return respond_json(call, json_text(openai_model(model)));
   }
   throw TaskFailure({.kind = TaskError::Kind::not_found,
                      .message = fmt::format("there is no model {}", in_quotes(call.parts[0])),
@@ -91,8 +91,8 @@ void serve_model(Call& call) {
 
 void add_openai_lists(Router& router) {
   add_with_and_without_v1(router, "POST", "/v1/embeddings", serve_embeddings);
-  add_with_and_without_v1(router, "GET", "/v1/models", serve_models);
-  add_with_and_without_v1(router, "GET", "/v1/models/{id}", serve_model);
+  add_with_and_without_v1(router, "GET", "/v1/models", serve_openai_models);
+  add_with_and_without_v1(router, "GET", "/v1/models/{id}", serve_openai_model);
 }
 
 }  // namespace aviary

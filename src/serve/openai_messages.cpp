@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string part_text(const Fields& part) {
+std::string message_part_text(const Fields& part) {
   const std::string type = part.required_text("type");
   if (type == "text" || type == "input_text" || type == "output_text") return part.required_text("text");
   if (type == "refusal") return part.required_text("refusal");
@@ -29,7 +29,7 @@ std::string content_of(const Fields& message) {
   if (content->is_string()) return content->get<std::string>();
   if (!content->is_array()) message.refuse("content", "a text or a list of parts");
   std::string text;
-  for (const Fields& part : message.objects("content")) text += part_text(part);
+  for (const Fields& part : message.objects("content")) text += message_part_text(part);
   return text;
 }
 
@@ -104,7 +104,7 @@ ToolChoice choice_of(const Fields& fields, const std::vector<Tool>& tools) {
   return choice;
 }
 
-void read_thinking(const Fields& fields, ChatTask& task) {
+void read_openai_thinking(const Fields& fields, ChatTask& task) {
   task.thinking = read_effort(fields, "reasoning_effort");
   const auto more = fields.object("chat_template_kwargs");
   if (more && more->flag("enable_thinking") == false) task.thinking = Thinking::none;
@@ -142,7 +142,7 @@ ChatTask read_chat(const Call& call, const Fields& fields, RequestBasics& basics
   task.tool_choice = choice_of(fields, task.tools);
   task.parallel_calls = fields.flag("parallel_tool_calls").value_or(true);
   task.chat_template = fields.text("chat_template").value_or("");
-  read_thinking(fields, task);
+  read_openai_thinking(fields, task);
   TaskOptions& options = basics.options;
   read_max_tokens(call, fields, {"max_completion_tokens", "max_tokens", "n_predict"}, options);
   options.choices = fields.integer("n", 1, 128).value_or(1);

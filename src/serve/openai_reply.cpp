@@ -20,7 +20,7 @@ Json per_token_ms(int64_t tokens, double seconds) {
   return tokens > 0 ? Json(1000 * seconds / static_cast<double>(tokens)) : Json(0.0);
 }
 
-Json token_json(const std::string& bytes, double logprob) {
+Json openai_token(const std::string& bytes, double logprob) {
   return {{"token", bytes}, {"logprob", finite_logprob(logprob)}, {"bytes", bytes_json(bytes)}};
 }
 
@@ -87,10 +87,10 @@ Json bytes_json(std::string_view bytes) {
 Json logprob_list(const std::vector<TokenLogprob>& logprobs) {
   Json list = Json::array();
   for (const TokenLogprob& token : logprobs) {
-    Json entry = token_json(token.bytes, token.logprob);
+    Json entry = openai_token(token.bytes, token.logprob);
     entry["top_logprobs"] = Json::array();
     for (const auto& other : token.top)
-      entry["top_logprobs"].push_back(token_json(other.bytes, other.logprob));
+      entry["top_logprobs"].push_back(openai_token(other.bytes, other.logprob));
     list.push_back(std::move(entry));
   }
   return list;

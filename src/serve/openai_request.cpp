@@ -96,7 +96,7 @@ ResponseFormat read_response_format(const Fields& format) {
   return {};
 }
 
-ResponseFormat read_format(const Fields& fields) {
+ResponseFormat read_openai_format(const Fields& fields) {
   std::vector<ResponseFormat> asked;
   std::string_view last;
   auto add = [&](std::string_view name, ResponseFormat format) {
@@ -142,7 +142,7 @@ RequestBasics read_basics(const Call& call, const Fields& fields) {
   if (auto value = fields.flag("ignore_eos")) options.ignore_end = *value;
   if (auto value = fields.flag("cache_prompt")) options.use_cache = *value;
   if (auto value = fields.flag("return_progress")) options.progress = *value;
-  options.format = read_format(fields);
+  options.format = read_openai_format(fields);
   read_state(call, fields, options);
   basics.stream = fields.flag("stream").value_or(false);
   if (const auto more = fields.object("stream_options")) {

@@ -10,7 +10,7 @@
 namespace aviary {
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 class OpenAiRequest : public OpenAi {};
 

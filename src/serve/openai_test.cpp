@@ -10,14 +10,12 @@
 namespace aviary {
 namespace {
 
-using Json = nlohmann::json;
-
 TEST_F(OpenAi, AnswersAChat) {
   service.script.deltas = {{.content = "Hel"}, {.content = "lo"}};
   const auto answer = chat("");
   EXPECT_EQ(answer->status, 200);
   EXPECT_EQ(answer->header("Content-Type"), "application/json");
-  const Json reply = json(*answer);
+  const nlohmann::json reply = json(*answer);
   EXPECT_TRUE(reply["id"].get<std::string>().starts_with("chatcmpl-"));
   EXPECT_EQ(reply["object"], "chat.completion");
   EXPECT_TRUE(reply["created"].is_number_integer());
@@ -40,9 +38,9 @@ TEST_F(OpenAi, StreamsAChat) {
   EXPECT_EQ(answer->status, 200);
   EXPECT_EQ(answer->header("Content-Type"), "text/event-stream; charset=utf-8");
   EXPECT_EQ(answer->header("Cache-Control"), "no-store");
-  const std::vector<Json> chunks = events(*answer);
+  const std::vector<nlohmann::json> chunks = events(*answer);
   ASSERT_EQ(chunks.size(), 5u);
-  for (const Json& chunk : chunks) {
+  for (const nlohmann::json& chunk : chunks) {
     EXPECT_EQ(chunk["object"], "chat.completion.chunk");
     EXPECT_EQ(chunk["id"], chunks[0]["id"]);
     EXPECT_EQ(chunk["created"], chunks[0]["created"]);
@@ -60,10 +58,10 @@ TEST_F(OpenAi, StreamsAChat) {
 
 TEST_F(OpenAi, TheLastChunkOfAStreamHasTheUsageIfAskedFor) {
   const auto answer = chat(R"("stream": true, "stream_options": {"include_usage": true})");
-  const std::vector<Json> chunks = events(*answer);
+  const std::vector<nlohmann::json> chunks = events(*answer);
   ASSERT_EQ(chunks.size(), 3u);
   EXPECT_TRUE(chunks[0].at("usage").is_null() && chunks[1].at("usage").is_null());
-  EXPECT_EQ(chunks[2]["choices"], Json::array());
+  EXPECT_EQ(chunks[2]["choices"], nlohmann::json::array());
   EXPECT_EQ(chunks[2]["usage"]["total_tokens"], 9);
   EXPECT_EQ(error(*chat(R"("stream_options": {"include_usage": true})")),
             "stream_options: expected only together with \"stream\": true");
@@ -72,14 +70,14 @@ TEST_F(OpenAi, TheLastChunkOfAStreamHasTheUsageIfAskedFor) {
 TEST_F(OpenAi, SeveralChoicesAreInterleaved) {
   service.script.deltas = {{.choice = 1, .content = "b"}, {.choice = 0, .content = "a"}};
   service.script.ends = {{.choice = 1, .reason = FinishReason::length}, {.choice = 0}};
-  const Json reply = json(*chat(R"("n": 2)"));
+  const nlohmann::json reply = json(*chat(R"("n": 2)"));
   EXPECT_EQ(options().choices, 2);
   EXPECT_EQ(reply["choices"][0]["message"]["content"], "a");
   EXPECT_EQ(reply["choices"][1]["message"]["content"], "b");
   EXPECT_EQ(reply["choices"][1]["finish_reason"], "length");
-  const std::vector<Json> chunks = events(*chat(R"("n": 2, "stream": true)"));
+  const std::vector<nlohmann::json> chunks = events(*chat(R"("n": 2, "stream": true)"));
   std::vector<int> indices;
-  for (const Json& chunk : chunks) indices.push_back(chunk["choices"][0]["index"]);
+  for (const nlohmann::json& chunk : chunks) indices.push_back(chunk["choices"][0]["index"]);
   EXPECT_EQ(indices, (std::vector<int>{0, 1, 1, 0, 1, 0}));
   EXPECT_EQ(chunks[4]["choices"][0]["finish_reason"], "length");
   EXPECT_FALSE(chunks[4].contains("timings"));
@@ -96,7 +94,7 @@ TEST_F(OpenAi, AnswersWithCallsOfTools) {
       R"("tools": [{"type": "function", "function": {"name": "f", "description": "d",
          "parameters": {"type": "object", "properties": {"z": {}, "a": {}}}, "strict": true}},
          {"type": "web_search"}])";
-  const Json choice = json(*chat(tools))["choices"][0];
+  const nlohmann::json choice = json(*chat(tools))["choices"][0];
   EXPECT_EQ(choice["finish_reason"], "tool_calls");
   EXPECT_EQ(choice["message"].dump(),
             R"({"content":null,"refusal":null,"role":"assistant","tool_calls":[)"
@@ -107,7 +105,7 @@ TEST_F(OpenAi, AnswersWithCallsOfTools) {
   EXPECT_EQ(tool.parameters, R"({"type":"object","properties":{"z":{},"a":{}}})");
   EXPECT_TRUE(tool.name == "f" && tool.description == "d" && tool.strict);
 
-  const std::vector<Json> chunks = events(*chat(tools + R"(, "stream": true)"));
+  const std::vector<nlohmann::json> chunks = events(*chat(tools + R"(, "stream": true)"));
   EXPECT_EQ(
       chunks[1]["choices"][0]["delta"].dump(),
       R"({"tool_calls":[{"function":{"arguments":"","name":"f"},"id":"call_1","index":0,"type":"function"}]})");
@@ -201,7 +199,7 @@ TEST_F(OpenAi, CountsTheTokensOfAChat) {
 TEST_F(OpenAi, AnswersACompletion) {
   service.script.deltas = {{.content = "x"}, {.choice = 1, .content = "y"}};
   service.script.ends = {{.choice = 0}, {.choice = 1, .reason = FinishReason::length}};
-  const Json reply = json(*complete(R"("prompt": ["a", [1, 2]], "max_tokens": 3)"));
+  const nlohmann::json reply = json(*complete(R"("prompt": ["a", [1, 2]], "max_tokens": 3)"));
   EXPECT_TRUE(reply["id"].get<std::string>().starts_with("cmpl-"));
   EXPECT_EQ(reply["object"], "text_completion");
   EXPECT_EQ(reply["choices"].dump(), R"([{"finish_reason":"stop","index":0,"logprobs":null,"text":"x"},)"
@@ -218,7 +216,7 @@ TEST_F(OpenAi, StreamsACompletion) {
   EXPECT_EQ(chunks[0]["object"], "text_completion");
   EXPECT_EQ(chunks[0]["choices"].dump(), R"([{"finish_reason":null,"index":0,"logprobs":null,"text":"x"}])");
   EXPECT_EQ(chunks[1]["choices"].dump(), R"([{"finish_reason":"stop","index":0,"logprobs":null,"text":""}])");
-  EXPECT_EQ(chunks[2]["choices"], Json::array());
+  EXPECT_EQ(chunks[2]["choices"], nlohmann::json::array());
 }
 
 TEST_F(OpenAi, ACompletionEchoesThePromptWithItsLogprobs) {
@@ -227,7 +225,8 @@ TEST_F(OpenAi, ACompletionEchoesThePromptWithItsLogprobs) {
                   "b",
        .logprobs = {{.bytes = "\xc3\xa4", .logprob = 0},
                     {.bytes = "b", .logprob = -1, .top = {{.bytes = "c", .logprob = -0.5}}}}}};
-  const Json reply = json(*complete(R"("prompt": "äb", "echo": true, "logprobs": 1, "max_tokens": 0)"));
+  const nlohmann::json reply =
+      json(*complete(R"("prompt": "äb", "echo": true, "logprobs": 1, "max_tokens": 0)"));
   EXPECT_TRUE(service.completions.at(0).echo);
   EXPECT_EQ(service.completions.at(0).options.max_tokens, 0);
   EXPECT_EQ(service.completions.at(0).options.top_logprobs, 1);
@@ -239,9 +238,9 @@ TEST_F(OpenAi, ACompletionEchoesThePromptWithItsLogprobs) {
 TEST_F(OpenAi, TokensOfACompletionThatAreNotUtf8StayApart) {
   service.script.deltas = {
       {.content = "a", .logprobs = {{.bytes = "\xc3", .top = {{.bytes = "\xc3"}, {.bytes = "\xc4"}}}}}};
-  const Json reply = json(*complete(R"("prompt": "a", "logprobs": 2)"));
-  const Json& logprobs = reply["choices"][0]["logprobs"];
-  EXPECT_EQ(logprobs["tokens"], Json::array({"bytes:\\xc3"}));
+  const nlohmann::json reply = json(*complete(R"("prompt": "a", "logprobs": 2)"));
+  const nlohmann::json& logprobs = reply["choices"][0]["logprobs"];
+  EXPECT_EQ(logprobs["tokens"], nlohmann::json::array({"bytes:\\xc3"}));
   EXPECT_EQ(logprobs["top_logprobs"][0].dump(), R"({"bytes:\\xc3":0.0,"bytes:\\xc4":0.0})");
 }
 
@@ -249,9 +248,9 @@ TEST_F(OpenAi, OffsetsOfAStreamGoOn) {
   service.script.deltas = {{.content = "ab", .logprobs = {{.bytes = "ab"}}},
                            {.content = "c", .logprobs = {{.bytes = "c"}}}};
   const auto chunks = events(*complete(R"("prompt": "a", "stream": true, "logprobs": 0)"));
-  EXPECT_EQ(chunks[0]["choices"][0]["logprobs"]["text_offset"], Json::array({0}));
-  EXPECT_EQ(chunks[1]["choices"][0]["logprobs"]["text_offset"], Json::array({2}));
-  EXPECT_EQ(chunks[1]["choices"][0]["logprobs"]["token_logprobs"], Json::array({0.0}));
+  EXPECT_EQ(chunks[0]["choices"][0]["logprobs"]["text_offset"], nlohmann::json::array({0}));
+  EXPECT_EQ(chunks[1]["choices"][0]["logprobs"]["text_offset"], nlohmann::json::array({2}));
+  EXPECT_EQ(chunks[1]["choices"][0]["logprobs"]["token_logprobs"], nlohmann::json::array({0.0}));
 }
 
 TEST_F(OpenAi, RefusesCompletionsThatItCannotDo) {
@@ -269,14 +268,14 @@ TEST_F(OpenAi, AnswersWithEmbeddings) {
   service.vectors.vectors = {{0.6f, 0.8f}, {1.0f, 0.0f}};
   const auto answer =
       ask("POST", "/v1/embeddings", R"({"input": ["a", "b"], "model": "bird", "dimensions": 2})");
-  const Json reply = json(*answer);
+  const nlohmann::json reply = json(*answer);
   EXPECT_EQ(reply["object"], "list");
   EXPECT_EQ(reply["model"], "bird");
   EXPECT_EQ(reply["usage"].dump(), R"({"prompt_tokens":4,"total_tokens":4})");
   EXPECT_EQ(reply["data"][1].dump(), R"({"embedding":[1.0,0.0],"index":1,"object":"embedding"})");
   EXPECT_EQ(service.embeddings.at(0).dimensions, 2);
   EXPECT_EQ(service.embeddings.at(0).inputs.size(), 2u);
-  const Json coded =
+  const nlohmann::json coded =
       json(*ask("POST", "/v1/embeddings", R"({"input": [[1, 2]], "encoding_format": "base64"})"));
   EXPECT_EQ(coded["data"][1]["embedding"], "AACAPwAAAAA=");
   EXPECT_EQ(service.embeddings.at(1).inputs, (std::vector<Prompt>{std::vector<int32_t>{1, 2}}));
@@ -287,7 +286,7 @@ TEST_F(OpenAi, AnswersWithEmbeddings) {
 }
 
 TEST_F(OpenAi, ListsModels) {
-  const Json list = json(*ask("GET", "/v1/models"));
+  const nlohmann::json list = json(*ask("GET", "/v1/models"));
   EXPECT_EQ(list["object"], "list");
   EXPECT_EQ(list["data"][0]["id"], "bird");
   EXPECT_EQ(list["data"][0]["object"], "model");

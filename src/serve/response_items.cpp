@@ -15,7 +15,7 @@ using Json = nlohmann::ordered_json;
 namespace {
 
 // The text of a part of a message.
-std::string part_text(const Fields& part) {
+std::string item_part_text(const Fields& part) {
   const std::string type = part.required_text("type");
   if (type == "input_image" || type == "input_file" || type == "input_audio" || type == "input_video")
     refuse_field(part.path(), fmt::format("this model reads text only, no part of the type {}", type));
@@ -34,7 +34,7 @@ std::vector<std::string> part_texts(const Fields& item, std::string_view name) {
   if (value->is_string()) return {value->get<std::string>()};
   if (!value->is_array()) item.refuse(name, "a text or a list of parts");
   std::vector<std::string> texts;
-  for (const Fields& part : item.objects(name)) texts.push_back(part_text(part));
+  for (const Fields& part : item.objects(name)) texts.push_back(item_part_text(part));
   return texts;
 }
 
@@ -42,7 +42,7 @@ std::string joined(const std::vector<std::string>& texts, std::string_view betwe
   return fmt::format("{}", fmt::join(texts, between));
 }
 
-Json read_message(const Fields& item, const std::string& id) {
+Json read_message_item(const Fields& item, const std::string& id) {
   item.at("role", "a text");
   const std::string role = item.word("role", {"user", "assistant", "system", "developer"}).value_or("");
   item.at("content", "a text or a list of parts");
@@ -56,7 +56,7 @@ Json read_message(const Fields& item, const std::string& id) {
 }
 
 // What the model thought lies in "content"; a summary of it counts where that is missing.
-Json read_reasoning(const Fields& item, const std::string& id) {
+Json read_reasoning_item(const Fields& item, const std::string& id) {
   std::vector<std::string> texts = part_texts(item, "content");
   if (texts.empty()) texts = part_texts(item, "summary");
   Json summary = Json::array();
@@ -64,7 +64,7 @@ Json read_reasoning(const Fields& item, const std::string& id) {
   return {{"type", "reasoning"}, {"id", id}, {"summary", summary}};
 }
 
-Json read_call(const Fields& item, const std::string& id) {
+Json read_call_item(const Fields& item, const std::string& id) {
   return {{"type", "function_call"},
           {"id", id},
           {"call_id", item.required_text("call_id")},
@@ -122,9 +122,9 @@ void add_output(const Json& item, std::vector<Message>& messages) {
 Json read_item(const Fields& item, const std::string& fresh_id) {
   const std::string type = item.text("type").value_or(item.has("role") ? "message" : "");
   const std::string id = item.text("id").value_or(fresh_id);
-  if (type == "message") return read_message(item, id);
-  if (type == "reasoning") return read_reasoning(item, id);
-  if (type == "function_call") return read_call(item, id);
+  if (type == "message") return read_message_item(item, id);
+  if (type == "reasoning") return read_reasoning_item(item, id);
+  if (type == "function_call") return read_call_item(item, id);
   if (type == "function_call_output") return read_output(item, id);
   if (type.empty()) item.refuse("type", "the type of an item");
   refuse_field(item.path_of("type"),

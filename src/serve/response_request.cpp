@@ -21,7 +21,7 @@ using Json = nlohmann::ordered_json;
 
 namespace {
 
-constexpr int64_t any = std::numeric_limits<int64_t>::max();
+constexpr int64_t no_bound = std::numeric_limits<int64_t>::max();
 
 Json text_or_null(const std::optional<std::string>& text) { return text ? Json(*text) : Json(); }
 Json number_or_null(const std::optional<int64_t>& number) { return number ? Json(*number) : Json(); }
@@ -91,7 +91,7 @@ class Input {
 };
 
 // Returns the functions as the response tells them.
-Json read_tools(const Fields& body, ChatTask& task) {
+Json read_response_tools(const Fields& body, ChatTask& task) {
   Json told = Json::array();
   for (const Fields& tool : body.objects("tools")) {
     if (tool.required_text("type") != "function") continue;
@@ -124,7 +124,7 @@ std::string function_name(const Fields& choice, const ChatTask& task) {
   return name;
 }
 
-ToolChoice::Kind kind_of(const Fields& owner, std::string_view name) {
+ToolChoice::Kind tool_choice_kind(const Fields& owner, std::string_view name) {
   const std::string word = owner.word(name, {"none", "auto", "required"}).value_or("auto");
   if (word == "none") return ToolChoice::Kind::none;
   return word == "auto" ? ToolChoice::Kind::automatic : ToolChoice::Kind::required;
@@ -141,16 +141,16 @@ Json read_allowed_tools(const Fields& choice, ChatTask& task) {
       if (offered.name == name) kept.push_back(offered);
   }
   task.tools = std::move(kept);
-  task.tool_choice.kind = kind_of(choice, "mode");
+  task.tool_choice.kind = tool_choice_kind(choice, "mode");
   return {{"type", "allowed_tools"}, {"tools", allowed}, {"mode", choice.text("mode").value_or("auto")}};
 }
 
 // Returns the choice as the response tells it.
-Json read_tool_choice(const Fields& body, ChatTask& task) {
+Json read_response_tool_choice(const Fields& body, ChatTask& task) {
   const Json* choice = body.find("tool_choice");
   if (choice == nullptr) return "auto";
   if (choice->is_string()) {
-    task.tool_choice.kind = kind_of(body, "tool_choice");
+    task.tool_choice.kind = tool_choice_kind(body, "tool_choice");
     if (task.tool_choice.kind == ToolChoice::Kind::required && task.tools.empty())
       refuse_field("tool_choice", "a tool must be called, but there are no functions among the tools");
     return *choice;
@@ -162,7 +162,7 @@ Json read_tool_choice(const Fields& body, ChatTask& task) {
 }
 
 // Returns the format as the response tells it.
-Json read_format(const Fields& text, ResponseFormat& format) {
+Json read_text_format(const Fields& text, ResponseFormat& format) {
   const std::optional<Fields> object = text.object("format");
   if (!object) return {{"type", "text"}};
   object->at("type", "a text");
@@ -185,13 +185,13 @@ Json read_format(const Fields& text, ResponseFormat& format) {
 Json read_text(const Fields& body, TaskOptions& options) {
   const std::optional<Fields> text = body.object("text");
   if (!text) return {{"format", {{"type", "text"}}}};
-  Json told = {{"format", read_format(*text, options.format)}};
+  Json told = {{"format", read_text_format(*text, options.format)}};
   if (const auto verbosity = text->word("verbosity", {"low", "medium", "high"}))
     told["verbosity"] = *verbosity;
   return told;
 }
 
-Json read_reasoning(const Fields& body, ChatTask& task) {
+Json read_response_reasoning(const Fields& body, ChatTask& task) {
   const std::optional<Fields> reasoning = body.object("reasoning");
   if (!reasoning) return nullptr;
   task.thinking = read_effort(*reasoning, "effort");
@@ -199,7 +199,7 @@ Json read_reasoning(const Fields& body, ChatTask& task) {
           {"summary", text_or_null(reasoning->word("summary", {"auto", "concise", "detailed"}))}};
 }
 
-void read_logprobs(const Fields& body, TaskOptions& options) {
+void read_response_logprobs(const Fields& body, TaskOptions& options) {
   options.top_logprobs = body.integer("top_logprobs", 0, 20).value_or(0);
   options.logprobs = options.top_logprobs > 0;
   for (const std::string& what : body.texts("include"))
@@ -207,7 +207,7 @@ void read_logprobs(const Fields& body, TaskOptions& options) {
 }
 
 // What would change the conversation if it were ignored.
-void refuse_unknown(const Fields& body) {
+void refuse_unknown_fields(const Fields& body) {
   if (body.has("conversation"))
     refuse_field("conversation", "there are no conversations here; use previous_response_id");
   if (body.has("prompt")) refuse_field("prompt", "there are no prompt templates here; use instructions");
@@ -232,7 +232,7 @@ Json told_of(const Fields& body, const TaskOptions& options) {
   const SamplerOptions& sampling = options.sampling;
   return {{"instructions", text_or_null(body.text("instructions"))},
           {"max_output_tokens", number_or_null(options.max_tokens)},
-          {"max_tool_calls", number_or_null(body.integer("max_tool_calls", 1, any))},
+          {"max_tool_calls", number_or_null(body.integer("max_tool_calls", 1, no_bound))},
           {"metadata", metadata ? metadata->json() : Json::object()},
           {"previous_response_id", text_or_null(body.text("previous_response_id"))},
           {"prompt_cache_key", text_or_null(body.text("prompt_cache_key"))},
@@ -252,15 +252,15 @@ Json told_of(const Fields& body, const TaskOptions& options) {
 ResponseRequest read_response_request(const Json& json, const std::string& id, const Call& call,
                                       ResponseStore& store) {
   const Fields body(json);
-  refuse_unknown(body);
+  refuse_unknown_fields(body);
   ResponseRequest request;
   ChatTask& task = request.task;
   RequestBasics basics = read_basics(call, body);
   task.model = basics.model.name;
   task.options = std::move(basics.options);
-  body.integer("max_output_tokens", 1, any);  // others may ask for none
+  body.integer("max_output_tokens", 1, no_bound);  // others may ask for none
   read_max_tokens(call, body, {"max_output_tokens"}, task.options);
-  read_logprobs(body, task.options);
+  read_response_logprobs(body, task.options);
   read_messages(body, Input(id, call.request.key, store), request);
   request.stream = basics.stream;
   request.store = body.flag("store").value_or(true);
@@ -279,11 +279,11 @@ ResponseRequest read_response_request(const Json& json, const std::string& id, c
                       {"usage", nullptr},
                       {"background", request.background},
                       {"store", request.store}};
-  request.response["tools"] = read_tools(body, task);
-  request.response["tool_choice"] = read_tool_choice(body, task);
+  request.response["tools"] = read_response_tools(body, task);
+  request.response["tool_choice"] = read_response_tool_choice(body, task);
   task.parallel_calls = body.flag("parallel_tool_calls").value_or(true);
   request.response["parallel_tool_calls"] = task.parallel_calls;
-  request.response["reasoning"] = read_reasoning(body, task);
+  request.response["reasoning"] = read_response_reasoning(body, task);
   request.response["text"] = read_text(body, task.options);
   request.response.update(told_of(body, task.options));
   return request;

@@ -7,7 +7,7 @@ namespace aviary {
 namespace {
 
 // An id has no zero byte, so this is unique.
-std::string name_of(const std::string& key, const std::string& id) { return id + '\0' + key; }
+std::string place_name(const std::string& key, const std::string& id) { return id + '\0' + key; }
 
 // Moves a value to where its bytes count until nothing holds it any longer.
 template <typename T>
@@ -33,13 +33,13 @@ std::shared_ptr<const StoredItem> ResponseStore::item(std::string id, std::strin
 
 void ResponseStore::put(const std::string& key, StoredResponse response) {
   const std::lock_guard lock(mutex_);
-  const std::string name = name_of(key, response.id);
+  const std::string name = place_name(key, response.id);
   keep(name, std::move(response));
 }
 
 bool ResponseStore::update(const std::string& key, StoredResponse response) {
   const std::lock_guard lock(mutex_);
-  const std::string name = name_of(key, response.id);
+  const std::string name = place_name(key, response.id);
   const auto place = places_.find(name);
   if (place == places_.end() || place->second->response->task == nullptr) return false;
   keep(name, std::move(response));
@@ -70,7 +70,7 @@ void ResponseStore::remove(Entries::iterator entry) {
 
 std::shared_ptr<const StoredResponse> ResponseStore::find(const std::string& key, const std::string& id) {
   const std::lock_guard lock(mutex_);
-  const auto place = places_.find(name_of(key, id));
+  const auto place = places_.find(place_name(key, id));
   if (place == places_.end()) return nullptr;
   entries_.splice(entries_.begin(), entries_, place->second);
   return place->second->response;
@@ -78,7 +78,7 @@ std::shared_ptr<const StoredResponse> ResponseStore::find(const std::string& key
 
 bool ResponseStore::erase(const std::string& key, const std::string& id) {
   const std::lock_guard lock(mutex_);
-  const auto place = places_.find(name_of(key, id));
+  const auto place = places_.find(place_name(key, id));
   if (place == places_.end()) return false;
   remove(place->second);
   return true;

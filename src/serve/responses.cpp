@@ -151,7 +151,7 @@ void count(Call& call, const Store& store) {
                                 {"input_tokens", call.service.count_tokens(request.task)}}));
 }
 
-[[noreturn]] void refuse_unknown(const std::string& id) {
+[[noreturn]] void refuse_unknown_response(const std::string& id) {
   throw TaskFailure(
       {.kind = TaskError::Kind::not_found,
        .message = fmt::format("there is no response {}; it may have been forgotten", in_quotes(id)),
@@ -160,7 +160,7 @@ void count(Call& call, const Store& store) {
 
 std::shared_ptr<const StoredResponse> find(const Call& call, const Store& store) {
   const auto response = store->find(call.request.key, call.parts[0]);
-  if (response == nullptr) refuse_unknown(call.parts[0]);
+  if (response == nullptr) refuse_unknown_response(call.parts[0]);
   return response;
 }
 
@@ -171,11 +171,11 @@ void retrieve(Call& call, const Store& store) {
   respond_json(call, find(call, store)->json);
 }
 
-void erase(Call& call, const Store& store) {
+void erase_response(Call& call, const Store& store) {
   const std::string& id = call.parts[0];
   const auto response = find(call, store);
   if (response->task && response->task->ticket != 0) call.service.cancel(response->task->ticket);
-  if (!store->erase(call.request.key, id)) refuse_unknown(id);
+  if (!store->erase(call.request.key, id)) refuse_unknown_response(id);
   respond_json(call, json_text({{"id", id}, {"object", "response"}, {"deleted", true}}));
 }
 
@@ -246,7 +246,7 @@ void add_responses(Router& router, std::shared_ptr<ResponseStore> store) {
   add("POST", "/{id}/cancel", cancel);
   add("GET", "/{id}/input_items", list_input);
   add("GET", "/{id}", retrieve);
-  add("DELETE", "/{id}", erase);
+  add("DELETE", "/{id}", erase_response);
 }
 
 }  // namespace aviary

@@ -125,7 +125,7 @@ void upload(Call& call) {
                                                                    call.request.body))));
 }
 
-void erase(Call& call) {
+void erase_state(Call& call) {
   const std::string id = call.service.state(call.request.key, call.parts[0]).id;
   call.service.erase_state(call.request.key, id);
   respond_json(call, json_text({{"id", id}, {"object", "state"}, {"deleted", true}}));
@@ -143,7 +143,7 @@ void add_states(Router& router) {
   add("GET", "/{state}/content", download);
   add("PUT", "/{name}/content", upload);
   add("GET", "/{state}", describe);
-  add("DELETE", "/{state}", erase);
+  add("DELETE", "/{state}", erase_state);
 }
 
 }  // namespace aviary

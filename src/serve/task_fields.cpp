@@ -16,7 +16,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr int64_t no_limit = std::numeric_limits<int64_t>::max();
+constexpr int64_t no_token_limit = std::numeric_limits<int64_t>::max();
 
 // A sampler of others: `neutral` is the value with which it does nothing.
 struct ForeignSampler {
@@ -46,7 +46,7 @@ void read_filters(const Fields& fields, SamplerOptions& sampling) {
     sampling.top_p = *value > 0 ? *value : 1;
     if (*value == 0) sampling.temperature = 0;
   }
-  if (auto value = fields.integer("top_k", -1, no_limit)) sampling.top_k = std::max<int64_t>(*value, 0);
+  if (auto value = fields.integer("top_k", -1, no_token_limit)) sampling.top_k = std::max<int64_t>(*value, 0);
   if (auto value = fields.number("min_p", 0, 1)) sampling.min_p = *value;
   if (auto value = fields.number("top_a", 0, 1)) sampling.top_a = *value;
   if (auto value = fields.number("top_a_power", 0, 100)) sampling.top_a_power = *value;
@@ -59,7 +59,7 @@ void read_penalties(const Fields& fields, SamplerOptions& sampling) {
   if (auto value = fields.number("penalty_decay", 0, 1)) sampling.penalty_decay = *value;
   for (const char* name : {"repetition_penalty", "repeat_penalty"})
     if (auto value = fields.number(name, 0, 100)) sampling.repeat_penalty = *value;
-  if (auto value = fields.integer("repeat_last_n", -1, no_limit)) sampling.repeat_last_n = *value;
+  if (auto value = fields.integer("repeat_last_n", -1, no_token_limit)) sampling.repeat_last_n = *value;
 }
 
 // For requests that name no seed.
@@ -74,7 +74,7 @@ void read_sampler(const Fields& fields, SamplerOptions& sampling) {
   refuse_foreign_samplers(fields);
   read_filters(fields, sampling);
   read_penalties(fields, sampling);
-  const auto seed = fields.integer("seed", std::numeric_limits<int64_t>::min(), no_limit);
+  const auto seed = fields.integer("seed", std::numeric_limits<int64_t>::min(), no_token_limit);
   sampling.seed = seed && *seed >= 0 ? static_cast<uint64_t>(*seed) : random_seed();
   try {
     check(sampling);

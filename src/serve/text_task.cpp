@@ -33,8 +33,8 @@ struct TextTask::PromptRun {
 
 namespace {
 
-TokenLogprob described(const Tokenizer& tokenizer, int32_t token, double logprob,
-                       const std::vector<ScoredToken>& alternatives) {
+TokenLogprob described_token(const Tokenizer& tokenizer, int32_t token, double logprob,
+                             const std::vector<ScoredToken>& alternatives) {
   TokenLogprob result{.token = token, .bytes = std::string(tokenizer.bytes_of(token)), .logprob = logprob};
   for (const ScoredToken& other : alternatives)
     result.top.push_back({other.token, std::string(tokenizer.bytes_of(other.token)), other.logprob});
@@ -218,7 +218,7 @@ void TextTask::keep(PromptRun& run, Choice* choice, int64_t read, const State& s
 void TextTask::score(PromptRun& run, int64_t index, std::span<const float> logits) {
   const std::vector<int32_t>& tokens = run.prompt->tokens;
   const auto describe = [&](int32_t token, double logprob, const std::vector<ScoredToken>& top) {
-    run.scores.push_back(described(host_->tokenizer(), token, logprob, top));
+    run.scores.push_back(described_token(host_->tokenizer(), token, logprob, top));
   };
   if (index == 0) describe(tokens[0], std::numeric_limits<double>::quiet_NaN(), {});
   if (index + 1 >= std::ssize(tokens)) return;
@@ -247,7 +247,7 @@ bool TextTask::show(Choice& choice, const Writer::Piece& piece) {
     if (plan_.options.logprobs) {
       if (deltas.empty()) deltas.emplace_back();
       deltas.front().logprobs.push_back(
-          described(host_->tokenizer(), piece.token, piece.logprob, piece.alternatives));
+          described_token(host_->tokenizer(), piece.token, piece.logprob, piece.alternatives));
     }
   }
   for (Delta& delta : deltas) report(choice, std::move(delta));

@@ -9,7 +9,7 @@ namespace {
 constexpr int64_t page = int64_t{2} << 20, line = 64;
 constexpr int64_t largest_chunk = int64_t{64} << 20;
 
-int64_t round_up(int64_t bytes, int64_t unit) { return (bytes + unit - 1) / unit * unit; }
+int64_t round_up_to(int64_t bytes, int64_t unit) { return (bytes + unit - 1) / unit * unit; }
 
 // Address of the next allocation.
 struct Chunk {
@@ -27,18 +27,18 @@ Chunk& current() {
 }  // namespace
 
 WeightMemory::WeightMemory(int64_t bytes) : bytes_(bytes) {
-  const int64_t wanted = round_up(bytes, line);
+  const int64_t wanted = round_up_to(bytes, line);
   Chunk& chunk = current();
   std::lock_guard lock(chunk.mutex);
   std::shared_ptr<const Buffer> memory = chunk.memory.lock();
   if (!memory) chunk.next = chunk.end = nullptr, chunk.size = page;
   if (chunk.end - chunk.next < wanted) {
-    const int64_t size = std::max(round_up(wanted, page), chunk.size);
+    const int64_t size = std::max(round_up_to(wanted, page), chunk.size);
     chunk.size = std::min(2 * size, largest_chunk);
     memory = std::make_shared<const Buffer>(size + page);  // to align the start to a page
     const auto begin = reinterpret_cast<uintptr_t>(memory->data());
     chunk.next = static_cast<char*>(memory->data()) +
-                 (round_up(static_cast<int64_t>(begin), page) - static_cast<int64_t>(begin));
+                 (round_up_to(static_cast<int64_t>(begin), page) - static_cast<int64_t>(begin));
     chunk.end = chunk.next + size;
     chunk.memory = memory;
   }

@@ -14,7 +14,7 @@ using Json = nlohmann::json;
 
 const std::vector<std::string> merges = {"t h", "\u0120 t", "th e", "\u0120t h"};
 
-std::string complaint(const std::string& json) {
+std::string definition_complaint(const std::string& json) {
   try {
     make_bpe_tokenizer(json);
     return "";
@@ -24,7 +24,7 @@ std::string complaint(const std::string& json) {
 }
 
 void expect_refused(const Json& json, const std::string& part) {
-  const std::string what = complaint(json.dump());
+  const std::string what = definition_complaint(json.dump());
   EXPECT_NE(what.find(part), std::string::npos) << "expected \"" << part << "\" in: " << what;
   EXPECT_EQ(what.find('\n'), std::string::npos) << what;
 }
@@ -66,10 +66,10 @@ TEST(BpeDefinition, ReadsAllLayoutsInUse) {
         with("/model/merges", Json::array({Json::array({"t", "h"}), Json::array({"th", "e"})})),
         with("/post_processor", nullptr), with("/model/unk_token", "<unk>"), with("/model/dropout", 0.0),
         with("/model/end_of_word_suffix", "")})
-    EXPECT_EQ(complaint(json.dump()), "");
+    EXPECT_EQ(definition_complaint(json.dump()), "");
   Json old = small_tokenizer_json(merges);
   old["model"].erase("type");
-  EXPECT_EQ(complaint(old.dump()), "");
+  EXPECT_EQ(definition_complaint(old.dump()), "");
 }
 
 TEST(BpeDefinition, RejectsUnsupportedFeatures) {
@@ -134,23 +134,24 @@ TEST(BpeDefinition, RejectsInvalidContent) {
 }
 
 TEST(BpeDefinition, RejectsInvalidJson) {
-  EXPECT_NE(complaint("").find("not valid JSON"), std::string::npos);
-  EXPECT_NE(complaint("{\"model\":").find("not valid JSON"), std::string::npos);
-  EXPECT_NE(complaint("{\"a\xff\":1}").find("not valid JSON"), std::string::npos);
-  EXPECT_NE(complaint(std::string(1'000'000, '[')).find("nested"), std::string::npos);
+  EXPECT_NE(definition_complaint("").find("not valid JSON"), std::string::npos);
+  EXPECT_NE(definition_complaint("{\"model\":").find("not valid JSON"), std::string::npos);
+  EXPECT_NE(definition_complaint("{\"a\xff\":1}").find("not valid JSON"), std::string::npos);
+  EXPECT_NE(definition_complaint(std::string(1'000'000, '[')).find("nested"), std::string::npos);
   std::string objects;
   for (int i = 0; i < 100'000; ++i) objects += "{\"a\":";
-  EXPECT_NE(complaint(objects).find("nested"), std::string::npos);
+  EXPECT_NE(definition_complaint(objects).find("nested"), std::string::npos);
 }
 
 TEST(BpeDefinition, TruncatedAndDamagedFilesAreReadOrRejected) {
   const std::string whole = small_tokenizer_json(merges).dump();
-  for (size_t size = 0; size < whole.size(); ++size) EXPECT_NE(complaint(whole.substr(0, size)), "") << size;
+  for (size_t size = 0; size < whole.size(); ++size)
+    EXPECT_NE(definition_complaint(whole.substr(0, size)), "") << size;
   Random random(17);
   for (int i = 0; i < 5000; ++i) {
     std::string damaged = whole;
     damaged[static_cast<size_t>(random.below(std::ssize(whole)))] ^= static_cast<char>(1 << random.below(8));
-    complaint(damaged);
+    definition_complaint(damaged);
   }
 }
 

@@ -15,7 +15,7 @@ using Json = nlohmann::json;
 using Ids = std::vector<int32_t>;
 
 // Their tokens have ids from 256; the first is "th".
-const std::vector<std::string> merges = {"t h", "\u0120 t", "th e", "\u0120t h", "\u00c3 \u00a9"};
+const std::vector<std::string> tokenizer_merges = {"t h", "\u0120 t", "th e", "\u0120t h", "\u00c3 \u00a9"};
 constexpr int32_t space_t = 257, the = 258, space_th = 259, the_e = 260;
 
 Json added(int32_t id, const std::string& content, bool normalized) {
@@ -23,7 +23,7 @@ Json added(int32_t id, const std::string& content, bool normalized) {
 }
 
 TEST(BpeTokenizer, MergesTheBytesOfEachWord) {
-  auto tokenizer = make_bpe_tokenizer(small_tokenizer_json(merges).dump());
+  auto tokenizer = make_bpe_tokenizer(small_tokenizer_json(tokenizer_merges).dump());
   EXPECT_EQ(tokenizer->encode("the"), Ids{the});
   EXPECT_EQ(tokenizer->encode(" the"), (Ids{' ', the}));  // "t h" is merged first
   EXPECT_EQ(tokenizer->encode("at he"), (Ids{'a', 't', ' ', 'h', 'e'}));
@@ -39,7 +39,7 @@ TEST(BpeTokenizer, MergesTheBytesOfEachWord) {
 }
 
 TEST(BpeTokenizer, AppendsToExistingTokens) {
-  auto tokenizer = make_bpe_tokenizer(small_tokenizer_json(merges).dump());
+  auto tokenizer = make_bpe_tokenizer(small_tokenizer_json(tokenizer_merges).dump());
   for (int again = 0; again < 2; ++again) {
     Ids ids = {7};
     tokenizer->encode("the the", ids);
@@ -48,7 +48,7 @@ TEST(BpeTokenizer, AppendsToExistingTokens) {
 }
 
 TEST(BpeTokenizer, NormalizesIfTheFileSaysSo) {
-  Json json = small_tokenizer_json(merges);
+  Json json = small_tokenizer_json(tokenizer_merges);
   auto nfc = make_bpe_tokenizer(json.dump());
   EXPECT_EQ(nfc->encode("e\u0301"), Ids{the_e});
   EXPECT_EQ(nfc->decode(nfc->encode("e\u0301")), "\u00e9");
@@ -59,7 +59,7 @@ TEST(BpeTokenizer, NormalizesIfTheFileSaysSo) {
 }
 
 TEST(BpeTokenizer, FindsAddedTokensBeforeAndAfterNormalization) {
-  Json json = small_tokenizer_json(merges);
+  Json json = small_tokenizer_json(tokenizer_merges);
   json["added_tokens"] = {added(300, "<e\u0301>", true), added(301, "<|endoftext|>", false),
                           added(302, "a\u0308", false)};
   auto tokenizer = make_bpe_tokenizer(json.dump());
@@ -80,7 +80,7 @@ TEST(BpeTokenizer, BytesOutsideUtf8AreSeparateTokens) {
 }
 
 TEST(BpeTokenizer, RandomBytesSurviveTheRoundTrip) {
-  Json json = small_tokenizer_json(merges);
+  Json json = small_tokenizer_json(tokenizer_merges);
   json["added_tokens"] = {added(300, "   ", true), added(301, "<|endoftext|>", false)};
   json["normalizer"] = nullptr;
   auto tokenizer = make_bpe_tokenizer(json.dump());
@@ -99,7 +99,7 @@ TEST(BpeTokenizer, RandomBytesSurviveTheRoundTrip) {
 }
 
 TEST(BpeTokenizer, AByteWithoutATokenIsReported) {
-  Json json = small_tokenizer_json(merges);
+  Json json = small_tokenizer_json(tokenizer_merges);
   json["model"]["vocab"].erase("z");
   json["model"]["vocab"].erase("\u00ff");
   auto tokenizer = make_bpe_tokenizer(json.dump());
@@ -115,7 +115,7 @@ TEST(BpeTokenizer, AByteWithoutATokenIsReported) {
 }
 
 TEST(BpeTokenizer, IgnoresMergesForWordsThatAreTokens) {
-  Json json = small_tokenizer_json(merges);
+  Json json = small_tokenizer_json(tokenizer_merges);
   json["model"]["vocab"]["\u0120the"] = 270;
   auto merged = make_bpe_tokenizer(json.dump());
   EXPECT_EQ(merged->encode(" the"), (Ids{' ', the}));
@@ -126,7 +126,7 @@ TEST(BpeTokenizer, IgnoresMergesForWordsThatAreTokens) {
 }
 
 TEST(BpeTokenizer, SurvivesSerialization) {
-  Json json = small_tokenizer_json(merges);
+  Json json = small_tokenizer_json(tokenizer_merges);
   json["added_tokens"] = {added(300, "   ", true), added(301, "<\n>", false)};
   auto tokenizer = make_bpe_tokenizer(json.dump());
   auto again = make_tokenizer("bpe", tokenizer->serialize());
@@ -136,7 +136,7 @@ TEST(BpeTokenizer, SurvivesSerialization) {
 }
 
 TEST(BpeTokenizer, ManyThreadsMayEncodeAtOnce) {
-  auto tokenizer = make_bpe_tokenizer(small_tokenizer_json(merges).dump());
+  auto tokenizer = make_bpe_tokenizer(small_tokenizer_json(tokenizer_merges).dump());
   std::string text;
   Random random(9);
   for (int i = 0; i < 20000; ++i) text += fmt::format(" {}the", random.below(1000));

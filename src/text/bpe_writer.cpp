@@ -9,9 +9,9 @@ namespace aviary {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-Json split_rule(const SplitRule& rule) {
+OrderedJson split_rule(const SplitRule& rule) {
   using Keep = SplitRule::Keep;
   return {{"type", "Split"},
           {"pattern", {{"Regex", rule.pattern}}},
@@ -19,15 +19,15 @@ Json split_rule(const SplitRule& rule) {
           {"invert", rule.keep == Keep::only_matches}};
 }
 
-Json pre_tokenizer(const BpeDefinition& definition) {
-  Json list = Json::array();
+OrderedJson pre_tokenizer(const BpeDefinition& definition) {
+  OrderedJson list = OrderedJson::array();
   for (const SplitRule& rule : definition.splits) list.push_back(split_rule(rule));
   list.push_back(
       {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}});
   return {{"type", "Sequence"}, {"pretokenizers", list}};
 }
 
-Json added_token(const AddedToken& token) {
+OrderedJson added_token(const AddedToken& token) {
   return {{"id", token.id},          {"content", token.content}, {"single_word", false},
           {"lstrip", token.lstrip},  {"rstrip", token.rstrip},   {"normalized", token.normalized},
           {"special", token.special}};
@@ -51,11 +51,11 @@ std::string write_bpe_definition(const BpeDefinition& definition) {
         ->spelling;
   };
   for (const auto& token : tokens)
-    add_line(vocabulary, Json(token.spelling).dump() + ":" + std::to_string(token.id));
+    add_line(vocabulary, OrderedJson(token.spelling).dump() + ":" + std::to_string(token.id));
   for (const auto& merge : definition.merges)
-    add_line(merges, Json(spelling(merge.left) + " " + spelling(merge.right)).dump());
-  const Json normalizer = definition.nfc ? Json{{"type", "NFC"}} : Json();
-  const Json byte_level = {
+    add_line(merges, OrderedJson(spelling(merge.left) + " " + spelling(merge.right)).dump());
+  const OrderedJson normalizer = definition.nfc ? OrderedJson{{"type", "NFC"}} : OrderedJson();
+  const OrderedJson byte_level = {
       {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
   std::string file = "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[" + added;
   file += "],\n\"normalizer\":" + normalizer.dump();

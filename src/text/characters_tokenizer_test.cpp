@@ -10,7 +10,7 @@ using Ids = std::vector<int32_t>;
 
 constexpr const char* small = R"({"0": "\n", "1": " ", "2": "a", "4": "é", "3": "你", "9": "😀"})";
 
-std::string complaint(std::string_view json) {
+std::string characters_complaint(std::string_view json) {
   try {
     make_characters_tokenizer(json);
     return "";
@@ -78,7 +78,8 @@ TEST(CharactersTokenizer, RejectsAnythingButSuchAVocabulary) {
            {R"({"1": "a", "01": "b"})", "id 1 is given twice"},
            {R"({"1": "a", "2": "a"})", "\"a\" has the ids 1 and 2"},
            {R"({"a": [[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]})", "nested"}})
-    EXPECT_NE(complaint(json).find(part), std::string::npos) << json << " gave: " << complaint(json);
+    EXPECT_NE(characters_complaint(json).find(part), std::string::npos)
+        << json << " gave: " << characters_complaint(json);
 }
 
 }  // namespace

@@ -16,13 +16,13 @@ constexpr const char* gpt2 = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s
 constexpr const char* gpt4 =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-Strings pieces_of(const std::vector<SplitRule>& rules, std::string_view text) {
+Strings split_pieces(const std::vector<SplitRule>& rules, std::string_view text) {
   Strings pieces;
   Splitter(rules).split(text, [&](std::string_view piece) { pieces.emplace_back(piece); });
   return pieces;
 }
 
-std::string complaint(const std::string& pattern) {
+std::string splitter_complaint(const std::string& pattern) {
   try {
     Splitter splitter({{pattern}});
     return "";
@@ -32,32 +32,32 @@ std::string complaint(const std::string& pattern) {
 }
 
 TEST(Splitter, SplitsLikeGpt2) {
-  EXPECT_EQ(pieces_of({{gpt2}}, "I'm 42  years,\n\n na\u00efve!"),
+  EXPECT_EQ(split_pieces({{gpt2}}, "I'm 42  years,\n\n na\u00efve!"),
             (Strings{"I", "'m", " 42", " ", " years", ",", "\n\n", " na\u00efve", "!"}));
-  EXPECT_EQ(pieces_of({{gpt2}}, "a   \n"), (Strings{"a", "   \n"}));
-  EXPECT_EQ(pieces_of({{gpt2}}, ""), Strings{});
+  EXPECT_EQ(split_pieces({{gpt2}}, "a   \n"), (Strings{"a", "   \n"}));
+  EXPECT_EQ(split_pieces({{gpt2}}, ""), Strings{});
 }
 
 TEST(Splitter, KeepsOrDropsTheTextBetweenMatches) {
   using Keep = SplitRule::Keep;
-  EXPECT_EQ(pieces_of({{"\\d"}}, "a12b"), (Strings{"a", "1", "2", "b"}));
-  EXPECT_EQ(pieces_of({{"\\d", Keep::only_matches}}, "a12b"), (Strings{"1", "2"}));
-  EXPECT_EQ(pieces_of({{"\\d", Keep::only_gaps}}, "a12b"), (Strings{"a", "b"}));
+  EXPECT_EQ(split_pieces({{"\\d"}}, "a12b"), (Strings{"a", "1", "2", "b"}));
+  EXPECT_EQ(split_pieces({{"\\d", Keep::only_matches}}, "a12b"), (Strings{"1", "2"}));
+  EXPECT_EQ(split_pieces({{"\\d", Keep::only_gaps}}, "a12b"), (Strings{"a", "b"}));
 }
 
 TEST(Splitter, AppliesEachRuleToThePiecesOfThePreviousRule) {
-  EXPECT_EQ(pieces_of({{"\\p{N}"}, {gpt2}}, "x12 y"), (Strings{"x", "1", "2", " y"}));
-  EXPECT_EQ(pieces_of({}, "x 12"), (Strings{"x 12"}));
+  EXPECT_EQ(split_pieces({{"\\p{N}"}, {gpt2}}, "x12 y"), (Strings{"x", "1", "2", " y"}));
+  EXPECT_EQ(split_pieces({}, "x 12"), (Strings{"x 12"}));
 }
 
 TEST(Splitter, SpacesAreThoseOfUnicode) {
-  EXPECT_EQ(pieces_of({{"\\s+"}},
-                      "a\u00a0\u3000b\u180e"
-                      "c\x1c"),
+  EXPECT_EQ(split_pieces({{"\\s+"}},
+                         "a\u00a0\u3000b\u180e"
+                         "c\x1c"),
             (Strings{"a", "\u00a0\u3000",
                      "b\u180e"
                      "c\x1c"}));
-  EXPECT_EQ(pieces_of({{"[^\\s]+"}}, "a\u0085b"), (Strings{"a", "\u0085", "b"}));
+  EXPECT_EQ(split_pieces({{"[^\\s]+"}}, "a\u0085b"), (Strings{"a", "\u0085", "b"}));
 }
 
 TEST(Splitter, ReadsThePatternsInUse) {
@@ -67,7 +67,7 @@ TEST(Splitter, ReadsThePatternsInUse) {
        R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+)",
        R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+)",
        "[0-9][0-9][0-9]", "[\u4e00-\u9fa5\u3040-\u30ff]+"})
-    EXPECT_EQ(complaint(pattern), "");
+    EXPECT_EQ(splitter_complaint(pattern), "");
 }
 
 TEST(Splitter, RejectsInvalidAndAmbiguousPatterns) {
@@ -97,7 +97,8 @@ TEST(Splitter, RejectsInvalidAndAmbiguousPatterns) {
            {std::string(250, '(') + std::string(250, ')'), "empty text"},
            {std::string(300, '(') + "a" + std::string(300, ')'), "parenthes"},
            {std::string(5000, 'a'), "4096"}}) {
-    EXPECT_NE(complaint(pattern).find(part), std::string::npos) << pattern << " gave: " << complaint(pattern);
+    EXPECT_NE(splitter_complaint(pattern).find(part), std::string::npos)
+        << pattern << " gave: " << splitter_complaint(pattern);
   }
 }
 
@@ -112,7 +113,7 @@ TEST(Splitter, LongRunsAreFast) {
   for (const char* pattern : {gpt2, gpt4, R"([\p{Lu}\p{Lo}]*[\p{Ll}\p{Lo}]+|\p{Lu}+|[\s.1]+)"}) {
     for (char c : {'a', 'A', ' ', '.'}) {
       const std::string text(1'000'000, c);
-      EXPECT_LE(pieces_of({{pattern}}, text).size(), 2u) << pattern;
+      EXPECT_LE(split_pieces({{pattern}}, text).size(), 2u) << pattern;
     }
   }
 }

@@ -42,7 +42,7 @@ std::string utf16(std::string_view text, bool low_byte_first) {
   return bytes;
 }
 
-std::string complaint(std::string_view content) {
+std::string file_complaint(std::string_view content) {
   try {
     read_tokenizer(content, "some/file");
     return "";
@@ -87,7 +87,7 @@ TEST(TokenizerFile, OtherFilesAreRejectedWithTheirName) {
            {std::string("\xff\xfe\x00\xd8", 4), "unpaired surrogate"},
            {std::string("\xff\xfe\x00\xdc\x00\xdc", 6), "unpaired surrogate"},
            {std::string("\xfe\xff\xd8\x00\x00\x41", 6), "unpaired surrogate"}}) {
-    const std::string what = complaint(content);
+    const std::string what = file_complaint(content);
     EXPECT_NE(what.find(part), std::string::npos) << what;
     EXPECT_TRUE(what.starts_with("some/file: ")) << what;
     EXPECT_EQ(what.find('\n'), std::string::npos) << what;
@@ -97,10 +97,11 @@ TEST(TokenizerFile, OtherFilesAreRejectedWithTheirName) {
 
 TEST(TokenizerFile, TruncatedFilesAreReadOrRejected) {
   for (const std::string& file : {files()[2], utf16(files()[2], true)})
-    for (size_t size = 0; size < file.size(); ++size) EXPECT_NE(complaint(file.substr(0, size)), "") << size;
+    for (size_t size = 0; size < file.size(); ++size)
+      EXPECT_NE(file_complaint(file.substr(0, size)), "") << size;
   const std::string world = world_text();
   for (size_t size = 0; size + 1 < world.size(); ++size)  // the last line needs no line break
-    EXPECT_NE(complaint(world.substr(0, size)), "") << size;
+    EXPECT_NE(file_complaint(world.substr(0, size)), "") << size;
 }
 
 // However a text is split into tokens, the output never contains part of a character, and at the end nothing

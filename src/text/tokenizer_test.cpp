@@ -13,7 +13,7 @@
 namespace aviary {
 namespace {
 
-std::string world_text(const std::vector<std::string>& learned) {
+std::string every_byte_text(const std::vector<std::string>& learned) {
   std::string text;
   for (int byte = 0; byte < 256; ++byte)
     text += vocabulary_line(byte + 1, std::string(1, static_cast<char>(byte)));
@@ -45,7 +45,7 @@ TEST(Tokenizer, BytesAreTheirOwnTokens) {
 }
 
 TEST(Tokenizer, WorldTakesTheLongestTokenEvenIfMoreTokensFollow) {
-  auto world = make_world_tokenizer(world_text({"ab", "abcd", "bc", "cde"}));
+  auto world = make_world_tokenizer(every_byte_text({"ab", "abcd", "bc", "cde"}));
   EXPECT_EQ(world->encode("abcde"), (std::vector<int32_t>{258, 'e' + 1}));  // not ab + cde
   EXPECT_EQ(world->encode("abc"), (std::vector<int32_t>{257, 'c' + 1}));
   EXPECT_EQ(world->encode("abcabcd"), (std::vector<int32_t>{257, 'c' + 1, 258}));
@@ -53,14 +53,14 @@ TEST(Tokenizer, WorldTakesTheLongestTokenEvenIfMoreTokensFollow) {
 }
 
 TEST(Tokenizer, WorldAppendsToExistingTokens) {
-  auto world = make_world_tokenizer(world_text({"ab"}));
+  auto world = make_world_tokenizer(every_byte_text({"ab"}));
   std::vector<int32_t> tokens = {7};
   world->encode("ab", tokens);
   EXPECT_EQ(tokens, (std::vector<int32_t>{7, 257}));
 }
 
 TEST(Tokenizer, WorldKnowsItsIdsAndItsGaps) {
-  auto world = make_world_tokenizer(world_text({}) + "300 'abc' 3\n");
+  auto world = make_world_tokenizer(every_byte_text({}) + "300 'abc' 3\n");
   EXPECT_EQ(world->vocab_size(), 301);
   EXPECT_EQ(world->end_of_text(), 0);
   EXPECT_EQ(world->bytes_of(0), "");
@@ -88,7 +88,7 @@ TEST(Tokenizer, WorldAgreesWithAPlainSearchOnRandomVocabularies) {
       if (tokens.try_emplace(token, 257 + static_cast<int32_t>(learned.size())).second)
         learned.push_back(token);
     }
-    auto world = make_world_tokenizer(world_text(learned));
+    auto world = make_world_tokenizer(every_byte_text(learned));
     for (int i = 0; i < 50; ++i) {
       std::string text = random_bytes(random.below(60), letters);
       if (letters == 256)
@@ -106,13 +106,13 @@ TEST(Tokenizer, RandomBytesSurviveTheRoundTrip) {
   std::string text;
   for (int i = 0; i < 100000; ++i) text += static_cast<char>(random.below(256));
   for (auto& tokenizer :
-       {make_bytes_tokenizer(), make_world_tokenizer(world_text({"ab", "\xff\xfe", " the"}))})
+       {make_bytes_tokenizer(), make_world_tokenizer(every_byte_text({"ab", "\xff\xfe", " the"}))})
     EXPECT_TRUE(tokenizer->decode(tokenizer->encode(text)) == text) << tokenizer->kind();
 }
 
 TEST(Tokenizer, SurvivesSerialization) {
   for (auto& tokenizer :
-       {make_bytes_tokenizer(), make_world_tokenizer(world_text({"ab", "it's", "\xe4\xbd\xa0"}))}) {
+       {make_bytes_tokenizer(), make_world_tokenizer(every_byte_text({"ab", "it's", "\xe4\xbd\xa0"}))}) {
     auto again = make_tokenizer(tokenizer->kind(), tokenizer->serialize());
     EXPECT_EQ(again->serialize(), tokenizer->serialize());
     EXPECT_EQ(again->hash(), tokenizer->hash());
@@ -124,10 +124,10 @@ TEST(Tokenizer, SurvivesSerialization) {
 }
 
 TEST(Tokenizer, TheHashDependsOnTheTokensNotOnTheirSpelling) {
-  uint64_t hash = make_world_tokenizer(world_text({}) + "257 '\\u4f60' 3\n")->hash();
-  EXPECT_EQ(make_world_tokenizer(world_text({}) + "257 \"\xe4\xbd\xa0\" 3\r\n")->hash(), hash);
-  EXPECT_NE(make_world_tokenizer(world_text({}) + "258 '\\u4f60' 3\n")->hash(), hash);
-  EXPECT_NE(make_world_tokenizer(world_text({}))->hash(), make_bytes_tokenizer()->hash());
+  uint64_t hash = make_world_tokenizer(every_byte_text({}) + "257 '\\u4f60' 3\n")->hash();
+  EXPECT_EQ(make_world_tokenizer(every_byte_text({}) + "257 \"\xe4\xbd\xa0\" 3\r\n")->hash(), hash);
+  EXPECT_NE(make_world_tokenizer(every_byte_text({}) + "258 '\\u4f60' 3\n")->hash(), hash);
+  EXPECT_NE(make_world_tokenizer(every_byte_text({}))->hash(), make_bytes_tokenizer()->hash());
 }
 
 // The official vocabulary, a file of 1 MB that is not in the repository.

@@ -20,7 +20,7 @@ std::string literal(const std::string& source, size_t length) {
   return parse_vocabulary(all_bytes() + "257 " + source + " " + std::to_string(length) + "\n").back().bytes;
 }
 
-std::string complaint(const std::string& more) {
+std::string vocabulary_complaint(const std::string& more) {
   try {
     parse_vocabulary(all_bytes() + more);
   } catch (const Error& error) {
@@ -81,7 +81,7 @@ TEST(Vocabulary, ErrorsNameTheLineAndTheReason) {
            {"257 b'\xc3\xa4' 2", "bytes literals contain only ASCII"},
            {"257 'a\xff' 2", "not valid UTF-8"},
            {"257 '" + std::string(2000, 'a') + "' 2000", "expected 1 to 1024"}}) {
-    std::string what = complaint(c.line + "\n");
+    std::string what = vocabulary_complaint(c.line + "\n");
     EXPECT_NE(what.find(c.part), std::string::npos) << PrintToString(c.line) << " gave: " << what;
   }
 }

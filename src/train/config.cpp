@@ -17,7 +17,7 @@
 namespace aviary {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 // The format of config.json. 1 (without a format number): Aviary 0.1, which wrote a number of steps even if
 // it was not known yet.
@@ -25,41 +25,43 @@ constexpr int64_t format = 2;
 constexpr int64_t endless =
     1'000'000'000;  // the number of steps that format 1 wrote if only the minutes were given
 
-void write(Json& json, const bool& value) { json = value; }
-void write(Json& json, const int64_t& value) { json = value; }
-void write(Json& json, const uint64_t& value) { json = value; }
-void write(Json& json, const double& value) { json = value; }
-void write(Json& json, const std::string& value) { json = value; }
-void write(Json& json, const std::optional<int64_t>& value) {
+void write(OrderedJson& json, const bool& value) { json = value; }
+void write(OrderedJson& json, const int64_t& value) { json = value; }
+void write(OrderedJson& json, const uint64_t& value) { json = value; }
+void write(OrderedJson& json, const double& value) { json = value; }
+void write(OrderedJson& json, const std::string& value) { json = value; }
+void write(OrderedJson& json, const std::optional<int64_t>& value) {
   if (value) json = *value;
 }
-void write(Json& json, const ScheduleKind& value) { json = name_of(value); }
-void write(Json& json, const kernels::Precision& value) { json = name_of(value); }
-void write(Json& json, const WeightsByName& value) { json = value; }
-void write(Json& json, const TuneMethod& value) { json = name_of(value); }
-void write(Json& json, const OptimizerKind& value) { json = name_of(value); }
-void write(Json& json, const std::vector<Correction>& value) {
-  json = Json::array();
-  for (const Correction& one : value) json.push_back(Json::array({one.step, one.share, one.steps}));
+void write(OrderedJson& json, const ScheduleKind& value) { json = name_of(value); }
+void write(OrderedJson& json, const kernels::Precision& value) { json = name_of(value); }
+void write(OrderedJson& json, const WeightsByName& value) { json = value; }
+void write(OrderedJson& json, const TuneMethod& value) { json = name_of(value); }
+void write(OrderedJson& json, const OptimizerKind& value) { json = name_of(value); }
+void write(OrderedJson& json, const std::vector<Correction>& value) {
+  json = OrderedJson::array();
+  for (const Correction& one : value) json.push_back(OrderedJson::array({one.step, one.share, one.steps}));
 }
 
 template <typename Value>
-void read(const Json& json, Value& value) {
+void read(const OrderedJson& json, Value& value) {
   json.get_to(value);
 }
-void read(const Json& json, std::optional<int64_t>& value) { value = json.get<int64_t>(); }
-void read(const Json& json, std::vector<Correction>& value) {
+void read(const OrderedJson& json, std::optional<int64_t>& value) { value = json.get<int64_t>(); }
+void read(const OrderedJson& json, std::vector<Correction>& value) {
   for (const auto& [step, share, steps] : json.get<std::vector<std::tuple<int64_t, double, int64_t>>>())
     value.push_back({step, share, steps});
 }
-void read(const Json& json, ScheduleKind& value) { value = schedule_kind(json.get<std::string>()); }
-void read(const Json& json, TuneMethod& value) { value = tune_method(json.get<std::string>()); }
-void read(const Json& json, OptimizerKind& value) { value = optimizer_kind(json.get<std::string>()); }
-void read(const Json& json, kernels::Precision& value) { value = precision_of(json.get<std::string>()); }
+void read(const OrderedJson& json, ScheduleKind& value) { value = schedule_kind(json.get<std::string>()); }
+void read(const OrderedJson& json, TuneMethod& value) { value = tune_method(json.get<std::string>()); }
+void read(const OrderedJson& json, OptimizerKind& value) { value = optimizer_kind(json.get<std::string>()); }
+void read(const OrderedJson& json, kernels::Precision& value) {
+  value = precision_of(json.get<std::string>());
+}
 
 // JSON would cut 2.5 to 2, and make a large number of a negative one.
 template <typename Value>
-bool fits(const Json& json, const Value&) {
+bool fits(const OrderedJson& json, const Value&) {
   if constexpr (std::is_same_v<Value, std::optional<int64_t>>)
     return fits(json, int64_t{});
   else if constexpr (std::is_same_v<Value, int64_t> || std::is_same_v<Value, uint64_t>)
@@ -76,9 +78,9 @@ void read_steps_of_format_1(TrainConfig& config) {
   config.schedule.steps.reset();
 }
 
-int64_t format_of(const Json& json, const std::string& where) {
+int64_t format_of(const OrderedJson& json, const std::string& where) {
   if (!json.contains("format")) return 1;
-  const Json& number = json["format"];
+  const OrderedJson& number = json["format"];
   require(number.is_number_integer() && number >= 1 && number <= format,
           "{}: format {}, but this program knows 1 to {}: the run was made by a newer Aviary", where,
           in_quotes(number.dump()), format);
@@ -88,11 +90,11 @@ int64_t format_of(const Json& json, const std::string& where) {
 }  // namespace
 
 std::string to_json(const TrainConfig& config) {
-  Json json{{"format", format}, {"model", parse_ordered_json(to_json(config.model), "model")}};
+  OrderedJson json{{"format", format}, {"model", parse_ordered_json(to_json(config.model), "model")}};
   for (const Setting& setting : settings())
     if (!setting.of_model)
       setting.visit(config, [&](const auto& value) {
-        Json written;
+        OrderedJson written;
         write(written, value);
         if (!written.is_null()) json[setting.name] = std::move(written);
       });
@@ -100,7 +102,7 @@ std::string to_json(const TrainConfig& config) {
 }
 
 TrainConfig train_config_from_json(const std::string& text, const std::string& where) {
-  const Json json = parse_ordered_json(text, where);
+  const OrderedJson json = parse_ordered_json(text, where);
   require(json.is_object(), "{}: not the settings of a run (JSON)", where);
   const int64_t written_as = format_of(json, where);
   require(json.contains("model"), "{}: the setting model is missing", where);
@@ -119,7 +121,7 @@ TrainConfig train_config_from_json(const std::string& text, const std::string& w
                 name, value.dump());
         read(value, member);
       });
-    } catch (const Json::exception&) {
+    } catch (const OrderedJson::exception&) {
       fail("{}: the setting {} is {}, which is of the wrong kind", where, name, in_quotes(value.dump()));
     } catch (const Error& error) {
       fail("{}: {}", where, error.what());

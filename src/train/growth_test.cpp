@@ -12,7 +12,7 @@
 namespace aviary {
 namespace {
 
-std::unique_ptr<Model> small_model(const std::string& version) {
+std::unique_ptr<Model> growing_model(const std::string& version) {
   auto model = create_model(
       complete({.version = version, .n_layer = 2, .n_embd = 32, .vocab_size = 40, .ctx_len = 32}));
   model->parameters().initialize(3);
@@ -31,7 +31,7 @@ std::unique_ptr<Model> small_model(const std::string& version) {
 class Growing : public testing::TestWithParam<std::string> {};
 
 TEST_P(Growing, InWidthAndInDepthTheFunctionStays) {
-  auto model = small_model(GetParam());
+  auto model = growing_model(GetParam());
   for (const Growth& growth :
        {Growth{.layers = 2, .width = 64}, Growth{.layers = 5}, Growth{.layers = 3, .width = 96}}) {
     auto larger = grown(*model, growth);
@@ -50,7 +50,7 @@ INSTANTIATE_TEST_SUITE_P(Versions, Growing, testing::Values("rwkv4", "rwkv5.2", 
                          });
 
 TEST(Growth, NoiseMakesCopiesDifferentAndStacksAreCopies) {
-  auto model = small_model("rwkv7");
+  auto model = growing_model("rwkv7");
   auto noisy = grown(*model, {.width = 64, .noise = 0.01});
   const std::vector<double> values =
       to_host(noisy->parameters().find("blocks.1.ffn.key.weight")->weight.value());
@@ -68,14 +68,14 @@ TEST(Growth, NoiseMakesCopiesDifferentAndStacksAreCopies) {
 }
 
 TEST(Growth, WhatCannotBeGrownIsRefused) {
-  auto model = small_model("rwkv7");
+  auto model = growing_model("rwkv7");
   EXPECT_THROW(grown(*model, {.width = 48}), Error);
   EXPECT_THROW(grown(*model, {.layers = 1}), Error);
   EXPECT_THROW(deepening("sideways"), Error);
 }
 
 TEST(Growth, ATransferGivesVectorsOfAnotherSizeTheirValuesInOrder) {
-  auto model = small_model("rwkv7");
+  auto model = growing_model("rwkv7");
   auto other = transferred(*model, 4, 96, 9);
   EXPECT_EQ(other->config().n_embd, 96);
   for (int64_t layer : {0, 3}) {  // the first and the last are those of the model

@@ -27,7 +27,7 @@ Asked steps(int64_t count) {
   return give(asked, "steps", [&](TrainConfig& c) { c.schedule.steps = count; });
 }
 
-std::string refusal(const Asked& asked, const Facts& facts) {
+std::string plan_refusal(const Asked& asked, const Facts& facts) {
   try {
     resolve(asked, facts);
   } catch (const Error& error) {
@@ -133,64 +133,64 @@ TEST(Plan, AGivenLearningRateDeclinesToAPartOfIt) {
 TEST(Plan, AFlagIsObeyedOrRefused) {
   Asked warm = steps(3);
   give(warm, "warmup", [](TrainConfig& c) { c.schedule.warmup = 100; });
-  EXPECT_NE(refusal(warm, facts_of(20'000)).find("--warmup is 100"), std::string::npos);
+  EXPECT_NE(plan_refusal(warm, facts_of(20'000)).find("--warmup is 100"), std::string::npos);
   give(warm, "warmup", [](TrainConfig& c) { c.schedule.warmup = 3; });
   EXPECT_EQ(resolve(warm, facts_of(20'000)).schedule.warmup, 3);
 
   Asked nowhere = steps(3);
   give(nowhere, "dropout_at", [](TrainConfig& c) { c.dropout_at = "att"; });
-  EXPECT_NE(refusal(nowhere, facts_of(20'000)).find("--dropout"), std::string::npos);
+  EXPECT_NE(plan_refusal(nowhere, facts_of(20'000)).find("--dropout"), std::string::npos);
 
   Asked constant = steps(3);
   give(constant, "schedule", [](TrainConfig& c) { c.schedule.kind = ScheduleKind::constant; });
   give(constant, "final_learning_rate", [](TrainConfig& c) { c.schedule.end = 1e-5; });
-  EXPECT_NE(refusal(constant, facts_of(20'000)).find("--final-learning-rate"), std::string::npos);
+  EXPECT_NE(plan_refusal(constant, facts_of(20'000)).find("--final-learning-rate"), std::string::npos);
 
   Asked still = steps(3);
   give(still, "schedule", [](TrainConfig& c) { c.schedule.kind = ScheduleKind::constant; });
   give(still, "cooldown", [](TrainConfig& c) { c.schedule.cooldown = 0.5; });
-  EXPECT_NE(refusal(still, facts_of(20'000)).find("--cooldown"), std::string::npos);
+  EXPECT_NE(plan_refusal(still, facts_of(20'000)).find("--cooldown"), std::string::npos);
 
   Asked decay = steps(3);
   give(decay, "weight_decay", [](TrainConfig& c) { c.weight_decay = 0; });
   give(decay, "cautious_decay", [](TrainConfig& c) { c.cautious_decay = true; });
-  EXPECT_NE(refusal(decay, facts_of(20'000)).find("--cautious-decay"), std::string::npos);
+  EXPECT_NE(plan_refusal(decay, facts_of(20'000)).find("--cautious-decay"), std::string::npos);
 
   Asked lion = steps(3);
   give(lion, "optimizer", [](TrainConfig& c) { c.optimizer = OptimizerKind::lion; });
-  EXPECT_EQ(refusal(lion, facts_of(20'000)), "");
+  EXPECT_EQ(plan_refusal(lion, facts_of(20'000)), "");
   give(lion, "momentum", [](TrainConfig& c) { c.momentum = 0.9; });
-  EXPECT_NE(refusal(lion, facts_of(20'000)).find("--momentum is a setting of Muon"), std::string::npos);
+  EXPECT_NE(plan_refusal(lion, facts_of(20'000)).find("--momentum is a setting of Muon"), std::string::npos);
   lion.given.erase("momentum");
   give(lion, "epsilon", [](TrainConfig& c) { c.epsilon = 1e-8; });
-  EXPECT_NE(refusal(lion, facts_of(20'000)).find("--epsilon"), std::string::npos);
+  EXPECT_NE(plan_refusal(lion, facts_of(20'000)).find("--epsilon"), std::string::npos);
 
   Asked vocabulary = steps(3);
   give(vocabulary, "vocabulary", [](TrainConfig& c) { c.model.vocab_size = 500; });
   Facts facts = facts_of(20'000, 9'000);
-  EXPECT_EQ(refusal(vocabulary, facts), "");  // a text may have fewer tokens than requested
+  EXPECT_EQ(plan_refusal(vocabulary, facts), "");  // a text may have fewer tokens than requested
   facts.vocabulary->chosen = true;
-  EXPECT_NE(refusal(vocabulary, facts).find("--vocabulary is 500"), std::string::npos);
+  EXPECT_NE(plan_refusal(vocabulary, facts).find("--vocabulary is 500"), std::string::npos);
 }
 
 TEST(Plan, TheUsualContextFitsAShortTextAndAGivenOneIsRefused) {
   EXPECT_EQ(resolve(steps(3), facts_of(200, 50)).context, 25);
   Asked asked = steps(3);
   give(asked, "context", [](TrainConfig& c) { c.context = 50; });
-  EXPECT_NE(refusal(asked, facts_of(200, 50)).find("--context is 50"), std::string::npos);
+  EXPECT_NE(plan_refusal(asked, facts_of(200, 50)).find("--context is 50"), std::string::npos);
   give(asked, "context", [](TrainConfig& c) { c.context = 49; });
   EXPECT_EQ(resolve(asked, facts_of(200, 50)).context, 49);
-  EXPECT_NE(refusal(steps(3), facts_of(30, 31)).find("only 31 tokens"), std::string::npos);
+  EXPECT_NE(plan_refusal(steps(3), facts_of(30, 31)).find("only 31 tokens"), std::string::npos);
 }
 
 TEST(Plan, NumbersOutOfBoundsAreRefusedByTheirFlag) {
-  EXPECT_NE(refusal(steps(0), facts_of(20'000)).find("--steps is 0"), std::string::npos);
+  EXPECT_NE(plan_refusal(steps(0), facts_of(20'000)).find("--steps is 0"), std::string::npos);
   Asked minutes;
   give(minutes, "minutes", [](TrainConfig& c) { c.minutes = 0; });
-  EXPECT_NE(refusal(minutes, facts_of(20'000)).find("--minutes is 0"), std::string::npos);
+  EXPECT_NE(plan_refusal(minutes, facts_of(20'000)).find("--minutes is 0"), std::string::npos);
   Asked scale = steps(3);
   give(scale, "learning_rate_scales", [](TrainConfig& c) { c.learning_rate_scales["emb"] = -1; });
-  EXPECT_NE(refusal(scale, facts_of(20'000)).find("--learning-rate-scale emb is -1"), std::string::npos);
+  EXPECT_NE(plan_refusal(scale, facts_of(20'000)).find("--learning-rate-scale emb is -1"), std::string::npos);
 }
 
 TEST(Plan, ProcessesOfALauncherShareABatchAmongEightWorkersAtMost) {
@@ -202,13 +202,13 @@ TEST(Plan, ProcessesOfALauncherShareABatchAmongEightWorkersAtMost) {
   give(small, "batch", [](TrainConfig& c) { c.batch = 7; });
   EXPECT_EQ(resolve(small, facts).workers, 4);
   give(small, "workers", [](TrainConfig& c) { c.workers = 8; });
-  EXPECT_NE(refusal(small, facts).find("--batch 7"), std::string::npos);
+  EXPECT_NE(plan_refusal(small, facts).find("--batch 7"), std::string::npos);
   give(small, "workers", [](TrainConfig& c) { c.workers = 6; });
-  EXPECT_NE(refusal(small, facts).find("power of two"), std::string::npos);
+  EXPECT_NE(plan_refusal(small, facts).find("power of two"), std::string::npos);
   Asked rounded;
   give(rounded, "rounded_sums", [](TrainConfig& c) { c.rounded_sums = true; });
-  EXPECT_EQ(refusal(rounded, facts), "");
-  EXPECT_NE(refusal(rounded, facts_of(3'000'000)).find("--workers"), std::string::npos);
+  EXPECT_EQ(plan_refusal(rounded, facts), "");
+  EXPECT_NE(plan_refusal(rounded, facts_of(3'000'000)).find("--workers"), std::string::npos);
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ Rates rates_for(const TrainConfig& config) {
 
 constexpr int64_t usual_tokens = 2048;  // of a step
 constexpr int64_t usual_text_context = 256, usual_chunk = 512;
-constexpr int64_t usual_warmup = 20;
+constexpr int64_t usual_tuning_warmup = 20;
 constexpr double moments_and_gradient = 16;  // bytes of full training per parameter
 
 // The batch of documents or windows with about usual_tokens tokens.
@@ -139,7 +139,7 @@ TrainConfig resolve_tuning(const Asked& asked, const TuningFacts& facts) {
   config.schedule = {.kind = ScheduleKind::cosine,
                      .start = rates.start,
                      .end = rates.start * rates.end,
-                     .warmup = usual_warmup};
+                     .warmup = usual_tuning_warmup};
   config.weight_decay = 0;
   if (config.tuning.method != TuneMethod::full) config.epsilon = 1e-8;
   config.precision = facts.fastest_precision;

@@ -23,7 +23,7 @@ TuningFacts facts() {
   return facts;
 }
 
-std::string refusal(const Asked& asked, const TuningFacts& facts) {
+std::string tuning_refusal(const Asked& asked, const TuningFacts& facts) {
   try {
     resolve_tuning(asked, facts);
   } catch (const Error& error) {
@@ -72,21 +72,21 @@ TEST(TuningPlan, RefusesWhatHasNoMeaning) {
   asked.values.tuning.method = TuneMethod::state;
   asked.values.tuning.rank = 8;
   asked.given = {"method", "rank"};
-  EXPECT_NE(refusal(asked, facts()).find("--rank"), std::string::npos);
+  EXPECT_NE(tuning_refusal(asked, facts()).find("--rank"), std::string::npos);
   asked = {};
   asked.given = {"carry_state"};
-  EXPECT_NE(refusal(asked, facts()).find("--carry-state"), std::string::npos);
+  EXPECT_NE(tuning_refusal(asked, facts()).find("--carry-state"), std::string::npos);
   asked = {};
   asked.values.truncate = true;
   asked.given = {"truncate"};
-  EXPECT_NE(refusal(asked, facts()).find("--context"), std::string::npos);
+  EXPECT_NE(tuning_refusal(asked, facts()).find("--context"), std::string::npos);
   TuningFacts growing = facts();
   growing.carries_gradients = false;
   EXPECT_EQ(resolve_tuning({}, growing).chunk, 0);
   asked = {};
   asked.values.chunk = 128;
   asked.given = {"chunk"};
-  EXPECT_NE(refusal(asked, growing).find("--chunk"), std::string::npos);
+  EXPECT_NE(tuning_refusal(asked, growing).find("--chunk"), std::string::npos);
 }
 
 }  // namespace

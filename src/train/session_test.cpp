@@ -11,7 +11,7 @@
 namespace aviary {
 namespace {
 
-constexpr int64_t steps = 160;
+constexpr int64_t session_steps = 160;
 
 std::string some_text() {
   std::string text;
@@ -19,13 +19,13 @@ std::string some_text() {
   return text;
 }
 
-TrainConfig small_config() {
+TrainConfig session_config() {
   TrainConfig config;
   config.model = {.version = "rwkv7", .n_layer = 2, .n_embd = 32, .vocab_size = 256, .head_size = 16};
   config.tokenizer = "bytes";
   config.context = 16;
   config.batch = 2;
-  config.schedule = {.kind = ScheduleKind::constant, .start = 3e-3, .steps = steps, .warmup = 0};
+  config.schedule = {.kind = ScheduleKind::constant, .start = 3e-3, .steps = session_steps, .warmup = 0};
   config.epsilon = 1e-8;
   config.checkpoint_every = 50;
   config.validate_every = 0;
@@ -64,7 +64,7 @@ struct Told {
   }
 };
 
-Trainer trainer_with(const TrainConfig& config, int64_t spoiled_from, int64_t spoiled_to) {
+Trainer session_trainer(const TrainConfig& config, int64_t spoiled_from, int64_t spoiled_to) {
   const TokenizerPtr tokenizer = make_bytes_tokenizer();
   return Trainer(
       config, tokenizer, Corpus(some_text(), *tokenizer, 100),
@@ -74,29 +74,29 @@ Trainer trainer_with(const TrainConfig& config, int64_t spoiled_from, int64_t sp
 TEST(Session, ARunThatGoesAstrayGoesBackAndOnPastTheBatches) {
   const TestFolder folder;
   const Told told;
-  Trainer trainer = trainer_with(small_config(), 130, 133);
+  Trainer trainer = session_trainer(session_config(), 130, 133);
   EXPECT_EQ(run_session(trainer, {.folder = folder.path(), .sample_prompt = "", .out = told.file}),
             SessionEnd::finished);
   EXPECT_NE(told.text().find("step 133: the loss has risen to"), std::string::npos) << told.text();
   EXPECT_NE(told.text().find("goes back to step 100"), std::string::npos) << told.text();
   const std::vector<StepReport> log = read_log(folder.path());
-  ASSERT_EQ(std::ssize(log), steps);
-  for (int64_t i = 0; i < steps; ++i) EXPECT_EQ(log[static_cast<size_t>(i)].step, i + 1);
+  ASSERT_EQ(std::ssize(log), session_steps);
+  for (int64_t i = 0; i < session_steps; ++i) EXPECT_EQ(log[static_cast<size_t>(i)].step, i + 1);
   EXPECT_LT(log.back().loss, 2);
   // The checkpoint remembers which batches come next.
-  Trainer again = trainer_with(small_config(), 130, 133);
+  Trainer again = session_trainer(session_config(), 130, 133);
   again.load(folder.path());
-  again.set_steps(steps + 1);
-  trainer.set_steps(steps + 1);
+  again.set_steps(session_steps + 1);
+  trainer.set_steps(session_steps + 1);
   EXPECT_EQ(again.step().loss, trainer.step().loss);
 }
 
 TEST(Session, ARunThatShallNotGoBackGoesOn) {
   const TestFolder folder;
   const Told told;
-  TrainConfig config = small_config();
+  TrainConfig config = session_config();
   config.roll_back = false;
-  Trainer trainer = trainer_with(config, 130, 133);
+  Trainer trainer = session_trainer(config, 130, 133);
   EXPECT_EQ(run_session(trainer, {.folder = folder.path(), .sample_prompt = "", .out = told.file}),
             SessionEnd::finished);
   EXPECT_EQ(told.text().find("goes back"), std::string::npos) << told.text();
@@ -110,11 +110,11 @@ double seconds_of(int64_t step) {
 TEST(Session, ARunByMinutesEndsInTimeAndCanBeRepeatedBitForBit) {
   const TestFolder folder;
   const Told told;
-  TrainConfig config = small_config();
+  TrainConfig config = session_config();
   config.minutes = 1;
   config.schedule = {.kind = ScheduleKind::linear, .start = 3e-3, .end = 3e-5, .warmup = 20};
   config.weight_decay = 0.1;
-  Trainer trainer = trainer_with(config, 0, 0);
+  Trainer trainer = session_trainer(config, 0, 0);
   EXPECT_EQ(run_session(trainer, {.folder = folder.path(),
                                   .sample_prompt = "",
                                   .clock = [&] { return 1000 + seconds_of(trainer.steps_done()); },
@@ -128,7 +128,7 @@ TEST(Session, ARunByMinutesEndsInTimeAndCanBeRepeatedBitForBit) {
   const std::vector<StepReport> log = read_log(folder.path());
   EXPECT_LT(log.back().learning_rate, 6e-5);
   // As a run that was killed does, with the steps that were found out.
-  Trainer again = trainer_with(found, 0, 0);
+  Trainer again = session_trainer(found, 0, 0);
   for (const StepReport& report : log) {
     const StepReport repeated = again.step();
     ASSERT_EQ(repeated.learning_rate, report.learning_rate) << report.step;
@@ -139,10 +139,10 @@ TEST(Session, ARunByMinutesEndsInTimeAndCanBeRepeatedBitForBit) {
 TEST(Session, ARunByMinutesCountsWhatWasUsedBefore) {
   const TestFolder folder;
   const Told told;
-  TrainConfig config = small_config();
+  TrainConfig config = session_config();
   config.minutes = 1;
   config.schedule.steps.reset();
-  Trainer trainer = trainer_with(config, 0, 0);
+  Trainer trainer = session_trainer(config, 0, 0);
   run_session(trainer, {.folder = folder.path(),
                         .sample_prompt = "",
                         .used_seconds = 50,
@@ -155,9 +155,9 @@ TEST(Session, AFirstLossThatIsNotThatOfAGuessIsTold) {
   for (const float factor : {1.0f, 100.0f}) {
     const TestFolder folder;
     const Told told;
-    TrainConfig config = small_config();
+    TrainConfig config = session_config();
     config.schedule.steps = 1;
-    Trainer trainer = trainer_with(config, 0, 0);
+    Trainer trainer = session_trainer(config, 0, 0);
     Weight& head = trainer.model().parameters().find("head.weight")->weight;
     for (int64_t i = 0; i < head.shape().count(); ++i) head.value().as<float>()[i] *= factor;
     head.changed();

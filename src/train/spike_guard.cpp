@@ -11,7 +11,7 @@
 namespace aviary {
 namespace {
 
-constexpr double keep = 0.96;          // of the average in each step
+constexpr double kept = 0.96;          // of the average in each step
 constexpr int64_t steps_before = 100;  // until the average is trusted
 constexpr int64_t steps_in_a_row = 3;
 constexpr double deviations = 6, share = 0.2;  // above the average
@@ -26,7 +26,7 @@ bool SpikeGuard::note(double loss) {
   if (high) return ++high_ >= steps_in_a_row;
   high_ = 0;
   // Of few losses, the plain average.
-  const double stays = std::min(keep, static_cast<double>(noted_) / static_cast<double>(noted_ + 1));
+  const double stays = std::min(kept, static_cast<double>(noted_) / static_cast<double>(noted_ + 1));
   mean_ += (1 - stays) * above;
   variance_ = stays * (variance_ + (1 - stays) * above * above);
   ++noted_;

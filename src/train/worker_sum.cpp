@@ -19,7 +19,7 @@ Number rounded(Number x) {
 
 // to = a + b for rounded terms, where a is `to`.
 template <typename Number>
-void add(const Number* b, bool round, int64_t count, Number* to) {
+void add_part(const Number* b, bool round, int64_t count, Number* to) {
   if (round)
     for (int64_t i = 0; i < count; ++i) to[i] = rounded(to[i]) + rounded(b[i]);
   else
@@ -35,7 +35,7 @@ void add_waiting(std::span<const OwnedTensor> sums, bool round, const Tensor& gr
     for (int64_t begin = first; begin < last; begin += in_cache) {
       const int64_t count = std::min(in_cache, last - begin);
       Number* here = gradient.as<Number>() + begin;
-      for (const OwnedTensor& sum : sums) add<Number>(sum.view().as<Number>() + begin, round, count, here);
+      for (const OwnedTensor& sum : sums) add_part<Number>(sum.view().as<Number>() + begin, round, count, here);
       if (!waiting) continue;
       std::copy_n(here, count, waiting->as<Number>() + begin);
       std::fill_n(here, count, Number{0});
@@ -44,7 +44,7 @@ void add_waiting(std::span<const OwnedTensor> sums, bool round, const Tensor& gr
 }
 
 template <typename Number>
-std::span<std::byte> bytes_of(std::vector<Number>& numbers, int64_t count) {
+std::span<std::byte> traffic_bytes(std::vector<Number>& numbers, int64_t count) {
   return std::as_writable_bytes(std::span(numbers).first(static_cast<size_t>(count)));
 }
 
@@ -60,14 +60,14 @@ void exchange_and_add(Ranks& ranks, int64_t partner, Range send, Range receive, 
     const Number* from = gradient + send.begin;
     if (round) {
       for (int64_t i = 0; i < sent; ++i) out[static_cast<size_t>(i)] = to_bf16(static_cast<float>(from[i]));
-      ranks.exchange(partner, bytes_of(out, sent), bytes_of(in, got));
+      ranks.exchange(partner, traffic_bytes(out, sent), traffic_bytes(in, got));
       for (size_t i = 0; i < static_cast<size_t>(got); ++i)
         received[i] = static_cast<Number>(to_float(in[i]));
     } else {
       ranks.exchange(partner, std::as_bytes(std::span(from, static_cast<size_t>(sent))),
-                     bytes_of(received, got));
+                     traffic_bytes(received, got));
     }
-    add(received.data(), round, got, gradient + receive.begin);
+    add_part(received.data(), round, got, gradient + receive.begin);
     send.begin += sent;
     receive.begin += got;
   }

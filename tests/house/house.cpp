@@ -2,8 +2,10 @@
 #include "house.h"
 
 #include <algorithm>
+#include <cctype>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <regex>
 #include <sstream>
 #include <utility>
@@ -276,6 +278,65 @@ std::vector<std::string> shared_type_names(const fs::path& root) {
         if (!is_new)
           complaints.push_back(fmt::format("{} and {} both define {}", first->second.string(),
                                            source.lexically_relative(root).string(), name));
+      }
+    }
+  return complaints;
+}
+
+namespace {
+
+// A name that a line of an anonymous namespace defines, and for an alias what it stands for.
+struct LocalName {
+  std::string name, alias;
+};
+
+// Relies on the layout of .clang-format: what a namespace holds begins in the first column.
+std::optional<LocalName> local_name(const std::string& line) {
+  static const std::regex alias(R"((?:using|namespace) (\w+) = (.*))"),
+      type(R"((?:struct|class|enum(?: class)?) (\w+)(?:[^;]*|[^;{]*\{.*))"),
+      other(R"((?!template|using|TEST|INSTANTIATE|[A-Z_]+\()\w[^=({]*?[ *&](\w+)(?:\(| = |\{|\[|;).*)");
+  std::smatch found;
+  if (std::regex_match(line, found, alias)) return LocalName{found[1], found[2]};
+  if (std::regex_match(line, found, type) || std::regex_match(line, found, other))
+    return LocalName{found[1], ""};
+  return {};
+}
+
+std::map<std::string, std::string> local_names(const fs::path& source) {
+  std::map<std::string, std::string> names;
+  bool inside = false;
+  std::istringstream text(read_text(source));
+  for (std::string line; std::getline(text, line);) {
+    if (line == "namespace {") inside = true;
+    if (line == "}  // namespace") inside = false;
+    if (!inside || line.empty() || !std::isalpha(static_cast<unsigned char>(line[0])) ||
+        line == "namespace {")
+      continue;
+    if (const auto found = local_name(line)) names.emplace(found->name, found->alias);
+  }
+  return names;
+}
+
+}  // namespace
+
+std::vector<std::string> shared_local_names(const fs::path& root, const std::set<std::string>& apart) {
+  struct First {
+    std::string path, alias;
+  };
+  std::map<std::pair<std::string, std::string>, First> defined;  // by the sources compiled together, and name
+  std::vector<std::string> complaints;
+  for (const char* folder : {"src", "tests"})
+    for (const auto& source : sources_below(root / folder)) {
+      const fs::path path = source.lexically_relative(root);
+      const std::string room = *std::next(path.begin());
+      const bool test = path.string().ends_with("_test.cpp") || path.string().starts_with("tests");
+      if (path.extension() != ".cpp" || (!test && apart.contains(room))) continue;
+      const std::string together = fmt::format("{}{}", (*path.begin() / room).string(), test ? " tests" : "");
+      for (const auto& [name, alias] : local_names(source)) {
+        const auto [first, is_new] = defined.try_emplace({together, name}, First{path.string(), alias});
+        if (!is_new && (alias.empty() || alias != first->second.alias))
+          complaints.push_back(
+              fmt::format("{} and {} both define {}", first->second.path, path.string(), name));
       }
     }
   return complaints;

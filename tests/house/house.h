@@ -58,6 +58,12 @@ std::vector<std::string> shared_kernel_names(const std::filesystem::path& root);
 // the code of the other.
 std::vector<std::string> shared_type_names(const std::filesystem::path& root);
 
+// One complaint for each name that two sources of one folder of root/src, or two tests of one folder, define
+// in anonymous namespaces (other than the same alias): sources that are compiled together (CMAKE_UNITY_BUILD)
+// share these. `apart`: rooms whose sources are not compiled together.
+std::vector<std::string> shared_local_names(const std::filesystem::path& root,
+                                            const std::set<std::string>& apart);
+
 // One complaint for each string "golden/<name>" in a source file whose folder root/tests/golden/<name> is
 // missing.
 std::vector<std::string> missing_goldens(const std::filesystem::path& root);

@@ -114,6 +114,10 @@ TEST(House, NamesInKernelFilesAreLocal) { EXPECT_EQ(shared_kernel_names(reposito
 
 TEST(House, NoTwoFilesDefineATypeOfTheSameName) { EXPECT_EQ(shared_type_names(repository()), none); }
 
+TEST(House, SourcesThatAreCompiledTogetherHaveNoLocalNameInCommon) {
+  EXPECT_EQ(shared_local_names(repository(), {"api", "kernels", "models", "ops"}), none);
+}
+
 TEST(House, EveryGoldenFolderThatATestNamesExists) { EXPECT_EQ(missing_goldens(repository()), none); }
 
 TEST(House, DocumentsNameOnlyFilesThatExist) {
@@ -248,6 +252,26 @@ TEST_F(BrokenHouse, ATypeThatTwoFilesDefineIsDetected) {
   EXPECT_EQ(shared_type_names(root), none);
   write("src/text/b.cpp", "namespace aviary {\nenum class B : int { one };\n}  // namespace aviary\n");
   EXPECT_EQ(shared_type_names(root), Complaints{"src/base/a.h and src/text/b.cpp both define aviary::B"});
+}
+
+TEST_F(BrokenHouse, ALocalNameThatTwoSourcesDefineIsDetected) {
+  const std::string before = "namespace aviary {\nnamespace {\n",
+                    after = "}  // namespace\n}  // namespace aviary\n";
+  write("src/base/a.cpp",
+        before + "namespace fs = std::filesystem;\nusing A = int;\nint f(int x) {\n  int y = 0;\n}\n" +
+            "constexpr int most = 1;\n" + after + "int g() { return 1; }\n");
+  write("src/base/b.cpp",
+        before + "namespace fs = std::filesystem;\nusing A = int;\nconst int y = 2, g = f(most);\n" + after);
+  write("src/base/a_test.cpp", before + "int f() { return 1; }\n" + after);
+  write("src/text/a.cpp", before + "struct A {};\nint f() { return 1; }\n" + after);
+  EXPECT_EQ(shared_local_names(root, {}), none);
+  write("src/base/c.cpp", before + "using A = long;\n" + after);
+  write("src/text/b.cpp", before + "class A : public B {\n};\nstatic std::vector<int> f() {\n}\n" + after);
+  EXPECT_EQ(shared_local_names(root, {}), (Complaints{"src/base/a.cpp and src/base/c.cpp both define A",
+                                                      "src/text/a.cpp and src/text/b.cpp both define A",
+                                                      "src/text/a.cpp and src/text/b.cpp both define f"}));
+  EXPECT_EQ(shared_local_names(root, {"text"}),
+            Complaints{"src/base/a.cpp and src/base/c.cpp both define A"});
 }
 
 TEST_F(BrokenHouse, AMissingGoldenFolderIsDetected) {

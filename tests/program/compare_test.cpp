@@ -15,8 +15,6 @@
 namespace aviary::program {
 namespace {
 
-void sleep_for(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
-
 Arguments compare(const std::string& versions, const Arguments& more = {}) {
   return Arguments{"compare",     "text.txt", "--versions",  versions, "--out",    "family",
                    "--steps",     "20",       "--tokenizer", "bytes",  "--layers", "2",

@@ -25,6 +25,8 @@ namespace aviary::program {
 
 const char* const program_path = AVIARY_PROGRAM;
 
+void sleep_for(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
+
 namespace {
 
 double now() {

@@ -22,6 +22,8 @@ Arguments operator+(Arguments first, const Arguments& second);
 // The built program.
 extern const char* const program_path;
 
+void sleep_for(double seconds);
+
 struct Outcome {
   int code = 0;  // the exit code; minus the signal number if a signal ended the process
   std::string out, err;

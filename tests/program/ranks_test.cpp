@@ -18,8 +18,6 @@
 namespace aviary::program {
 namespace {
 
-void sleep_for(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
-
 // The path of mpirun; empty if it is not installed.
 std::string mpirun() {
   std::istringstream folders(std::getenv("PATH") ? std::getenv("PATH") : "");

@@ -16,8 +16,6 @@
 namespace aviary::program {
 namespace {
 
-void sleep_for(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
-
 class Resume : public testing::Test {
  protected:
   // Trains without interruption in a separate folder; also gives the shortest time of a run.

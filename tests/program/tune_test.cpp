@@ -14,8 +14,6 @@
 namespace aviary::program {
 namespace {
 
-void sleep_for(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
-
 // A tiny base, and 40 rows of small sums.
 class Tune : public testing::TestWithParam<std::string> {
  protected:
