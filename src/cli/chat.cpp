@@ -17,6 +17,7 @@
 #include "cli/bank.h"
 #include "cli/cli.h"
 #include "cli/snapshots.h"
+#include "cli/texts.h"
 #include "serve/local_service.h"
 #include "terminal/chat_session.h"
 #include "terminal/entry_reader.h"
@@ -24,11 +25,13 @@
 namespace aviary::cli {
 namespace {
 
-constexpr int64_t largest_message = int64_t{64} << 20;  // bytes, of the standard input
+constexpr int64_t largest_message = int64_t{64} << 20;  // bytes, of the editor's file
 
 struct ChatFlags {
   ModelFlags model;
-  std::string url, name, key, state, think = "usual", prompt, load;
+  PromptFlags prompt;
+  Escapes escapes;
+  std::string url, name, key, state, think = "usual", load;
   ChatSettings settings;
 
   // Whether --state is one that was kept after a text, not a tuned one.
@@ -124,7 +127,7 @@ MarkdownStyle style_of_terminal() {
 
 // One message, whose reply goes to stdout as the model writes it.
 int answer_once(ReplySource& source, const ChatFlags& flags, const std::string& message) {
-  require(!trimmed(message).empty(), "there is no message: the standard input is empty");
+  require(!trimmed(message).empty(), "there is no message: the text is only white space");
   InterruptGuard guard;
   MarkdownStyle style = style_of_terminal();
   ChatSession session(source, flags.settings,
@@ -180,12 +183,15 @@ int converse(ReplySource& source, const ChatFlags& flags) {
 
 int chat(ChatFlags flags) {
   flags.settings.thinking = *thinking_named(flags.think);
-  const bool piped = flags.prompt.empty() && !platform::input_is_terminal();
-  const std::string message = piped ? read_input("-", largest_message) : flags.prompt;
-  choose_from_bank(flags, message);
   require(flags.load.empty() || !flags.kept_state(),
           "--load and --state {} cannot be given together: both are what the conversation begins with",
           flags.state);
+  const bool piped = flags.prompt.text.empty() && flags.prompt.file.empty() && !platform::input_is_terminal();
+  require(!piped || flags.load.empty(),
+          "--load goes on with a conversation in a terminal, but the standard input is not one");
+  if (piped) flags.prompt.text = "-";
+  const std::string message = flags.prompt.read(flags.escapes, flags.model.quiet);
+  choose_from_bank(flags, message);
   std::optional<LocalModel> local;
   std::unique_ptr<ReplySource> remote;
   if (flags.url.empty())
@@ -193,7 +199,7 @@ int chat(ChatFlags flags) {
   else
     remote = make_remote_source(flags.url, flags.name, flags.key);
   ReplySource& source = local ? local->source() : *remote;
-  if (piped || !message.empty()) return answer_once(source, flags, message);
+  if (!message.empty()) return answer_once(source, flags, message);
   if (!flags.model.quiet && local) {
     const ModelInfo info = local->info();
     fmt::print(stderr, "[{} with {} parameters, template {}; /help lists the commands]\n", info.version,
@@ -237,8 +243,8 @@ void add_replies(CLI::App& command, ChatFlags& flags) {
 Action add_chat(CLI::App& command) {
   auto flags = std::make_shared<ChatFlags>();
   flags->model.add_to(command);
-  command.add_option("--prompt,-p", flags->prompt,
-                     "Answer this message and end (default: the conversation goes on)");
+  flags->prompt.add_to(command, "Answer this message and end");
+  flags->escapes.add_to(command, "--prompt")->needs("--prompt");
   command.add_option("--system", flags->settings.system,
                      "What the model is told before the conversation (default: nothing)");
   command
@@ -276,7 +282,7 @@ Action add_chat(CLI::App& command) {
       ->needs("--url")
       ->group(server);
   return [flags, &command] {
-    refuse_beside(command, "--prompt", {"--load"});
+    for (const char* message : {"--prompt", "--file"}) refuse_beside(command, message, {"--load"});
     if (!flags->url.empty()) {
       ModelFlags::refuse_beside(command, "--url");
       refuse_beside(command, "--url", {"--chat-template", "--precision"});

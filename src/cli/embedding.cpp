@@ -42,7 +42,8 @@ void ListFlags::add_to(CLI::App& command) {
       "file", file,
       "A file with one text per line, or with rows of JSON that have a \"text\"; -: the standard "
       "input (default: none)");
-  command.add_option("--prompt,-p", prompts, "A text; may be repeated (default: none)");
+  command.add_option("--prompt,-p", prompts,
+                     "A text; -: the standard input; may be repeated (default: none)");
   command.add_option("--map", map, "Keys of the rows that are read as others, as title=text (default: none)");
 }
 
@@ -65,7 +66,7 @@ TextList ListFlags::read() const {
   std::vector<ListedText> texts;
   for (const std::string& prompt : prompts) {
     require(!prompt.empty(), "--prompt: the text is empty");
-    texts.push_back({.text = prompt, .label = {}});
+    texts.push_back({.text = prompt == "-" ? std::string(open_text(prompt).text()) : prompt, .label = {}});
   }
   list.texts.insert(list.texts.begin(), texts.begin(), texts.end());
   return list;

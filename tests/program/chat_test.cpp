@@ -33,12 +33,30 @@ TEST_F(Chat, AnswersOneMessageOfTheCommandLine) {
   EXPECT_EQ(outcome.err, "");
 }
 
-TEST_F(Chat, AnEmptyInputIsRefused) { expect_refusal(run(folder_.path(), chat_), {"there is no message"}); }
+TEST_F(Chat, AMessageComesFromAFileOrTheStandardInputToo) {
+  write(folder_ / "question.txt", "the bird\nand the sea");
+  const std::string reply = run(folder_.path(), chat_ + Arguments{"-p", "the bird\nand the sea"}).out;
+  EXPECT_FALSE(reply.empty());
+  EXPECT_EQ(run(folder_.path(), chat_ + Arguments{"-f", "question.txt"}).out, reply);
+  EXPECT_EQ(run(folder_.path(), chat_ + Arguments{"-p", "the bird\\nand the sea", "--escape"}).out, reply);
+  for (const Arguments& input : {Arguments{}, Arguments{"-p", "-"}, Arguments{"-f", "-"}})
+    EXPECT_EQ(run(folder_.path(), chat_ + input, folder_ / "question.txt").out, reply);
+}
+
+TEST_F(Chat, AnInputThatIsNoMessageIsRefused) {
+  expect_refusal(run(folder_.path(), chat_), {"the standard input", "empty"});
+  write(folder_ / "bad", " \n");
+  expect_refusal(run(folder_.path(), chat_, folder_ / "bad"), {"there is no message"});
+  write(folder_ / "bad", std::string("\xff\xfe:\0", 4));
+  expect_refusal(run(folder_.path(), chat_, folder_ / "bad"), {"the standard input", "UTF-16"});
+}
 
 TEST_F(Chat, FlagsWithoutEffectAreRefused) {
   expect_refusal(run(folder_.path(), {"chat", "run", "--url", "http://127.0.0.1:1"}), {"--url"});
   expect_refusal(run(folder_.path(), {"chat", "run", "--chat-template", "other"}), {"--chat-template"}, 2);
   expect_refusal(run(folder_.path(), {"chat", "--url", "http://127.0.0.1:1", "-p", "x"}), {"127.0.0.1"});
+  for (const Arguments& message : {Arguments{}, Arguments{"-p", "x"}, Arguments{"-f", "text.txt"}})
+    expect_refusal(run(folder_.path(), chat_ + message + Arguments{"--load", "talk.json"}), {"--load"});
 }
 
 TEST_F(Chat, ConversesInATerminal) {

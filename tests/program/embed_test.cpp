@@ -61,6 +61,13 @@ TEST_F(Embed, EveryTextGetsAVectorOfLengthOne) {
   EXPECT_EQ(json_lines({"embed", "run", "-p", "a", "--dimensions", "3"})[0]["embedding"].size(), 3U);
 }
 
+TEST_F(Embed, ATextComesFromTheStandardInputToo) {
+  write(folder_ / "bird", "the bird sang");
+  const Outcome outcome = run(folder_.path(), {"embed", "run", "-p", "-"}, folder_ / "bird");
+  expect_success(outcome);
+  EXPECT_EQ(outcome.out, aviary({"embed", "run", "-p", "the bird sang"}).out);
+}
+
 TEST_F(Embed, TheNearestLineOfATextIsTheTextItself) {
   const Outcome outcome = aviary({"embed", "run", "lines.txt", "--nearest", "2", "-p", "it rained all day"});
   expect_success(outcome);

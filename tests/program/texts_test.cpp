@@ -35,7 +35,9 @@ class Texts : public testing::Test {
             {"convert", "run", "new.gguf", "--report", text},
             {"generate", "run", "-n", "3", "-f", text},
             {"logits", "run", "-f", text},
-            {"embed", "run", text, "--out", "new.npy"}};
+            {"embed", "run", text, "--out", "new.npy"},
+            {"chat", "run", "-n", "3", "-f", text},
+            {"state", "make", "run", "-f", text, "--out", "new.state"}};
   }
   Json evaluate(const Arguments& more, const std::string& input = "/dev/null") const {
     const Outcome outcome = run(folder_.path(), Arguments{"evaluate", "run", "--json"} + more, input);
