@@ -253,7 +253,7 @@ Action add_sweep(CLI::App& command) {
   auto flags = std::make_shared<SweepFlags>();
   command.add_option("text", flags->text, "The text to learn from, in UTF-8")->required();
   command.add_option("--try", flags->tries,
-                     "SweepFlags of aviary train that are tried together, as \"--optimizer muon "
+                     "Flags of aviary train that are tried together, as \"--optimizer muon "
                      "--learning-rate 0.003\"; can be "
                      "repeated (default: none)");
   command.add_option(

@@ -61,7 +61,7 @@ TEST(RwkvCpp, RejectsInvalidContent) {
   EXPECT_EQ(verdict(good), "read");
   expect_rwkv_cpp_refused(good.substr(0, 20), "4 bytes are expected at byte 20");
   expect_rwkv_cpp_refused(good.substr(0, 24), "emb.weight is missing");
-  expect_rwkv_cpp_refused(bin_of({emb_tensor, emb_tensor}), "two tensors are named 'emb_tensor.weight'");
+  expect_rwkv_cpp_refused(bin_of({emb_tensor, emb_tensor}), "two tensors are named 'emb.weight'");
   expect_rwkv_cpp_refused(bin_of({emb_tensor, tensor_of("", {1})}), "has no name");
   expect_rwkv_cpp_refused(bin_of({emb_tensor, {"x", {}, ""}}), "has 0 dimensions");
   expect_rwkv_cpp_refused(bin_of({emb_tensor, {"x", {1, 1, 1, 1}, "...."}}), "has 4 dimensions");
@@ -79,7 +79,7 @@ TEST(RwkvCpp, RejectsInvalidContent) {
   std::string width = good;
   width[12] = 4;
   expect_rwkv_cpp_refused(width,
-                          "the header says 2 tokens and width 4, but emb_tensor.weight has the shape [2, 3]");
+                          "the header says 2 tokens and width 4, but emb.weight has the shape [2, 3]");
 }
 
 // ---- Malicious files.
