@@ -82,13 +82,14 @@ install_or_tell() {
 free_mb() { df --output=avail -m . | tail -n 1 | tr -d ' '; }
 
 # configure PRESET: run CMake; from scratch if the folder was moved since the last time. Where ccache is installed,
-# what it has compiled before is taken from there, also from a clone in another folder.
+# what it has compiled before is taken from there, also from a clone in another folder; with CCACHE_DEPEND it does not
+# preprocess a file before it compiles it.
 configure() {
   local cache="build/$1/CMakeCache.txt"
   local fresh=()
   if command -v ccache >/dev/null; then
     export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache
-    export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=5G
+    export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=5G CCACHE_DEPEND=1
     export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
   fi
   if [ -f "$cache" ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$PWD" "$cache"; then fresh=(--fresh); fi
