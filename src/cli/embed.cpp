@@ -26,7 +26,7 @@ struct EmbedFlags {
   bool keep_length = false;
 };
 
-void require_free(const EmbedFlags& flags) {
+void require_outputs_apart(const EmbedFlags& flags) {
   if (flags.out.empty()) return;
   std::vector<fs::path> inputs = flags.model.inputs();
   inputs.insert(inputs.end(), {flags.texts.file, flags.collect, flags.statistics});
@@ -95,7 +95,7 @@ void print_nearest(const EmbedFlags& flags, const TextList& list,
 }
 
 int embed_texts(const EmbedFlags& flags) {
-  require_free(flags);
+  require_outputs_apart(flags);
   if (!flags.collect.empty()) return collect(flags);
   require(flags.scaling.empty() || !flags.statistics.empty(),
           "--scaling {} needs --statistics FILE; aviary embed --collect makes such a file", flags.scaling);

@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-double now_seconds() {
+double steady_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
@@ -104,7 +104,7 @@ LocalService::Entry& LocalService::entry(const std::string& name) const {
 LocalService::HostPtr LocalService::host(Entry& entry) {
   {
     const std::lock_guard lock(entry.mutex);
-    entry.used = now_seconds();
+    entry.used = steady_seconds();
     if (entry.host) return entry.host;
   }
   make_room();
@@ -190,7 +190,7 @@ TaskOptions LocalService::default_options(const std::string&) const {
 }
 
 Service::Ticket LocalService::enqueue(Order order) {
-  order.asked = now_seconds();
+  order.asked = steady_seconds();
   TaskError error;
   {
     const std::lock_guard lock(mutex_);
@@ -273,7 +273,7 @@ void LocalService::run() {
 void LocalService::begin(Order& order) {
   try {
     if (order.sink->abandoned()) fail_task(TaskError::Kind::unavailable, "the client has left");
-    const double begun = now_seconds();
+    const double begun = steady_seconds();
     Prepared prepared = order.prepare();
     prepared.plan.usage.wait_seconds = begun - order.asked;
     prepared.plan.ended = [this](const Usage& usage, bool failed) { count(usage, failed); };

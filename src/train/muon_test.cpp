@@ -43,7 +43,7 @@ struct Moved {
   }
 };
 
-double largest_difference(const Tensor& a, const Tensor& b) {
+double largest_gap(const Tensor& a, const Tensor& b) {
   const std::vector<double> one = to_host(a), other = to_host(b);
   double largest = 0;
   for (size_t i = 0; i < one.size(); ++i) largest = std::max(largest, std::abs(one[i] - other[i]));
@@ -61,9 +61,9 @@ TEST(UpdateRules, TheirKernelsFollowTheReferences) {
     Moved reference(spec, *rule, Dtype::f64), kernel(spec, *rule, Dtype::f32);
     reference.go(*rule, 5, 0.3);
     kernel.go(*rule, 5, 0.3);
-    EXPECT_LT(largest_difference(reference.value.view(), kernel.value.view()), 2e-5);
+    EXPECT_LT(largest_gap(reference.value.view(), kernel.value.view()), 2e-5);
     for (size_t i = 0; i < reference.moments.size(); ++i)
-      EXPECT_LT(largest_difference(reference.moments[i], kernel.moments[i]), 1e-6);
+      EXPECT_LT(largest_gap(reference.moments[i], kernel.moments[i]), 1e-6);
   }
 }
 
