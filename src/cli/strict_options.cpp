@@ -70,7 +70,10 @@ void StrictOptions::hold(CLI::App& command) {
   for (CLI::Option* option : command.get_options()) {
     if (!takes_a_value(*option)) continue;
     const std::string type = type_of(*option);
-    if (option->nonpositional() && !type.ends_with("...")) option->allow_extra_args(false);
+    if (type.ends_with("..."))
+      option->type_name(type.substr(0, type.size() - 3));  // help writes "..." behind it
+    else if (option->nonpositional())
+      option->allow_extra_args(false);
     auto check = [option](std::function<std::string(std::string&)> read) {
       option->transform(CLI::Validator(std::move(read), ""));  // before all other checks
     };

@@ -60,6 +60,7 @@ void check_help(const Arguments& command) {
   EXPECT_GE(entries.size(), 1U);
   for (const Entry& entry : entries) {
     EXPECT_GT(entry.text.size(), 9U) << entry.name << " is not described";
+    EXPECT_EQ(entry.name.find("... ..."), std::string::npos) << entry.name;
     const bool tells = entry.name.find('=') != std::string::npos ||
                        entry.name.find("REQUIRED") != std::string::npos ||
                        entry.text.find("default: ") != std::string::npos;
