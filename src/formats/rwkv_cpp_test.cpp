@@ -78,8 +78,7 @@ TEST(RwkvCpp, RejectsInvalidContent) {
   expect_rwkv_cpp_refused(layers, "the header says 7 layers, but the tensors are of 0");
   std::string width = good;
   width[12] = 4;
-  expect_rwkv_cpp_refused(width,
-                          "the header says 2 tokens and width 4, but emb.weight has the shape [2, 3]");
+  expect_rwkv_cpp_refused(width, "the header says 2 tokens and width 4, but emb.weight has the shape [2, 3]");
 }
 
 // ---- Malicious files.

@@ -35,7 +35,8 @@ void add_waiting(std::span<const OwnedTensor> sums, bool round, const Tensor& gr
     for (int64_t begin = first; begin < last; begin += in_cache) {
       const int64_t count = std::min(in_cache, last - begin);
       Number* here = gradient.as<Number>() + begin;
-      for (const OwnedTensor& sum : sums) add_part<Number>(sum.view().as<Number>() + begin, round, count, here);
+      for (const OwnedTensor& sum : sums)
+        add_part<Number>(sum.view().as<Number>() + begin, round, count, here);
       if (!waiting) continue;
       std::copy_n(here, count, waiting->as<Number>() + begin);
       std::fill_n(here, count, Number{0});
