@@ -111,16 +111,16 @@ const std::vector<KindOfRow> kinds = {
 // Expects the row to be refused with this sentence, and with skip_broken to be skipped between two good ones.
 void expect_broken(const std::string& row, const std::string& sentence, RowOptions options = {}) {
   const std::string good = R"({"text": "good"})", file = good + "\n" + row + "\n" + good + "\n";
-  const std::string error = rows_complaint(file, options), shown_row = excerpt(row);
-  EXPECT_TRUE(error.starts_with("a.jsonl:2: ")) << shown_row << "\n" << error;
-  EXPECT_NE(error.find(sentence), error.npos) << shown_row << "\n" << error << "\n" << sentence;
+  const std::string error = rows_complaint(file, options), shown = excerpt(row);
+  EXPECT_TRUE(error.starts_with("a.jsonl:2: ")) << shown << "\n" << error;
+  EXPECT_NE(error.find(sentence), error.npos) << shown << "\n" << error << "\n" << sentence;
   std::vector<std::string> reports;
   options.skip_broken = true;
   options.report = [&](const std::string& message) { reports.push_back(message); };
   std::vector<std::string> read;
   const RowCounts counts =
       read_rows(file, "a.jsonl", options, [&](Sample&& sample) { read.push_back(sample.where); });
-  EXPECT_EQ(read, (std::vector<std::string>{"a.jsonl:1", "a.jsonl:3"})) << shown_row;
+  EXPECT_EQ(read, (std::vector<std::string>{"a.jsonl:1", "a.jsonl:3"})) << shown;
   EXPECT_EQ(reports, std::vector<std::string>{error});
   EXPECT_EQ(counts.rows, 3);
   EXPECT_EQ(counts.broken, 1);

@@ -342,6 +342,14 @@ std::vector<std::string> shared_local_names(const fs::path& root, const std::set
   return complaints;
 }
 
+std::set<std::string> rooms_compiled_apart(const std::string& rooms_cmake) {
+  static const std::regex line(R"(set\(compiled_apart ([^)]*)\))");
+  std::smatch found;
+  if (!std::regex_search(rooms_cmake, found, line)) return {};
+  std::istringstream names(found[1].str());
+  return {std::istream_iterator<std::string>(names), {}};
+}
+
 std::vector<std::string> missing_goldens(const fs::path& root) {
   static const std::regex golden(R"re("[^"\n]*golden/([A-Za-z0-9_.-]+)[^"\n]*")re");
   std::vector<std::string> complaints;

@@ -64,6 +64,9 @@ std::vector<std::string> shared_type_names(const std::filesystem::path& root);
 std::vector<std::string> shared_local_names(const std::filesystem::path& root,
                                             const std::set<std::string>& apart);
 
+// The rooms that `rooms_cmake`, cmake/Rooms.cmake, names in set(compiled_apart ...).
+std::set<std::string> rooms_compiled_apart(const std::string& rooms_cmake);
+
 // One complaint for each string "golden/<name>" in a source file whose folder root/tests/golden/<name> is
 // missing.
 std::vector<std::string> missing_goldens(const std::filesystem::path& root);
