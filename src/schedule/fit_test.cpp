@@ -29,6 +29,18 @@ LossCurve made(const std::string& kind, double cooldown, double noise, RunPlan o
   return curve;
 }
 
+TEST(RatesOf, ARunOfAnyLengthHasAllShapes) {
+  for (double steps = 5; steps < 20'000; steps += 7)
+    for (const double cooldown : {0.1, 1.0}) {
+      RunPlan any = plan;
+      any.steps = steps;
+      any.warm_up = steps / 5;  // which has no exact floating-point number
+      const RateCurve rates = rates_of({.kind = "linear", .cooldown = cooldown}, any);
+      ASSERT_NEAR(rates.rate(any.warm_up), any.highest, 1e-9) << steps;
+      ASSERT_NEAR(rates.rate(steps), any.end, 1e-9) << steps;
+    }
+}
+
 TEST(MultiPowerFit, PredictsScheduleAndHorizonThatWereNotFitted) {
   const std::vector<LossCurve> curves{made("cosine", 1, 0), made("constant", 1, 0), made("linear", 0.2, 0)};
   const MultiPowerFit fit(curves, {});

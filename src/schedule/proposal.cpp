@@ -33,7 +33,7 @@ RateCurve rates_of(const RateShape& shape, const RunPlan& plan) {
           "warm-up shorter than the run",
           plan.highest, plan.end, plan.warm_up, plan.steps);
   std::vector<RatePoint> points{{plan.warm_up, plan.highest}};
-  const double first = plan.steps - shape.cooldown * (plan.steps - plan.warm_up);
+  const double first = plan.warm_up + (1 - shape.cooldown) * (plan.steps - plan.warm_up);
   for (int i = 0; i <= pieces; ++i) {
     const double done = static_cast<double>(i) / pieces;
     points.push_back(
