@@ -165,8 +165,12 @@ int64_t LongPass::chunks(const Sequences& sequences) const {
 
 int64_t LongPass::stride(const Sequences& sequences, int64_t state_bytes) const {
   const int64_t count = chunks(sequences);
-  if (count * sequences.count() * state_bytes <= most_states) return 1;
-  return std::max<int64_t>(2, static_cast<int64_t>(std::sqrt(static_cast<double>(count)) + 0.5));
+  const int64_t largest = std::max<int64_t>(1, std::llround(std::sqrt(static_cast<double>(count))));
+  for (int64_t stride = 1; stride < largest; ++stride) {
+    const int64_t states = (count + stride - 1) / stride + stride - 1;
+    if (states * sequences.count() * state_bytes <= most_states) return stride;
+  }
+  return largest;
 }
 
 double long_loss_and_gradients(Runner& runner, const Batch& batch, std::vector<State>& states,

@@ -14,15 +14,16 @@ struct LongPass {
 
   // Number of chunks of the longest sequence.
   int64_t chunks(const Sequences& sequences) const;
-  // Every how many chunks a state is kept: 1 if all fit into most_states, otherwise about the square root of
-  // their number.
+  // Every how many chunks a state is kept: the fewest with which the kept ones, and those between two of
+  // them, fit into most_states, or about the square root of the number of chunks, which keeps the least.
   int64_t stride(const Sequences& sequences, int64_t state_bytes) const;
 };
 
 // Like Runner::loss_and_gradients for the whole batch, and with the same result within rounding: the
 // sequences are read once without the tape, keeping states between chunks, and then chunk by chunk from the
 // last to the first, passing the gradient by the state on to the chunk before (exact backpropagation through
-// time). Each token is read twice, with a stride above 1 three times. With training.first_state the gradient
+// time). Each token is read twice; with a stride of n, n - 1 of n tokens
+// three times. With training.first_state the gradient
 // by the first states is that of the runner afterwards. Not with dropout, nor for models whose state grows
 // with the text; training.last_state is not used.
 double long_loss_and_gradients(Runner& runner, const Batch& batch, std::vector<State>& states,

@@ -84,10 +84,18 @@ TEST_P(LongPassOf, InFloat32TheyAgreeWithinRounding) {
 
 INSTANTIATE_TEST_SUITE_P(Versions, LongPassOf, testing::ValuesIn(version_names()), test_name);
 
-TEST(LongPass, KeepsAllStatesOrAboutTheSquareRootOfTheirNumber) {
+TEST(LongPass, KeepsAsManyStatesAsFit) {
   const Sequences sequences = Sequences::uniform(1, 100 * 512);
-  EXPECT_EQ((LongPass{.chunk = 512, .most_states = 100 * 1000}.stride(sequences, 1000)), 1);
-  EXPECT_EQ((LongPass{.chunk = 512, .most_states = 99 * 1000}.stride(sequences, 1000)), 10);
+  auto stride = [&](int64_t states) {
+    return LongPass{.chunk = 512, .most_states = states * 1000}.stride(sequences, 1000);
+  };
+  EXPECT_EQ(stride(100), 1);
+  EXPECT_EQ(stride(99), 2);  // 50 are kept, and one between two of them
+  EXPECT_EQ(stride(51), 2);
+  EXPECT_EQ(stride(50), 3);
+  EXPECT_EQ(stride(20), 8);   // 13 and 7
+  EXPECT_EQ(stride(19), 10);  // 10 and 9, the least
+  EXPECT_EQ(stride(1), 10);
 }
 
 TEST(LongPass, RefusesDropoutAndABatchWithoutTargets) {
