@@ -59,7 +59,7 @@ TEST(Orthogonalize, BringsAllDirectionsToAboutTheSameLength) {
 }
 
 TEST(Orthogonalize, TheKernelFollowsTheReference) {
-  for (const Size size : {Size{24, 24}, Size{9, 41}, Size{41, 9}, Size{64, 192}, Size{1, 5}})
+  for (const Size size : {Size{24, 24}, Size{9, 41}, Size{41, 9}, Size{64, 192}, Size{100, 120}, Size{1, 5}})
     for (const Precision precision : {Precision::f32, Precision::bf16}) {
       std::vector<double> reference = random_matrix(size, 3);
       const int64_t stride = size.cols + 3;
