@@ -3,6 +3,8 @@
 
 #include <hwy/detect_targets.h>
 
+#include "kernels/matmul.h"
+
 // Whether functions with SDOT can be compiled in one file with others: g++ can, clang 14 cannot.
 #define AVIARY_COMPILES_SDOT (HWY_ARCH_ARM_A64 && HWY_HAVE_RUNTIME_DISPATCH)
 
@@ -18,5 +20,9 @@ bool has_avx512();
 bool has_bf16_dot_products();
 // Also AVX512_VNNI; on ARM: SDOT.
 bool has_int8_dot_products();
+
+// Whether this CPU computes in another way with `isa` than with the one before it in the enumeration; where
+// it does not, a test of `isa` would repeat that of the one before.
+bool differs_from_isa_before(Isa isa);
 
 }  // namespace aviary::kernels

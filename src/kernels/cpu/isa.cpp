@@ -2,6 +2,7 @@
 #include <hwy/targets.h>
 
 #include <atomic>
+#include <tuple>
 
 #if HWY_ARCH_X86
 #include <cpuid.h>
@@ -80,5 +81,18 @@ bool has_int8_dot_products() { return isa() == Isa::best && platform::arm_has_do
 bool has_int8_dot_products() { return false; }
 #endif
 #endif
+
+bool differs_from_isa_before(Isa isa) {
+  if (isa == Isa::best) return true;
+  const Isa usual = kernels::isa();
+  auto features = [](Isa allowed) {
+    set_isa(allowed);
+    return std::tuple(hwy::SupportedTargets(), has_avx2(), has_avx_vnni(), has_avx512(),
+                      has_bf16_dot_products(), has_int8_dot_products());
+  };
+  const bool differs = features(isa) != features(static_cast<Isa>(static_cast<int>(isa) - 1));
+  set_isa(usual);
+  return differs;
+}
 
 }  // namespace aviary::kernels
