@@ -12,7 +12,7 @@ if(AVIARY_SANITIZE)
   file(STRINGS /proc/cpuinfo cpu_flags REGEX "^flags" LIMIT_COUNT 1)
   macro(without_sanitizer_unless_cpu_has flag)
     if(NOT cpu_flags MATCHES " ${flag}( |$)")
-      set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS -fno-sanitize=all)
+      set_property(SOURCE ${ARGN} APPEND PROPERTY COMPILE_OPTIONS -fno-sanitize=all)
     endif()
   endmacro()
   without_sanitizer_unless_cpu_has(avx512bw src/kernels/cpu/block_dot_avx512.cpp)
@@ -23,12 +23,6 @@ if(AVIARY_SANITIZE)
   endif()
 endif()
 target_compile_definitions(aviary_kernels PRIVATE "HWY_DISABLED_TARGETS=(${disabled_targets})")
-
-# A wrong access in unrolled vector code is found by AddressSanitizer; clang's checks of the arithmetic of its pointers
-# would find it once more, and take three quarters of the time of compiling it.
-if(AVIARY_SANITIZE MATCHES undefined AND CMAKE_CXX_COMPILER_ID STREQUAL Clang)
-  target_compile_options(aviary_kernels PRIVATE -fno-sanitize=pointer-overflow,object-size)
-endif()
 
 # g++ 12 at -O3 reuses a vector in a register although overlapping vectors have since been written to memory. On ARM, where
 # it looks back over more iterations than on x86, this made the gradient of RWKV-1's time weights wrong.

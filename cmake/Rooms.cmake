@@ -25,6 +25,9 @@ if(AVIARY_SANITIZE)
   target_compile_options(aviary_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   if(AVIARY_SANITIZE MATCHES undefined)
     target_compile_options(aviary_options INTERFACE -fno-sanitize-recover=undefined)
+    # A wrong access is found by AddressSanitizer. clang's checks of the arithmetic of pointers would find it once more, and
+    # take a quarter of the time of compiling, in kernels two thirds.
+    target_compile_options(aviary_options INTERFACE $<$<CXX_COMPILER_ID:Clang>:-fno-sanitize=pointer-overflow,object-size>)
   endif()
 endif()
 

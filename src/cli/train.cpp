@@ -20,6 +20,7 @@
 #include "cli/settings.h"
 #include "cli/texts.h"
 #include "cli/train_inputs.h"
+#include "cli/train_plan.h"
 #include "eval/speed.h"
 #include "models/registry.h"
 #include "train/run_folder.h"
@@ -42,6 +43,7 @@ struct TrainCommandFlags {
   Asked asked;  // the settings
   std::optional<std::string> sample_prompt;
   double rank_timeout = 300;
+  bool plan = false;
   Escapes escapes;
   std::chrono::steady_clock::time_point began = {};  // the command
 
@@ -75,7 +77,8 @@ TokenizerPtr tokenizer_for(const TrainCommandFlags& flags, std::string_view text
   return vocabulary.empty() ? nullptr : make_world_tokenizer(vocabulary);
 }
 
-void print_plan(const Trainer& trainer, const fs::path& folder) {
+// folder: nothing with --plan.
+void print_plan(const Trainer& trainer, const std::optional<RunFolder>& folder) {
   const TrainConfig& config = trainer.config();
   fmt::print("{}: {} layers, width {}, {} tokens ({}), {} parameters\n",
              model_version(config.model.version).title, config.model.n_layer, config.model.n_embd,
@@ -95,9 +98,9 @@ void print_plan(const Trainer& trainer, const fs::path& folder) {
     length = fmt::format("{:g} minutes of steps", config.minutes);
   const int64_t ranks = trainer.ranks().count();
   if (ranks > 1) fmt::print("{} processes share the {} parts of a batch\n", ranks, config.workers);
-  fmt::print("{} of {} x {} tokens, {}; the run is kept in {}\n\n", length, config.batch * config.accumulate,
-             config.context, config.precision == kernels::Precision::bf16 ? "bf16 products" : "f32",
-             folder.string());
+  fmt::print("{} of {} x {} tokens, {}", length, config.batch * config.accumulate, config.context,
+             config.precision == kernels::Precision::bf16 ? "bf16 products" : "f32");
+  fmt::print("{}\n\n", folder ? fmt::format("; the run is kept in {}", folder->path().string()) : "");
   std::fflush(stdout);
 }
 
@@ -212,20 +215,25 @@ int start(const TrainCommandFlags& flags, Ranks& ranks, const std::optional<RunF
           const TextFile* file) {
   require_same(ranks, "another setting", to_json(config), "start all ranks with the same options");
   Trainer trainer(config, new_model(config), tokenizer, material.data, nullptr, ranks);
+  if (flags.plan) {
+    print_plan(trainer, {});
+    tell_plan(trainer, flags.used_seconds());
+    return 0;
+  }
   if (!folder) return trainer.follow(), 0;
   const std::string sample_prompt = sample_prompt_of(flags, trainer, material.beginning);
   if (file) keep_text(*file, config.text);
   write_run_config(folder->path(), trainer.config());
-  print_plan(trainer, folder->path());
+  print_plan(trainer, folder);
   return finish(
       trainer,
       {.folder = folder->path(), .sample_prompt = sample_prompt, .used_seconds = flags.used_seconds()});
 }
 
-// Of rank 0; nothing for other ranks.
+// Of rank 0; nothing for other ranks, and with --plan.
 std::optional<RunFolder> new_folder(const TrainCommandFlags& flags, const std::string& name, Ranks& ranks) {
   std::optional<RunFolder> folder;
-  if (!ranks.speaks()) return folder;
+  if (!ranks.speaks() || flags.plan) return folder;
   folder.emplace(new_run_folder(flags.out, name));
   std::vector<fs::path> inputs(flags.texts.begin(), flags.texts.end());
   inputs.emplace_back(flags.tokenizer);
@@ -246,14 +254,14 @@ int begin_with_text(const TrainCommandFlags& flags, Ranks& ranks) {
   const std::optional<RunFolder> folder = new_folder(flags, usual_name(file), ranks);
   const RemoveIfEmpty cleanup{existed || !folder ? fs::path() : folder->path()};
   const TokenizerPtr tokenizer = shared_tokenizer(
-      folder ? tokenizer_for(flags, split.train, preliminary.model.vocab_size) : nullptr, ranks);
+      ranks.speaks() ? tokenizer_for(flags, split.train, preliminary.model.vocab_size) : nullptr, ranks);
   if (!tokenizer) {
-    if (folder) fmt::print("Stopped before the first step; nothing is kept.\n");
+    if (ranks.speaks()) fmt::print("Stopped before the first step; nothing is kept.\n");
     return interrupt_exit_code();
   }
   Corpus corpus(split, *tokenizer);
   facts.vocabulary = vocabulary_facts(*tokenizer, std::ssize(corpus.train), !flags.tokenizer.empty());
-  facts.text.path = ranks.broadcast(folder ? place_of_text(file, folder->path()) : "");
+  if (!flags.plan) facts.text.path = ranks.broadcast(folder ? place_of_text(file, folder->path()) : "");
   return start(flags, ranks, folder, resolve(flags.asked, facts), tokenizer,
                material_of(std::make_shared<TextData>(std::move(corpus))), &file);
 }
@@ -291,6 +299,10 @@ int train(const TrainCommandFlags& flags, const CLI::App& command) {
   Ranks& ranks = join_ranks(command, flags.rank_timeout);
   require(ranks.alone() || flags.texts != std::vector<std::string>{"-"},
           "train: only one of several processes can read the standard input; name a file");
+  require(ranks.alone() || !flags.plan, "train: --plan measures one process; leave mpirun out");
+  require(
+      !flags.plan || flags.resume.empty(),
+      "train: --plan tells what a new run would do, and --resume goes on with one; leave one of them out");
   require_same_program(ranks);
   return flags.resume.empty() ? begin(flags, ranks) : resume(flags, ranks);
 }
@@ -306,6 +318,8 @@ Action add_train(CLI::App& command) {
   command.add_option("--resume", flags->resume,
                      "Go on with the run in this folder, bit for bit (default: begin a new run)");
   command.add_option("--out", flags->out, "Folder of the run (default: runs/<name of the text>)");
+  command.add_flag("--plan", flags->plan,
+                   "Only tell what would be done and, from a few real steps, how long it would take");
   add_settings(command, setting_flags::train, flags->asked);
   command
       .add_option("--preset", flags->preset,

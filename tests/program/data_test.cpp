@@ -118,5 +118,17 @@ TEST_F(TrainOnTokens, ValidationDocumentsThatAreAlsoTrainedOnAreTold) {
   EXPECT_NE(outcome.err.find("--epochs"), std::string::npos) << outcome.err;
 }
 
+TEST_F(TrainOnTokens, APlanTellsStepsAndTimeAndWritesNothing) {
+  for (const char* text : {"text.txt", "text.bin"}) {
+    const auto before = files_below(folder_.path());
+    const Outcome outcome = train({text, "--plan"});
+    expect_success(outcome);
+    EXPECT_NE(outcome.out.find("A step takes"), std::string::npos) << outcome.out;
+    EXPECT_NE(outcome.out.find("4 steps, 0."), std::string::npos) << outcome.out;
+    EXPECT_EQ(outcome.out.find("is kept in"), std::string::npos) << outcome.out;
+    EXPECT_EQ(files_below(folder_.path()), before);
+  }
+}
+
 }  // namespace
 }  // namespace aviary::program

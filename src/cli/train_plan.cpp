@@ -1,0 +1,80 @@
+#include "cli/train_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/human.h"
+#include "base/platform.h"
+
+namespace aviary::cli {
+namespace {
+
+constexpr double share_of_time = 0.05, least_seconds = 2, most_seconds = 20;  // of measuring
+constexpr int64_t fewest_steps = 5;
+constexpr int64_t tokens_on_the_way = 20'000;               // on the way (SessionOptions)
+constexpr double validations = 20, most_validating = 0.05;  // of the time
+
+template <typename Work>
+double seconds_taken_by(Work work) {
+  const auto begun = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+}
+
+struct Measured {
+  double step = 0, validation = 0, last_validation = 0;  // seconds
+};
+
+Measured measure_steps(Trainer& trainer) {
+  const TrainConfig& config = trainer.config();
+  const double minutes = config.schedule.steps ? 1 : config.minutes;
+  const double enough = std::clamp(minutes * 60 * share_of_time, least_seconds, most_seconds);
+  Measured measured;
+  int64_t steps = 0;
+  double seconds = 0;
+  trainer.step();  // the first one is slower
+  while (!trainer.finished() && (steps < fewest_steps || seconds < enough)) {
+    seconds += seconds_taken_by([&] { trainer.step(); });
+    ++steps;
+  }
+  measured.step = steps > 0 ? seconds / static_cast<double>(steps) : 0;
+  measured.validation = seconds_taken_by([&] { trainer.validate(tokens_on_the_way); });
+  const double all =
+      static_cast<double>(trainer.data().validation_bytes()) / trainer.data().bytes_per_token();
+  measured.last_validation =
+      measured.validation * std::max(1.0, all / static_cast<double>(tokens_on_the_way));
+  return measured;
+}
+
+}  // namespace
+
+void tell_plan(Trainer& trainer, double used_seconds) {
+  const Measured measured = measure_steps(trainer);
+  const TrainConfig& config = trainer.config();
+  Schedule schedule = config.schedule;
+  double seconds = used_seconds + measured.last_validation;
+  if (schedule.steps) {
+    seconds += measured.step * static_cast<double>(*schedule.steps) + measured.validation * validations;
+  } else {
+    const double time = config.minutes * 60;
+    const double pauses = std::min(measured.validation * validations, most_validating * time);
+    auto steps = static_cast<int64_t>(std::max(0.0, time - seconds - pauses) / measured.step);
+    if (schedule.most_steps > 0) steps = std::min(steps, schedule.most_steps);
+    schedule.set_steps(std::max<int64_t>(steps, 1), 0);
+    seconds += pauses + measured.step * static_cast<double>(*schedule.steps);
+  }
+  const auto per_step = static_cast<double>(trainer.tokens_per_step());
+  const double tokens = per_step * static_cast<double>(*schedule.steps);
+  fmt::print("A step takes {}, that is {}\n", human_duration(measured.step),
+             human_rate(per_step / measured.step, "tokens"));
+  fmt::print("About {} in {}: {} steps, {:.1f} times over the text\n", human_duration(seconds),
+             human_bytes(platform::peak_memory()), with_commas(*schedule.steps),
+             tokens / static_cast<double>(trainer.data().tokens()));
+  fmt::print("The learning rate rises to {:g} in {} steps and ends at {:g} ({})\n", schedule.start,
+             with_commas(schedule.warmup),
+             schedule.kind == ScheduleKind::constant ? schedule.start : schedule.end, name_of(schedule.kind));
+}
+
+}  // namespace aviary::cli
