@@ -7,14 +7,14 @@
 
 #include "base/human.h"
 #include "base/platform.h"
+#include "train/session.h"
 
 namespace aviary::cli {
 namespace {
 
 constexpr double share_of_time = 0.05, least_seconds = 2, most_seconds = 20;  // of measuring
 constexpr int64_t fewest_steps = 5;
-constexpr int64_t tokens_on_the_way = 20'000;               // on the way (SessionOptions)
-constexpr double validations = 20, most_validating = 0.05;  // of the time
+constexpr double validations = 20, most_validating = 0.05;  // of a session on the way; of the time
 
 template <typename Work>
 double seconds_taken_by(Work work) {
@@ -32,19 +32,18 @@ Measured measure_steps(Trainer& trainer) {
   const double minutes = config.schedule.steps ? 1 : config.minutes;
   const double enough = std::clamp(minutes * 60 * share_of_time, least_seconds, most_seconds);
   Measured measured;
+  measured.step = seconds_taken_by([&] { trainer.step(); });  // slower than the others, if there are others
   int64_t steps = 0;
   double seconds = 0;
-  trainer.step();  // the first one is slower
   while (!trainer.finished() && (steps < fewest_steps || seconds < enough)) {
     seconds += seconds_taken_by([&] { trainer.step(); });
-    ++steps;
+    measured.step = seconds / static_cast<double>(++steps);
   }
-  measured.step = steps > 0 ? seconds / static_cast<double>(steps) : 0;
-  measured.validation = seconds_taken_by([&] { trainer.validate(tokens_on_the_way); });
+  const int64_t on_the_way = SessionOptions{}.validation_tokens;
+  measured.validation = seconds_taken_by([&] { trainer.validate(on_the_way); });
   const double all =
       static_cast<double>(trainer.data().validation_bytes()) / trainer.data().bytes_per_token();
-  measured.last_validation =
-      measured.validation * std::max(1.0, all / static_cast<double>(tokens_on_the_way));
+  measured.last_validation = measured.validation * std::max(1.0, all / static_cast<double>(on_the_way));
   return measured;
 }
 

@@ -128,6 +128,13 @@ TEST_F(TrainOnTokens, APlanTellsStepsAndTimeAndWritesNothing) {
     EXPECT_EQ(outcome.out.find("is kept in"), std::string::npos) << outcome.out;
     EXPECT_EQ(files_below(folder_.path()), before);
   }
+  const Outcome shortest = aviary(
+      Arguments{"train", "text.txt", "--plan", "--steps", "1", "--validation-bytes", "0", "--out", "run"} +
+      tiny);
+  expect_success(shortest);
+  EXPECT_NE(shortest.out.find("1 steps"), std::string::npos) << shortest.out;
+  EXPECT_EQ(shortest.out.find("inf"), std::string::npos) << shortest.out;
+  expect_refusal(aviary({"train", "--resume", "run", "--plan"}), {"--plan", "--resume"});
 }
 
 }  // namespace
