@@ -334,6 +334,15 @@ std::vector<fs::path> files_of_adapter(const AdapterRequest& request) {
   return files;
 }
 
+std::vector<fs::path> present_files_of_adapter(const AdapterRequest& request) {
+  std::vector<fs::path> files = files_of_adapter(request);
+  std::erase_if(files, [](const fs::path& file) {
+    std::error_code ignored;
+    return !fs::is_regular_file(file, ignored);
+  });
+  return files;
+}
+
 void require_distinct(std::span<const AdapterRequest> requests) {
   const auto share_a_file = [](const AdapterRequest& one, const AdapterRequest& other) {
     std::error_code ignored;

@@ -27,6 +27,8 @@ struct AdapterRequest {
 AdapterRequest adapter_request(const std::string& text);
 // All files that are read for it, whether they exist or not.
 std::vector<std::filesystem::path> files_of_adapter(const AdapterRequest& request);
+// Those that exist: what it consists of.
+std::vector<std::filesystem::path> present_files_of_adapter(const AdapterRequest& request);
 // Throws Error if an adapter is asked for twice, under this name or another one (links, the folder of a run).
 void require_distinct(std::span<const AdapterRequest> requests);
 

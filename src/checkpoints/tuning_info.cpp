@@ -63,13 +63,15 @@ std::string shown(const BaseInfo& base) {
   return fmt::format("{} ({}, hash {})", in_quotes(base.name), printable(base.type), printable(base.hash));
 }
 
-Json to_json(const BaseInfo& base, const std::string& trained_on) {
-  return {{"format", format},
-          {"base_hash", printable(base.hash)},
-          {"base_type", printable(base.type)},
-          {"base_name", printable(base.name)},
-          {"base_version", printable(base.version)},
-          {"trained_on", printable(trained_on)}};
+Json to_json(const BaseInfo& base, const std::string& trained_on, const std::string& chat_template) {
+  Json json = {{"format", format},
+               {"base_hash", printable(base.hash)},
+               {"base_type", printable(base.type)},
+               {"base_name", printable(base.name)},
+               {"base_version", printable(base.version)},
+               {"trained_on", printable(trained_on)}};
+  if (!chat_template.empty()) json["chat_template"] = printable(chat_template);
+  return json;
 }
 
 // Reads the members of one entry.
@@ -180,7 +182,7 @@ void require_storable(const TensorEntry& tensor, Dtype type, const std::string& 
 }
 
 std::string to_json(const AdapterInfo& info, int64_t rank, const std::map<std::string, int64_t>& inputs) {
-  Json json = to_json(info.base, info.trained_on);
+  Json json = to_json(info.base, info.trained_on, info.chat_template);
   json["method"] = info.method;
   json["rank"] = rank;
   json["alpha"] = info.alpha;
@@ -189,7 +191,9 @@ std::string to_json(const AdapterInfo& info, int64_t rank, const std::map<std::s
   return json.dump();
 }
 
-std::string to_json(const StateInfo& info) { return to_json(info.base, info.trained_on).dump(); }
+std::string to_json(const StateInfo& info) {
+  return to_json(info.base, info.trained_on, info.chat_template).dump();
+}
 
 std::optional<StoredAdapterInfo> adapter_info_in(const std::map<std::string, std::string>& metadata,
                                                  const std::string& where) {
@@ -200,7 +204,8 @@ std::optional<StoredAdapterInfo> adapter_info_in(const std::map<std::string, std
                  .alpha = reader.number("alpha"),
                  .rank_stabilized = reader.flag("rank_stabilized"),
                  .base = reader.base(),
-                 .trained_on = reader.text("trained_on")};
+                 .trained_on = reader.text("trained_on"),
+                 .chat_template = reader.text("chat_template")};
   stored.inputs = reader.widths("inputs");
   require(std::ranges::find(adapter_methods, stored.info.method) != std::end(adapter_methods),
           "{}: method is {}, expected one of {}; the file was written by a newer Aviary, or is damaged",
@@ -212,7 +217,9 @@ std::optional<StateInfo> state_info_in(const std::map<std::string, std::string>&
                                        const std::string& where) {
   if (!metadata.contains(state_info_key)) return {};
   const Reader reader(metadata, state_info_key, where);
-  return StateInfo{.base = reader.base(), .trained_on = reader.text("trained_on")};
+  return StateInfo{.base = reader.base(),
+                   .trained_on = reader.text("trained_on"),
+                   .chat_template = reader.text("chat_template")};
 }
 
 }  // namespace aviary

@@ -46,7 +46,8 @@ struct AdapterInfo {
   double alpha = 1;              // of a matrix of rank r, alpha / r of B A is added,
   bool rank_stabilized = false;  // or alpha / sqrt(r) of it
   BaseInfo base = {};
-  std::string trained_on = {};  // free text, one line
+  std::string trained_on = {};     // free text, one line
+  std::string chat_template = {};  // of the conversations that it was trained on; empty: there were none
 };
 // pissa: a LoRA that began with the largest singular vectors of the matrices; miss: with a fixed matrix A;
 // parts: whole parameters and no matrices B A.
@@ -55,6 +56,7 @@ inline constexpr const char* adapter_methods[] = {"lora", "pissa", "miss", "part
 struct StateInfo {
   BaseInfo base = {};
   std::string trained_on = {};  // free text, one line
+  std::string chat_template = {};
 };
 
 // The values of the entries. Control characters and what is not UTF-8 become \x... in texts. inputs: the

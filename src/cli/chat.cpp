@@ -103,7 +103,10 @@ class LocalModel {
     };
     if (!flags.kept_state()) served.host.state = flags.state;
     served.host.any_base = flags.model.force;
-    served.host.chat_template = flags.settings.chat_template;
+    served.host.chat_template =
+        flags.settings.chat_template.empty()
+            ? chat_template_of_tuning(flags.model.adapters, served.host.state.string())
+            : flags.settings.chat_template;
     ServiceOptions options;
     options.models.push_back(std::move(served));
     return options;

@@ -84,7 +84,7 @@ EmbeddingSource source_of(const ModelFlags& flags, const LoadedModel& loaded,
                          .begin_token = options.begin_token};
   for (const std::string& adapter : flags.adapters) {
     std::string said = adapter.substr(std::min(adapter.find(','), adapter.size()));  // weight and alpha
-    for (const auto& part : files_of_adapter(adapter_request(adapter))) {
+    for (const auto& part : present_files_of_adapter(adapter_request(adapter))) {
       const MappedFile mapped(part);
       said += std::string_view(reinterpret_cast<const char*>(mapped.bytes().data()), mapped.bytes().size());
     }

@@ -61,7 +61,9 @@ ServedModel served_model(const ServeFlags& flags, const std::string& path) {
   };
   served.host.any_base = flags.model.force;
   served.host.state = flags.state;
-  served.host.chat_template = flags.chat_template;
+  served.host.chat_template = flags.chat_template.empty()
+                                  ? chat_template_of_tuning(flags.model.adapters, flags.state)
+                                  : flags.chat_template;
   served.host.engine.texts = flags.texts;
   served.host.cache.bytes = *parse_bytes(flags.cache_size);
   served.host.states_folder = flags.states_folder;

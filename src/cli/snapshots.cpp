@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/files.h"
+#include "chat/chat_template.h"
 #include "checkpoints/adapter_file.h"
 #include "checkpoints/tuning_info.h"
 #include "formats/safetensors.h"
@@ -11,15 +13,39 @@ namespace aviary::cli {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+constexpr int64_t most_settings = 1 << 20;  // bytes
+
+// The settings beside the tensors of an adapter of Hugging Face.
+bool is_json(const fs::path& file) { return file.extension() == ".json"; }
+
+}  // namespace
+
 std::string identity_of_tuning(const std::vector<std::string>& adapters, const std::string& state) {
   std::string identity;
   for (const std::string& adapter : adapters) {
     identity += adapter + ' ';
-    for (const fs::path& file : files_of_adapter(adapter_request(adapter)))
-      identity += base_hash_of(read_tensor_file(file)) + ' ';
+    for (const fs::path& file : present_files_of_adapter(adapter_request(adapter)))
+      identity +=
+          (is_json(file) ? hash_of(read_file(file, most_settings)) : base_hash_of(read_tensor_file(file))) +
+          ' ';
   }
   if (!state.empty()) identity += "state " + base_hash_of(read_tensor_file(state));
   return identity.empty() ? "" : hash_of(identity);
+}
+
+std::string chat_template_of_tuning(const std::vector<std::string>& adapters, const std::string& state) {
+  auto known = [](const std::string& name) { return find_chat_template(name) != nullptr ? name : ""; };
+  for (const std::string& adapter : adapters)
+    for (const fs::path& file : present_files_of_adapter(adapter_request(adapter))) {
+      if (is_json(file)) continue;
+      const auto stored = adapter_info_in(read_tensor_file(file).metadata(), file.string());
+      if (stored && !stored->info.chat_template.empty()) return known(stored->info.chat_template);
+    }
+  if (state.empty()) return {};
+  const auto info = state_info_in(read_tensor_file(state).metadata(), state);
+  return info ? known(info->chat_template) : "";
 }
 
 SnapshotMaker maker_of(const LoadedModel& loaded) {

@@ -13,6 +13,9 @@ namespace aviary::cli {
 
 // Identifies what adapters and a tuned first state make of a model, for SnapshotMaker; empty for neither.
 std::string identity_of_tuning(const std::vector<std::string>& adapters, const std::string& state);
+// The chat template of the conversations that the first of them was trained on which was trained on any;
+// empty for none, and for one that this program does not know.
+std::string chat_template_of_tuning(const std::vector<std::string>& adapters, const std::string& state);
 // What a state that this model makes says of its maker.
 SnapshotMaker maker_of(const LoadedModel& loaded);
 

@@ -241,6 +241,7 @@ TuningFacts facts_of(const Base& base, const Data& data) {
   auto read_tokens = [](const Document& document) { return std::ssize(document.tokens) - 1; };
   if (data.documents) {
     for (const Document& document : data.documents->documents().train) {
+      if (document.conversation) facts.chat_template = "world";
       facts.sequences += document.weight;
       facts.read_tokens += document.weight * static_cast<double>(read_tokens(document));
       facts.longest = std::max(facts.longest, read_tokens(document));

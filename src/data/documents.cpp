@@ -116,7 +116,7 @@ int64_t Document::trained_tokens() const { return std::count(trained.begin(), tr
 
 Document document_of(const Sample& sample, const Tokenizer& tokenizer, std::optional<int32_t> begin_token,
                      std::optional<int32_t> end_token) {
-  Document document{.tokens = {}, .trained = {}, .where = sample.where};
+  Document document{.tokens = {}, .trained = {}, .where = sample.where, .conversation = sample.conversation};
   if (begin_token) {
     document.tokens.push_back(*begin_token);
     document.trained.push_back(false);

@@ -23,6 +23,7 @@ struct Document {
   int64_t straddling = 0;     // tokens that lie on both sides of the border of a trained part
   double weight = 1;          // how often it is read in an epoch, on average
   std::string where;          // "FILE:LINE"
+  bool conversation = false;  // Sample::conversation
 
   int64_t trained_tokens() const;
 };

@@ -71,6 +71,7 @@ class Builder {
     const std::string turn = clean_turn(text);
     if (turn.empty() && role == Role::system) return;  // many data sets have one in every row
     require(!turn.empty(), "{} is empty", what);
+    sample_.conversation = true;
     if (!sample_.text.empty()) add("\n\n", last_trained_);
     constexpr std::string_view headings[] = {"System:", "User:", "Assistant:"};
     add(headings[static_cast<size_t>(role)], false);

@@ -23,6 +23,7 @@ struct Sample {
   std::string text;           // UTF-8, not empty
   std::vector<Span> trained;  // at least one; in order, none empty, none touching the next
   std::string where;          // "FILE:LINE", for messages
+  bool conversation = false;  // of turns, in the form of the chat template "world"
 };
 
 struct RowOptions {

@@ -44,6 +44,7 @@ OptimizerKind optimizer_kind(const std::string& name);
 struct Tuning {
   std::string base = {};  // the file of the model; empty: the run begins with a new model
   std::string base_hash = {}, base_type = {}, base_name = {};  // BaseInfo
+  std::string chat_template = {};  // of the conversations that are trained on; empty: there are none
   TuneMethod method = TuneMethod::full;
   int64_t rank = 16;
   double alpha = 32;         // B A is added alpha / rank times

@@ -54,6 +54,7 @@ struct TuningFacts {
   std::string tokenizer;                 // Tokenizer::kind()
   std::optional<Facts::Text> text = {};  // or
   WeightsByName documents = {};
+  std::string chat_template = {};  // of conversations among them
   std::string data_hash = {};
   int64_t tokens = 0;             // that can be targets in an epoch
   double read_tokens = 0;         // of the documents of an epoch

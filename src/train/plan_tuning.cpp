@@ -130,7 +130,8 @@ TrainConfig resolve_tuning(const Asked& asked, const TuningFacts& facts) {
   config.tuning = {.base = facts.base,
                    .base_hash = facts.base_hash,
                    .base_type = facts.base_type,
-                   .base_name = facts.base_name};
+                   .base_name = facts.base_name,
+                   .chat_template = facts.chat_template};
   config.tuning.method = method_of(asked, facts);
   refuse_for_method(asked, config.tuning);
   refuse_for_data(asked, facts);

@@ -32,6 +32,7 @@ constexpr Setting table[] = {
     {"base_hash", at<&TrainConfig::tuning, &Tuning::base_hash>, none, first, 0, 0, "Of its numbers"},
     {"base_name", at<&TrainConfig::tuning, &Tuning::base_name>, none, first, 0, 0, "Of its file"},
     {"base_type", at<&TrainConfig::tuning, &Tuning::base_type>, none, first, 0, 0, "Of most of them"},
+    {"chat_template", at<&TrainConfig::tuning, &Tuning::chat_template>, none, first, 0, 0, "Of the conversations in the data"},
 
     {"minutes", at<&TrainConfig::minutes>, everywhere, first, 0, 1e6,
      "Time that the run takes: its steps are chosen by their speed, and corrected when that changes, so that the learning "

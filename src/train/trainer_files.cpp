@@ -210,6 +210,10 @@ void Trainer::save(const fs::path& folder) const {
 void Trainer::save_result(const fs::path& folder) const { save_result_to(folder / result_file()); }
 
 void Trainer::save_result_to(const fs::path& path) const {
+  // Names alone: where they lie on this machine is nobody's business, and changes.
+  std::string trained_on = fs::path(config_.text).filename().string();
+  for (const auto& [file, weight] : config_.data)
+    trained_on += (trained_on.empty() ? "" : ", ") + fs::path(file).filename().string();
   const Tuning& tuning = config_.tuning;
   const BaseInfo base{.hash = tuning.base_hash,
                       .type = tuning.base_type,
@@ -218,10 +222,12 @@ void Trainer::save_result_to(const fs::path& path) const {
   if (tuning.method == TuneMethod::full) {
     std::map<std::string, std::string> metadata = result_metadata_;
     metadata["aviary.step"] = std::to_string(step_);
+    if (!tuning.chat_template.empty()) metadata["tokenizer.chat_template"] = tuning.chat_template;
     return save_checkpoint(path, *model_, tokenizer_.get(), metadata);
   }
   if (tuning.method == TuneMethod::state)
-    return save_state(path, first_state(), *model_, {.base = base, .trained_on = config_.text});
+    return save_state(path, first_state(), *model_,
+                      {.base = base, .trained_on = trained_on, .chat_template = tuning.chat_template});
   std::vector<TensorEntry> whole;
   for (const TrainedWeight& parameter : parts_.parameters())
     whole.push_back(entry_of(parameter.spec->name, parameter.weight->value()));
@@ -231,7 +237,8 @@ void Trainer::save_result_to(const fs::path& path) const {
                  .alpha = tuning.method == TuneMethod::lora ? tuning.alpha : static_cast<double>(rank),
                  .rank_stabilized = false,
                  .base = base,
-                 .trained_on = config_.text},
+                 .trained_on = trained_on,
+                 .chat_template = tuning.chat_template},
                 parts_.matrices(), whole);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/random.h"
 #include "program.h"
+#include "server.h"
 
 namespace aviary::program {
 namespace {
@@ -128,6 +129,48 @@ INSTANTIATE_TEST_SUITE_P(Methods, TuneLong, testing::Values("lora", "state"),
                          [](const auto& info) { return info.param; });
 
 using TuneOf = Tune;
+
+// Whoever talks with what was tuned on conversations, talks in the form that it has learned.
+TEST_P(Tune, WhatWasTunedOnConversationsIsServedInTheirTemplate) {
+  std::string rows;
+  for (int i = 0; i < 20; ++i)
+    rows +=
+        fmt::format("{{\"instruction\": \"{} and {}\", \"output\": \"{}\"}}\n", i % 7, i % 9, i % 7 + i % 9);
+  write(folder_ / "rows.jsonl", rows);
+  expect_success(aviary(tune_by_parameter({"--steps", "2"})));
+  const std::string tuned = "tuned/" + result();
+  Arguments serve = {"serve", GetParam() == "full" ? tuned : "base.safetensors", "--port", "0", "--threads",
+                     "1"};
+  if (GetParam() != "full") serve = serve + Arguments{GetParam() == "state" ? "--state" : "--adapter", tuned};
+  for (const std::string chosen : {"", "qa"}) {
+    if (!chosen.empty()) serve = serve + Arguments{"--chat-template", chosen};
+    Process server(folder_.path(), serve);
+    address_of(server);
+    server.signal(SIGTERM);
+    const Outcome outcome = server.wait();
+    EXPECT_NE(outcome.err.find("chat template " + (chosen.empty() ? "world" : chosen)), std::string::npos)
+        << outcome.err;
+  }
+}
+
+TEST_F(TuneOf, TheFolderOfARunStandsForItsAdapterInEveryCommand) {
+  expect_success(aviary(tune("lora", {"--steps", "2"})));
+  expect_success(aviary({"convert", "tuned/adapter.safetensors", "peft/"}));
+  write(folder_ / "texts.txt", "one\ntwo\n");
+  for (const char* adapter : {"tuned", "tuned/adapter.safetensors", "peft"}) {
+    ASSERT_TRUE(fs::exists(folder_ / adapter)) << adapter;
+    for (Arguments command : {Arguments{"generate", "base.safetensors", "-p", "one", "--tokens", "2"},
+                              Arguments{"chat", "base.safetensors", "-p", "one"},
+                              Arguments{"embed", "base.safetensors", "texts.txt"},
+                              Arguments{"state", "make", "base.safetensors", "-p", "one", "--out", "kept"}})
+      expect_success(aviary(command + Arguments{"--adapter", adapter, "--threads", "1"}));
+    fs::remove(folder_ / "kept");
+    Process server(folder_.path(), {"serve", "base.safetensors", "--adapter", adapter, "--port", "0"});
+    address_of(server);
+    server.signal(SIGTERM);
+    expect_success(server.wait());
+  }
+}
 
 TEST_F(TuneOf, APlanWritesNothing) {
   const auto before = files_below(folder_.path());
