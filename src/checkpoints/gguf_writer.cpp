@@ -209,8 +209,8 @@ void add_vocabulary_keys(KeyWriter& keys, int64_t vocab_size, const Tokenizer* t
   keys.number("tokenizer.ggml.eos_token_id", int64_t{0});
   if (!known) keys.number("tokenizer.ggml.unknown_token_id", int64_t{0});
   auto given = metadata.find("tokenizer.chat_template");
-  if (given != metadata.end())
-    add_chat_keys(keys, given->second, tokens);
+  if (given != metadata.end())  // under the name that llama.cpp has for it
+    add_chat_keys(keys, given->second == "world" ? "rwkv-world" : given->second, tokens);
   else if (tokenizer && is_published_world(*tokenizer))  // whose models are trained for chat
     add_chat_keys(keys, "rwkv-world", tokens);
 }

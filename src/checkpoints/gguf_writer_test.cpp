@@ -183,8 +183,11 @@ TEST(GgufWriter, WritesVocabularyHashAndChatTemplate) {
                Error);
 
   const TokenizerPtr bytes = make_bytes_tokenizer();
-  write_gguf(folder / "b.gguf", model.config, model.with_vocabulary(256), {}, bytes.get());
-  EXPECT_EQ(load_checkpoint(folder / "b.gguf").tokenizer->kind(), "bytes");
+  write_gguf(folder / "b.gguf", model.config, model.with_vocabulary(256),
+             {{"tokenizer.chat_template", "world"}}, bytes.get());
+  const Checkpoint of_bytes = load_checkpoint(folder / "b.gguf");
+  EXPECT_EQ(of_bytes.tokenizer->kind(), "bytes");
+  EXPECT_EQ(of_bytes.metadata.at("tokenizer.chat_template"), "rwkv-world");  // llama.cpp's name
   const TokenizerPtr characters = make_characters_tokenizer(R"({"0": "a", "1": "b"})");
   write_gguf(folder / "c.gguf", model.config, model.with_vocabulary(2), {}, characters.get());
   EXPECT_EQ(load_checkpoint(folder / "c.gguf").tokenizer->hash(), characters->hash());

@@ -57,14 +57,17 @@ int merge(const MergeFlags& flags) {
   Checkpoint checkpoint = load_checkpoint(path);
   print_notes(checkpoint.notes);
   const TensorFile file = read_tensor_file(path);
+  std::string chat_template;  // of the first adapter that was trained on conversations
   for (const AdapterRequest& request : requests) {
     const AdapterFile adapter = apply_adapter(request, file, path, *checkpoint.model);
     print_notes(adapter.table.notes);
+    if (adapter.info && chat_template.empty()) chat_template = adapter.info->chat_template;
     fmt::print("{}: {}\n", printable(adapter.where), describe(adapter));
   }
   const std::vector<StoredTensor> tensors = tensors_of(*checkpoint.model, file);
   auto metadata = metadata_of(checkpoint.model->config(), checkpoint.tokenizer.get());
   keep_metadata(checkpoint.metadata, metadata);
+  if (!chat_template.empty()) metadata["tokenizer.chat_template"] = chat_template;
   std::optional<Progress> line;
   write_safetensors(flags.out, tensors, metadata, write_progress(line, guard));
   line.reset();

@@ -101,7 +101,7 @@ class StoredMatrix : public testing::TestWithParam<std::tuple<Dtype, Isa>> {
  protected:
   void SetUp() override {
     if (!differs_from_isa_before(std::get<1>(GetParam())))
-      GTEST_SKIP() << "this CPU has no such instructions";
+      GTEST_SKIP() << "this CPU computes as with the set before it";
     set_isa(std::get<1>(GetParam()));
   }
   ~StoredMatrix() override { set_isa(Isa::best); }

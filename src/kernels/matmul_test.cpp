@@ -89,7 +89,7 @@ class Matmul : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
     if (!differs_from_isa_before(std::get<0>(GetParam())))
-      GTEST_SKIP() << "this CPU has no such instructions";
+      GTEST_SKIP() << "this CPU computes as with the set before it";
     set_isa(std::get<0>(GetParam()));
   }
   void TearDown() override {

@@ -22,10 +22,9 @@ struct LongPass {
 // Like Runner::loss_and_gradients for the whole batch, and with the same result within rounding: the
 // sequences are read once without the tape, keeping states between chunks, and then chunk by chunk from the
 // last to the first, passing the gradient by the state on to the chunk before (exact backpropagation through
-// time). Each token is read twice; with a stride of n, n - 1 of n tokens
-// three times. With training.first_state the gradient
-// by the first states is that of the runner afterwards. Not with dropout, nor for models whose state grows
-// with the text; training.last_state is not used.
+// time). Each token is read twice; with a stride of n, n - 1 of n tokens are read three times. With
+// training.first_state the gradient by the first states is that of the runner afterwards. Not with dropout,
+// nor for models whose state grows with the text; training.last_state is not used.
 double long_loss_and_gradients(Runner& runner, const Batch& batch, std::vector<State>& states,
                                const Runner::Training& training, const LongPass& pass);
 

@@ -153,6 +153,22 @@ TEST_P(Tune, WhatWasTunedOnConversationsIsServedInTheirTemplate) {
   }
 }
 
+TEST_F(TuneOf, AMergedModelIsServedInTheTemplateOfItsAdapter) {
+  write(folder_ / "rows.jsonl",
+        "{\"instruction\": \"1 and 1\", \"output\": \"2\"}\n"
+        "{\"instruction\": \"1 and 2\", \"output\": \"3\"}\n");
+  expect_success(aviary(tune("lora", {"--steps", "2"})));
+  expect_success(aviary({"merge", "base.safetensors", "tuned", "--out", "merged.safetensors"}));
+  expect_success(aviary({"convert", "merged.safetensors", "converted.safetensors", "--type", "bf16"}));
+  for (const char* model : {"merged.safetensors", "converted.safetensors"}) {
+    Process server(folder_.path(), {"serve", model, "--port", "0", "--threads", "1"});
+    address_of(server);
+    server.signal(SIGTERM);
+    const Outcome outcome = server.wait();
+    EXPECT_NE(outcome.err.find("chat template world"), std::string::npos) << outcome.err;
+  }
+}
+
 TEST_F(TuneOf, TheFolderOfARunStandsForItsAdapterInEveryCommand) {
   expect_success(aviary(tune("lora", {"--steps", "2"})));
   expect_success(aviary({"convert", "tuned/adapter.safetensors", "peft/"}));
