@@ -85,7 +85,8 @@ int run(int argc, char** argv) {
   kernels::set_isa(isas.at(isa));
   for (const auto& [command, action] : actions)
     if (command->parsed()) {
-      if (command->get_name() != "train") cli::refuse_several_processes(command->get_name());
+      if (command->get_name() != "train" && command->get_name() != "tune")
+        cli::refuse_several_processes(command->get_name());
       const int code = action();
       cli::flush_output();
       return code;

@@ -1,5 +1,7 @@
 #include "cli/ranks.h"
 
+#include <aviary/version.h>
+
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -9,6 +11,8 @@
 #include "base/error.h"
 #include "base/platform.h"
 #include "base/threads.h"
+#include "cli/cli.h"
+#include "kernels/kernels.h"
 #include "mpi/mpi.h"
 
 namespace aviary::cli {
@@ -65,10 +69,22 @@ std::pair<std::string, std::string> difference(const std::string& a, const std::
 
 }  // namespace
 
-bool by_launcher() { return rank_of_launcher() >= 0; }
+int64_t processes_of_launcher(const Ranks& ranks) { return rank_of_launcher() >= 0 ? ranks.count() : 0; }
+
+bool speaks() { return rank_of_launcher() <= 0; }
+
+void add_rank_timeout(CLI::App& command, double& limit) {
+  command
+      .add_option("--rank-timeout", limit,
+                  "Seconds after which a process that does not answer ends the run, four times as many for "
+                  "the first one "
+                  "(default: 300)")
+      ->check(bounds(1, 1e6))
+      ->group(several_processes);
+}
 
 Ranks& join_ranks(const CLI::App& command, double limit) {
-  if (!by_launcher()) return alone();
+  if (rank_of_launcher() < 0) return alone();
   if (!built_with_mpi()) {
     refuse_several_processes(command.get_name());
     return alone();
@@ -86,14 +102,16 @@ Ranks& join_ranks(const CLI::App& command, double limit) {
 
 void refuse_several_processes(const std::string& command) {
   const int64_t count = number_of(count_variables, 1);
-  if (!by_launcher() || count <= 1) return;
+  if (rank_of_launcher() < 0 || count <= 1) return;
   require(
       built_with_mpi(),
       "{} processes of this program were started, but it was built without MPI, so each of them would work "
       "alone: install libopenmpi-dev and openmpi-bin, configure with cmake and build again, or start it once",
       count);
-  fail("{} processes were started, but aviary {} works in one; only aviary train works in several", count,
-       command);
+  fail(
+      "{} processes were started, but aviary {} works in one; only aviary train and aviary tune work in "
+      "several",
+      count, command);
 }
 
 void require_same(Ranks& ranks, const std::string& what, const std::string& value,
@@ -105,6 +123,20 @@ void require_same(Ranks& ranks, const std::string& what, const std::string& valu
     fail("{} has {}: {}, rank 0 on {} has {}; {}", ranks.name_of(static_cast<int64_t>(rank)), what, other,
          ranks.host_of(0), first, advice);
   }
+}
+
+void require_same_program(Ranks& ranks) {
+  require_same(ranks, "another version of the program", version(), "install the same one on all machines");
+  require_same(ranks, "other instructions", kernels::instruction_sets(),
+               "they round differently: give all ranks --isa avx2 or --isa baseline, or take the same CPUs");
+}
+
+TokenizerPtr shared_tokenizer(TokenizerPtr tokenizer, Ranks& ranks) {
+  if (ranks.alone()) return tokenizer;
+  const std::string kind = ranks.broadcast(tokenizer ? tokenizer->kind() : "");
+  const std::string vocabulary = ranks.broadcast(tokenizer ? tokenizer->serialize() : "");
+  if (kind.empty()) return nullptr;
+  return tokenizer ? tokenizer : make_tokenizer(kind, vocabulary);
 }
 
 std::string voice() {

@@ -5,21 +5,33 @@
 #include <string>
 
 #include "ranks/ranks.h"
+#include "text/tokenizer.h"
 
 namespace aviary::cli {
-
-// Whether a launcher of MPI programs has started this process.
-bool by_launcher();
 
 // Joins them; this process alone if no launcher started it. limit: seconds after which a rank that does not
 // answer is given up. Unless --threads was given, the ranks of a machine then share its cores. Throws Error
 // if there are several processes and this program was built without MPI.
 Ranks& join_ranks(const CLI::App& command, double limit);
+// The group of --help for options of several processes.
+inline constexpr const char* several_processes = "Several processes (docs/machines.md)";
+// The option --rank-timeout, which gives that limit.
+void add_rank_timeout(CLI::App& command, double& limit);
+// The processes that a launcher has started; 0: there is none (Facts::processes).
+int64_t processes_of_launcher(const Ranks& ranks);
+// Whether this process is the one that tells things.
+bool speaks();
 // Throws Error if several processes were started: for commands that would do the same work in each.
 void refuse_several_processes(const std::string& command);
 
 // Throws Error, on rank 0, naming the rank that has another value. what: "another text"; advice: what to do.
 void require_same(Ranks& ranks, const std::string& what, const std::string& value, const std::string& advice);
+
+// Throws Error if another rank has another version of the program, or other instructions.
+void require_same_program(Ranks& ranks);
+
+// The tokenizer of rank 0, for all; null if it has none.
+TokenizerPtr shared_tokenizer(TokenizerPtr tokenizer, Ranks& ranks);
 
 // Before a process tells why it fails: rank 0 comes first, and ends the others with it, since most failures
 // are the same everywhere. What the sentence begins with: "aviary", or "aviary, rank 1 on host-b".

@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 
 #include "base/error.h"
@@ -44,6 +45,8 @@ struct TrainCommandFlags {
   std::optional<std::string> sample_prompt;
   double rank_timeout = 300;
   bool plan = false;
+  int64_t planned_ranks = 1;
+  std::string planned_link;
   Escapes escapes;
   std::chrono::steady_clock::time_point began = {};  // the command
 
@@ -97,7 +100,13 @@ void print_plan(const Trainer& trainer, const std::optional<RunFolder>& folder) 
   else
     length = fmt::format("{:g} minutes of steps", config.minutes);
   const int64_t ranks = trainer.ranks().count();
-  if (ranks > 1) fmt::print("{} processes share the {} parts of a batch\n", ranks, config.workers);
+  if (config.local_steps > 0)
+    fmt::print("{} train{} on {} of a batch alone for {} steps, then {}\n",
+               ranks > 1 ? fmt::format("{} processes", ranks) : "1 process", ranks > 1 ? "" : "s",
+               ranks > 1 ? "their parts" : "all", config.local_steps,
+               ranks > 1 ? "they meet" : "the outer step follows");
+  else if (ranks > 1)
+    fmt::print("{} processes share the {} parts of a batch\n", ranks, config.workers);
   fmt::print("{} of {} x {} tokens, {}", length, config.batch * config.accumulate, config.context,
              config.precision == kernels::Precision::bf16 ? "bf16 products" : "f32");
   fmt::print("{}\n\n", folder ? fmt::format("; the run is kept in {}", folder->path().string()) : "");
@@ -166,21 +175,6 @@ TrainConfig settings_of_run(const TrainCommandFlags& flags, const std::optional<
   return config;
 }
 
-// The tokenizer of rank 0, for all; null if it has none.
-TokenizerPtr shared_tokenizer(TokenizerPtr tokenizer, Ranks& ranks) {
-  if (ranks.alone()) return tokenizer;
-  const std::string kind = ranks.broadcast(tokenizer ? tokenizer->kind() : "");
-  const std::string vocabulary = ranks.broadcast(tokenizer ? tokenizer->serialize() : "");
-  if (kind.empty()) return nullptr;
-  return tokenizer ? tokenizer : make_tokenizer(kind, vocabulary);
-}
-
-void require_same_program(Ranks& ranks) {
-  require_same(ranks, "another version of the program", version(), "install the same one on all machines");
-  require_same(ranks, "other instructions", kernels::instruction_sets(),
-               "they round differently: give all ranks --isa avx2 or --isa baseline, or take the same CPUs");
-}
-
 int resume(const TrainCommandFlags& flags, Ranks& ranks) {
   const bool moved = !flags.texts.empty();
   std::optional<RunFolder> folder;
@@ -209,17 +203,27 @@ int resume(const TrainCommandFlags& flags, Ranks& ranks) {
       {.folder = folder->path(), .sample_prompt = sample_prompt, .used_seconds = flags.used_seconds()});
 }
 
+int plan(const TrainCommandFlags& flags, TrainConfig config, const TokenizerPtr& tokenizer,
+         const Material& material) {
+  PlannedMachines machines{.count = flags.planned_ranks, .local_steps = config.local_steps};
+  if (!flags.planned_link.empty()) machines.link = link_of(flags.planned_link);
+  config.local_steps = 0;  // every worker is measured here
+  require(config.workers % machines.count == 0,
+          "--ranks {}: they cannot share the {} workers of the run (--workers) evenly", machines.count,
+          config.workers);
+  Trainer trainer(config, new_model(config), tokenizer, material.data);
+  print_plan(trainer, {});
+  tell_plan(trainer, flags.used_seconds(), machines);
+  return 0;
+}
+
 // A new run, when all is known about it. `file`: the text, if there is one, to be kept if it is a stream.
 int start(const TrainCommandFlags& flags, Ranks& ranks, const std::optional<RunFolder>& folder,
           const TrainConfig& config, const TokenizerPtr& tokenizer, const Material& material,
           const TextFile* file) {
   require_same(ranks, "another setting", to_json(config), "start all ranks with the same options");
+  if (flags.plan) return plan(flags, config, tokenizer, material);
   Trainer trainer(config, new_model(config), tokenizer, material.data, nullptr, ranks);
-  if (flags.plan) {
-    print_plan(trainer, {});
-    tell_plan(trainer, flags.used_seconds());
-    return 0;
-  }
   if (!folder) return trainer.follow(), 0;
   const std::string sample_prompt = sample_prompt_of(flags, trainer, material.beginning);
   if (file) keep_text(*file, config.text);
@@ -241,9 +245,14 @@ std::optional<RunFolder> new_folder(const TrainCommandFlags& flags, const std::s
   return folder;
 }
 
+// Those that there are, or those of --plan.
+int64_t processes_of(const TrainCommandFlags& flags, const Ranks& ranks) {
+  return flags.planned_ranks > 1 ? flags.planned_ranks : processes_of_launcher(ranks);
+}
+
 int begin_with_text(const TrainCommandFlags& flags, Ranks& ranks) {
   const TextFile file = open_text_to_learn(flags.texts[0]);
-  Facts facts{.text = text_facts(file), .by_launcher = by_launcher()};
+  Facts facts{.text = text_facts(file), .processes = processes_of(flags, ranks)};
   require_same(ranks, "another text", facts.text.hash + " (its hash)",
                "every machine reads the text from its own disk, so copy the file to all of them");
   // Rejects invalid settings before time is spent.
@@ -274,7 +283,7 @@ int begin_with_tokens(const TrainCommandFlags& flags, Ranks& ranks) {
   const TokenizerPtr tokenizer =
       shared_tokenizer(ranks.speaks() ? open_tokenizer(flags.tokenizer) : nullptr, ranks);
   const auto data = read_tokens(flags.texts, *tokenizer, flags.asked.values.validation_bytes);
-  Facts facts{.text = facts_of(*data), .by_launcher = by_launcher()};
+  Facts facts{.text = facts_of(*data), .processes = processes_of(flags, ranks)};
   require_same(ranks, "other tokens", facts.text.hash + " (their hash)",
                "every machine reads the files from its own disk, so copy them to all of them");
   facts.vocabulary = vocabulary_facts(*tokenizer, data->tokens(), true);
@@ -300,6 +309,8 @@ int train(const TrainCommandFlags& flags, const CLI::App& command) {
   require(ranks.alone() || flags.texts != std::vector<std::string>{"-"},
           "train: only one of several processes can read the standard input; name a file");
   require(ranks.alone() || !flags.plan, "train: --plan measures one process; leave mpirun out");
+  require(std::has_single_bit(static_cast<uint64_t>(flags.planned_ranks)),
+          "--ranks is {}, expected a power of two: 1, 2, 4, 8, ...", flags.planned_ranks);
   require(
       !flags.plan || flags.resume.empty(),
       "train: --plan tells what a new run would do, and --resume goes on with one; leave one of them out");
@@ -320,6 +331,18 @@ Action add_train(CLI::App& command) {
   command.add_option("--out", flags->out, "Folder of the run (default: runs/<name of the text>)");
   command.add_flag("--plan", flags->plan,
                    "Only tell what would be done and, from a few real steps, how long it would take");
+  command
+      .add_option("--ranks", flags->planned_ranks,
+                  "With --plan: the same on so many machines as this one, 1, 2, 4, 8, ... (default: 1)")
+      ->check(bounds(1, 1 << 10))
+      ->needs("--plan")
+      ->group(several_processes);
+  command
+      .add_option("--link", flags->planned_link,
+                  "With --plan and --ranks: the line between them, as 10Mbit or 1Gbit (default: none, their "
+                  "exchanges take no time)")
+      ->needs("--ranks")
+      ->group(several_processes);
   add_settings(command, setting_flags::train, flags->asked);
   command
       .add_option("--preset", flags->preset,
@@ -335,13 +358,7 @@ Action add_train(CLI::App& command) {
       .add_option("--sample-prompt", flags->sample_prompt,
                   "What samples begin with (default: \"The \", or the first characters of the text)")
       ->group("Output");
-  command
-      .add_option("--rank-timeout", flags->rank_timeout,
-                  "Seconds after which a process that does not answer ends the run, four times as many for "
-                  "the first one "
-                  "(default: 300)")
-      ->check(bounds(1, 1e6))
-      ->group("Several processes (docs/machines.md)");
+  add_rank_timeout(command, flags->rank_timeout);
   flags->escapes.add_to(command, "--sample-prompt")->needs("--sample-prompt")->group("Output");
   return [flags, &command] {
     if (flags->sample_prompt)

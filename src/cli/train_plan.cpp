@@ -47,10 +47,29 @@ Measured measure_steps(Trainer& trainer) {
   return measured;
 }
 
+// The step of several machines that share the workers whose passes this one has made in turn.
+double tell_machines(const Trainer& trainer, double step, const PlannedMachines& machines) {
+  if (machines.count == 1) return step;
+  const double computing = step / static_cast<double>(machines.count);
+  const auto rounds = static_cast<double>(std::max<int64_t>(1, machines.local_steps));
+  const double exchange = machines.link
+                              ? exchange_seconds(machines.count, trainer.trained_count(),
+                                                 trainer.config().rounded_sums ? 2 : 4, *machines.link) /
+                                    rounds
+                              : 0;
+  fmt::print(
+      "A step takes {} here; on {} machines as this one {} of computing and {} of exchange{}: {:.1f} times "
+      "as fast\n",
+      human_duration(step), machines.count, human_duration(computing), human_duration(exchange),
+      machines.link ? "" : " (give the line between them with --link)", step / (computing + exchange));
+  return computing + exchange;
+}
+
 }  // namespace
 
-void tell_plan(Trainer& trainer, double used_seconds) {
-  const Measured measured = measure_steps(trainer);
+void tell_plan(Trainer& trainer, double used_seconds, const PlannedMachines& machines) {
+  Measured measured = measure_steps(trainer);
+  measured.step = tell_machines(trainer, measured.step, machines);
   const TrainConfig& config = trainer.config();
   Schedule schedule = config.schedule;
   double seconds = used_seconds + measured.last_validation;

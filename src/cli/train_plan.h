@@ -1,13 +1,23 @@
 // aviary train --plan.
 #pragma once
 
+#include <optional>
+
+#include "train/exchange_time.h"
 #include "train/trainer.h"
 
 namespace aviary::cli {
 
-// Tells how long a run would take, or how many steps it would have, from real steps of `trainer`, whose
-// weights change by them; it must not be used for a run afterwards. `used_seconds`: what was done before,
-// which the run has to do, too.
-void tell_plan(Trainer& trainer, double used_seconds);
+// Machines as this one, each with one process.
+struct PlannedMachines {
+  int64_t count = 1;
+  std::optional<Link> link = {};  // between them; none: the time of exchanges is not counted
+  int64_t local_steps = 0;        // TrainConfig::local_steps
+};
+
+// Tells how long a run would take on this machine or on several, or how many steps it would have, from real
+// steps of `trainer`, whose weights change by them; it must not be used for a run afterwards. `used_seconds`:
+// what was done before, which the run has to do, too.
+void tell_plan(Trainer& trainer, double used_seconds, const PlannedMachines& machines);
 
 }  // namespace aviary::cli

@@ -10,6 +10,7 @@
 #include "checkpoints/state_file.h"
 #include "cli/cli.h"
 #include "cli/outputs.h"
+#include "cli/ranks.h"
 #include "cli/runs.h"
 #include "cli/settings.h"
 #include "cli/tune_inputs.h"
@@ -31,6 +32,7 @@ struct TuneFlags {
   Asked asked;
   bool plan = false;
   bool force = false;  // any tokenizer; with --resume, a base that has changed
+  double rank_timeout = 300;
 };
 
 // ---- What is told before the first step.
@@ -99,7 +101,8 @@ void print_fit(Trainer& trainer, const Documents& documents) {
 void print_tuning_plan(Trainer& trainer, const Base& base) {
   const TrainConfig& config = trainer.config();
   trainer.try_pass();  // packs matrices, takes memory
-  const double seconds = trainer.try_pass() * static_cast<double>(config.accumulate);
+  const double seconds = trainer.try_pass() * static_cast<double>(config.accumulate) /
+                         static_cast<double>(trainer.ranks().count());
   fmt::print("{} ({}, {}): {} of {} parameters are trained, {}\n", base.path.string(),
              model_version(config.model.version).title, base.info.type, with_commas(trainer.trained_count()),
              with_commas(base.parameters), describe_method(config));
@@ -218,6 +221,7 @@ int run_tuning(Trainer& trainer, const fs::path& folder, const Base& base, const
   options.label = "tune";
   options.validation_tokens = validation_tokens(trainer.data());
   const SessionEnd end = run_session(trainer, options);
+  trainer.end();
   if (end == SessionEnd::interrupted) {
     fmt::print("\nStopped after step {}; everything is saved. Go on with:\n  aviary tune --resume {}\n",
                place_of(trainer), path_for_shell(folder.string()));
@@ -237,48 +241,74 @@ int run_tuning(Trainer& trainer, const fs::path& folder, const Base& base, const
   return 0;
 }
 
-int resume_tuning(const TuneFlags& flags) {
-  const RunFolder folder = RunFolder::hold(flags.resume);
-  const bool moved = !flags.moved.empty();
-  TrainConfig config = read_run_config(folder.path());
+// The settings of rank 0, whose folder has them.
+TrainConfig settings_of_tuning(const TuneFlags& flags, const std::optional<RunFolder>& folder, Ranks& ranks) {
+  if (!folder) return train_config_from_json(ranks.broadcast(std::string()), "rank 0");
+  const TrainConfig config = read_run_config(folder->path());
   require(config.tuning.of_model(),
           "{}: this run trains a new model; go on with it by aviary train --resume {}", flags.resume,
           path_for_shell(flags.resume));
-  require(is_run(folder.path()),
+  require(is_run(folder->path()),
           "{}: the run was stopped before its first checkpoint; start it again as it was started",
           flags.resume);
+  ranks.broadcast(to_json(config));
+  return config;
+}
+
+int resume_tuning(const TuneFlags& flags, Ranks& ranks) {
+  std::optional<RunFolder> folder;
+  if (ranks.speaks()) folder.emplace(RunFolder::hold(flags.resume));
+  const bool moved = !flags.moved.empty();
+  TrainConfig config = settings_of_tuning(flags, folder, ranks);
   const fs::path place = flags.base.empty() ? fs::path(config.tuning.base) : fs::path(flags.base);
   require(fs::exists(place),
           "{}: No such file or directory: this was the base of the run; if it has moved, say where it "
           "is now: aviary tune BASE --resume {}",
           place.string(), path_for_shell(flags.resume));
-  const Base base = read_base_of_run(place, read_run_tokenizer(folder.path()), config.tuning.method);
+  const TokenizerPtr tokenizer =
+      shared_tokenizer(folder ? read_run_tokenizer(folder->path()) : nullptr, ranks);
+  const Base base = read_base_of_run(place, tokenizer, config.tuning.method);
   if (!flags.force)
     require_same_base({config.tuning.base_hash, config.tuning.base_type, config.tuning.base_name},
                       flags.resume, base.info);
   if (moved) config = with_data_at(config, flags.moved);
   const Data data = read_data_of_run(config, base, moved);
-  const std::unique_ptr<Trainer> trainer = make_trainer(config, base, data);
-  trainer->load(folder.path());
-  if (moved) write_run_config(folder.path(), trainer->config());
-  take_steps(*trainer, flags.asked.values.schedule.steps, folder.path());
+  const std::unique_ptr<Trainer> trainer = make_trainer(config, base, data, ranks);
+  if (!folder) return trainer->follow(), 0;
+  trainer->load(folder->path());
+  if (moved) write_run_config(folder->path(), trainer->config());
+  take_steps(*trainer, flags.asked.values.schedule.steps, folder->path());
   fmt::print("Going on after step {}\n", place_of(*trainer));
-  return run_tuning(*trainer, folder.path(), base, data, flags.tokenizer);
+  return run_tuning(*trainer, folder->path(), base, data, flags.tokenizer);
 }
 
-int tune(const TuneFlags& flags) {
-  platform::ignore_broken_pipes();  // as in `| tee` on Ctrl-C; the run must still be saved
-  if (!flags.resume.empty()) return resume_tuning(flags);
+// The settings of a new run, the same on all ranks.
+TrainConfig settings_for(const TuneFlags& flags, const Base& base, const Data& data, Ranks& ranks) {
+  require_same(ranks, "another model", base.info.hash + " (its hash)",
+               "every machine reads it from its own disk, so copy the file to all of them");
+  require_same(ranks, "other data", data.hash + " (its hash)",
+               "every machine reads the data from its own disk, so copy the files to all of them");
+  TuningFacts facts = facts_of(base, data);
+  facts.processes = processes_of_launcher(ranks);
+  facts.free_memory = ranks.broadcast(facts.free_memory);
+  const TrainConfig config = resolve_tuning(flags.asked, facts);
+  require_same(ranks, "another setting", to_json(config),
+               "start all ranks with the same options, and with files under the same paths");
+  return config;
+}
+
+int begin_tuning(const TuneFlags& flags, Ranks& ranks) {
   require(
       !flags.base.empty() && !flags.data.empty(),
       "tune: name a model and the data (aviary tune model.safetensors rows.jsonl), or a run to go on with "
       "(--resume RUN)");
-  require_free(flags.out);
+  if (ranks.speaks()) require_free(flags.out);
   const Base base =
       read_base(find_model(flags.base), flags.tokenizer, flags.force, flags.asked.values.tuning.method);
   const Data data = read_data(flags.data, flags.asked, base);
-  const TrainConfig config = resolve_tuning(flags.asked, facts_of(base, data));
-  const std::unique_ptr<Trainer> trainer = make_trainer(config, base, data);
+  const TrainConfig config = settings_for(flags, base, data, ranks);
+  const std::unique_ptr<Trainer> trainer = make_trainer(config, base, data, ranks);
+  if (!ranks.speaks()) return trainer->follow(), 0;
   print_data(data, base);
   if (data.documents) print_fit(*trainer, data.documents->documents());
   print_tuning_plan(*trainer, base);
@@ -293,6 +323,14 @@ int tune(const TuneFlags& flags) {
   write_run_config(folder.path(), trainer->config());
   fmt::print("The run is kept in {}\n", folder.path().string());
   return run_tuning(*trainer, folder.path(), base, data, flags.tokenizer);
+}
+
+int tune(const TuneFlags& flags, const CLI::App& command) {
+  platform::ignore_broken_pipes();  // as in `| tee` on Ctrl-C; the run must still be saved
+  Ranks& ranks = join_ranks(command, flags.rank_timeout);
+  require(ranks.alone() || !flags.plan, "tune: --plan measures one process; leave mpirun out");
+  require_same_program(ranks);
+  return flags.resume.empty() ? begin_tuning(flags, ranks) : resume_tuning(flags, ranks);
 }
 
 Action add_tune(CLI::App& command) {
@@ -323,9 +361,11 @@ Action add_tune(CLI::App& command) {
           "--force", flags->force,
           "Take --tokenizer also where the model was trained with another one; with --resume, another base")
       ->group(model_group);
+  add_rank_timeout(command, flags->rank_timeout);
   return [flags, &command] {
-    if (!flags->resume.empty()) refuse_changes(command, {"--steps", "--force", "model", "--data"});
-    return tune(*flags);
+    if (!flags->resume.empty())
+      refuse_changes(command, {"--steps", "--force", "model", "--data", "--rank-timeout"});
+    return tune(*flags, command);
   };
 }
 

@@ -8,6 +8,7 @@
 #include "base/platform.h"
 #include "base/quotes.h"
 #include "cli/cli.h"
+#include "cli/ranks.h"
 #include "cli/settings.h"
 #include "cli/texts.h"
 #include "formats/format.h"
@@ -137,7 +138,9 @@ Data read_text_of(const TextFile& file, const Base& base, int64_t validation_byt
 
 }  // namespace
 
-void tell(const std::string& note) { fmt::print(stderr, "note: {}\n", note); }
+void tell(const std::string& note) {
+  if (speaks()) fmt::print(stderr, "note: {}\n", note);
+}
 
 Data read_data(const std::vector<std::string>& requests, const Asked& asked, const Base& base) {
   WeightsByName paths;
@@ -266,8 +269,10 @@ std::unique_ptr<Model> open_base(const Base& base, const TrainConfig& config) {
 
 }  // namespace
 
-std::unique_ptr<Trainer> make_trainer(const TrainConfig& config, const Base& base, const Data& data) {
-  auto trainer = std::make_unique<Trainer>(config, open_base(base, config), base.tokenizer, data.any());
+std::unique_ptr<Trainer> make_trainer(const TrainConfig& config, const Base& base, const Data& data,
+                                      Ranks& ranks) {
+  auto trainer =
+      std::make_unique<Trainer>(config, open_base(base, config), base.tokenizer, data.any(), nullptr, ranks);
   std::map<std::string, std::string> metadata = {
       {begin_token_key, base.begin_token ? begin_with_end_of_text : begin_with_nothing}};
   keep_metadata(base.metadata, metadata);

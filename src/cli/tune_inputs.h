@@ -64,9 +64,10 @@ TuningFacts facts_of(const Base& base, const Data& data);
 
 // A trainer of the base with the settings of a run: float32 numbers where all of it is trained, otherwise as
 // it is stored.
-std::unique_ptr<Trainer> make_trainer(const TrainConfig& config, const Base& base, const Data& data);
+std::unique_ptr<Trainer> make_trainer(const TrainConfig& config, const Base& base, const Data& data,
+                                      Ranks& ranks);
 
-// A note on stderr.
+// A note on stderr, of one process only.
 void tell(const std::string& note);
 
 }  // namespace aviary::cli

@@ -237,6 +237,10 @@ void check(const TrainConfig& config) {
           "--cubic-order is an order of windows, but with --carry-state the text is read from front to back; "
           "leave "
           "one of them out");
+  require(config.local_steps == 0 || config.ema == 0,
+          "--ema averages the weights after every step, but with --local-steps every process has its own; "
+          "leave one of "
+          "them out");
   require(!config.rounded_sums || config.workers > 1,
           "--rounded-sums rounds what is added of several workers, but there is one; give their number with "
           "--workers");

@@ -40,7 +40,7 @@ constexpr int64_t fewest_tokens = 32;  // of the shortest text that is worth tra
 constexpr int64_t fewest_steps = 100, most_steps = 1'000'000;
 constexpr double usual_minutes = 10;  // at most
 constexpr int64_t smallest_vocabulary = 256;
-constexpr int64_t usual_workers = 8;
+constexpr int64_t most_usual_workers = 8;
 
 // ./quickstart, on five novels: the largest size.
 constexpr int64_t quickstart_bytes = 4'000'000, quickstart_validation_bytes = 50'000;
@@ -117,6 +117,11 @@ void refuse_what_would_be_ignored(const Asked& asked, const TrainConfig& config)
     require(!asked.has(of_muon) || config.optimizer == OptimizerKind::muon,
             "{} is a setting of Muon, but --optimizer is {}", find_setting(of_muon)->flag_text(),
             name_of(config.optimizer));
+  for (const char* of_rounds : {"outer_learning_rate", "outer_momentum"})
+    require(
+        !asked.has(of_rounds) || config.local_steps > 0,
+        "{} says how a round of local steps ends, but there are none; give their number with --local-steps",
+        find_setting(of_rounds)->flag_text());
   require(!asked.has("epsilon") || config.optimizer != OptimizerKind::lion,
           "--epsilon is for AdamW, but --optimizer is lion");
   for (const char* of_decay : {"cautious_decay", "final_weight_decay"})
@@ -178,15 +183,20 @@ TrainConfig resolve(const Asked& asked, const Facts& facts) {
   if (config.data.empty()) config.text = facts.text.path;
   config.text_hash = facts.text.hash;
   take_given(asked, config);
-  // The same for any number of processes, so that the result is the same.
-  if (facts.by_launcher && !asked.has("workers"))
-    config.workers =
-        std::min(usual_workers, static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(config.batch))));
+  if (facts.processes > 0 && !asked.has("workers")) config.workers = usual_workers(config, facts.processes);
   check(config);
   refuse_what_would_be_ignored(asked, config);
   if (facts.vocabulary) take_vocabulary(asked, facts, config);
   fit_warmup(asked, config);
   return config;
+}
+
+// The same for any number of processes, so that the result is the same; but each trains by itself with
+// --local-steps.
+int64_t usual_workers(const TrainConfig& config, int64_t processes) {
+  if (config.local_steps > 0) return processes;
+  return std::min(most_usual_workers,
+                  static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(config.batch))));
 }
 
 void apply_recipe(TrainConfig& config) {

@@ -35,7 +35,7 @@ struct Facts {
   };
   Text text;
   std::optional<Vocabulary> vocabulary = {};
-  bool by_launcher = false;  // whether mpirun or the like started this process
+  int64_t processes = 0;  // that mpirun or the like has started; 0: none did
   kernels::Precision fastest_precision = kernels::fastest_precision();  // of this machine
 };
 
@@ -62,6 +62,7 @@ struct TuningFacts {
   int64_t longest = 0;            // document, in tokens
   bool carries_gradients = true;  // whether its state allows chunks
   int64_t free_memory = 0;        // bytes; 0: not known
+  int64_t processes = 0;          // as in Facts
   kernels::Precision fastest_precision = kernels::fastest_precision();
 };
 
@@ -71,6 +72,10 @@ TuneMethod usual_method(const TuningFacts& facts);
 // The settings of a run that tunes a model. A given setting is either used or rejected. Throws Error naming
 // the flag.
 TrainConfig resolve_tuning(const Asked& asked, const TuningFacts& facts);
+
+// The number of workers of a run in so many processes that mpirun or the like has started, unless the user
+// says.
+int64_t usual_workers(const TrainConfig& config, int64_t processes);
 
 // Applies the recipe of config.model: betas, epsilon, clipping, whether matrices have weight decay, and
 // learning rates for its width.

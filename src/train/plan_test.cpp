@@ -196,7 +196,7 @@ TEST(Plan, NumbersOutOfBoundsAreRefusedByTheirFlag) {
 TEST(Plan, ProcessesOfALauncherShareABatchAmongEightWorkersAtMost) {
   Facts facts = facts_of(3'000'000);
   EXPECT_EQ(resolve({}, facts).workers, 1);
-  facts.by_launcher = true;
+  facts.processes = 2;
   EXPECT_EQ(resolve({}, facts).workers, 8);
   Asked small;
   give(small, "batch", [](TrainConfig& c) { c.batch = 7; });
@@ -209,6 +209,20 @@ TEST(Plan, ProcessesOfALauncherShareABatchAmongEightWorkersAtMost) {
   give(rounded, "rounded_sums", [](TrainConfig& c) { c.rounded_sums = true; });
   EXPECT_EQ(plan_refusal(rounded, facts), "");
   EXPECT_NE(plan_refusal(rounded, facts_of(3'000'000)).find("--workers"), std::string::npos);
+}
+
+TEST(Plan, WithLocalStepsEveryProcessIsAWorker) {
+  Facts facts = facts_of(3'000'000);
+  Asked local;
+  give(local, "local_steps", [](TrainConfig& c) { c.local_steps = 30; });
+  EXPECT_EQ(resolve(local, facts).workers, 1);
+  facts.processes = 4;
+  EXPECT_EQ(resolve(local, facts).workers, 4);
+  give(local, "ema", [](TrainConfig& c) { c.ema = 0.9; });
+  EXPECT_NE(plan_refusal(local, facts).find("--local-steps"), std::string::npos);
+  Asked outer;
+  give(outer, "outer_momentum", [](TrainConfig& c) { c.outer_momentum = 0.5; });
+  EXPECT_NE(plan_refusal(outer, facts).find("--outer-momentum"), std::string::npos);
 }
 
 }  // namespace

@@ -167,6 +167,7 @@ TrainConfig resolve_tuning(const Asked& asked, const TuningFacts& facts) {
     require(config.minutes > 0, "--minutes is {}, expected more than 0", config.minutes);
   else if (!asked.has("steps"))
     config.schedule.steps = steps_of_epochs(config, facts);
+  if (facts.processes > 0 && !asked.has("workers")) config.workers = usual_workers(config, facts.processes);
   check(config);
   refuse_what_would_be_ignored(asked, config);
   fit_warmup(asked, config);

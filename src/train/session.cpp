@@ -37,7 +37,7 @@ class Session {
   SessionEnd run() {
     InterruptGuard guard;
     const TrainConfig& config = trainer_.config();
-    first_step_ = trainer_.steps_done();
+    first_step_ = common_step_ = trainer_.steps_done();
     decorate(no_log, [&] { log_.drop_repeated(); });
     if (keeps_best() && first_step_ == 0 && trainer_.best_validation() < 0) begin();
     if (!config.schedule.steps) time_.emplace(now(), started_ - options_.used_seconds + config.minutes * 60);
@@ -64,8 +64,9 @@ class Session {
       show(report);
       if (every(config.sample_every, samples) && !trainer_.finished())
         pause([&] { decorate("no sample", [&] { sample(); }); });
-      if (every(config.checkpoint_every) || now() - saved_ > options_.checkpoint_seconds)
+      if (every(config.checkpoint_every) || (!trainer_.in_round() && now() - saved_ > seconds_to_save()))
         saving_ = pause([&] { save(); });
+      if (!trainer_.in_round()) common_step_ = trainer_.steps_done();
     }
     save();
     if (progress_) progress_->finish();
@@ -102,6 +103,7 @@ class Session {
         "past these batches",
         with_commas(report.step), report.loss, with_commas(trainer_.steps_done())));
     if (time_) time_->go_back(trainer_.steps_done() - first_step_, now());
+    common_step_ = trainer_.steps_done();
     log_ = RunLog(options_.folder, trainer_.steps_done());
     decorate(no_log, [&] { log_.drop_repeated(); });
     return true;
@@ -127,7 +129,18 @@ class Session {
     if (trainer_.note_validation(bits))
       tell(fmt::format("Before the first step: {:.3f} bits per byte on the validation part", bits));
   }
-  bool every(int64_t steps) const { return steps > 0 && trainer_.steps_done() % steps == 0; }
+  // Whether it is time for what happens after so many steps each. In mid-round it is put off until the round
+  // ends.
+  bool every(int64_t steps) const {
+    return steps > 0 && !trainer_.in_round() && trainer_.steps_done() / steps > common_step_ / steps;
+  }
+  // Ranks that train by themselves send all of their moments for a checkpoint, over a slow line: at most a
+  // twentieth of the time is for that.
+  double seconds_to_save() const {
+    constexpr double times = 20;
+    return trainer_.config().local_steps > 0 ? std::max(options_.checkpoint_seconds, times * saving_)
+                                             : options_.checkpoint_seconds;
+  }
   // The same, with a negative number meaning `times` in the whole run.
   bool every(int64_t steps, int64_t times) const {
     const TrainConfig& config = trainer_.config();
@@ -213,8 +226,9 @@ class Session {
     std::string fields = fmt::format("step {} | loss {:.3f} | {:.2f} bits/byte", with_commas(report.step),
                                      smooth_, smooth_ * bits_per_byte_of_a_nat());
     if (report.slowest >= 0)
-      fields += fmt::format(" | {} ranks, {:.0f} % waiting, slowest: {}", trainer_.ranks().count(),
-                            100 * report.waiting, report.slowest);
+      ranks_ = fmt::format(" | {} ranks, {:.0f} % waiting, slowest: {}", trainer_.ranks().count(),
+                           100 * report.waiting, report.slowest);
+    fields += ranks_;
     progress_->update(report.step * per_step, fields);
     if (report.validation_bits_per_byte >= 0 && options_.tell_validation)
       progress_->print(fmt::format("step {}: {:.3f} bits per byte on the validation text",
@@ -242,6 +256,7 @@ class Session {
   }
 
   void save() {
+    trainer_.end_round();
     trainer_.save(options_.folder);
     decorate("the loss curve cannot be drawn", [&] { log_.draw(bits_per_byte_of_a_nat()); });
     saved_ = now();
@@ -271,7 +286,9 @@ class Session {
   int64_t validated_ = 0;               // times
   std::unique_ptr<Progress> progress_;
   int64_t first_step_ = 0, times_back_ = 0;
+  int64_t common_step_ = 0;  // the last one after which no round was going on, but the current one
   double smooth_ = 0;
+  std::string ranks_;  // field of the status line
   int64_t total_ = 0;
   std::set<std::string> notes_;  // that were told
 };

@@ -66,7 +66,7 @@ Trainer::Trainer(TrainConfig config, std::unique_ptr<Model> model, TokenizerPtr 
       model_(std::move(model)),
       runner_(*model_, config_.precision),
       parts_(with_scales(*model_, config_), config_),
-      optimizer_(*model_, parts_.groups(), config_.clip, ranks),
+      optimizer_(*model_, parts_.groups(), config_.clip, config_.local_steps > 0 ? alone() : ranks),
       states_(runner_.new_states(config_.batch)),
       dropout_random_(Random(config_.seed).split(2)),
       ranks_(ranks),
@@ -75,6 +75,15 @@ Trainer::Trainer(TrainConfig config, std::unique_ptr<Model> model, TokenizerPtr 
       result_metadata_{{begin_token_key, begin_with_nothing}} {
   config_.model = model_->config();
   now_ = config_;
+  if (config_.local_steps > 0) {
+    require(
+        config_.workers == ranks.count(),
+        "--local-steps: each of the {} workers of the run (--workers) is a process of its own, but {} were "
+        "started; start it with mpirun -np {}",
+        config_.workers, ranks.count(), config_.workers);
+    outer_.emplace(ranks, optimizer_.weights(), config_.outer_learning_rate, config_.outer_momentum,
+                   config_.rounded_sums);
+  }
   if (config_.ema <= 0) return;
   require(model_->dtype() == Dtype::f32, "--ema: the weights have to be float32");
   for (const TrainedWeight& trained : optimizer_.weights()) {
@@ -145,13 +154,25 @@ double Trainer::worker_gradients(int64_t worker, int64_t counted) {
   return loss;
 }
 
+int64_t Trainer::counted_targets() {
+  int64_t counted = 0;
+  for (int64_t pass = first_pass(), end = pass + now_.accumulate; pass < end; ++pass) {
+    const Batch& whole = source_->batch(pass);
+    if (!outer_) {
+      counted += whole.counted();
+      continue;
+    }
+    const Range own = sequences_of(ranks_.rank(), whole);
+    counted += whole.part(own.begin, own.end).counted();
+  }
+  require(counted > 0 || outer_, "train: the batches of the step have no target");
+  return counted;
+}
+
 // The gradient of a step is that of the mean over all its counted targets, in whichever pass they are.
 double Trainer::gather_gradients(StepReport& report) {
   const auto start = std::chrono::steady_clock::now();
-  int64_t counted = 0;
-  for (int64_t pass = 0; pass < now_.accumulate; ++pass)
-    counted += source_->batch(first_pass() + pass).counted();
-  require(counted > 0, "train: the batches of the step have no target");
+  const int64_t counted = counted_targets();
   const auto workers = static_cast<size_t>(config_.workers);
   // Of the workers: losses; of the ranks: the seconds of this; the number of other ranks that shall stop.
   std::vector<double> told(workers + static_cast<size_t>(ranks_.count()) + 1);
@@ -160,6 +181,10 @@ double Trainer::gather_gradients(StepReport& report) {
     workers_.add(optimizer_.gradients());
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (outer_) {
+    round_computing_ += seconds;
+    return told[static_cast<size_t>(workers_.own().begin)];
+  }
   told[workers + static_cast<size_t>(ranks_.rank())] = seconds;
   if (!ranks_.speaks() && stop_signaled()) told.back() = 1;
   ranks_.add_up(told);
@@ -168,6 +193,27 @@ double Trainer::gather_gradients(StepReport& report) {
     report.slowest =
         std::max_element(told.begin() + config_.workers, told.end() - 1) - told.begin() - config_.workers;
   return std::accumulate(told.begin(), told.begin() + config_.workers, 0.0);
+}
+
+void Trainer::meet() {
+  const double exchanged = ranks_.seconds_exchanging();
+  std::vector<double> told(static_cast<size_t>(ranks_.count()) + 1);  // as in gather_gradients()
+  told[static_cast<size_t>(ranks_.rank())] = round_computing_;
+  if (!ranks_.speaks() && stop_signaled()) told.back() = 1;
+  ranks_.add_up(told);
+  stop_asked_ = told.back() > 0;
+  slowest_ = ranks_.alone() ? -1 : std::max_element(told.begin(), told.end() - 1) - told.begin();
+  outer_->end_round(optimizer_.gradients());
+  round_began_ = step_;
+  round_computing_ = 0;
+  round_exchanging_ += ranks_.seconds_exchanging() - exchanged;
+}
+
+void Trainer::end_round() {
+  if (!in_round()) return;
+  tell(Order::end_round, 0);
+  meet();
+  round_seconds_ = round_exchanging_ = 0;
 }
 
 int64_t Trainer::first_pass() const { return passes_before(config_, step_) + skipped_passes_; }
@@ -227,8 +273,16 @@ StepReport Trainer::step() {
     add_to_averages();
   report.step = ++step_;
   ranks_.note_steps(step_);
+  const bool ends_round = outer_ && (step_ % config_.local_steps == 0 || finished());
+  if (ends_round) meet();
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.waiting = (ranks_.seconds_exchanging() - exchanged) / report.seconds;
+  if (outer_) round_seconds_ += report.seconds;
+  if (ends_round) {
+    report.slowest = slowest_;
+    report.waiting = round_exchanging_ / round_seconds_;
+    round_seconds_ = round_exchanging_ = 0;
+  }
   return report;
 }
 
@@ -245,6 +299,9 @@ void Trainer::follow() {
     switch (static_cast<Order>(words[0])) {
       case Order::step:
         step();
+        break;
+      case Order::end_round:
+        end_round();
         break;
       case Order::save:
         save({});

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/random.h"
@@ -14,6 +15,7 @@
 #include "text/tokenizer.h"
 #include "train/config.h"
 #include "train/optimizer.h"
+#include "train/outer_step.h"
 #include "train/spike_guard.h"
 #include "train/trained_parts.h"
 #include "train/training_data.h"
@@ -31,7 +33,8 @@ struct StepReport {
   double validation_bits_per_byte = -1;  // if measured after this step
   double average_bits_per_byte = -1;     // the same of the moving average of the weights
   // With several ranks: the share of the seconds in which rank 0 waited for the others or sent, and the rank
-  // that computed longest.
+  // that computed longest. With TrainConfig::local_steps: of all steps of the round that ended with this one;
+  // slowest is -1 after the others, whose loss and norm are those of rank 0.
   double waiting = 0;
   int64_t slowest = -1;
 };
@@ -59,7 +62,7 @@ class Trainer {
   // Resumes from the checkpoint of `folder`; `data` must be made from the same text. Throws Error if the
   // checkpoint is damaged, of another run, or was trained with another tokenizer.
   void load(const std::filesystem::path& folder);
-  // Writes checkpoint.safetensors and, unless the run keeps its best result, the result.
+  // Writes checkpoint.safetensors and, unless the run keeps its best result, the result. Not in mid-round.
   void save(const std::filesystem::path& folder) const;
   // Writes the result: what has been trained so far.
   void save_result(const std::filesystem::path& folder) const;
@@ -70,6 +73,10 @@ class Trainer {
   const char* result_file() const;  // result_file_of() its config
 
   StepReport step();
+  // With TrainConfig::local_steps: whether every rank has steps of its own that the others do not know yet.
+  bool in_round() const { return outer_ && step_ != round_began_; }
+  // Ends such a round before its time.
+  void end_round();
   // For all ranks but 0: takes part in what rank 0 does, until it calls end(). Signals to stop are left to
   // rank 0, whose stop_asked() tells it of them.
   void follow();
@@ -132,11 +139,15 @@ class Trainer {
 
  private:
   // What rank 0 tells the others to do.
-  enum class Order : uint8_t { step, save, load, go_back, set_steps, correct_steps, end };
+  enum class Order : uint8_t { step, end_round, save, load, go_back, set_steps, correct_steps, end };
   void tell(Order order, int64_t number) const;
 
   // Accumulates the gradients of the passes of the next step; returns its loss.
   double gather_gradients(StepReport& report);
+  // The targets that count in the next step: of all workers or, with local_steps, of that of this rank.
+  int64_t counted_targets();
+  // Ends the round: the ranks agree on new weights.
+  void meet();
   // The same for the sequences of one of the workers; `counted`: the targets of all.
   double worker_gradients(int64_t worker, int64_t counted);
   Range sequences_of(int64_t worker, const Batch& batch) const;
@@ -148,8 +159,11 @@ class Trainer {
   double pass_gradients(const Batch& batch, std::vector<State>& states, double share, Random& random);
   // Gives rank 0 what other ranks have of the checkpoint. collect_moments(): also those of others have values
   // then, in the result.
+  std::vector<Optimizer::Moment> moments() const;  // of all ranks
   std::vector<OwnedTensor> collect_moments(std::vector<Optimizer::Moment>& moments) const;
   void collect_states() const;
+  std::string steps_of_optimizers() const;
+  void set_steps_of_optimizers(const TensorFile& facts, const std::string& where);
   void load_checkpoint(const std::filesystem::path& folder);
   void load_weights(const TensorFile& file, const std::string& where);
   void begin_step();
@@ -177,6 +191,11 @@ class Trainer {
   Random dropout_random_;
   Ranks& ranks_;
   WorkerSum workers_;
+  std::optional<OuterStep> outer_;  // with TrainConfig::local_steps
+  // Of the current round: the step before its first one, seconds of all steps, of computing, of exchanges.
+  int64_t round_began_ = 0;
+  double round_seconds_ = 0, round_computing_ = 0, round_exchanging_ = 0;
+  int64_t slowest_ = -1;  // rank in the last step that was common
   bool stop_asked_ = false;
   int64_t step_ = 0, broken_steps_ = 0;
   int64_t skipped_passes_ = 0;  // whose batches were left out by go_back()

@@ -22,6 +22,7 @@ constexpr const char* checkpoint_file = "checkpoint.safetensors";
 constexpr const char* model_file = "model.safetensors";
 constexpr const char* config_file = "config.json";
 constexpr const char* fingerprint_key = "aviary.fingerprint";
+constexpr const char* optimizer_steps_key = "aviary.optimizer_steps";
 constexpr const char *best_key = "aviary.best_validation", *best_step_key = "aviary.best_step",
                      *worse_key = "aviary.validations_since_best", *guard_key = "aviary.losses",
                      *skipped_key = "aviary.skipped_passes", *vocabulary_key = "aviary.vocabulary";
@@ -130,6 +131,21 @@ std::vector<TrainedWeight> Trainer::saved_weights() const {
   return weights;
 }
 
+// Ranks that train by themselves have moments of the same names.
+std::vector<Optimizer::Moment> Trainer::moments() const {
+  const std::vector<Optimizer::Moment> own = optimizer_.moments();
+  if (!outer_) return own;
+  std::vector<Optimizer::Moment> all;
+  for (int64_t rank = 0; rank < ranks_.count(); ++rank)
+    for (Optimizer::Moment moment : own) {
+      if (rank > 0) moment.name = fmt::format("rank{}.{}", rank, moment.name);
+      if (rank != ranks_.rank()) moment.values = Tensor();
+      moment.owner = rank;
+      all.push_back(moment);
+    }
+  return all;
+}
+
 // Rank 0 needs memory for them only while it writes.
 std::vector<OwnedTensor> Trainer::collect_moments(std::vector<Optimizer::Moment>& moments) const {
   std::vector<OwnedTensor> received;
@@ -144,6 +160,26 @@ std::vector<OwnedTensor> Trainer::collect_moments(std::vector<Optimizer::Moment>
     }
   }
   return received;
+}
+
+// Of ranks that train by themselves, "12 12 11": one that met a gradient that was not finite has made fewer.
+std::string Trainer::steps_of_optimizers() const {
+  const std::string own = std::to_string(optimizer_.steps());
+  if (!outer_) return own;
+  std::string all;
+  for (const std::string& steps : ranks_.gather(own)) all += (all.empty() ? "" : " ") + steps;
+  return all;
+}
+
+void Trainer::set_steps_of_optimizers(const TensorFile& facts, const std::string& where) {
+  auto found = facts.metadata().find(optimizer_steps_key);
+  std::istringstream numbers(found == facts.metadata().end() ? "" : found->second);
+  int64_t steps = -1;
+  for (int64_t rank = 0; rank <= (outer_ ? ranks_.rank() : 0); ++rank)
+    if (!(numbers >> steps)) steps = -1;
+  require(steps >= 0, "{}: the metadata entry {} is missing or not a number: not a checkpoint of a run",
+          where, optimizer_steps_key);
+  optimizer_.set_steps(steps);
 }
 
 void Trainer::collect_states() const {
@@ -166,13 +202,14 @@ void Trainer::collect_states() const {
 
 void Trainer::save(const fs::path& folder) const {
   tell(Order::save, 0);
-  std::vector<Optimizer::Moment> moments = optimizer_.moments();
+  std::vector<Optimizer::Moment> moments = this->moments();
   const std::vector<OwnedTensor> received = collect_moments(moments);
+  const std::string optimizer_steps = steps_of_optimizers();
   if (config_.carry_state) collect_states();
   if (!ranks_.speaks()) return;
   std::map<std::string, std::string> metadata = {
       {"aviary.step", std::to_string(step_)},
-      {"aviary.optimizer_steps", std::to_string(optimizer_.steps())},
+      {optimizer_steps_key, optimizer_steps},
       {"aviary.dropout_counter", std::to_string(dropout_random_.counter())},
   };
   std::vector<TensorEntry> entries;
@@ -180,6 +217,9 @@ void Trainer::save(const fs::path& folder) const {
   for (const TrainedWeight& saved : saved_weights())
     entries.push_back(entry_of(saved.spec->name, saved.weight->value()));
   for (const Optimizer::Moment& moment : moments) entries.push_back(entry_of(moment.name, moment.values));
+  if (outer_)
+    for (const OuterStep::Momentum& momentum : outer_->momenta())
+      entries.push_back(entry_of(momentum.name, momentum.values));
   for (size_t i = 0; i < averages_.size(); ++i)
     entries.push_back(entry_of("ema." + optimizer_.weights()[i].spec->name, averages_[i].view()));
   if (config_.carry_state)
@@ -273,7 +313,7 @@ void Trainer::load_weights(const TensorFile& file, const std::string& where) {
     read_for_all(file, where, saved.spec->name, saved.weight->value(), ranks_);
     saved.weight->changed();
   }
-  for (const Optimizer::Moment& moment : optimizer_.moments()) {
+  for (const Optimizer::Moment& moment : moments()) {
     if (moment.owner == ranks_.rank()) {
       ranks_.speaks() ? read_tensor(file, where, moment.name, moment.values)
                       : ranks_.exchange(0, {}, bytes_of(moment.values));
@@ -282,6 +322,11 @@ void Trainer::load_weights(const TensorFile& file, const std::string& where) {
       read_tensor(file, where, moment.name, values.view());
       ranks_.exchange(moment.owner, bytes_of(values.view()), {});
     }
+  }
+  if (outer_) {
+    for (const OuterStep::Momentum& momentum : outer_->momenta())
+      read_for_all(file, where, momentum.name, momentum.values, ranks_);
+    outer_->begin_round();
   }
   for (size_t i = 0; i < averages_.size(); ++i)
     read_for_all(file, where, "ema." + optimizer_.weights()[i].spec->name, averages_[i].view(), ranks_);
@@ -312,14 +357,14 @@ void Trainer::load_checkpoint(const fs::path& folder) {
   const TensorFile facts = metadata_for_all(file, ranks_);
   if (auto positions = facts.metadata().find("aviary.state_positions"); positions != facts.metadata().end())
     set_positions(states_, positions->second, where);
-  optimizer_.set_steps(read_number(facts, where, "aviary.optimizer_steps"));
+  set_steps_of_optimizers(facts, where);
   dropout_random_ = Random(dropout_random_.seed(),
                            static_cast<uint64_t>(read_number(facts, where, "aviary.dropout_counter")));
   if (auto losses = facts.metadata().find(guard_key); losses != facts.metadata().end())
     guard_.set(losses->second);
   skipped_passes_ = facts.metadata().contains(skipped_key) ? read_number(facts, where, skipped_key) : 0;
   const RunProgress progress = progress_in(facts, where);
-  step_ = progress.steps;
+  step_ = round_began_ = progress.steps;
   ranks_.note_steps(step_);
   best_ = progress.best;
   best_step_ = progress.best_step;

@@ -5,7 +5,9 @@ import path from 'node:path';
 import {violations} from './frame_checks.mjs';
 import {line, makeLongRun} from './runs.mjs';
 
+// The charts are there before the list of runs is.
 async function chooseAll(page) {
+  await page.waitForSelector('.runs input');
   while (await page.locator('.runs input:not(:checked)').count() > 0) await page.locator('.runs input:not(:checked)').first().check();
 }
 

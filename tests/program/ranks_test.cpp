@@ -212,6 +212,67 @@ TEST_F(MachinesLong, AProcessThatHangsEndsTheRun) {
   }
 }
 
+TEST_F(MachinesLong, WithLocalStepsARunThatWasKilledGoesOnToTheSameBits) {
+  const Arguments local = {"--local-steps", "7", "--threads", "1"};
+  const Outcome whole = start(4, train("whole", local)).wait();
+  EXPECT_EQ(whole.code, 0) << whole.err;
+  EXPECT_NE(whole.out.find("4 processes train"), std::string::npos) << whole.out;
+  for (const size_t rank : {0u, 3u}) {
+    const std::string out = "killed" + std::to_string(rank);
+    Command process = start(4, train(out, local + Arguments{"--checkpoint-every", "1"}));
+    wait_for_steps(process, out, 17);
+    const std::vector<pid_t> ranks = process.children();
+    ASSERT_EQ(ranks.size(), 4u);
+    ::kill(ranks[rank], SIGKILL);
+    EXPECT_NE(process.wait(30).code, 0);
+    expect_ended(ranks);
+    EXPECT_EQ(start(4, {"train", "--resume", out}).wait().code, 0);
+    expect_same_run("whole", out);
+  }
+  expect_sentence(start(2, {"train", "--resume", "whole", "--steps", "60"}).wait(), {"mpirun -np 4"});
+}
+
+TEST_F(MachinesLong, AnyNumberOfProcessesTunesTheSame) {
+  expect_success(start(0, train("base")).wait());
+  for (const char* method : {"full", "lora", "state"}) {
+    const Arguments tune = {"tune", "base",      "text.txt", "--method",         method, "--steps",
+                            "12",   "--context", "16",       "--batch",          "4",    "--workers",
+                            "4",    "--threads", "1",        "--validate-every", "4"};
+    for (const char* out : {"one", "two", "resumed"}) fs::remove_all(folder_ / out);
+    expect_success(start(0, tune + Arguments{"--out", "one"}).wait());
+    const Outcome two = start(2, tune + Arguments{"--out", "two"}).wait();
+    EXPECT_EQ(two.code, 0) << two.err;
+    Command process = start(4, tune + Arguments{"--out", "resumed", "--checkpoint-every", "1"});
+    wait_for_steps(process, "resumed", 5);
+    process.signal(SIGTERM);
+    process.wait();
+    const Outcome resumed = start(2, {"tune", "--resume", "resumed"}).wait();
+    EXPECT_EQ(resumed.code, 0) << resumed.err;
+    for (const fs::directory_entry& file : fs::directory_iterator(folder_ / "one"))
+      if (file.path().extension() == ".safetensors")
+        for (const char* other : {"two", "resumed"})
+          EXPECT_TRUE(read(file.path()) == read(folder_ / other / file.path().filename()))
+              << method << ": " << other << "/" << file.path().filename() << " differs";
+  }
+}
+
+TEST_F(Machines, AnotherModelOrOtherDataToTuneOnAMachineIsRefused) {
+  write(folder_ / "other.txt", prose(20'000, 2));
+  for (const char* out : {"base", "other"})
+    expect_success(start(0, train(out, {"--seed", out == std::string("base") ? "1" : "2"})).wait());
+  auto outcome_of = [&](const char* model_of_other, const char* data_of_other) {
+    const Arguments first = {"tune", "base", "text.txt", "--out", "tuned", "--steps", "2"};
+    Arguments second = first;
+    second[1] = model_of_other;
+    second[2] = data_of_other;
+    return Command(folder_.path(), several(1) + aviary(first) + Arguments{":", "-np", "1"} + aviary(second))
+        .wait();
+  };
+  expect_sentence(outcome_of("other", "text.txt"), {"rank 1 on", "another model", "copy the file"});
+  expect_sentence(outcome_of("base", "other.txt"), {"rank 1 on", "other data", "copy the files"});
+  EXPECT_FALSE(fs::exists(folder_ / "tuned"));
+}
+
 TEST_F(Machines, AnotherTextOnAMachineIsRefused) {
   write(folder_ / "other.txt", prose(20'000, 2));
   Arguments other = train("run");
