@@ -1,7 +1,5 @@
 #include "cli/ranks.h"
 
-#include <aviary/version.h>
-
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -12,7 +10,6 @@
 #include "base/platform.h"
 #include "base/threads.h"
 #include "cli/cli.h"
-#include "kernels/kernels.h"
 #include "mpi/mpi.h"
 
 namespace aviary::cli {
@@ -123,12 +120,6 @@ void require_same(Ranks& ranks, const std::string& what, const std::string& valu
     fail("{} has {}: {}, rank 0 on {} has {}; {}", ranks.name_of(static_cast<int64_t>(rank)), what, other,
          ranks.host_of(0), first, advice);
   }
-}
-
-void require_same_program(Ranks& ranks) {
-  require_same(ranks, "another version of the program", version(), "install the same one on all machines");
-  require_same(ranks, "other instructions", kernels::instruction_sets(),
-               "they round differently: give all ranks --isa avx2 or --isa baseline, or take the same CPUs");
 }
 
 TokenizerPtr shared_tokenizer(TokenizerPtr tokenizer, Ranks& ranks) {

@@ -27,9 +27,6 @@ void refuse_several_processes(const std::string& command);
 // Throws Error, on rank 0, naming the rank that has another value. what: "another text"; advice: what to do.
 void require_same(Ranks& ranks, const std::string& what, const std::string& value, const std::string& advice);
 
-// Throws Error if another rank has another version of the program, or other instructions.
-void require_same_program(Ranks& ranks);
-
 // The tokenizer of rank 0, for all; null if it has none.
 TokenizerPtr shared_tokenizer(TokenizerPtr tokenizer, Ranks& ranks);
 

@@ -1,11 +1,14 @@
 #include "cli/runs.h"
 
+#include <aviary/version.h>
+
 #include <algorithm>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
 #include "base/quotes.h"
+#include "cli/ranks.h"
 
 namespace aviary::cli {
 
@@ -65,6 +68,12 @@ void refuse_changes(const CLI::App& command, std::initializer_list<const char*> 
         "where the text, the data or the model is now)",
         command.get_name(), option->get_name());
   }
+}
+
+void require_same_program(Ranks& ranks) {
+  require_same(ranks, "another version of the program", version(), "install the same one on all machines");
+  require_same(ranks, "other instructions", kernels::instruction_sets(),
+               "they round differently: give all ranks --isa avx2 or --isa baseline, or take the same CPUs");
 }
 
 std::string place_of(const Trainer& trainer) {

@@ -36,6 +36,9 @@ struct RemoveIfEmpty {
 // is in `allowed`.
 void refuse_changes(const CLI::App& command, std::initializer_list<const char*> allowed);
 
+// Throws Error if another rank has another version of the program, or other instructions.
+void require_same_program(Ranks& ranks);
+
 // "20 of 100", or "20" while the number of steps is not known.
 std::string place_of(const Trainer& trainer);
 

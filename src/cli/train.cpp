@@ -309,6 +309,7 @@ int train(const TrainCommandFlags& flags, const CLI::App& command) {
   require(ranks.alone() || flags.texts != std::vector<std::string>{"-"},
           "train: only one of several processes can read the standard input; name a file");
   require(ranks.alone() || !flags.plan, "train: --plan measures one process; leave mpirun out");
+  if (!flags.planned_link.empty()) link_of(flags.planned_link);  // is refused before time is spent
   require(std::has_single_bit(static_cast<uint64_t>(flags.planned_ranks)),
           "--ranks is {}, expected a power of two: 1, 2, 4, 8, ...", flags.planned_ranks);
   require(

@@ -47,29 +47,28 @@ Measured measure_steps(Trainer& trainer) {
   return measured;
 }
 
-// The step of several machines that share the workers whose passes this one has made in turn.
-double tell_machines(const Trainer& trainer, double step, const PlannedMachines& machines) {
-  if (machines.count == 1) return step;
-  const double computing = step / static_cast<double>(machines.count);
-  const auto rounds = static_cast<double>(std::max<int64_t>(1, machines.local_steps));
-  const double exchange = machines.link
-                              ? exchange_seconds(machines.count, trainer.trained_count(),
-                                                 trainer.config().rounded_sums ? 2 : 4, *machines.link) /
-                                    rounds
-                              : 0;
-  fmt::print(
-      "A step takes {} here; on {} machines as this one {} of computing and {} of exchange{}: {:.1f} times "
-      "as fast\n",
-      human_duration(step), machines.count, human_duration(computing), human_duration(exchange),
-      machines.link ? "" : " (give the line between them with --link)", step / (computing + exchange));
-  return computing + exchange;
+// Seconds of a step of several machines that share the workers whose passes this one has made in turn.
+struct SharedStep {
+  double computing = 0, exchange = 0;
+};
+
+SharedStep share(const Trainer& trainer, double step, const PlannedMachines& machines) {
+  SharedStep shared{.computing = step / static_cast<double>(machines.count)};
+  const int64_t rounds = std::max<int64_t>(1, machines.local_steps);
+  if (machines.link)
+    shared.exchange = exchange_seconds(machines.count, trainer.trained_count(),
+                                       trainer.config().rounded_sums ? 2 : 4, *machines.link) /
+                      static_cast<double>(rounds);
+  return shared;
 }
 
 }  // namespace
 
 void tell_plan(Trainer& trainer, double used_seconds, const PlannedMachines& machines) {
   Measured measured = measure_steps(trainer);
-  measured.step = tell_machines(trainer, measured.step, machines);
+  const double here = measured.step;
+  const SharedStep shared = share(trainer, here, machines);
+  measured.step = shared.computing + shared.exchange;
   const TrainConfig& config = trainer.config();
   Schedule schedule = config.schedule;
   double seconds = used_seconds + measured.last_validation;
@@ -85,8 +84,18 @@ void tell_plan(Trainer& trainer, double used_seconds, const PlannedMachines& mac
   }
   const auto per_step = static_cast<double>(trainer.tokens_per_step());
   const double tokens = per_step * static_cast<double>(*schedule.steps);
-  fmt::print("A step takes {}, that is {}\n", human_duration(measured.step),
-             human_rate(per_step / measured.step, "tokens"));
+  const std::string step = fmt::format("{}, that is {}", human_duration(measured.step),
+                                       human_rate(per_step / measured.step, "tokens"));
+  if (machines.count == 1)
+    fmt::print("A step takes {}\n", step);
+  else
+    fmt::print(
+        "On {} machines as this one a step takes {}: {} of computing and {} of exchange{}; here it takes {}, "
+        "so "
+        "they are {:.1f} times as fast\n",
+        machines.count, step, human_duration(shared.computing), human_duration(shared.exchange),
+        machines.link ? "" : " (give the line between them with --link)", human_duration(here),
+        here / measured.step);
   fmt::print("About {} in {}: {} steps, {:.1f} times over the text\n", human_duration(seconds),
              human_bytes(platform::peak_memory()), with_commas(*schedule.steps),
              tokens / static_cast<double>(trainer.data().tokens()));

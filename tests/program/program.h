@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "formats/tensor_file.h"
+#include "support/sanitized.h"
 #include "support/test_folder.h"
 
 namespace aviary::program {
@@ -107,19 +108,5 @@ struct EditableTensor {
 };
 using Change = std::function<void(std::vector<EditableTensor>&, std::map<std::string, std::string>&)>;
 void rewrite_tensors(const fs::path& path, const Change& change);
-
-// The sanitizers need additional memory and time.
-constexpr bool sanitized =
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-    true;
-#else
-    false;
-#endif
-#else
-    false;
-#endif
 
 }  // namespace aviary::program

@@ -248,11 +248,12 @@ TEST_F(MachinesLong, AnyNumberOfProcessesTunesTheSame) {
     process.wait();
     const Outcome resumed = start(2, {"tune", "--resume", "resumed"}).wait();
     EXPECT_EQ(resumed.code, 0) << resumed.err;
-    for (const fs::directory_entry& file : fs::directory_iterator(folder_ / "one"))
-      if (file.path().extension() == ".safetensors")
-        for (const char* other : {"two", "resumed"})
-          EXPECT_TRUE(read(file.path()) == read(folder_ / other / file.path().filename()))
-              << method << ": " << other << "/" << file.path().filename() << " differs";
+    for (const fs::directory_entry& file : fs::directory_iterator(folder_ / "one")) {
+      if (file.path().extension() != ".safetensors") continue;
+      for (const char* other : {"two", "resumed"})
+        EXPECT_TRUE(read(file.path()) == read(folder_ / other / file.path().filename()))
+            << method << ": " << other << "/" << file.path().filename() << " differs";
+    }
   }
 }
 
