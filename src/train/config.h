@@ -81,7 +81,7 @@ struct TrainConfig {
   int64_t workers = 1;            // virtual workers that share the sequences of a step (WorkerSum)
   bool rounded_sums = false;      // whether the gradients of the workers are added as bfloat16
   int64_t local_steps = 0;        // > 0: steps in which every rank trains by itself (OuterStep)
-  double outer_learning_rate = 0.7, outer_momentum = 0.9;  // of the OuterStep that ends such a round
+  double outer_learning_rate = 1, outer_momentum = 0.5;  // of the OuterStep that ends such a round
   bool carry_state = false;  // sequences continue where they stopped, with their state
   bool cubic_order = false;  // windows are read in the order of RWKV-LM (CubicOrder)
   Schedule schedule;

@@ -105,9 +105,9 @@ constexpr Setting table[] = {
      "Steps in which each process trains a copy of the model by itself, before all take the mean of what they have learned, "
      "for machines with a slow line between them; 0: none, every step is common (default: 0)"},
     {"outer_learning_rate", at<&TrainConfig::outer_learning_rate>, train | tune, batches, 0, 10,
-     "With --local-steps: how much of that mean is taken (default: 0.7)"},
+     "With --local-steps: how much of that mean is taken (default: 1)"},
     {"outer_momentum", at<&TrainConfig::outer_momentum>, train | tune, batches, 0, 0.9999,
-     "With --local-steps: how much of it is taken again after each later round (default: 0.9)"},
+     "With --local-steps: how much of it is taken again after each later round (default: 0.5)"},
     {"carry_state", at<&TrainConfig::carry_state>, train | tune, batches, 0, 0,
      "Sequences continue where they stopped, with their state"},
     {"cubic_order", at<&TrainConfig::cubic_order>, train, batches, 0, 0,
