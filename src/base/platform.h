@@ -9,9 +9,11 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <system_error>
+#include <vector>
 
 namespace aviary::platform {
 
@@ -89,6 +91,38 @@ int available_cores(const std::filesystem::path& root = "/");
 std::string allowed_cores();
 
 int64_t process_id();
+// The file of the program that runs in this process; empty if it is unknown.
+std::filesystem::path program_file();
+// The process that holds the lock of a file or folder (File::try_lock); 0 if none does, or if the system does
+// not tell. The lock itself is left alone, so a process that wants it is not disturbed.
+int64_t lock_holder(const std::filesystem::path& path);
+// Asks a process to stop, as Ctrl-C does. False if there is none that this one may ask.
+bool interrupt_process(int64_t id);
+
+// A program that was started beside this one. It ends neither with this object nor with this process, and
+// Ctrl-C on the terminal of this process does not reach it. Must not be used by two threads at once.
+class ChildProcess {
+ public:
+  ChildProcess() = default;  // none
+  // Starts `program` with these arguments, each as it is: no shell reads them. Its input is empty; what it
+  // prints is appended to the file `output`, which is made if it is missing. `error` tells why it could not
+  // be started.
+  ChildProcess(const std::filesystem::path& program, const std::vector<std::string>& arguments,
+               const std::filesystem::path& output, std::error_code& error);
+
+  int64_t id() const { return id_; }
+  // The exit code, 128 + signal if a signal has ended it; nothing while it runs. Calls after its end release
+  // what the system keeps of it.
+  std::optional<int> exit_code();
+  // Asks it to stop, as Ctrl-C does.
+  void interrupt();
+  // Ends it at once.
+  void kill();
+
+ private:
+  int64_t id_ = 0;  // 0: it has ended, or was not started
+  std::optional<int> code_;
+};
 
 // Columns of the terminal that `out` writes to; 0 if it is not a terminal, 80 if unknown.
 int terminal_width(std::FILE* out);
