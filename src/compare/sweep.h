@@ -53,6 +53,9 @@ MeanOf difference_of(const SweepVariant& variant, const SweepVariant& base, doub
 // One HTML page, and the same numbers as CSV with a line for each run.
 std::string sweep_page(const Sweep& sweep);
 std::string sweep_table(const Sweep& sweep);
+// What sweep_table() wrote to sweep.csv of a folder: the variants and seeds of which a run is finished, in
+// their order, without the name of the text and the flags of all. Nothing if there is no such table.
+std::optional<Sweep> read_sweep(const std::filesystem::path& folder);
 
 // One run of a sweep, in its own run folder.
 struct SweepRun {

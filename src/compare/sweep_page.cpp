@@ -1,9 +1,12 @@
 // The page of a sweep, and its table.
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <iterator>
 
+#include "base/files.h"
 #include "base/human.h"
+#include "compare/csv.h"
 #include "compare/html.h"
 #include "compare/sweep.h"
 
@@ -128,6 +131,56 @@ std::string sweep_table(const Sweep& sweep) {
                          result.tokens_per_step, result.parameters);
     }
   return csv;
+}
+
+namespace {
+
+constexpr int64_t largest_sweep_table = 4 << 20;
+constexpr size_t most_read_seeds = 256, most_read_variants = 1000;  // of a table from outside
+
+template <typename Number>
+Number cell_number(const std::string& cell, Number otherwise) {
+  Number value = otherwise;
+  const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
+  return error == std::errc() && end == cell.data() + cell.size() ? value : otherwise;
+}
+
+SweepResult result_in(const CsvTable& table, size_t line) {
+  auto figure = [&](const char* name) { return cell_number(table.at(line, name), not_measured); };
+  auto count = [&](const char* name) { return cell_number<int64_t>(table.at(line, name), 0); };
+  return {.validation = figure("validation_bits_per_byte"),
+          .test = figure("test_bits_per_byte"),
+          .validation_of_average = figure("average_bits_per_byte"),
+          .training_loss = figure("training_loss"),
+          .seconds_per_step = figure("seconds_per_step"),
+          .steps = count("steps"),
+          .tokens_per_step = count("tokens_per_step"),
+          .parameters = count("parameters")};
+}
+
+}  // namespace
+
+std::optional<Sweep> read_sweep(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "sweep.csv";
+  std::error_code none;
+  if (!std::filesystem::is_regular_file(path, none)) return {};
+  const CsvTable table(read_file(path, largest_sweep_table));
+  Sweep sweep;
+  for (size_t line = 0; line < table.size(); ++line) {
+    const std::string& name = table.at(line, "settings");
+    const auto number = cell_number<uint64_t>(table.at(line, "seed"), 0);
+    const auto seed = std::find(sweep.seeds.begin(), sweep.seeds.end(), number);
+    const auto place = static_cast<size_t>(seed - sweep.seeds.begin());
+    auto variant = std::find_if(sweep.variants.begin(), sweep.variants.end(),
+                                [&](const SweepVariant& one) { return one.name == name; });
+    if (place == most_read_seeds || variant - sweep.variants.begin() == most_read_variants) continue;
+    if (seed == sweep.seeds.end()) sweep.seeds.push_back(number);
+    if (variant == sweep.variants.end()) variant = sweep.variants.insert(variant, SweepVariant{.name = name});
+    if (variant->results.size() <= place) variant->results.resize(place + 1);
+    variant->results[place] = result_in(table, line);
+  }
+  for (SweepVariant& variant : sweep.variants) variant.results.resize(sweep.seeds.size());
+  return sweep;
 }
 
 }  // namespace aviary

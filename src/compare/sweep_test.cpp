@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "support/test_folder.h"
 #include "train/plan.h"
 
@@ -50,6 +51,27 @@ TEST(Sweep, ThePageNamesWhatWasTriedAndTheTableHasALineForEachRun) {
   EXPECT_NE(page.find("-0.1000<small>one seed"), std::string::npos) << page;
   EXPECT_NE(table.find("\"--dropout \"\"0.1\"\"\",1,1.4,"), std::string::npos) << table;
   EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 4);
+}
+
+TEST(Sweep, ItsTableIsReadAgain) {
+  const TestFolder folder;
+  EXPECT_FALSE(read_sweep(folder.path()));
+  const Sweep sweep{
+      "novel",
+      "",
+      {7, 8},
+      {{"", {result_with(1.5), result_with(1.7)}}, {"--dropout \"0.1\", x", {{}, result_with(1.4)}}}};
+  write_file_atomically(folder / "sweep.csv", sweep_table(sweep));
+  const std::optional<Sweep> read = read_sweep(folder.path());
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->seeds, sweep.seeds);
+  ASSERT_EQ(read->variants.size(), 2u);
+  EXPECT_EQ(read->variants[1].name, sweep.variants[1].name);
+  EXPECT_FALSE(read->variants[1].results[0]);
+  EXPECT_TRUE(std::isnan(read->variants[1].results[1]->test));
+  EXPECT_EQ(sweep_table(*read), sweep_table(sweep));
+  write_file_atomically(folder / "sweep.csv", std::string_view("settings,seed\n\"a,b\n,,,,\n1\n"));
+  EXPECT_LE(read_sweep(folder.path())->variants.size(), 1u);
 }
 
 // A run of a tiny model on a text, into folder/run.
