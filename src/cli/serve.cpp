@@ -7,14 +7,15 @@
 #include <thread>
 
 #include "base/error.h"
-#include "base/files.h"
 #include "base/human.h"
 #include "base/interrupt.h"
 #include "base/platform.h"
 #include "base/quotes.h"
 #include "chat/chat_template.h"
+#include "cli/access.h"
 #include "cli/cli.h"
 #include "cli/snapshots.h"
+#include "cli/training_view.h"
 #include "http/server.h"
 #include "page/inside.h"
 #include "page/page.h"
@@ -33,8 +34,9 @@ namespace fs = std::filesystem;
 
 struct ServeFlags {
   ModelFlags model;  // what all models have in common
-  std::vector<std::string> models, aliases, keys, hosts, origins;
-  std::string host = "127.0.0.1", chat_template, state, key_file;
+  AccessFlags access;
+  std::vector<std::string> models, aliases;
+  std::string chat_template, state;
   std::string cache_size = "1G", states_folder, folder_size = "4G", kept_size = "1G";
   int64_t port = 8080, texts = 64, loaded = 1, max_tokens = 4096, waiting = 256;
   SamplerOptions sampling = ServiceOptions().sampling;
@@ -48,7 +50,7 @@ std::string served_name(const fs::path& path) {
   return name.empty() ? "model" : name;
 }
 
-void tell(const std::string& sentence) { fmt::print(stderr, "[{}]\n", sentence); }
+void tell_in_brackets(const std::string& sentence) { fmt::print(stderr, "[{}]\n", sentence); }
 
 ServedModel served_model(const ServeFlags& flags, const std::string& path) {
   const fs::path file = find_model(path);
@@ -68,28 +70,19 @@ ServedModel served_model(const ServeFlags& flags, const std::string& path) {
   served.host.cache.bytes = *parse_bytes(flags.cache_size);
   served.host.states_folder = flags.states_folder;
   served.host.states_folder_bytes = *parse_bytes(flags.folder_size);
-  served.host.tell = tell;
+  served.host.tell = tell_in_brackets;
   served.host.adapters = identity_of_tuning(flags.model.adapters, flags.state);
   return served;
 }
 
-std::vector<std::string> keys_of(const ServeFlags& flags) {
-  std::vector<std::string> keys = flags.keys;
-  for (const std::string& key : keys)
-    require(!key.empty(), "--api-key is empty, and would let in every client; give a key, or leave it out");
-  if (flags.key_file.empty()) return keys;
-  constexpr int64_t most = 1 << 20;
-  const std::string text = read_file(flags.key_file, most);
-  for (std::string_view rest = text; !rest.empty();) {
-    const std::string_view line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
-    if (!line.empty()) keys.emplace_back(line.ends_with('\r') ? line.substr(0, line.size() - 1) : line);
-  }
-  require(!keys.empty(), "{}: has no keys; expected one in each line", flags.key_file);
-  return keys;
+std::vector<TunableModel> tunable_models(const ServiceOptions& options) {
+  std::vector<TunableModel> models;
+  for (const ServedModel& model : options.models) models.push_back({model.name, model.host.file});
+  return models;
 }
 
 int serve(const ServeFlags& flags) {
+  flags.access.require_safe();
   ServiceOptions options{.loaded_models = flags.loaded,
                          .waiting_tasks = flags.waiting,
                          .max_tokens = flags.max_tokens,
@@ -106,25 +99,24 @@ int serve(const ServeFlags& flags) {
   }
   options.states.bytes = *parse_bytes(flags.kept_size);
   if (!flags.states_folder.empty()) options.states.folder = fs::path(flags.states_folder) / "kept";
-  options.states.tell = tell;
+  options.states.tell = tell_in_brackets;
   LocalService service(options);
   load_model(service, options.models.front().name);
-  Router router(service, {.keys = keys_of(flags), .version = version(), .max_tokens = 0});
+  Router router(service, {.keys = flags.access.all_keys(), .version = version(), .max_tokens = 0});
   add_openai(router);
   add_responses(router, std::make_shared<ResponseStore>(ResponseStore::Limits{}));
   add_states(router);
   add_page(router);
-  add_about(router, true);
-  add_runs(router, std::make_shared<Runs>(std::vector<fs::path>{"runs"}));
+  add_training(router, {fs::path(runs_folder)}, flags.access.control, tunable_models(options));
   const auto inside = std::make_shared<Inside>(service);
   inside->add_to(router, inside);
   add_anthropic(router);
   add_ollama(router);
   add_llama(router);
   Web web(router);
-  http::ServerOptions server{.host = flags.host, .port = static_cast<int>(flags.port)};
-  server.origins.hosts = flags.hosts;
-  server.origins.cors_origins = flags.origins;
+  http::ServerOptions server{.host = flags.access.host, .port = static_cast<int>(flags.port)};
+  server.origins.hosts = flags.access.hosts;
+  server.origins.cors_origins = flags.access.origins;
   http::HttpServer listening(server, web);
   InterruptGuard guard;
   std::atomic<bool> done = false;
@@ -198,41 +190,20 @@ void add_texts(CLI::App& command, ServeFlags& flags) {
       ->group(group);
 }
 
-// Who may use the server.
-void add_access(CLI::App& command, ServeFlags& flags) {
-  const std::string group = "Access";
-  command
-      .add_option("--api-key", flags.keys,
-                  "A key that clients must send; may be repeated (default: none is needed)")
-      ->group(group);
-  command.add_option("--api-key-file", flags.key_file, "A file with one key in each line (default: none)")
-      ->group(group);
-  command
-      .add_option("--allowed-host", flags.hosts,
-                  "A name by which clients may reach this server besides localhost and --host; may be "
-                  "repeated (default: none)")
-      ->group(group);
-  command
-      .add_option("--cors-origin", flags.origins,
-                  "An origin, as https://chat.example, whose pages may use the server; may be repeated "
-                  "(default: none)")
-      ->group(group);
-}
-
 Action add_serve(CLI::App& command) {
   auto flags = std::make_shared<ServeFlags>();
   command.add_option("models", flags->models,
                      "Model files or folders; the first is loaded at once, others when they are asked for "
                      "(default: the newest run)");
-  command.add_option("--host", flags->host, "Address to listen on; 0.0.0.0: reachable from other machines")
-      ->capture_default_str();
+  flags->access.add_host_to(command);
   command.add_option("--port", flags->port, "Port; 0: any free one")
       ->check(bounds(0, 65535))
       ->capture_default_str();
   command.add_option("--alias", flags->aliases,
                      "Name for clients, one for each model in order (default: that of the file)");
   add_texts(command, *flags);
-  add_access(command, *flags);
+  flags->access.add_to(command);
+  flags->access.add_origins_to(command);
   flags->model.add_running_to(command);
   command
       .add_option(

@@ -30,13 +30,14 @@ Json json_of(const ModelInfo& model) {
 
 }  // namespace
 
-void add_about(Router& router, bool has_runs) {
-  router.add({.method = "GET", .path = "/v1/aviary/about", .handle = [has_runs](Call& call) {
+void add_about(Router& router, bool has_runs, bool has_control) {
+  router.add({.method = "GET", .path = "/v1/aviary/about", .handle = [has_runs, has_control](Call& call) {
                 Json models = Json::array();
                 for (const ModelInfo& model : call.service.models()) models.push_back(json_of(model));
                 respond_json(call, json_text({{"program", "aviary " + call.router.options().version},
                                               {"models", std::move(models)},
-                                              {"runs", has_runs}}));
+                                              {"runs", has_runs},
+                                              {"control", has_control}}));
               }});
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "page/control.h"
 #include "page/runs.h"
 #include "serve/local_service.h"
 #include "serve/router.h"
@@ -14,9 +15,15 @@ namespace aviary {
 // Serves the page at / and its files below /page/. Programs that ask for no page are told at / what ollama's
 // clients look for. To be called before add_ollama().
 void add_page(Router& router);
-// GET /v1/aviary/about. has_runs: whether add_runs() was called.
-void add_about(Router& router, bool has_runs);
-// GET /v1/aviary/runs, /runs/{run}/log and /runs/{run}/samples.
-void add_runs(Router& router, std::shared_ptr<Runs> runs);
+// GET /v1/aviary/about. has_runs: whether add_runs() was called; has_control: with a Control.
+void add_about(Router& router, bool has_runs, bool has_control = false);
+// GET /v1/aviary/runs, /runs/{run}/log, /runs/{run}/samples and /runs/{run}/output. Without a Control,
+// whether a process trains in a folder is told all the same.
+void add_runs(Router& router, std::shared_ptr<Runs> runs, std::shared_ptr<Control> control = nullptr);
+// GET /v1/aviary/studies and /studies/{study}: comparisons and sweeps.
+void add_studies(Router& router, std::shared_ptr<Runs> runs);
+// POST /v1/aviary/runs/{run}/stop and /resume, and those of /v1/aviary/tune; without a Control they are
+// refused with 403.
+void add_control(Router& router, std::shared_ptr<Runs> runs, std::shared_ptr<Control> control);
 
 }  // namespace aviary

@@ -9,8 +9,11 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/json.h"
+#include "page/file_end.h"
 #include "page/page.h"
+#include "page/path_number.h"
 #include "serve/json_fields.h"
+#include "train/run_folder.h"
 
 namespace aviary {
 namespace {
@@ -19,6 +22,7 @@ using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
 constexpr int64_t most_points = 4000, config_limit = 1 << 20, samples_limit = 4 << 20;
+constexpr int64_t shown_output = 16 << 10;  // bytes of what a run has printed
 
 double number_in(const Call& call, std::string_view name, double otherwise) {
   const std::string* text = call.request.value(name);
@@ -28,13 +32,6 @@ double number_in(const Call& call, std::string_view name, double otherwise) {
   if (error != std::errc() || end != text->data() + text->size() || !std::isfinite(value))
     refuse_field(std::string(name), "expected a number");
   return value;
-}
-
-int64_t run_of(const Call& call) {
-  int64_t id = -1;
-  const std::string& text = call.parts[0];
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
-  return error == std::errc() && end == text.data() + text.size() ? id : -1;
 }
 
 CurveQuery query_of(const Call& call) {
@@ -81,7 +78,7 @@ Json columns(const std::vector<CurvePoint>& points) {
 
 void serve_log(Call& call, Runs& runs) {
   double known = 1;
-  const Curve curve = runs.curve(run_of(call), query_of(call), known);
+  const Curve curve = runs.curve(number_in_path(call), query_of(call), known);
   Json validations = Json::array();
   for (const Validation& one : curve.validations)
     validations.push_back({{"step", one.step}, {"x", one.x}, {"bits_per_byte", one.bits_per_byte}});
@@ -108,44 +105,63 @@ Json config_of(const fs::path& folder) {
   }
 }
 
-void serve_list(Call& call, Runs& runs) {
+void serve_list(Call& call, Runs& runs, Control* control) {
   Json list = Json::array();
-  for (const WatchedRun& run : runs.list())
-    list.push_back({{"id", run.id}, {"name", run.name}, {"config", config_of(run.folder)}});
+  for (const WatchedRun& run : runs.list()) {
+    const RunStanding standing = control ? control->standing(run.folder) : standing_of(run.folder);
+    list.push_back({{"id", run.id},
+                    {"name", run.name},
+                    {"config", config_of(run.folder)},
+                    {"running", standing.running},
+                    {"stopping", standing.stopping},
+                    {"problem", standing.problem},
+                    {"checkpoint", is_run(run.folder)}});
+  }
   respond_json(call, json_text({{"runs", std::move(list)}}));
 }
 
-// The samples that a run wrote, the first to the last; of a step that was repeated, the last.
+void serve_output(Call& call, Runs& runs) {
+  respond_json(call, json_text({{"text", output_of(runs.folder(number_in_path(call)), shown_output)}}));
+}
+
+// The samples that a run wrote, the first to the last, or the last ones of very many; of a step that was
+// repeated, the last.
 void serve_samples(Call& call, Runs& runs) {
-  const fs::path file = runs.folder(run_of(call)) / "samples.jsonl";
   std::map<int64_t, std::string> samples;
-  std::error_code error;
-  if (fs::exists(file, error)) {
-    const std::string text = read_file(file, samples_limit);
-    for (std::string_view rest = text; !rest.empty();) {
-      const std::string_view line = rest.substr(0, rest.find('\n'));
-      rest.remove_prefix(std::min(rest.size(), line.size() + 1));
-      const auto json = try_parse_json(line).value_or(nlohmann::json());
-      if (!json.is_object() || !json.contains("step") || !json.contains("text")) continue;
-      if (json["step"].is_number_integer() && json["text"].is_string())
-        samples[json["step"].get<int64_t>()] = json["text"].get<std::string>();
-    }
+  const std::string text = end_of_file(runs.folder(number_in_path(call)) / "samples.jsonl", samples_limit);
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+    const auto json = try_parse_json(line).value_or(nlohmann::json());
+    if (!json.is_object() || !json.contains("step") || !json.contains("text")) continue;
+    if (json["step"].is_number_integer() && json["text"].is_string())
+      samples[json["step"].get<int64_t>()] = json["text"].get<std::string>();
   }
   Json list = Json::array();
-  for (const auto& [step, text] : samples) list.push_back({{"step", step}, {"text", text}});
+  for (const auto& [step, sample] : samples) list.push_back({{"step", step}, {"text", sample}});
   respond_json(call, json_text({{"samples", std::move(list)}}));
 }
 
 }  // namespace
 
-void add_runs(Router& router, std::shared_ptr<Runs> runs) {
+int64_t number_in_path(const Call& call) {
+  int64_t number = -1;
+  const std::string& text = call.parts[0];
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size() ? number : -1;
+}
+
+void add_runs(Router& router, std::shared_ptr<Runs> runs, std::shared_ptr<Control> control) {
+  router.add({.method = "GET", .path = "/v1/aviary/runs", .handle = [runs, control](Call& call) {
+                serve_list(call, *runs, control.get());
+              }});
   const auto add = [&](const char* path, void (*handle)(Call&, Runs&)) {
     router.add(
         {.method = "GET", .path = path, .handle = [runs, handle](Call& call) { handle(call, *runs); }});
   };
-  add("/v1/aviary/runs", serve_list);
   add("/v1/aviary/runs/{run}/log", serve_log);
   add("/v1/aviary/runs/{run}/samples", serve_samples);
+  add("/v1/aviary/runs/{run}/output", serve_output);
 }
 
 }  // namespace aviary

@@ -1,6 +1,7 @@
 #include "page/runs.h"
 
 #include <algorithm>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -29,7 +30,32 @@ fs::file_time_type changed(const fs::path& folder) {
   return fs::file_time_type::min();
 }
 
+std::optional<bool> is_sweep(const fs::path& folder) {
+  std::error_code error;
+  if (fs::is_regular_file(folder / "compare.json", error)) return false;
+  if (fs::is_regular_file(folder / "sweep.csv", error)) return true;
+  return {};
+}
+
+std::string folder_name_of(const fs::path& folder) {
+  const fs::path plain = folder.lexically_normal();
+  return (plain.filename().empty() ? plain.parent_path() : plain).filename().string();
+}
+
+// The folders in a folder; none if it cannot be read.
+std::vector<fs::path> folders_in(const fs::path& place) {
+  std::vector<fs::path> folders;
+  std::error_code error, none;
+  for (fs::directory_iterator at(place, error), end; !error && at != end; at.increment(error))
+    if (at->is_directory(none)) folders.push_back(at->path());
+  return folders;
+}
+
 }  // namespace
+
+bool is_run_or_study(const fs::path& folder) {
+  return looks_like_run(folder) || is_sweep(folder).has_value();
+}
 
 Runs::Runs(std::vector<fs::path> places) : places_(std::move(places)) {}
 
@@ -40,23 +66,66 @@ std::vector<WatchedRun> Runs::list() {
       found.emplace_back(changed(place), place);
       continue;
     }
-    std::error_code error;
-    for (fs::directory_iterator at(place, error), end; !error && at != end; at.increment(error))
-      if (looks_like_run(at->path())) found.emplace_back(changed(at->path()), at->path());
+    for (const fs::path& folder : folders_in(place))
+      if (looks_like_run(folder)) found.emplace_back(changed(folder), folder);
   }
+  const std::lock_guard lock(mutex_);
+  std::error_code error;
+  for (const fs::path& folder : begun_)
+    if (!looks_like_run(folder) && fs::is_directory(folder, error))
+      found.emplace_back(fs::file_time_type::max(), folder);
   std::stable_sort(found.begin(), found.end(),
                    [](const auto& a, const auto& b) { return a.first > b.first; });
   if (found.size() > most_runs) found.resize(most_runs);
-  const std::lock_guard lock(mutex_);
   std::vector<WatchedRun> runs;
-  for (const auto& [time, folder] : found) {
-    const auto [at, is_new] = ids_.emplace(folder, std::ssize(entries_));
-    if (is_new) entries_.emplace_back(folder);
-    const fs::path plain = folder.lexically_normal();
-    const fs::path name = plain.filename().empty() ? plain.parent_path().filename() : plain.filename();
-    runs.push_back({.id = at->second, .name = name.string(), .folder = folder});
-  }
+  for (const auto& [time, folder] : found) runs.push_back(named(folder));
   return runs;
+}
+
+WatchedRun Runs::named(const fs::path& folder) {
+  const auto [at, is_new] = ids_.emplace(folder, std::ssize(entries_));
+  if (is_new) entries_.emplace_back(folder);
+  return {.id = at->second, .name = folder_name_of(folder), .folder = folder};
+}
+
+WatchedRun Runs::begin(const fs::path& folder) {
+  const std::lock_guard lock(mutex_);
+  begun_.insert(folder);
+  return named(folder);
+}
+
+WatchedRun Runs::of_study(const fs::path& folder) {
+  const std::lock_guard lock(mutex_);
+  return named(folder);
+}
+
+std::vector<WatchedStudy> Runs::studies() {
+  std::vector<fs::path> candidates = places_;
+  for (const fs::path& place : places_) {
+    const std::vector<fs::path> inner = folders_in(place);
+    candidates.insert(candidates.end(), inner.begin(), inner.end());
+  }
+  std::vector<WatchedStudy> found;
+  const std::lock_guard lock(mutex_);
+  for (const fs::path& folder : candidates) {
+    const std::optional<bool> sweep = is_sweep(folder);
+    if (!sweep || found.size() == most_runs) continue;
+    auto known = std::find_if(studies_.begin(), studies_.end(),
+                              [&](const WatchedStudy& one) { return one.folder == folder; });
+    if (known == studies_.end())
+      known = studies_.insert(known, {std::ssize(studies_), *sweep, folder_name_of(folder), folder});
+    known->is_sweep = *sweep;
+    found.push_back(*known);
+  }
+  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  return found;
+}
+
+WatchedStudy Runs::study(int64_t id) {
+  const std::lock_guard lock(mutex_);
+  if (id < 0 || id >= std::ssize(studies_))
+    fail_task(TaskError::Kind::not_found, "there is no such study", "study", "study_not_found");
+  return studies_[static_cast<size_t>(id)];
 }
 
 Runs::Entry& Runs::entry(int64_t id) {

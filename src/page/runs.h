@@ -1,4 +1,4 @@
-// The training runs that the page may show: those in a folder, or some by name.
+// The training runs and studies that the page may show: those in a folder, or some by name.
 #pragma once
 
 #include <deque>
@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,14 +21,34 @@ struct WatchedRun {
   std::filesystem::path folder = {};
 };
 
+// A folder that `aviary compare` or `aviary sweep` has written.
+struct WatchedStudy {
+  int64_t id = 0;
+  bool is_sweep = false;
+  std::string name = {};
+  std::filesystem::path folder = {};
+};
+
+// Whether a folder is that of a run or of a study, and not one that contains such folders.
+bool is_run_or_study(const std::filesystem::path& folder);
+
 // Thread-safe.
 class Runs {
  public:
-  // Folders of runs, and folders that contain folders of runs, which are looked for again each time.
+  // Folders of runs or of studies, and folders that contain such folders, which are looked for again each
+  // time.
   explicit Runs(std::vector<std::filesystem::path> places);
 
   // The newest first; at most 200.
   std::vector<WatchedRun> list();
+  // By name; at most 200.
+  std::vector<WatchedStudy> studies();
+  // A study that studies() has named. Throws TaskFailure (not_found).
+  WatchedStudy study(int64_t id);
+  // From now on a folder in which a run is about to begin is one of list(), too.
+  WatchedRun begin(const std::filesystem::path& folder);
+  // The number of a run that is part of a study.
+  WatchedRun of_study(const std::filesystem::path& folder);
   // The folder of a run that list() has named. Throws TaskFailure (not_found).
   std::filesystem::path folder(int64_t id);
   // The curve of a run, after a bounded piece of its log was read; `known`: which share of the log that is.
@@ -41,11 +62,14 @@ class Runs {
     RunCurve curve;
   };
   Entry& entry(int64_t id);
+  WatchedRun named(const std::filesystem::path& folder);  // while the mutex is held
 
   const std::vector<std::filesystem::path> places_;
   std::mutex mutex_;  // guards these
   std::deque<Entry> entries_;
   std::map<std::filesystem::path, int64_t> ids_;
+  std::set<std::filesystem::path> begun_;
+  std::vector<WatchedStudy> studies_;
 };
 
 }  // namespace aviary

@@ -1,0 +1,30 @@
+#include "cli/training_view.h"
+
+#include <algorithm>
+
+#include "base/platform.h"
+
+namespace aviary::cli {
+
+namespace fs = std::filesystem;
+
+std::shared_ptr<Runs> add_training(Router& router, const std::vector<fs::path>& places, bool control,
+                                   std::vector<TunableModel> models) {
+  const auto runs = std::make_shared<Runs>(places);
+  std::shared_ptr<Control> controlling;
+  if (control) {
+    const auto place =
+        std::find_if(places.begin(), places.end(), [](const fs::path& one) { return !is_run_or_study(one); });
+    controlling =
+        std::make_shared<Control>(ControlOptions{.program = platform::program_file(),
+                                                 .new_runs = place == places.end() ? fs::path() : *place,
+                                                 .models = std::move(models)});
+  }
+  add_about(router, true, control);
+  add_runs(router, runs, controlling);
+  add_studies(router, runs);
+  add_control(router, runs, controlling);
+  return runs;
+}
+
+}  // namespace aviary::cli
