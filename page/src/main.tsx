@@ -54,7 +54,7 @@ function KeyDialog() {
   return (
     <Dialog title="This server wants a key" open={keyWanted.value} close={() => { keyWanted.value = false; }}>
       <form class="column-form" onSubmit={(event) => { event.preventDefault(); setKey(text); problem.value = ''; begin(); }}>
-        <p class="soft">One of those given to <code>aviary serve --api-key</code>. It is kept until this tab is closed.</p>
+        <p class="soft">One of those given to it with <code>--api-key</code>. It is kept until this tab is closed.</p>
         <label class="field"><span>API key</span>
           <input type="password" autocomplete="off" value={text} onInput={(event) => setText(event.currentTarget.value)} /></label>
         <button class="main" type="submit" disabled={!text}>Go on</button>

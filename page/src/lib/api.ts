@@ -20,6 +20,7 @@ export interface About {
   program: string;
   models: ModelInfo[];
   runs: boolean;
+  control: boolean;  // whether runs may be stopped and begun
 }
 
 export class ApiError extends Error {

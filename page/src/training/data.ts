@@ -2,7 +2,15 @@
 import {signal} from '@preact/signals';
 import {get} from '../lib/api';
 
-export interface Run { id: number; name: string; config: any }
+export interface Run {
+  id: number;
+  name: string;
+  config: any;
+  running: boolean;
+  stopping: boolean;
+  problem: string;
+  checkpoint: boolean;
+}
 export interface Points {
   step: number[];
   x: number[];
@@ -31,6 +39,8 @@ export interface Log {
 export type Axis = 'step' | 'tokens' | 'time';
 
 export const runs = signal<Run[]>([]);
+// Those of the comparison or sweep that is looked at; null: none is.
+export const studyRuns = signal<Run[] | null>(null);
 export const chosen = signal<number[]>([]);
 export const logs = signal<Record<number, Log>>({});
 export const axis = signal<Axis>('step');
@@ -59,9 +69,15 @@ export async function loadRuns() {
   const list = (await get<{runs: Run[]}>('v1/aviary/runs')).runs;
   runs.value = list;
   const there = new Set(list.map((one) => one.id));
+  if (studyRuns.value) return;
   chosen.value = chosen.value.filter((id) => there.has(id));
   if (chosen.value.length === 0 && list.length) chosen.value = [list[0]!.id];
 }
+
+// What can be chosen at present.
+export const offered = () => studyRuns.value ?? runs.value;
+export const colorOf = (id: number) => 'series' + ((offered().findIndex((one) => one.id === id) % 6 + 6) % 6 + 1);
+export const shownRuns = () => chosen.value.map((id) => offered().find((one) => one.id === id)).filter((one): one is Run => !!one && !!logs.value[one.id]);
 
 let busy = false, again = false;
 

@@ -5,25 +5,27 @@ import {get, messageOf} from '../lib/api';
 import {Problem} from '../lib/dialog';
 import {count, digits, duration, short, visible} from '../lib/text';
 import {Chart, setRange, type Line} from './chart';
-import {axis, chosen, flat, follow, loadLogs, loadRuns, logs, logX, logY, range, runs, smoothing, stepsOf, timeLeft, type Axis, type Run} from './data';
+import {NewRunButton, NewRunDialog, Output, RunControl, mayControl, takeDrop} from './control';
+import {StudyList, StudyTable, loadStudies, study} from './studies';
+import {axis, chosen, colorOf, flat, follow, loadLogs, loadRuns, logs, logX, logY, range, runs, shownRuns, smoothing, stepsOf, timeLeft, type Axis} from './data';
 
 const problem = signal('');
-const colorOf = (id: number) => 'series' + ((runs.value.findIndex((one) => one.id === id) % 6) + 1);
 const refreshSeconds = 2;
 
 async function refresh(list: boolean) {
   try {
-    if (list) await loadRuns();
+    if (list) { await loadStudies(); await loadRuns(); }
     await loadLogs();
     problem.value = '';
   } catch (error) { problem.value = messageOf(error); }
 }
 
+function toggle(id: number) {
+  chosen.value = chosen.value.includes(id) ? chosen.value.filter((one) => one !== id) : [...chosen.value, id];
+  refresh(false);
+}
+
 function RunList() {
-  const toggle = (id: number) => {
-    chosen.value = chosen.value.includes(id) ? chosen.value.filter((one) => one !== id) : [...chosen.value, id];
-    refresh(false);
-  };
   return (
     <ul class="runs">
       {runs.value.map((run) => {
@@ -41,6 +43,7 @@ function RunList() {
               {log.known < 1 && <span>reading the log: {Math.round(100 * log.known)} %</span>}
               {log.broken_lines > 0 && <span class="warn">{count(log.broken_lines)} broken {log.broken_lines === 1 ? 'line' : 'lines'} left out</span>}
             </div>}
+            <RunControl run={run} changed={() => refresh(true)} fail={(sentence) => { problem.value = sentence; }} />
           </li>);
       })}
     </ul>
@@ -63,10 +66,6 @@ function Controls() {
       <button class="plain" disabled={range.value === null} onClick={() => setRange(null)}>Show all</button>
     </div>
   );
-}
-
-function shownRuns(): Run[] {
-  return chosen.value.map((id) => runs.value.find((one) => one.id === id)).filter((one): one is Run => !!one && !!logs.value[one.id]);
 }
 
 function Curves() {
@@ -143,18 +142,26 @@ export default function Training() {
   useEffect(() => {
     refresh(true);
     const timer = setInterval(() => { if (!document.hidden && follow.value) refresh(true); }, refreshSeconds * 1000);
-    return () => clearInterval(timer);
+    const onHash = () => { setRange(null); refresh(true); };
+    addEventListener('hashchange', onHash);
+    return () => { clearInterval(timer); removeEventListener('hashchange', onHash); };
   }, []);
+  const one = study.value;
   return (
-    <main class="training" tabIndex={-1}>
-      <aside aria-label="Runs"><h2>Runs</h2><RunList />
-        {runs.value.length === 0 && <p class="soft">No run is there. <code>aviary train book.txt</code> makes one in the folder <code>runs</code>.</p>}</aside>
+    <main class="training" tabIndex={-1} onDragOver={(event) => event.preventDefault()} onDrop={takeDrop}>
+      <aside aria-label="Runs">
+        {!one && <><div class="row between"><h2>Runs</h2><NewRunButton /></div><RunList /></>}
+        {!one && runs.value.length === 0 && <p class="soft">No run is there. <code>aviary train book.txt</code> makes one in the folder <code>runs</code>.</p>}
+        <StudyList /></aside>
       <div class="board">
         <Problem text={problem.value} />
+        {one && <StudyTable one={one} toggle={toggle} />}
         <Controls />
         <Curves />
-        <div class="below"><Samples /><Differences /></div>
+        <div class="below">{!one && <Samples />}{!one && <Differences />}</div>
+        {!one && mayControl() && shownRuns().map((run) => <Output key={run.id} run={run} />)}
       </div>
+      <NewRunDialog begun={() => refresh(true)} />
     </main>
   );
 }
