@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import * as chat from './chat_checks.mjs';
+import * as control from './control_checks.mjs';
 import * as frame from './frame_checks.mjs';
 import * as numbers from './number_checks.mjs';
 import * as training from './training_checks.mjs';
@@ -27,7 +28,7 @@ if (front.includes('its page is missing')) {
 }
 
 let failed = 0;
-for (const [name, check] of Object.entries({...frame, ...chat, ...views, ...training, ...numbers})) {
+for (const [name, check] of Object.entries({...frame, ...chat, ...views, ...training, ...control, ...numbers})) {
   if (!/^[A-Z]/.test(name)) continue;
   const sentence = name.replace(/([A-Z])/g, (letter) => ' ' + letter.toLowerCase());
   if (!sentence.includes(only)) continue;

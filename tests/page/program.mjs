@@ -1,5 +1,6 @@
 // The program as the checks use it: its commands, and servers that end with the test.
 import {spawn, spawnSync} from 'node:child_process';
+import {existsSync} from 'node:fs';
 
 export class Program {
   #running = new Set();
@@ -10,6 +11,16 @@ export class Program {
     const result = spawnSync(this.path, parts, {cwd: this.folder, encoding: 'utf8', maxBuffer: 1 << 28});
     if (result.status !== 0) throw new Error(`aviary ${parts.join(' ')}: ${result.stderr}`);
     return result.stdout;
+  }
+  // Lets a command run until this file is there, then stops it as Ctrl-C does.
+  async interrupted(file, ...parts) {
+    const child = spawn(this.path, parts, {cwd: this.folder, stdio: 'ignore'});
+    const ended = new Promise((done) => child.on('exit', done));
+    this.#running.add(child);
+    while (!existsSync(file) && child.exitCode === null) await new Promise((done) => setTimeout(done, 20));
+    child.kill('SIGINT');
+    await ended;
+    this.#running.delete(child);
   }
   // The address of a server that has been started.
   serve(...parts) {

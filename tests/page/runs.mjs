@@ -33,3 +33,15 @@ export function makeLongRun(folder, steps) {
   }
   fs.closeSync(file);
 }
+
+// A comparison and a sweep with hostile names, and one of each that is damaged.
+export function makeStudies(folder) {
+  const quoted = (text) => '"' + text.replace(/"/g, '""') + '"';
+  const put = (name, text) => { fs.mkdirSync(path.dirname(path.join(folder, name)), {recursive: true}); fs.writeFileSync(path.join(folder, name), text); };
+  const hostile = '<img src=x onerror="window.hacked=1">';
+  put('compare-hostile/compare.json', JSON.stringify({asked: {text: hostileText}, steps: 3, members: {[hostile]: {parameters: 1, training_bytes: 2, tokens_per_second: 3}}}));
+  put('compare-hostile/members.csv', `member,${quoted(hostile)},validation_bits_per_byte\n${quoted(hostileText.replace(/\//g, ''))},${quoted(hostile)},${quoted(hostile)}\n`);
+  put('compare-damaged/compare.json', '{"asked": [');
+  put('sweep-hostile/sweep.csv', `settings,seed,validation_bits_per_byte\n${quoted(hostileText)},1,2\n${quoted(hostile)},9,1e999\n`);
+  put('sweep-damaged/sweep.csv', '"never closed\n' + 'x'.repeat(100000));
+}

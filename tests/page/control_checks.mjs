@@ -1,0 +1,159 @@
+// Runs that are stopped, gone on with and begun from the page; comparisons and sweeps.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import {violations} from './frame_checks.mjs';
+import {hostileText, makeStudies} from './runs.mjs';
+
+const size = '--layers 2 --width 32 --context 32 --batch 2 --precision f32 --threads 1'.split(' ');
+const tiny = [...size, '--tokenizer', 'bytes', '--seed', '1'];
+
+// A folder of runs of its own, with one that has been stopped.
+async function serveControl(program, work, name) {
+  await program.interrupted(path.join(work, name, 'bird/log.jsonl'), 'train', 'text.txt', '--out', path.join(name, 'bird'), '--steps', '1000000', '--sample-every', '0', ...tiny);
+  return program.serve('watch', name, '--control');
+}
+const rowsFile = (work, name, rows) => {
+  const file = path.join(work, name);
+  fs.writeFileSync(file, rows.map((row) => (typeof row === 'string' ? row : JSON.stringify(row)) + '\n').join(''));
+  return file;
+};
+const rows = Array.from({length: 30}, (_, i) => ({prompt: `the sea ${i} `, completion: 'sings of rain'}));
+async function noneSticksOut(page) {
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth) <= 0);
+}
+
+export async function ARunGoesOnAndIsPausedByKeyboard({open, program, work, folder}) {
+  const address = await serveControl(program, work, 'controlled');
+  const {page} = await open({address});
+  await page.focus('button[aria-label="Go on with bird"]');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('.run-control:has-text("is being trained")');
+  await page.waitForFunction(() => Number((document.querySelector('.facts')?.innerText.match(/step ([\d,]+)/)?.[1] ?? '0').replace(/,/g, '')) > 10);
+  assert.deepEqual(await violations(page), []);
+  if (folder) await page.screenshot({path: `${folder}/training-controlled.png`});
+  await page.focus('button[aria-label="Pause bird"]');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('button[aria-label="Go on with bird"]');
+  await page.focus('.printed summary');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('.printed pre:has-text("everything is saved")');
+  const last = fs.readFileSync(path.join(work, 'controlled/bird/log.jsonl'), 'utf8').trim().split('\n').map((one) => JSON.parse(one).step);
+  assert.deepEqual(last, Array.from(last, (_, i) => i + 1));  // nothing is missing, nothing is there twice
+}
+
+export async function AModelIsTunedFromAFile({open, program, work, folder}) {
+  const address = await serveControl(program, work, 'tuned');
+  for (const width of [1280, 400]) {
+    const {page} = await open({address, width, theme: width === 400 ? 'dark' : 'light'});
+    await page.focus('.new-run');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('dialog[open]');
+    await page.setInputFiles('dialog input[type=file]', rowsFile(work, `songs ${width}.jsonl`, rows));
+    await page.waitForSelector('.preview li:nth-child(5)');
+    assert.match(await page.locator('.preview h3').innerText(), /30 rows/);
+    await page.selectOption('.settings-of-run select >> nth=1', 'lora');
+    await page.fill('.settings-of-run input >> nth=0', '1');
+    await page.focus('dialog button:has-text("Plan")');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.plan:has-text("documents")');
+    assert.match(await page.locator('.plan').innerText(), /\[\[/);  // the rows as the model reads them
+    assert.deepEqual(await violations(page), []);
+    await noneSticksOut(page);
+    if (folder) await page.screenshot({path: `${folder}/training-tune-${width}.png`});
+    await page.focus('dialog button:has-text("Begin")');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('dialog[open]', {state: 'detached'});
+    await page.waitForSelector(`.runs li:has-text("songs-${width}") input:checked`);
+    for (let i = 0; i < 300 && !fs.existsSync(path.join(work, `tuned/songs-${width}/adapter.safetensors`)); ++i) await page.waitForTimeout(100);
+    assert.ok(fs.existsSync(path.join(work, `tuned/songs-${width}/adapter.safetensors`)));
+  }
+}
+
+export async function AFileIsDroppedAndHostileRowsDoNothing({open, program, work}) {
+  const address = await serveControl(program, work, 'dropped');
+  const {page, seen} = await open({address});
+  await page.waitForSelector('.new-run');
+  const text = [JSON.stringify({prompt: hostileText, completion: hostileText}), '{"prompt": <b>', JSON.stringify({['<img src=x onerror=window.hacked=1>']: 1})].join('\n');
+  await page.evaluate((content) => {
+    const data = new DataTransfer();
+    data.items.add(new File([content], '<img src=x onerror=window.hacked=1>.jsonl'));
+    document.querySelector('main').dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
+  }, text);
+  await page.waitForSelector('.preview li:nth-child(3)');
+  await page.waitForSelector('.preview .warn:has-text("row 2 is no JSON object")');
+  await page.click('dialog button:has-text("Plan")');
+  await page.waitForSelector('.plan');
+  await page.waitForSelector('button:has-text("Begin")[disabled]');  // the plan is refused
+  assert.equal(await page.evaluate(() => window.hacked), undefined);
+  assert.equal(await page.locator('dialog img, dialog script').count(), 0);
+  await page.keyboard.press('Escape');
+  await page.waitForSelector('dialog[open]', {state: 'detached'});
+  await page.waitForTimeout(500);
+  assert.deepEqual(fs.readdirSync(path.join(work, 'dropped')), ['bird']);  // nothing is left of the draft
+  seen.console.splice(0);
+}
+
+export async function WithoutControlThereIsNoButton({open, program, work}) {
+  fs.mkdirSync(path.join(work, 'shown'), {recursive: true});
+  program.run('train', 'text.txt', '--out', 'shown/bird', '--steps', '2', '--sample-every', '0', ...tiny);
+  const address = await program.serve('watch', 'shown');
+  const {page} = await open({address});
+  await page.waitForSelector('text=step 2');
+  assert.equal(await page.locator('.new-run, .run-control button').count(), 0);
+}
+
+// What a comparison and a sweep have written is shown, with their own numbers.
+export async function StudiesAreShownWithTheirNumbers({open, program, work, folder}) {
+  program.run('compare', 'text.txt', '--out', 'studied/compare-bird', '--versions', 'rwkv4,rwkv7', '--steps', '12', ...tiny);
+  program.run('sweep', 'text.txt', '--out', 'studied/sweep-bird', '--try', '--learning-rate 0.02', '--seeds', '2', '--steps', '10', '--vocabulary', '256', ...size);
+  makeStudies(path.join(work, 'studied'));
+  const address = await program.serve('watch', 'studied');
+  for (const [theme, width] of [['light', 1280], ['dark', 1280], ['light', 400], ['dark', 400]]) {
+    const {page} = await open({address, theme, width});
+    await page.waitForSelector('.studies a');
+    await page.focus('.studies a:has-text("compare-bird")');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.study tbody tr');
+    await page.waitForFunction(() => document.querySelectorAll('.chart')[0].querySelectorAll('.readout span').length >= 2);
+    const table = fs.readFileSync(path.join(work, 'studied/compare-bird/members.csv'), 'utf8').trim().split('\n').map((one) => one.split(','));
+    const column = table[0].indexOf('validation_bits_per_byte');
+    for (const [i, line] of table.slice(1).entries()) {
+      const row = page.locator('.study tbody tr').nth(i);
+      assert.match(await row.locator('th').innerText(), new RegExp(line[0]));
+      assert.equal((await row.locator('td').first().innerText()).trim(), Number(line[column]).toFixed(4));
+    }
+    assert.deepEqual(await violations(page), [], `comparison, ${theme}, ${width} px`);
+    await noneSticksOut(page);
+    if (folder) await page.screenshot({path: `${folder}/comparison-${theme}-${width}.png`});
+    await page.focus('.study tbody input');
+    await page.keyboard.press('Space');
+    await page.waitForFunction(() => document.querySelectorAll('.study tbody input:checked').length === 1);
+    await page.focus('.studies a:has-text("sweep-bird")');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.strip .dot');
+    const mean = await page.locator('.study tbody tr').first().locator('td').first().innerText();
+    const page2 = fs.readFileSync(path.join(work, 'studied/sweep-bird/sweep.html'), 'utf8');
+    const [, expected, half] = page2.match(/<td[^>]*>([\d.]+)<small>± ([\d.]+), 2 seeds/);
+    assert.equal(mean.trim(), `${expected} ± ${half}`);
+    assert.deepEqual(await violations(page), [], `sweep, ${theme}, ${width} px`);
+    await noneSticksOut(page);
+    if (folder) await page.screenshot({path: `${folder}/sweep-${theme}-${width}.png`});
+    await page.click('text=All runs');
+    await page.waitForSelector('.study', {state: 'detached'});
+  }
+}
+
+export async function HostileStudiesDoNothing({open, program, work}) {
+  makeStudies(path.join(work, 'hostile-studies'));
+  const address = await program.serve('watch', 'hostile-studies');
+  const {page, seen} = await open({address});
+  await page.waitForSelector('.studies a');
+  for (const link of await page.locator('.studies a[href*=study]').all()) {
+    await link.click();
+    await page.waitForTimeout(400);
+  }
+  assert.equal(await page.evaluate(() => window.hacked), undefined);
+  assert.equal(await page.locator('main img, main script').count(), 0);
+  seen.console.splice(0);  // the browser reports the 400 of a damaged one
+}
