@@ -21,9 +21,10 @@ here=$(dirname "$0")
 printf '[%s]' "$@" >> "$here/asked"
 if [ -e "$here/broken" ]; then echo 'aviary: the rows are broken' >&2; exit 1; fi
 case "$*" in *--plan) echo 'three steps'; exit 0;; esac
-trap 'echo saved; exit 130' INT
+trap 'echo saved; asked=1' INT
 echo begun
-while [ -e "$0" ] && [ ! -e "$here/end" ]; do sleep 0.02; done
+while [ -z "$asked" ] && [ -e "$0" ] && [ ! -e "$here/end" ]; do sleep 0.02; done
+[ -z "$asked" ] || { sleep 0.2; exit 130; }
 )";
 
 TrainConfig settings_of_a_run(const std::string& base = "") {
@@ -73,7 +74,9 @@ TEST_F(ControlTest, ARunGoesOnAndIsStoppedOnce) {
   wait_for([&] { return output_of(run, 100) == "begun\n"; }, "it has begun");
   EXPECT_EQ(asked(), "[train][--resume][" + run.string() + "]");
   control.stop(run);
-  control.stop(run);  // does nothing
+  EXPECT_TRUE(control.standing(run).stopping);
+  wait_for([&] { return output_of(run, 100) == "begun\nsaved\n"; }, "it saves");
+  control.stop(run);  // it is not asked twice
   wait_for([&] { return !control.standing(run).running; }, "it ends");
   EXPECT_EQ(output_of(run, 100), "begun\nsaved\n");
   EXPECT_EQ(control.standing(run).problem, "");

@@ -2,6 +2,8 @@
 // that the pages use.
 #include <gtest/gtest.h>
 
+#include <csignal>
+
 #include "documents.h"
 #include "http/client.h"
 #include "program.h"
@@ -48,6 +50,8 @@ class Page : public testing::Test {
         ask(words);
       else if (words[0] == "serve")
         serve(words);
+      else if (words[0] == "watch")
+        watch(words);
       else
         start_and_wait(words);
     }
@@ -70,6 +74,15 @@ class Page : public testing::Test {
     server_ = std::make_unique<Process>(folder_.path(), words + Arguments{"--port", "0"});
     const std::string shown = address_of(*server_);
     address_ = "http://127.0.0.1" + shown.substr(shown.rfind(':'));
+  }
+
+  void watch(const Arguments& words) {
+    if (!has_page()) return;
+    Process watching(folder_.path(), words + Arguments{"--port", "0"});
+    const http::HttpClient client(address_of(watching));
+    EXPECT_NE(client.get("/v1/aviary/runs").body.find("\"austen\""), std::string::npos);
+    watching.signal(SIGINT);
+    EXPECT_EQ(watching.wait().code, 0);
   }
 
   std::string address() {
@@ -109,6 +122,7 @@ TEST_F(Page, Chat) { EXPECT_GE(run_page("docs/chat.md"), 4); }
 TEST_F(Page, Serving) { EXPECT_GE(run_page("docs/serving.md"), 4); }
 TEST_F(Page, States) { EXPECT_GE(run_page("docs/states.md"), 15); }
 TEST_F(Page, Data) { EXPECT_EQ(run_page("docs/data.md"), 4); }
+TEST_F(Page, ThePage) { EXPECT_EQ(run_page("docs/page.md"), 3); }
 TEST_F(Page, Grammars) { EXPECT_GE(run_page("docs/grammars.md"), 3); }
 
 }  // namespace

@@ -69,6 +69,10 @@ TEST_F(Serve, RefusesWhatItCannotServe) {
   expect_refusal(run(folder_.path(), {"serve", "nothing.gguf", "--port", "0"}), {"nothing.gguf"});
   expect_refusal(run(folder_.path(), {"serve", "run", "run", "--port", "0"}), {"run", "--alias"});
   expect_refusal(run(folder_.path(), {"serve", "run", "--api-key", ""}), {"--api-key", "empty"});
+  expect_refusal(run(folder_.path(), {"serve", "run", "--control", "--cors-origin", "http://a.example"}),
+                 {"--control", "--cors-origin"});
+  expect_refusal(run(folder_.path(), {"serve", "run", "--control", "--host", "0.0.0.0"}),
+                 {"--control", "--api-key"});
   expect_refusal(run(folder_.path(), {"chat", "nothing.gguf", "-p", "Hi"}), {"nothing.gguf"});
   write(folder_ / "broken.safetensors", "no model");
   expect_refusal(run(folder_.path(), {"chat", "broken.safetensors", "-p", "Hi"}), {"broken.safetensors"});

@@ -25,31 +25,20 @@ http::Headers joined(http::Headers first, const http::Headers& second) {
 class Watch : public testing::Test {
  protected:
   void SetUp() override {
+    if (!has_page()) GTEST_SKIP() << "built without the page";
     train_tiny(folder_.path(), 4);
     fs::create_directory(folder_ / "runs");
     fs::rename(folder_ / "run", folder_ / "runs/one");
   }
   void TearDown() override {
+    if (!fs::exists(folder_ / "runs")) return;
     for (const auto& entry : fs::directory_iterator(folder_ / "runs"))
       if (const int64_t id = platform::lock_holder(entry.path())) platform::interrupt_process(id);
   }
 
-  // False if the program was built without the page.
-  bool start(const Arguments& arguments = {}) {
+  void start(const Arguments& arguments = {}) {
     server_ = std::make_unique<Process>(folder_.path(), Arguments{"watch", "--port", "0"} + arguments);
-    const std::string begin = "look at ";
-    for (int i = 0; i < 6000 && !server_->ended(); ++i) {
-      const std::string out = server_->output();
-      const size_t at = out.find(begin), end = out.find("/#/training", at);
-      if (end != std::string::npos) {
-        address_ = out.substr(at + begin.size(), end - at - begin.size());
-        return true;
-      }
-      sleep_for(0.01);
-    }
-    const Outcome outcome = server_->wait();
-    EXPECT_NE(outcome.err.find("its page"), std::string::npos) << outcome.err;
-    return false;
+    address_ = address_of(*server_);
   }
   json get(const std::string& path) const {
     const http::ClientReply reply = http::HttpClient(address_).get("/v1/aviary/" + path);
@@ -82,7 +71,7 @@ class Watch : public testing::Test {
 };
 
 TEST_F(Watch, ShowsRunsAndEndsWhenItIsAsked) {
-  if (!start()) GTEST_SKIP() << "built without the page";
+  start();
   const json run = run_named("one");
   EXPECT_EQ(run["running"], false);
   EXPECT_EQ(run["config"]["context"], 16);
@@ -98,10 +87,7 @@ TEST_F(Watch, ShowsRunsAndEndsWhenItIsAsked) {
 }
 
 TEST_F(Watch, RefusesWhatItCannotShow) {
-  const Outcome missing = run(folder_.path(), {"watch", "nowhere"});
-  if (missing.err.find("its page") != std::string::npos || missing.err.find("a page") != std::string::npos)
-    GTEST_SKIP() << "built without the page";
-  expect_refusal(missing, {"nowhere", "no such folder"});
+  expect_refusal(run(folder_.path(), {"watch", "nowhere"}), {"nowhere", "no such folder"});
   fs::create_directory(folder_ / "empty");
   expect_refusal(run(folder_.path(), {"watch", "empty"}), {"empty", "log.jsonl"});
   expect_refusal(run(folder_.path(), {"watch", "--control", "--host", "0.0.0.0"}),
@@ -110,7 +96,7 @@ TEST_F(Watch, RefusesWhatItCannotShow) {
 }
 
 TEST_F(Watch, AsksForAKeyAndForNoPageOfOthers) {
-  if (!start({"--control", "--api-key", "secret"})) GTEST_SKIP() << "built without the page";
+  start({"--control", "--api-key", "secret"});
   const http::Headers key{{"Authorization", "Bearer secret"}};
   EXPECT_EQ(http::HttpClient(address_).get("/v1/aviary/runs").status, 401);
   EXPECT_EQ(http::HttpClient(address_).get("/v1/aviary/runs", key).status, 200);
@@ -128,7 +114,7 @@ TEST_F(Watch, ARunIsStoppedWithEverythingSavedAndGoesOnAfterTheServerHasEnded) {
   write(folder_ / "text.txt", prose(4000));
   Process training(folder_.path(),
                    Arguments{"train", "text.txt", "--out", "runs/long", "--steps", "100000"} + tiny);
-  if (!start({"--control"})) GTEST_SKIP() << "built without the page";
+  start({"--control"});
   wait_for([&] { return run_named("long")["running"] == true && !run_named("long")["config"].is_null(); },
            "it trains");
   const std::string id = run_named("long")["id"].dump();
@@ -146,7 +132,7 @@ TEST_F(Watch, ARunIsStoppedWithEverythingSavedAndGoesOnAfterTheServerHasEnded) {
   wait_for([&] { return get("runs/" + id + "/log")["step"] > steps + 5; }, "it goes on");
   server_->signal(SIGINT);
   EXPECT_EQ(server_->wait().code, 0);
-  ASSERT_TRUE(start({"--control", "runs"}));
+  start({"--control", "runs"});
   EXPECT_EQ(run_named("long")["running"], true);
   const std::string now = run_named("long")["id"].dump();
   EXPECT_EQ(post("runs/" + now + "/stop").status, 200);
@@ -156,7 +142,7 @@ TEST_F(Watch, ARunIsStoppedWithEverythingSavedAndGoesOnAfterTheServerHasEnded) {
 }
 
 TEST_F(Watch, ARunIsTunedFromRowsThatThePageSends) {
-  if (!start({"--control"})) GTEST_SKIP() << "built without the page";
+  start({"--control"});
   std::string rows;
   for (int i = 0; i < 20; ++i)
     rows += "{\"prompt\": \"the bird \", \"completion\": \"sings over a river\"}\n";
