@@ -4,6 +4,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "base/quotes.h"
 #include "page/page.h"
 #include "page/path_number.h"
 #include "serve/json_fields.h"
