@@ -209,8 +209,9 @@ int plan(const TrainCommandFlags& flags, TrainConfig config, const TokenizerPtr&
   if (!flags.planned_link.empty()) machines.link = link_of(flags.planned_link);
   config.local_steps = 0;  // every worker is measured here
   require(config.workers % machines.count == 0,
-          "--ranks {}: they cannot share the {} workers of the run (--workers) evenly", machines.count,
-          config.workers);
+          "--ranks {}: so many machines cannot share the {} workers of the run evenly; give fewer, or more "
+          "--workers",
+          machines.count, config.workers);
   Trainer trainer(config, new_model(config), tokenizer, material.data);
   print_plan(trainer, {});
   tell_plan(trainer, flags.used_seconds(), machines);

@@ -139,16 +139,17 @@ TEST_F(TrainOnTokens, APlanTellsStepsAndTimeAndWritesNothing) {
 
 TEST_F(TrainOnTokens, APlanForSeveralMachinesTellsTheirExchanges) {
   auto plan = [&](const Arguments& flags) {
-    return aviary(Arguments{"train", "text.txt", "--plan", "--steps", "4", "--batch", "4"} + tiny + flags);
+    return aviary(Arguments{"train", "text.txt", "--plan", "--steps", "4"} + tiny + flags);
   };
-  const Outcome slow = plan({"--ranks", "4", "--link", "10Kbit"});
+  const Outcome slow = plan({"--ranks", "2", "--link", "10Kbit"});
   expect_success(slow);
-  EXPECT_NE(slow.out.find("On 4 machines"), std::string::npos) << slow.out;
+  EXPECT_NE(slow.out.find("On 2 machines"), std::string::npos) << slow.out;
   EXPECT_NE(slow.out.find("0.0 times as fast"), std::string::npos) << slow.out;
   const Outcome rounds = plan({"--ranks", "2", "--link", "1Gbit", "--local-steps", "2"});
   expect_success(rounds);
   EXPECT_NE(rounds.out.find("On 2 machines"), std::string::npos) << rounds.out;
   expect_refusal(plan({"--ranks", "3"}), {"--ranks is 3", "power of two"});
+  expect_refusal(plan({"--ranks", "4"}), {"--ranks 4", "2 workers"});
   expect_refusal(plan({"--ranks", "2", "--link", "1GB"}), {"--link", "1GB", "1Gbit"});
 }
 
