@@ -117,6 +117,15 @@ class Machines : public testing::Test {
       sleep_for(0.002);
     }
   }
+  // By a signal to mpirun, which passes it on at its leisure: one rank is held until that has happened.
+  static void ask_to_stop(const Command& process) {
+    const std::vector<pid_t> ranks = process.children();
+    ASSERT_EQ(ranks.size(), 2u);
+    ::kill(ranks[1], SIGSTOP);
+    process.signal(SIGUSR1);
+    sleep_for(1);
+    ::kill(ranks[1], SIGCONT);
+  }
   void expect_same_run(const std::string& out, const std::string& other) const {
     for (const char* file : {"checkpoint.safetensors", "model.safetensors"})
       EXPECT_TRUE(read(folder_ / out / file) == read(folder_ / other / file))
@@ -156,7 +165,7 @@ class Machines : public testing::Test {
     }
     Command stopped = start(2, train("resumed", flags));
     wait_for_steps(stopped, "resumed", 20);
-    stopped.signal(SIGUSR1);
+    ask_to_stop(stopped);
     const Outcome outcome = stopped.wait();
     EXPECT_NE(outcome.out.find("aviary train --resume resumed"), std::string::npos)
         << outcome.out << outcome.err;
