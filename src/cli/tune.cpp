@@ -255,6 +255,11 @@ TrainConfig settings_of_tuning(const TuneFlags& flags, const std::optional<RunFo
   return config;
 }
 
+void require_same_model(Ranks& ranks, const Base& base) {
+  require_same(ranks, "another model", base.info.hash + " (its hash)",
+               "every machine reads it from its own disk, so copy the file to all of them");
+}
+
 int resume_tuning(const TuneFlags& flags, Ranks& ranks) {
   std::optional<RunFolder> folder;
   if (ranks.speaks()) folder.emplace(RunFolder::hold(flags.resume));
@@ -271,6 +276,7 @@ int resume_tuning(const TuneFlags& flags, Ranks& ranks) {
   if (!flags.force)
     require_same_base({config.tuning.base_hash, config.tuning.base_type, config.tuning.base_name},
                       flags.resume, base.info);
+  require_same_model(ranks, base);  // also where --force takes another one than that of the run
   if (moved) config = with_data_at(config, flags.moved);
   const Data data = read_data_of_run(config, base, moved);
   const std::unique_ptr<Trainer> trainer = make_trainer(config, base, data, ranks);
@@ -284,8 +290,7 @@ int resume_tuning(const TuneFlags& flags, Ranks& ranks) {
 
 // The settings of a new run, the same on all ranks.
 TrainConfig settings_for(const TuneFlags& flags, const Base& base, const Data& data, Ranks& ranks) {
-  require_same(ranks, "another model", base.info.hash + " (its hash)",
-               "every machine reads it from its own disk, so copy the file to all of them");
+  require_same_model(ranks, base);
   require_same(ranks, "other data", data.hash + " (its hash)",
                "every machine reads the data from its own disk, so copy the files to all of them");
   TuningFacts facts = facts_of(base, data);
