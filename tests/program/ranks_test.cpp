@@ -281,6 +281,15 @@ TEST_F(Machines, AnotherModelOrOtherDataToTuneOnAMachineIsRefused) {
   expect_sentence(outcome_of("other", "text.txt"), {"rank 1 on", "another model", "copy the file"});
   expect_sentence(outcome_of("base", "other.txt"), {"rank 1 on", "other data", "copy the files"});
   EXPECT_FALSE(fs::exists(folder_ / "tuned"));
+
+  expect_success(start(0, {"tune", "base", "text.txt", "--out", "tuned", "--steps", "2"}).wait());
+  auto resume = [&](const char* base) {
+    return aviary({"tune", base, "--resume", "tuned", "--steps", "4", "--force"});
+  };
+  expect_sentence(
+      Command(folder_.path(), several(1) + resume("base") + Arguments{":", "-np", "1"} + resume("other"))
+          .wait(),
+      {"rank 1 on", "another model"});
 }
 
 TEST_F(Machines, AnotherTextOnAMachineIsRefused) {
