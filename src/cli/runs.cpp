@@ -9,6 +9,7 @@
 #include "base/human.h"
 #include "base/quotes.h"
 #include "cli/ranks.h"
+#include "eval/speed.h"
 
 namespace aviary::cli {
 
