@@ -44,7 +44,7 @@ struct TrainCommandFlags {
   Asked asked;  // the settings
   std::optional<std::string> sample_prompt;
   double rank_timeout = 300;
-  bool plan = false;
+  bool plan = false, forecast = false;
   int64_t planned_ranks = 1;
   std::string planned_link;
   Escapes escapes;
@@ -207,15 +207,25 @@ int plan(const TrainCommandFlags& flags, TrainConfig config, const TokenizerPtr&
          const Material& material) {
   PlannedMachines machines{.count = flags.planned_ranks, .local_steps = config.local_steps};
   if (!flags.planned_link.empty()) machines.link = link_of(flags.planned_link);
+  if (flags.forecast) {
+    require(machines.count == 1 && config.local_steps == 0,
+            "--forecast tries short runs on this machine alone; leave --ranks and --local-steps out");
+    require(material.data->validation_bytes() > 0,
+            "--forecast tells bits per byte of the validation text, but there is none; leave "
+            "--validation-bytes out");
+  }
   config.local_steps = 0;  // every worker is measured here
   require(config.workers % machines.count == 0,
           "--ranks {}: so many machines cannot share the {} workers of the run evenly; give fewer, or more "
           "--workers",
           machines.count, config.workers);
-  Trainer trainer(config, new_model(config), tokenizer, material.data);
-  print_plan(trainer, {});
-  tell_plan(trainer, flags.used_seconds(), machines);
-  return 0;
+  PlannedRun run;
+  {
+    Trainer trainer(config, new_model(config), tokenizer, material.data);
+    print_plan(trainer, {});
+    run = tell_plan(trainer, flags.used_seconds(), machines);
+  }
+  return flags.forecast ? tell_forecast(config, tokenizer, material.data, run) : 0;
 }
 
 // A new run, when all is known about it. `file`: the text, if there is one, to be kept if it is a stream.
@@ -333,6 +343,12 @@ Action add_train(CLI::App& command) {
   command.add_option("--out", flags->out, "Folder of the run (default: runs/<name of the text>)");
   command.add_flag("--plan", flags->plan,
                    "Only tell what would be done and, from a few real steps, how long it would take");
+  command
+      .add_flag("--forecast", flags->forecast,
+                "With --plan: also how many bits per byte it would reach, from two short runs, which take up "
+                "to a tenth of "
+                "its time and at most three minutes")
+      ->needs("--plan");
   command
       .add_option("--ranks", flags->planned_ranks,
                   "With --plan: the same on so many machines as this one, 1, 2, 4, 8, ... (default: 1)")

@@ -6,7 +6,10 @@
 #include <chrono>
 
 #include "base/human.h"
+#include "base/interrupt.h"
 #include "base/platform.h"
+#include "base/progress.h"
+#include "train/forecast.h"
 #include "train/session.h"
 
 namespace aviary::cli {
@@ -15,6 +18,7 @@ namespace {
 constexpr double share_of_time = 0.05, least_seconds = 2, most_seconds = 20;  // of measuring
 constexpr int64_t fewest_steps = 5;
 constexpr double validations = 20, most_validating = 0.05;  // of a session on the way; of the time
+constexpr double most_trial_seconds = 180;
 
 template <typename Work>
 double seconds_taken_by(Work work) {
@@ -64,7 +68,7 @@ SharedStep share(const Trainer& trainer, double step, const PlannedMachines& mac
 
 }  // namespace
 
-void tell_plan(Trainer& trainer, double used_seconds, const PlannedMachines& machines) {
+PlannedRun tell_plan(Trainer& trainer, double used_seconds, const PlannedMachines& machines) {
   Measured measured = measure_steps(trainer);
   const double here = measured.step;
   const SharedStep shared = share(trainer, here, machines);
@@ -102,6 +106,40 @@ void tell_plan(Trainer& trainer, double used_seconds, const PlannedMachines& mac
   fmt::print("The learning rate rises to {:g} in {} steps and ends at {:g} ({})\n", schedule.start,
              with_commas(schedule.warmup),
              schedule.kind == ScheduleKind::constant ? schedule.start : schedule.end, name_of(schedule.kind));
+  return {.steps = *schedule.steps, .seconds_per_step = here};
+}
+
+int tell_forecast(const TrainConfig& config, const TokenizerPtr& tokenizer,
+                  const std::shared_ptr<const TrainingData>& data, const PlannedRun& run) {
+  const std::optional<TrialSteps> trials = trial_steps(run.steps, run.seconds_per_step, most_trial_seconds);
+  if (!trials) {
+    fmt::print("--forecast: the run is too short to try parts of it\n");
+    return 0;
+  }
+  fmt::print("Two short runs, of {} and {} steps, show how fast it learns this text\n",
+             with_commas(trials->shorter), with_commas(trials->longer));
+  std::fflush(stdout);
+  InterruptGuard guard;
+  const int64_t per_step = data->tokens_per_step(config);
+  Progress progress(
+      {.label = "try", .total = (trials->shorter + trials->longer) * per_step, .summary = false});
+  int64_t done = 0;
+  const auto report = [&] {
+    progress.update(done += per_step);
+    return !guard.interrupted();
+  };
+  const std::optional<TrialRun> shorter = trial_run(config, trials->shorter, tokenizer, data, report);
+  const std::optional<TrialRun> longer =
+      shorter ? trial_run(config, trials->longer, tokenizer, data, report) : std::nullopt;
+  progress.finish();
+  if (!longer) return interrupt_exit_code();
+  const Forecast end = forecast(*shorter, *longer, run.steps);
+  fmt::print(
+      "They reached {:.3f} and {:.3f} bits per byte of the validation text; the whole run should reach about "
+      "{:.3f}, "
+      "between {:.3f} and {:.3f}\n",
+      shorter->bits_per_byte, longer->bits_per_byte, end.bits_per_byte, end.low, end.high);
+  return 0;
 }
 
 }  // namespace aviary::cli

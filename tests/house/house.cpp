@@ -350,6 +350,78 @@ std::set<std::string> rooms_compiled_apart(const std::string& rooms_cmake) {
   return {std::istream_iterator<std::string>(names), {}};
 }
 
+namespace {
+
+// The text without its comments to the end of a line, and its words.
+struct Source {
+  std::string code;
+  std::set<std::string> words, includes;  // of the repository: paths below root
+};
+
+bool of_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
+
+std::string word_at(const std::string& text, size_t begin) {
+  size_t end = begin;
+  while (end < text.size() && of_word(text[end])) ++end;
+  return text.substr(begin, end - begin);
+}
+
+std::map<std::string, Source> read_sources(const fs::path& root) {
+  static const std::regex include(R"re((?:^|\n)#include ["<]([^">]+)[">])re");
+  std::map<std::string, Source> sources;
+  for (const char* top : {"src", "include", "tests"})
+    for (const fs::path& path : sources_below(root / top)) {
+      Source& source = sources[path.lexically_relative(root).string()];
+      std::istringstream lines(read_text(path));
+      for (std::string line; std::getline(lines, line);)
+        source.code += line.substr(0, line.find("//")) + "\n";
+      for (size_t i = 0; i < source.code.size(); ++i)
+        if (of_word(source.code[i])) {
+          const std::string word = word_at(source.code, i);
+          source.words.insert(word);
+          i += word.size();
+        }
+      for (const auto& match : all_matches(source.code, include)) {
+        for (const char* top : {"src/", "include/", "tests/"}) source.includes.insert(top + match[1]);
+      }
+    }
+  return sources;
+}
+
+bool includes_word(const std::map<std::string, Source>& sources, const std::string& path,
+                   const std::string& word, std::set<std::string>& seen) {
+  for (const std::string& included : sources.at(path).includes) {
+    if (!sources.contains(included) || !seen.insert(included).second) continue;
+    if (sources.at(included).words.contains(word) || includes_word(sources, included, word, seen))
+      return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::vector<std::string> names_without_include(const fs::path& root) {
+  static const std::regex inner(R"(\nnamespace aviary::([a-z]+) \{)");
+  const std::map<std::string, Source> sources = read_sources(root);
+  std::set<std::string> namespaces;
+  for (const auto& [path, source] : sources)
+    if (path.ends_with(".h"))
+      for (const auto& match : all_matches(source.code, inner)) namespaces.insert(match[1] + "::");
+  std::set<std::string> complaints;
+  for (const auto& [path, source] : sources)
+    for (const std::string& space : namespaces)
+      for (size_t at = source.code.find(space); at != std::string::npos;
+           at = source.code.find(space, at + 1)) {
+        if (at > 0 && (of_word(source.code[at - 1]) || source.code[at - 1] == ':')) continue;
+        const std::string word = word_at(source.code, at + space.size());
+        const bool declared = source.code.find("class " + word + ";") != std::string::npos;
+        std::set<std::string> seen;
+        if (!declared && !includes_word(sources, path, word, seen))
+          complaints.insert(fmt::format("{} uses {}{} without including its header", path, space, word));
+      }
+  return {complaints.begin(), complaints.end()};
+}
+
 std::vector<std::string> missing_goldens(const fs::path& root) {
   static const std::regex golden(R"re("[^"\n]*golden/([A-Za-z0-9_.-]+)[^"\n]*")re");
   std::vector<std::string> complaints;

@@ -67,6 +67,11 @@ std::vector<std::string> shared_local_names(const std::filesystem::path& root,
 // The rooms that `rooms_cmake`, cmake/Rooms.cmake, names in set(compiled_apart ...).
 std::set<std::string> rooms_compiled_apart(const std::string& rooms_cmake);
 
+// One complaint for each name of another namespace (kernels::f) in a source of this repository that stands in
+// none of the files that the source includes, directly or not: sources that are compiled together
+// (CMAKE_UNITY_BUILD) see the includes of others, and only a build of each by itself would tell.
+std::vector<std::string> names_without_include(const std::filesystem::path& root);
+
 // One complaint for each string "golden/<name>" in a source file whose folder root/tests/golden/<name> is
 // missing.
 std::vector<std::string> missing_goldens(const std::filesystem::path& root);

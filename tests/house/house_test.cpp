@@ -120,6 +120,10 @@ TEST(House, SourcesThatAreCompiledTogetherHaveNoLocalNameInCommon) {
   EXPECT_EQ(shared_local_names(repository(), apart), none);
 }
 
+TEST(House, SourcesIncludeTheHeadersOfTheNamesOfOtherNamespaces) {
+  EXPECT_EQ(names_without_include(repository()), none);
+}
+
 TEST(House, EveryGoldenFolderThatATestNamesExists) { EXPECT_EQ(missing_goldens(repository()), none); }
 
 TEST(House, DocumentsNameOnlyFilesThatExist) {
@@ -274,6 +278,17 @@ TEST_F(BrokenHouse, ALocalNameThatTwoSourcesDefineIsDetected) {
                                                       "src/text/a.cpp and src/text/b.cpp both define f"}));
   EXPECT_EQ(shared_local_names(root, {"text"}),
             Complaints{"src/base/a.cpp and src/base/c.cpp both define A"});
+}
+
+TEST_F(BrokenHouse, ANameWithoutItsHeaderIsDetected) {
+  write("src/text/b.h", "\nnamespace aviary::text {\nint length();\n}\n");
+  write("src/models/direct.cpp", "#include \"text/b.h\"\nint a = text::length();\n");
+  write("src/models/indirect.h", "#include \"text/b.h\"\n");
+  write("src/models/indirect.cpp",
+        "#include \"models/indirect.h\"\nint a = text::length();  // other::text::x\n");
+  write("src/models/without.cpp", "#include \"models/a.h\"\nint a = text::length() + context::length();\n");
+  EXPECT_EQ(names_without_include(root),
+            Complaints{"src/models/without.cpp uses text::length without including its header"});
 }
 
 TEST_F(BrokenHouse, AMissingGoldenFolderIsDetected) {

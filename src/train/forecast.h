@@ -1,0 +1,45 @@
+// What a run will reach, from short runs with the same settings: for planning.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "train/trainer.h"
+
+namespace aviary {
+
+// A run that was trained to its end.
+struct TrialRun {
+  int64_t steps = 0;
+  double bits_per_byte = 0;  // of the validation part of its data
+};
+
+inline constexpr double forecast_exponent = 0.36;
+
+struct Forecast {
+  double bits_per_byte = 0;
+  double low = 0, high = 0;  // four of five runs end between them
+};
+
+// What a run of `steps` steps reaches, from two shorter ones of which one has more steps than the other. The
+// rule: the bits per byte of finished runs fall as E + A / steps^0.36; the exponent and the interval are
+// those of runs on four texts (docs/recipes.md, "Knowing the end").
+Forecast forecast(const TrialRun& shorter, const TrialRun& longer, int64_t steps);
+
+// The steps of the two trial runs for a run of `steps` steps, of which a step takes `seconds`: a
+// thirty-second and a sixteenth of them, less where these would take longer than `limit` seconds. Nothing if
+// the run is too short.
+struct TrialSteps {
+  int64_t shorter = 0, longer = 0;
+};
+std::optional<TrialSteps> trial_steps(int64_t steps, double seconds, double limit);
+
+// Trains a new model by `config` for so many steps, with a schedule of that length, and validates it.
+// `report` is called after every step and returns whether to go on; nothing if it did not.
+std::optional<TrialRun> trial_run(TrainConfig config, int64_t steps, const TokenizerPtr& tokenizer,
+                                  const std::shared_ptr<const TrainingData>& data,
+                                  const std::function<bool()>& report);
+
+}  // namespace aviary
