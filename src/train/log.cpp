@@ -1,6 +1,9 @@
 #include "train/log.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -15,10 +18,23 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char *log_file = "log.jsonl", *samples_file = "samples.jsonl";
-constexpr double fade = 0.98;  // points of the smoothed training loss
+constexpr int64_t steps_between_layer_norms = 10;  // a model of 48 layers makes a line four times as long
+constexpr double fade = 0.98;                      // points of the smoothed training loss
+
+// Null for what is not finite.
+nlohmann::ordered_json four_digits(std::span<const double> numbers) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const double x : numbers) {
+    if (std::isfinite(x))
+      list.push_back(std::strtod(fmt::format("{:.4g}", x).c_str(), nullptr));
+    else
+      list.push_back(nullptr);
+  }
+  return list;
+}
 
 // NaN and infinity cannot be written in JSON; such numbers are omitted.
-std::string line_of(const StepReport& report, int64_t tokens) {
+std::string line_of(const StepReport& report, int64_t tokens, std::span<const double> layer_norms) {
   nlohmann::ordered_json json{{"step", report.step}, {"tokens", tokens}};
   auto put = [&](const char* name, double value) {
     if (std::isfinite(value)) json[name] = value;
@@ -26,6 +42,8 @@ std::string line_of(const StepReport& report, int64_t tokens) {
   put("loss", report.loss);
   put("learning_rate", report.learning_rate);
   put("gradient_norm", report.gradient_norm);
+  if (!layer_norms.empty() && (report.step == 1 || report.step % steps_between_layer_norms == 0))
+    json["layer_norms"] = four_digits(layer_norms);
   put("seconds", report.seconds);
   if (report.validation_bits_per_byte >= 0) put("validation_bits_per_byte", report.validation_bits_per_byte);
   if (report.average_bits_per_byte >= 0) put("average_bits_per_byte", report.average_bits_per_byte);
@@ -91,13 +109,13 @@ void RunLog::drop_repeated() {
   kept_ = {};
 }
 
-void RunLog::add(const StepReport& report, int64_t tokens_per_step) {
+void RunLog::add(const StepReport& report, int64_t tokens_per_step, std::span<const double> layer_norms) {
   reports_.push_back(report);
   const std::filesystem::path path = folder_ / log_file;
   require_place(path);
   std::ofstream file(path, std::ios::app);
   if (torn_) file << '\n';
-  file << line_of(report, report.step * tokens_per_step);
+  file << line_of(report, report.step * tokens_per_step, layer_norms);
   file.flush();
   torn_ = !file.good();
   require(!torn_, "{}: cannot be written (is the disk full?)", path.string());

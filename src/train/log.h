@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,9 +20,10 @@ class RunLog {
 
   // Removes those steps from the file. Throws Error if it cannot be written.
   void drop_repeated();
-  // Appends one line to the file. Throws Error if it cannot be written; reports() has the step all the same,
-  // and the next line is tried again.
-  void add(const StepReport& report, int64_t tokens_per_step);
+  // Appends one line to the file; layer_norms (Optimizer::layer_norms()) are written, in the order of the
+  // model, after the first and every tenth step. Throws Error if it cannot be written; reports() has the step
+  // all the same, and the next line is tried again.
+  void add(const StepReport& report, int64_t tokens_per_step, std::span<const double> layer_norms = {});
   const std::vector<StepReport>& reports() const { return reports_; }
   // Appends what the model writes after so many steps to samples.jsonl. Throws Error if it cannot be written.
   void add_sample(int64_t step, const std::string& text) const;

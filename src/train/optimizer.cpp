@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 
 #include "base/error.h"
@@ -33,12 +34,17 @@ Optimizer::Optimizer(Model& model, std::vector<ParameterGroup> groups, double cl
     for (const TrainedWeight& trained : group.parameters)
       require(group_of.emplace(trained.weight, &group).second, "optimizer: {} is in two groups",
               trained.spec->name);
-  int64_t count = 0;
+  const int64_t layers = model.config().n_layer;
+  layer_norms_.assign(static_cast<size_t>(layers + 2), std::numeric_limits<double>::quiet_NaN());
+  int64_t count = 0, part = 0;
   auto add = [&](const TrainedWeight& of, const ParameterGroup& group) {
-    trained_.push_back(Trained{of, &group, count, group.rule->moments(*of.spec), {}, {}});
+    trained_.push_back(
+        Trained{of, &group, count, static_cast<size_t>(part), group.rule->moments(*of.spec), {}, {}});
     count += aligned_count(*of.weight);
   };
   for (Parameter& parameter : model.parameters()) {
+    const int64_t layer = layer_of(parameter.spec.name);
+    if (layer >= 0 || part > 0) part = layer >= 0 ? layer + 1 : layers + 1;
     parameter.weight.set_trainable(false);
     const auto found = group_of.find(&parameter.weight);
     if (found == group_of.end()) continue;
@@ -46,8 +52,12 @@ Optimizer::Optimizer(Model& model, std::vector<ParameterGroup> groups, double cl
     group_of.erase(found);
   }
   for (const ParameterGroup& group : groups_)
-    for (const TrainedWeight& trained : group.parameters)
-      if (group_of.contains(trained.weight)) add(trained, group);
+    for (const TrainedWeight& trained : group.parameters) {
+      if (!group_of.contains(trained.weight)) continue;
+      const int64_t layer = layer_of(trained.spec->name);
+      part = layer >= 0 ? layer + 1 : layers + 1;
+      add(trained, group);
+    }
   if (count == 0) return;
   gradients_ = OwnedTensor({count}, model.dtype());
   if (!ranks_.alone()) divide(count);
@@ -95,10 +105,13 @@ double Optimizer::squares_of_all() {
   ranks_.add_up(squares);
   not_finite_.clear();
   double sum = 0;
+  for (const Trained& trained : trained_) layer_norms_[trained.part] = 0;
   for (size_t i = 0; i < trained_.size(); ++i) {
     if (!std::isfinite(squares[i])) not_finite_ = trained_[i].of.spec->name;
     sum += squares[i];
+    layer_norms_[trained_[i].part] += squares[i];
   }
+  for (double& norm : layer_norms_) norm = std::sqrt(norm);
   return sum;
 }
 

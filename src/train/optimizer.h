@@ -30,6 +30,9 @@ class Optimizer {
   // gradients change.
   double step(double learning_rate, double weight_decay_scale = 1, WorkerSum* workers = nullptr);
 
+  // The norms of the parts of the gradient of the last step, before clipping: of what is before the blocks,
+  // of each block, and of what is after them. NaN where nothing is trained, and before the first step.
+  const std::vector<double>& layer_norms() const { return layer_norms_; }
   // If the last step was not finite: the parameter whose gradient, from the output back, was the first that
   // was not.
   const std::string& not_finite() const { return not_finite_; }
@@ -64,6 +67,7 @@ class Optimizer {
     TrainedWeight of;
     const ParameterGroup* group;
     int64_t place;  // in gradients_
+    size_t part;    // of layer_norms_
     std::vector<MomentSpec> specs;
     std::vector<OwnedTensor> memory;
     std::vector<Tensor> moments;  // in memory
@@ -80,6 +84,7 @@ class Optimizer {
   std::vector<Trained> trained_;
   OwnedTensor gradients_;
   std::optional<Shards> shards_;  // of gradients_; none if there is one rank
+  std::vector<double> layer_norms_;
   std::string not_finite_;
   int64_t steps_ = 0;
 };

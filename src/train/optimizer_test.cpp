@@ -56,6 +56,43 @@ class SignRule : public UpdateRule {
   }
 };
 
+double norm_of(const std::vector<double>& numbers) {
+  double squares = 0;
+  for (const double x : numbers) squares += x * x;
+  return std::sqrt(squares);
+}
+
+TEST(Optimizer, NormsOfTheLayersMakeUpThatOfTheGradient) {
+  auto model = small_model();
+  Optimizer optimizer(*model, adamw_groups(model->parameters(), {}), 1);
+  gather(*model);
+  std::vector<double> of_block, of_embedding, of_head;
+  for (const Parameter& parameter : model->parameters()) {
+    const std::string& name = parameter.spec.name;
+    const std::vector<double> gradient = to_host(parameter.weight.gradient());
+    auto& part = name.starts_with("blocks.1.") ? of_block : name == "emb.weight" ? of_embedding : of_head;
+    if (!name.starts_with("blocks.0.")) part.insert(part.end(), gradient.begin(), gradient.end());
+  }
+  const double norm = optimizer.step(1e-3);
+  const std::vector<double> norms = optimizer.layer_norms();
+  ASSERT_EQ(norms.size(), 4u);  // embedding, two blocks, head
+  EXPECT_NEAR(norms[0], norm_of(of_embedding), 1e-5 * norms[0]);
+  EXPECT_NEAR(norms[2], norm_of(of_block), 1e-5 * norms[2]);
+  EXPECT_NEAR(norms[3], norm_of(of_head), 1e-5 * norms[3]);
+  EXPECT_NEAR(norm_of(norms), norm, 1e-12 * norm);
+}
+
+TEST(Optimizer, ALayerOfWhichNothingIsTrainedHasNoNorm) {
+  auto model = small_model();
+  Optimizer optimizer(*model, adamw_groups(model->parameters(), {.only = {"blocks.1.ln1.weight"}}), 1);
+  gather(*model);
+  const double norm = optimizer.step(1e-3);
+  const std::vector<double>& norms = optimizer.layer_norms();
+  ASSERT_EQ(norms.size(), 4u);
+  EXPECT_TRUE(std::isnan(norms[0]) && std::isnan(norms[1]) && std::isnan(norms[3]));
+  EXPECT_EQ(norms[2], norm);
+}
+
 TEST(Optimizer, GradientsAreViewsOfOneBufferThatAStepLeavesAtZero) {
   auto model = small_model();
   Optimizer optimizer(*model, adamw_groups(model->parameters(), {}), 1);

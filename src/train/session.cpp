@@ -60,7 +60,7 @@ class Session {
         pause([&] { validate(report); });
       if (keeps_best() && trainer_.note_validation(report.validation_bits_per_byte))
         trainer_.save_result(options_.folder);
-      decorate(no_log, [&] { log_.add(report, trainer_.tokens_per_step()); });
+      decorate(no_log, [&] { log_.add(report, trainer_.tokens_per_step(), trainer_.layer_norms()); });
       show(report);
       if (every(config.sample_every, samples) && !trainer_.finished())
         pause([&] { decorate("no sample", [&] { sample(); }); });

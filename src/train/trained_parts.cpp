@@ -43,15 +43,6 @@ LayerRange layer_range(const std::string& text, int64_t layers) {
   return {first, last};
 }
 
-// The block of a parameter; -1 if it is in none.
-int64_t layer_of(const std::string& name) {
-  constexpr std::string_view begin = "blocks.";
-  if (name.compare(0, begin.size(), begin) != 0) return -1;
-  int64_t layer = -1;
-  std::from_chars(name.data() + begin.size(), name.data() + name.size(), layer);
-  return layer;
-}
-
 // Chooses parameters by parts of their names and by layers.
 class Choice {
  public:

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "base/random.h"
@@ -83,6 +84,8 @@ class Trainer {
   void end() const { tell(Order::end, 0); }
   // Whether one of the other ranks had been asked to stop (base/interrupt.h) when the last step ended.
   bool stop_asked() const { return stop_asked_; }
+  // Of the last step: Optimizer::layer_norms(). With TrainConfig::local_steps, those of this rank.
+  std::span<const double> layer_norms() const { return optimizer_.layer_norms(); }
   const Ranks& ranks() const { return ranks_; }
   // Computes the gradients of one pass and forgets them, so that the run goes on as without it. Returns its
   // seconds.

@@ -69,6 +69,30 @@ TEST(TrainerRanks, AnyNumberOfRanksGivesTheSameCheckpoint) {
   expect_same_on_all(config_of("rwkv4"));
 }
 
+TEST(TrainerRanks, AnyNumberOfRanksGivesTheSameNormsOfLayers) {
+  const TrainConfig config = config_of("rwkv7");
+  const TokenizerPtr tokenizer = make_bytes_tokenizer();
+  auto norms_on = [&](int64_t count) {
+    std::vector<double> norms;
+    run_ranks(count, [&](Ranks& ranks) {
+      Trainer trainer(config, new_model(config), tokenizer,
+                      std::make_shared<TextData>(Corpus(text(), *tokenizer, 0)), nullptr, ranks);
+      if (!ranks.speaks()) return trainer.follow();
+      for (int step = 0; step < 3; ++step) {
+        trainer.step();
+        norms.insert(norms.end(), trainer.layer_norms().begin(), trainer.layer_norms().end());
+      }
+      trainer.end();
+    });
+    return norms;
+  };
+  const std::vector<double> expected = norms_on(1);
+  ASSERT_EQ(expected.size(), 12u);
+  for (const double norm : expected) EXPECT_GT(norm, 0);
+  EXPECT_EQ(norms_on(2), expected);
+  EXPECT_EQ(norms_on(4), expected);
+}
+
 TEST(TrainerRanks, WithBf16ProductsAndRoundedSumsToo) {
   TrainConfig config = config_of("rwkv7");
   config.precision = kernels::Precision::bf16;

@@ -1,6 +1,7 @@
 #include "train/update_rule.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 
 #include "kernels/kernels.h"
@@ -16,6 +17,14 @@ double moved(double p, double update, double size, double decay, bool cautious) 
 }
 
 }  // namespace
+
+int64_t layer_of(std::string_view name) {
+  constexpr std::string_view begin = "blocks.";
+  if (!name.starts_with(begin)) return -1;
+  int64_t layer = -1;
+  std::from_chars(name.data() + begin.size(), name.data() + name.size(), layer);
+  return layer;
+}
 
 std::vector<MomentSpec> AdamW::moments(const ParameterSpec& parameter) const {
   return {{"m", parameter.shape}, {"v", parameter.shape}};

@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "models/parameters.h"
@@ -21,6 +22,9 @@ struct TrainedWeight {
   TrainedWeight(const ParameterSpec& of, Weight& trained) : spec(&of), weight(&trained) {}
   TrainedWeight(Parameter& parameter) : spec(&parameter.spec), weight(&parameter.weight) {}
 };
+
+// The block of a parameter, or of a part of a state, by its name; -1 if it is in none.
+int64_t layer_of(std::string_view name);
 
 // Weights updated by the same rule with the same settings.
 struct ParameterGroup {
