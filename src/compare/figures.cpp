@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/human.h"
+#include "compare/positions.h"
 #include "compare/results.h"
 #include "plot/plot.h"
 
@@ -12,7 +13,6 @@ namespace aviary {
 namespace {
 
 constexpr int64_t training_points = 60;  // a curve has the means over this many parts of the run
-constexpr double position_step = 1.25;   // ratio of one bin of positions to the previous one
 constexpr PlotOptions large{.width = 1000, .height = 520}, small{.width = 620, .height = 440};
 
 // Colors that are readable on white and on black.
@@ -138,15 +138,10 @@ std::string position_figure(const ComparisonResult& result) {
   for (size_t i = 0; i < curves.size(); ++i) {
     const auto& measures = result.members[i].measures;
     if (!measures) continue;
-    const int64_t length = std::ssize(measures->loss_by_position);
-    const PositionLoss loss{measures->windows, measures->loss_by_position};
-    for (int64_t begin = 0, end; begin < length; begin = end) {
-      end = std::clamp<int64_t>(static_cast<int64_t>(static_cast<double>(begin + 1) * position_step),
-                                begin + 1, length);
-      // No bin contains positions on both sides of the trained length.
-      if (begin < result.shared.context && end > result.shared.context) end = result.shared.context;
-      curves[i].x.push_back(std::sqrt(static_cast<double>((begin + 1) * end)));
-      curves[i].y.push_back(loss.mean(begin, end));
+    for (const PositionBin& bin :
+         bins_of({measures->windows, measures->loss_by_position}, result.shared.context)) {
+      curves[i].x.push_back(bin.tokens);
+      curves[i].y.push_back(bin.loss);
     }
   }
   PlotOptions options = small;

@@ -12,6 +12,7 @@
 #include "grammar/grammar_constraint.h"
 #include "page/choices.h"
 #include "page/decay.h"
+#include "page/json_numbers.h"
 #include "page/readings.h"
 #include "serve/json_fields.h"
 #include "serve/openai_request.h"
@@ -26,13 +27,6 @@ constexpr int most_waiting = 16;
 constexpr size_t most_readings = 6;
 constexpr int64_t most_read = 8192, most_stepped = 512, most_numbers = 400'000;
 
-// Five digits are enough for a picture.
-Json rounded(double x) {
-  if (!std::isfinite(x)) return {};
-  if (x == 0) return 0;
-  const double scale = std::pow(10.0, 4 - std::floor(std::log10(std::abs(x))));
-  return std::isfinite(scale) ? Json(std::round(x * scale) / scale) : Json(x);
-}
 template <typename Numbers>
 Json list_of(const Numbers& numbers) {
   Json list = Json::array();

@@ -17,10 +17,10 @@ namespace aviary {
 void add_page(Router& router);
 // GET /v1/aviary/about. has_runs: whether add_runs() was called; has_control: with a Control.
 void add_about(Router& router, bool has_runs, bool has_control = false);
-// GET /v1/aviary/runs, /runs/{run}/log, /runs/{run}/samples and /runs/{run}/output. Without a Control,
+// GET /v1/aviary/runs, and of a run /runs/{run}/log, /layers, /samples and /output. Without a Control,
 // whether a process trains in a folder is told all the same.
 void add_runs(Router& router, std::shared_ptr<Runs> runs, std::shared_ptr<Control> control = nullptr);
-// GET /v1/aviary/studies and /studies/{study}: comparisons and sweeps.
+// GET /v1/aviary/studies, /studies/{study} and /studies/{study}/positions: comparisons and sweeps.
 void add_studies(Router& router, std::shared_ptr<Runs> runs);
 // POST /v1/aviary/runs/{run}/stop and /resume, and those of /v1/aviary/tune; without a Control they are
 // refused with 403.

@@ -6,6 +6,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <system_error>
+#include <tuple>
 
 #include "base/json.h"
 
@@ -17,11 +18,46 @@ constexpr int64_t longest_line = 1 << 16;
 constexpr size_t most_lines = 20'000'000;
 constexpr size_t compared = 64;
 constexpr size_t recent = 50;  // steps
+constexpr size_t most_norm_rows = 1024, most_norms = 40'000'000;
 
 double number(const nlohmann::json& line, const char* name) {
   const auto found = line.find(name);
   return found != line.end() && found->is_number() ? found->get<double>() : nan;
 }
+
+std::vector<float> numbers(const nlohmann::json& line, const char* name) {
+  std::vector<float> list;
+  const auto found = line.find(name);
+  if (found == line.end() || !found->is_array() || found->size() > most_norm_rows) return list;
+  for (const nlohmann::json& one : *found)
+    list.push_back(static_cast<float>(one.is_number() ? one.get<double>() : nan));
+  return list;
+}
+
+// The part of the axis that is asked for, in as many places as there are points.
+class Places {
+ public:
+  Places(const CurveQuery& query, std::pair<double, double> extent)
+      : from_(query.to > query.from ? query.from : extent.first),
+        to_(query.to > query.from ? query.to : extent.second),
+        log_(query.log_axis),
+        low_(scaled(from_)),
+        width_(std::max(scaled(to_) - low_, 1e-12)),
+        count_(static_cast<double>(std::max<int64_t>(query.points, 1))) {}
+
+  // -1: x is outside.
+  int64_t of(double x) const {
+    if (x < from_ || x > to_) return -1;
+    return static_cast<int64_t>(std::min((scaled(x) - low_) / width_ * count_, count_ - 1));
+  }
+
+ private:
+  double scaled(double x) const { return log_ ? std::log(std::max(x, 1e-3)) : x; }
+
+  double from_, to_;
+  bool log_;
+  double low_, width_, count_;
+};
 
 // Sums the steps of one point.
 struct Bucket {
@@ -117,6 +153,25 @@ void RunCurve::take(std::string_view line) {
   seconds_.push_back(static_cast<float>(seconds));
   if (const double bits = number(json, "validation_bits_per_byte"); bits >= 0)
     validations_.emplace_back(step_.size() - 1, bits);
+  take_norms(numbers(json, "layer_norms"));
+}
+
+// All lines of a log have as many as the first that has some.
+void RunCurve::take_norms(const std::vector<float>& norms) {
+  if (norms.empty()) return;
+  if (norm_lines_.empty()) norm_rows_ = norms.size();
+  if (norms.size() != norm_rows_ || norms_.size() + norm_rows_ > most_norms) return;
+  norm_lines_.push_back(step_.size() - 1);
+  norms_.insert(norms_.end(), norms.begin(), norms.end());
+}
+
+std::pair<double, double> RunCurve::extent(CurveAxis axis) const {
+  std::pair<double, double> extent{x_of(0, axis), x_of(0, axis)};
+  for (size_t i = 0; i < step_.size(); ++i) {
+    extent.first = std::min(extent.first, x_of(i, axis));
+    extent.second = std::max(extent.second, x_of(i, axis));
+  }
+  return extent;
 }
 
 double RunCurve::x_of(size_t i, CurveAxis axis) const {
@@ -134,20 +189,11 @@ Curve RunCurve::curve(const CurveQuery& query) const {
   const size_t since = step_.size() - std::min(step_.size(), recent + 1);
   if (time_.back() > time_[since])
     curve.recent_tokens_per_second = (tokens_.back() - tokens_[since]) / (time_.back() - time_[since]);
-  curve.first = x_of(0, query.axis);
-  curve.last = curve.first;
-  for (size_t i = 0; i < step_.size(); ++i) {
-    curve.first = std::min(curve.first, x_of(i, query.axis));
-    curve.last = std::max(curve.last, x_of(i, query.axis));
-  }
+  std::tie(curve.first, curve.last) = extent(query.axis);
   for (const auto& [line, bits] : validations_)
     curve.validations.push_back({.step = step_[line], .x = x_of(line, query.axis), .bits_per_byte = bits});
 
-  const bool all = !(query.to > query.from);
-  const double from = all ? curve.first : query.from, to = all ? curve.last : query.to;
-  const auto scale = [&](double x) { return query.log_axis ? std::log(std::max(x, 1e-3)) : x; };
-  const double low = scale(from), width = std::max(scale(to) - low, 1e-12);
-  const auto count = static_cast<double>(std::max<int64_t>(query.points, 1));
+  const Places places(query, {curve.first, curve.last});
   const double keep = query.smooth > 0 ? std::exp(-1 / query.smooth) : 0;
   double sum = 0, weight = 0;  // of the smoothed loss: a mean whose weights fall with the distance
   int64_t place = -1;
@@ -155,8 +201,8 @@ Curve RunCurve::curve(const CurveQuery& query) const {
   for (size_t i = 0; i < step_.size(); ++i) {
     if (std::isfinite(loss_[i])) sum = keep * sum + loss_[i], weight = keep * weight + 1;
     const double x = x_of(i, query.axis);
-    if (x < from || x > to) continue;
-    const auto here = static_cast<int64_t>(std::min((scale(x) - low) / width * count, count - 1));
+    const int64_t here = places.of(x);
+    if (here < 0) continue;
     if (here != place && place >= 0) curve.points.push_back(bucket.result());
     if (here != place) bucket = {};
     place = here;
@@ -171,6 +217,42 @@ Curve RunCurve::curve(const CurveQuery& query) const {
   }
   if (place >= 0) curve.points.push_back(bucket.result());
   return curve;
+}
+
+LayerNorms RunCurve::layer_norms(const CurveQuery& query) const {
+  LayerNorms result{.rows = static_cast<int64_t>(norm_rows_)};
+  if (norm_lines_.empty()) return result;
+  const Places places(query, extent(query.axis));
+  int64_t place = -1;
+  std::vector<int64_t> counts;  // of the last column
+  auto end_column = [&] {
+    for (size_t row = 0; row < counts.size(); ++row)
+      *(result.norms.end() - std::ssize(counts) + static_cast<int64_t>(row)) /=
+          static_cast<double>(counts[row]);
+  };
+  for (size_t line = 0; line < norm_lines_.size(); ++line) {
+    const double x = x_of(norm_lines_[line], query.axis);
+    const int64_t here = places.of(x);
+    if (here < 0) continue;
+    if (here != place) {
+      end_column();
+      counts.assign(norm_rows_, 0);
+      result.norms.resize(result.norms.size() + norm_rows_);
+      result.step.emplace_back();
+      result.x.emplace_back();
+    }
+    place = here;
+    result.step.back() = step_[norm_lines_[line]];
+    result.x.back() = x;
+    for (size_t row = 0; row < norm_rows_; ++row) {
+      const float norm = norms_[line * norm_rows_ + row];
+      if (!std::isfinite(norm)) continue;
+      result.norms[result.norms.size() - norm_rows_ + row] += norm;
+      ++counts[row];
+    }
+  }
+  end_column();  // 0 / 0 is NaN
+  return result;
 }
 
 }  // namespace aviary

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace aviary {
@@ -49,6 +50,15 @@ struct Curve {
   double recent_tokens_per_second = 0;  // over the last steps
 };
 
+// Norms of the gradient by layer, where the log has them. A column stands for the steps of one part of the
+// axis.
+struct LayerNorms {
+  int64_t rows = 0;  // what is before the blocks, each block, what is after them; 0: there are none
+  std::vector<int64_t> step = {};  // the last one of each column
+  std::vector<double> x = {};      // of that step
+  std::vector<double> norms = {};  // [columns, rows]: means; NaN if no step has a number
+};
+
 // Not thread-safe.
 class RunCurve {
  public:
@@ -58,9 +68,12 @@ class RunCurve {
   // beginning. Returns which share of it is known. A missing file has no lines.
   double read_on(int64_t bytes);
   Curve curve(const CurveQuery& query) const;
+  LayerNorms layer_norms(const CurveQuery& query) const;
 
  private:
   void take(std::string_view line);
+  void take_norms(const std::vector<float>& norms);
+  std::pair<double, double> extent(CurveAxis axis) const;
   void forget();
   double x_of(size_t i, CurveAxis axis) const;
 
@@ -73,6 +86,9 @@ class RunCurve {
   std::vector<double> tokens_, time_;  // time: seconds since the beginning, without pauses
   std::vector<float> loss_, learning_rate_, gradient_norm_, seconds_;
   std::vector<std::pair<size_t, double>> validations_;  // line, bits per byte
+  std::vector<size_t> norm_lines_;
+  size_t norm_rows_ = 0;
+  std::vector<float> norms_;  // norm_rows_ of each of these lines
 };
 
 }  // namespace aviary

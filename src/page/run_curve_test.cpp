@@ -122,6 +122,41 @@ TEST_F(RunCurveTest, BrokenLinesAreCountedAndDoNoHarm) {
   EXPECT_EQ(told.points.back().step, 4);
 }
 
+TEST_F(RunCurveTest, NormsOfLayersAreMeansOverTheStepsThatHaveThem) {
+  write(1, 9);
+  EXPECT_EQ(curve.layer_norms({}).rows, 0);  // as older logs have none
+  for (int64_t step = 10; step <= 40; ++step)
+    append(fmt::format("{{\"step\":{},\"tokens\":{}{}}}\n", step, step * 100,
+                       step % 10 == 0 ? fmt::format(",\"layer_norms\":[{},null,2]", step) : ""));
+  curve.read_on(everything);
+  const LayerNorms all = curve.layer_norms({.axis = CurveAxis::tokens});
+  EXPECT_EQ(all.rows, 3);
+  EXPECT_EQ(all.step, (std::vector<int64_t>{10, 20, 30, 40}));
+  EXPECT_EQ(all.x, (std::vector<double>{1000, 2000, 3000, 4000}));
+  ASSERT_EQ(all.norms.size(), 12u);
+  EXPECT_EQ(all.norms[3], 20);
+  EXPECT_TRUE(std::isnan(all.norms[4]));
+  EXPECT_EQ(all.norms[5], 2);
+  const LayerNorms part = curve.layer_norms({.from = 15, .to = 40, .points = 1});
+  EXPECT_EQ(part.step, (std::vector<int64_t>{40}));
+  ASSERT_EQ(part.norms.size(), 3u);
+  EXPECT_EQ(part.norms[0], 30);
+  EXPECT_TRUE(std::isnan(part.norms[1]));
+}
+
+TEST_F(RunCurveTest, NormsThatAreNoneDoNoHarm) {
+  append("{\"step\":1,\"layer_norms\":[1,2]}\n{\"step\":2,\"layer_norms\":[1,2,3]}\n");
+  append("{\"step\":3,\"layer_norms\":\"<b>\"}\n{\"step\":4,\"layer_norms\":[]}\n");
+  append("{\"step\":5,\"layer_norms\":[\"3\",{}]}\n");
+  curve.read_on(everything);
+  const LayerNorms norms = curve.layer_norms({});
+  EXPECT_EQ(curve.curve({}).steps, 5);
+  EXPECT_EQ(norms.rows, 2);
+  EXPECT_EQ(norms.step, (std::vector<int64_t>{1, 5}));
+  EXPECT_EQ(norms.norms[1], 2);
+  EXPECT_TRUE(std::isnan(norms.norms[2]));
+}
+
 TEST_F(RunCurveTest, ValidationsAreAllThere) {
   write(1, 5);
   append("{\"step\":6,\"tokens\":600,\"validation_bits_per_byte\":1.5}\n");

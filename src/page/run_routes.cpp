@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "page/file_end.h"
+#include "page/json_numbers.h"
 #include "page/page.h"
 #include "page/path_number.h"
 #include "serve/json_fields.h"
@@ -52,9 +53,6 @@ CurveQuery query_of(const Call& call) {
   return query;
 }
 
-// JSON has no NaN.
-Json finite(double value) { return std::isfinite(value) ? Json(value) : Json(); }
-
 Json columns(const std::vector<CurvePoint>& points) {
   constexpr std::pair<const char*, double CurvePoint::*> parts[] = {
       {"x", &CurvePoint::x},
@@ -70,7 +68,7 @@ Json columns(const std::vector<CurvePoint>& points) {
   for (const CurvePoint& point : points) json["step"].push_back(point.step);
   for (const auto& [name, member] : parts) {
     Json list = Json::array();
-    for (const CurvePoint& point : points) list.push_back(finite(point.*member));
+    for (const CurvePoint& point : points) list.push_back(finite_or_null(point.*member));
     json[name] = std::move(list);
   }
   return json;
@@ -85,15 +83,26 @@ void serve_log(Call& call, Runs& runs) {
   respond_json(call, json_text({{"known", known},
                                 {"lines", curve.steps},
                                 {"broken_lines", curve.broken},
-                                {"first", finite(curve.first)},
-                                {"last", finite(curve.last)},
+                                {"first", finite_or_null(curve.first)},
+                                {"last", finite_or_null(curve.last)},
                                 {"seconds", curve.seconds},
                                 {"tokens", curve.tokens},
                                 {"step", curve.last_step},
-                                {"loss", finite(curve.last_loss)},
-                                {"tokens_per_second", finite(curve.recent_tokens_per_second)},
+                                {"loss", finite_or_null(curve.last_loss)},
+                                {"tokens_per_second", finite_or_null(curve.recent_tokens_per_second)},
                                 {"validations", std::move(validations)},
                                 {"points", columns(curve.points)}}));
+}
+
+void serve_layers(Call& call, Runs& runs) {
+  const LayerNorms layers = runs.layer_norms(number_in_path(call), query_of(call));
+  Json x = Json::array(), norms = Json::array();
+  for (const double place : layers.x) x.push_back(finite_or_null(place));
+  for (const double norm : layers.norms) norms.push_back(rounded(norm));
+  respond_json(
+      call,
+      json_text(
+          {{"rows", layers.rows}, {"step", layers.step}, {"x", std::move(x)}, {"norms", std::move(norms)}}));
 }
 
 // The settings of a run; null where they cannot be read.
@@ -160,6 +169,7 @@ void add_runs(Router& router, std::shared_ptr<Runs> runs, std::shared_ptr<Contro
         {.method = "GET", .path = path, .handle = [runs, handle](Call& call) { handle(call, *runs); }});
   };
   add("/v1/aviary/runs/{run}/log", serve_log);
+  add("/v1/aviary/runs/{run}/layers", serve_layers);
   add("/v1/aviary/runs/{run}/samples", serve_samples);
   add("/v1/aviary/runs/{run}/output", serve_output);
 }

@@ -144,4 +144,10 @@ Curve Runs::curve(int64_t id, const CurveQuery& query, double& known) {
   return one.curve.curve(query);
 }
 
+LayerNorms Runs::layer_norms(int64_t id, const CurveQuery& query) {
+  Entry& one = entry(id);
+  const std::lock_guard lock(one.mutex);
+  return one.curve.layer_norms(query);
+}
+
 }  // namespace aviary

@@ -53,6 +53,8 @@ class Runs {
   std::filesystem::path folder(int64_t id);
   // The curve of a run, after a bounded piece of its log was read; `known`: which share of the log that is.
   Curve curve(int64_t id, const CurveQuery& query, double& known);
+  // The norms of its layers, as far as curve() has read the log.
+  LayerNorms layer_norms(int64_t id, const CurveQuery& query);
 
  private:
   struct Entry {

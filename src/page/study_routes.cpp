@@ -13,7 +13,10 @@
 #include "base/json.h"
 #include "compare/csv.h"
 #include "compare/ledger.h"
+#include "compare/positions.h"
 #include "compare/sweep.h"
+#include "eval/evaluate.h"
+#include "page/json_numbers.h"
 #include "page/page.h"
 #include "page/path_number.h"
 #include "serve/json_fields.h"
@@ -24,7 +27,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
-constexpr int64_t largest_members_table = 1 << 20;
+constexpr int64_t largest_members_table = 1 << 20, largest_positions_table = 32 << 20;
 constexpr size_t most_members = 64, most_runs_of_sweep = 64;
 
 // A number where the cell is one, else the text; null for nothing.
@@ -35,8 +38,6 @@ Json json_of_cell(const std::string& cell) {
   if (error != std::errc() || end != cell.data() + cell.size() || !std::isfinite(value)) return cell;
   return value;
 }
-
-Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
 // A name in a table becomes that of a folder only if it stays in the folder of the study.
 bool is_plain(const std::string& name) {
@@ -92,6 +93,40 @@ Json json_of_comparison(const WatchedStudy& study, Runs& runs) {
           {"members", std::move(members)}};
 }
 
+int64_t context_of(const Ledger& ledger) {
+  const auto asked = try_parse_json(ledger.asked).value_or(nlohmann::json());
+  const bool has_context = asked.is_object() && asked.contains("context");
+  return has_context && asked["context"].is_number_integer() ? asked["context"].get<int64_t>() : 0;
+}
+
+// The loss by position of the finished members, in the bins of the comparison's own figure.
+Json json_of_positions(const WatchedStudy& study) {
+  const fs::path file = study.folder / "positions.csv";
+  std::error_code error;
+  const CsvTable table(fs::is_regular_file(file, error) ? read_file(file, largest_positions_table) : "");
+  std::vector<std::pair<std::string, PositionLoss>> members;
+  for (size_t line = 0; line < table.size(); ++line) {
+    const std::string& name = table.at(line, "member");
+    if (members.empty() || members.back().first != name) {
+      if (members.size() == most_members) break;
+      members.emplace_back(name, PositionLoss{.windows = 1, .nats = {}});
+    }
+    const Json loss = json_of_cell(table.at(line, "loss"));
+    members.back().second.nats.push_back(loss.is_number() ? loss.get<double>() : std::nan(""));
+  }
+  const int64_t context = context_of(read_ledger(study.folder).value_or(Ledger{}));
+  Json list = Json::array();
+  for (const auto& [name, loss] : members) {
+    Json tokens = Json::array(), losses = Json::array();
+    for (const PositionBin& bin : bins_of(loss, context)) {
+      tokens.push_back(rounded(bin.tokens));
+      losses.push_back(rounded(bin.loss));
+    }
+    list.push_back({{"member", name}, {"tokens", std::move(tokens)}, {"loss", std::move(losses)}});
+  }
+  return {{"context", context}, {"members", std::move(list)}};
+}
+
 constexpr std::pair<const char*, double SweepResult::*> shown_figures[] = {
     {"validation", &SweepResult::validation},
     {"average", &SweepResult::validation_of_average},
@@ -103,11 +138,11 @@ Json json_of_variant(const SweepVariant& variant, const SweepVariant& first) {
   Json json{{"settings", variant.name}};
   for (const auto& [name, member] : shown_figures) {
     const MeanOf mean = mean_of(variant, member), more = difference_of(variant, first, member);
-    json[name] = {{"mean", number_or_null(mean.mean)},
-                  {"half", number_or_null(mean.half)},
+    json[name] = {{"mean", finite_or_null(mean.mean)},
+                  {"half", finite_or_null(mean.half)},
                   {"count", mean.count},
-                  {"more", number_or_null(more.mean)},
-                  {"more_half", number_or_null(more.half)}};
+                  {"more", finite_or_null(more.mean)},
+                  {"more_half", finite_or_null(more.half)}};
   }
   const auto some = std::find_if(variant.results.begin(), variant.results.end(),
                                  [](const auto& result) { return result.has_value(); });
@@ -159,15 +194,23 @@ void serve_studies(Call& call, Runs& runs) {
   respond_json(call, json_text({{"studies", std::move(list)}}));
 }
 
-void serve_study(Call& call, Runs& runs) {
+template <typename Tell>
+void respond_about(Call& call, Runs& runs, Tell tell) {
   const WatchedStudy study = runs.study(number_in_path(call));
   try {
-    respond_json(call,
-                 json_text(study.is_sweep ? json_of_sweep(study, runs) : json_of_comparison(study, runs)));
+    respond_json(call, json_text(tell(study)));
   } catch (const Error& error) {  // a file of it is damaged
     fail_task(TaskError::Kind::bad_request, error.what());
   }
 }
+
+void serve_study(Call& call, Runs& runs) {
+  respond_about(call, runs, [&](const WatchedStudy& study) {
+    return study.is_sweep ? json_of_sweep(study, runs) : json_of_comparison(study, runs);
+  });
+}
+
+void serve_positions(Call& call, Runs& runs) { respond_about(call, runs, json_of_positions); }
 
 }  // namespace
 
@@ -178,6 +221,7 @@ void add_studies(Router& router, std::shared_ptr<Runs> runs) {
   };
   add("/v1/aviary/studies", serve_studies);
   add("/v1/aviary/studies/{study}", serve_study);
+  add("/v1/aviary/studies/{study}/positions", serve_positions);
 }
 
 }  // namespace aviary

@@ -1,4 +1,5 @@
 // Comparisons and sweeps as the page asks for them.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -80,6 +81,27 @@ TEST_F(StudyRoutes, AComparisonIsItsTableAndItsRuns) {
   EXPECT_TRUE(second["run"].is_null());
   EXPECT_EQ(answer_to("runs/" + first["run"].dump() + "/log")["step"], 1);
   EXPECT_TRUE(answer_to("runs")["runs"].empty());  // they are not runs of their own
+}
+
+TEST_F(StudyRoutes, TheLossByPositionIsToldInBins) {
+  write_comparison();
+  answer_to("studies");
+  EXPECT_TRUE(answer_to("studies/0/positions")["members"].empty());
+  std::string table = "member,tokens_of_context,loss\n";
+  for (const char* member : {"rwkv7", "rwkv4"})
+    for (int tokens = 1; tokens <= 100; ++tokens)
+      table += fmt::format("{},{},{}\n", member, tokens, 5.0 / tokens);
+  write("compare-a/positions.csv", table + "<b>,1,x\n<b>,2,1e999\n");
+  const json told = answer_to("studies/0/positions");
+  EXPECT_EQ(told["context"], TrainConfig().context);
+  ASSERT_EQ(told["members"].size(), 3u);
+  const json& member = told["members"][1];
+  EXPECT_EQ(member["member"], "rwkv4");
+  ASSERT_EQ(member["tokens"].size(), member["loss"].size());
+  EXPECT_EQ(member["tokens"][0], 1.0);
+  EXPECT_EQ(member["loss"][0], 5.0);
+  EXPECT_LT(member["tokens"].size(), 25u);
+  EXPECT_TRUE(told["members"][2]["loss"][0].is_null());
 }
 
 TEST_F(StudyRoutes, AComparisonThatIsWatchedItselfIsOne) {
