@@ -33,8 +33,8 @@ void AccessFlags::add_to(CLI::App& command) {
   command
       .add_flag(
           "--control", control,
-          "Let the page stop training runs, go on with them, and begin runs of aviary tune (default: it only "
-          "shows runs)")
+          "Let the page stop training runs, go on with them, begin runs of aviary tune, and convert and "
+          "measure models (default: it only shows them)")
       ->group(access_group);
 }
 

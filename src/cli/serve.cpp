@@ -75,8 +75,8 @@ ServedModel served_model(const ServeFlags& flags, const std::string& path) {
   return served;
 }
 
-std::vector<TunableModel> tunable_models(const ServiceOptions& options) {
-  std::vector<TunableModel> models;
+std::vector<ModelFile> model_files(const ServiceOptions& options) {
+  std::vector<ModelFile> models;
   for (const ServedModel& model : options.models) models.push_back({model.name, model.host.file});
   return models;
 }
@@ -107,7 +107,7 @@ int serve(const ServeFlags& flags) {
   add_responses(router, std::make_shared<ResponseStore>(ResponseStore::Limits{}));
   add_states(router);
   add_page(router);
-  add_training(router, {fs::path(runs_folder)}, flags.access.control, tunable_models(options));
+  add_training(router, {fs::path(runs_folder)}, flags.access.control, model_files(options));
   const auto inside = std::make_shared<Inside>(service);
   inside->add_to(router, inside);
   add_anthropic(router);

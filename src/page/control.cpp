@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "page/child.h"
 #include "page/file_end.h"
 #include "serve/service.h"
 #include "train/run_folder.h"
@@ -21,22 +22,8 @@ namespace fs = std::filesystem;
 
 constexpr const char *output_file = "output.log", *plan_file = "plan.txt", *rows_file = "rows.jsonl";
 constexpr int64_t most_output = 16 << 10;  // bytes of what is shown
-constexpr int after_ctrl_c = 130, most_folders = 10'000;
+constexpr int most_folders = 10'000;
 constexpr std::chrono::milliseconds between_looks{200};
-
-[[noreturn]] void refuse_wish(std::string sentence, std::string code = {}) {
-  fail_task(TaskError::Kind::bad_request, std::move(sentence), {}, std::move(code));
-}
-
-// The last line that says something, without the name of the program before it.
-std::string last_sentence(std::string_view text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
-    text.remove_suffix(1);
-  text.remove_prefix(text.rfind('\n') + 1);
-  constexpr std::string_view speaker = "aviary: ";
-  if (text.starts_with(speaker)) text.remove_prefix(speaker.size());
-  return std::string(text);
-}
 
 // A name for a folder: letters, digits, dashes and dots of the name of a file.
 std::string plain_name(std::string_view file) {
@@ -66,14 +53,6 @@ fs::path new_folder(const fs::path& place, const std::string& name) {
             error.message());
   }
   fail("{}: there are too many folders of this name", (place / name).string());
-}
-
-platform::ChildProcess started(const fs::path& program, const std::vector<std::string>& command,
-                               const fs::path& output) {
-  std::error_code error;
-  platform::ChildProcess process(program, command, output, error);
-  if (error) refuse_wish(fmt::format("{} cannot be started: {}", program.string(), error.message()));
-  return process;
 }
 
 // Errors of files and settings, as sentences for the one who asked.
@@ -117,10 +96,8 @@ void Control::look_after(const fs::path& run, Child& child) {
   if (!child.process) return;
   const std::optional<int> code = child.process->exit_code();
   if (!code) return;
-  if (*code != 0 && !(child.stopping || *code == after_ctrl_c)) {
-    const std::string sentence = last_sentence(end_of_file(run / output_file, most_output));
-    child.problem = sentence.empty() ? fmt::format("it ended with the exit code {}", *code) : sentence;
-  }
+  if (*code != 0 && !(child.stopping || *code == after_ctrl_c))
+    child.problem = why_ended(end_of_file(run / output_file, most_output), *code);
   child.process.reset();
   child.stopping = false;
 }
@@ -164,12 +141,14 @@ void Control::start(const fs::path& run, const std::vector<std::string>& command
   children_[run] = {.process = started(options_.program, command, run / output_file)};
 }
 
-void Control::resume(const fs::path& run) {
+void Control::resume(const fs::path& run, std::optional<int64_t> steps) {
   const std::lock_guard lock(mutex_);
   if (standing_now(run).running) refuse_wish("the run is being trained already", "run_trains");
   if (!is_run(run)) refuse_wish("the run was stopped before its first checkpoint; begin it anew");
   const bool tunes = or_refuse([&] { return read_run_config(run).tuning.of_model(); });
-  start(run, {tunes ? "tune" : "train", "--resume", fs::absolute(run).string()});
+  std::vector<std::string> command{tunes ? "tune" : "train", "--resume", fs::absolute(run).string()};
+  if (steps) command.insert(command.end(), {"--steps", fmt::format("{}", *steps)});
+  start(run, command);
 }
 
 TuneDraft Control::plan(const TuneWish& wish) {

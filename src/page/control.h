@@ -18,16 +18,16 @@
 
 namespace aviary {
 
-// A model that can be tuned.
-struct TunableModel {
+// The file of a model that the server has.
+struct ModelFile {
   std::string name;
   std::filesystem::path file;
 };
 
 struct ControlOptions {
-  std::filesystem::path program = {};     // that trains: the one that runs
-  std::filesystem::path new_runs = {};    // the folder in which runs begin; empty: none can begin
-  std::vector<TunableModel> models = {};  // those of the server
+  std::filesystem::path program = {};   // that trains: the one that runs
+  std::filesystem::path new_runs = {};  // the folder in which runs begin; empty: none can begin
+  std::vector<ModelFile> models = {};   // those of the server
 };
 
 // What a new run is to do. The texts have been checked: they are words of a command line.
@@ -74,8 +74,9 @@ class Control {
   RunStanding standing(const std::filesystem::path& run);
   // Asks the process that trains there to save and end. Once: a second time would end it without saving.
   void stop(const std::filesystem::path& run);
-  // Goes on with a run that was stopped, bit for bit.
-  void resume(const std::filesystem::path& run);
+  // Goes on with a run that was stopped, bit for bit; steps: of the whole run from now on, so that one that
+  // is finished goes on, too.
+  void resume(const std::filesystem::path& run, std::optional<int64_t> steps = {});
 
   // Keeps the rows in a new folder and lets `aviary tune --plan` say what would be done. There is one draft:
   // an older one is given up.

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/quotes.h"
+#include "page/child.h"
 #include "page/page.h"
 #include "page/path_number.h"
 #include "serve/json_fields.h"
@@ -19,6 +20,7 @@ namespace fs = std::filesystem;
 constexpr TuneMethod offered_methods[] = {TuneMethod::lora, TuneMethod::pissa, TuneMethod::miss,
                                           TuneMethod::state, TuneMethod::full};
 constexpr const char* model_of_run = "model.safetensors";
+constexpr int64_t most_steps = int64_t{1} << 40;
 
 Json json_of_draft(const TuneDraft& draft) {
   constexpr const char* states[] = {"planning", "ready", "refused"};
@@ -39,14 +41,15 @@ void serve_stop(Call& call, Runs& runs, Control& control) {
 }
 
 void serve_resume(Call& call, Runs& runs, Control& control) {
-  control.resume(runs.folder(number_in_path(call)));
+  const Json body = call.request.body.empty() ? Json::object() : parse_request(call.request.body);
+  control.resume(runs.folder(number_in_path(call)), Fields(body).integer("steps", 1, most_steps));
   respond_json(call, json_text({{"running", true}}));
 }
 
 // What a run can begin with.
 void serve_choices(Call& call, Runs& runs, Control& control) {
   Json bases = Json::array(), methods = Json::array();
-  for (const TunableModel& model : control.options().models)
+  for (const ModelFile& model : control.options().models)
     bases.push_back({{"name", model.name}, {"model", model.name}});
   for (const WatchedRun& run : runs.list())
     if (has_model(run)) bases.push_back({{"name", run.name}, {"run", run.id}});
@@ -66,7 +69,7 @@ fs::path base_of(const Fields& fields, Runs& runs, const Control& control) {
     return file;
   }
   const std::string name = fields.required_text("model");
-  for (const TunableModel& model : control.options().models)
+  for (const ModelFile& model : control.options().models)
     if (model.name == name) return model.file;
   fail_task(TaskError::Kind::not_found, fmt::format("there is no model {}", in_quotes(name)), "model",
             "model_not_found");
@@ -84,7 +87,7 @@ std::vector<std::string> settings_of(const Fields& fields) {
   put("--method", fields.word("method", known));
   put("--epochs", fields.number("epochs", 0.001, 10'000));
   put("--minutes", fields.number("minutes", 0.01, 1e6));
-  put("--steps", fields.integer("steps", 1, int64_t{1} << 40));
+  put("--steps", fields.integer("steps", 1, most_steps));
   put("--learning-rate", fields.number("learning_rate", 1e-12, 10));
   put("--rank", fields.integer("rank", 1, 1 << 14));
   return words;
@@ -111,19 +114,6 @@ void serve_begin(Call& call, Runs& runs, Control& control) {
 void serve_give_up(Call& call, Runs&, Control& control) {
   control.give_up(number_in_path(call));
   respond_json(call, json_text({{"given_up", true}}));
-}
-
-void refuse_control(const Call& call) {
-  constexpr int forbidden = 403;
-  const Failure failure{
-      .status = forbidden,
-      .error = {.message = "this server only shows runs; start it with --control to stop runs, go "
-                           "on with them and begin new ones from the page",
-                .code = "control_not_allowed"},
-      .request_id = call.request.id};
-  HttpHeaders headers = request_id_headers(call.request.id);
-  headers.emplace_back("Content-Type", "application/json");
-  call.answer->respond(forbidden, headers, call.error(failure));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // The requests that start and stop runs, with a stand-in for the program.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -128,6 +129,12 @@ TEST_F(ControlRoutes, ARunGoesOnAndItsOutputIsTold) {
   for (int i = 0; i < 1000 && first_run()["running"] == true; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   EXPECT_EQ(answer_to("GET", "runs/0/output")["text"], "[train][--resume][" + run.string() + "]");
+  for (const char* steps : {"0", "-3", "1.5", "\"9; ls\"", "[]"})
+    EXPECT_EQ(ask("POST", "runs/0/resume", fmt::format("{{\"steps\":{}}}", steps)).status, 400) << steps;
+  answer_to("POST", "runs/0/resume", R"({"steps":150})");
+  for (int i = 0; i < 1000 && first_run()["running"] == true; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_TRUE(answer_to("GET", "runs/0/output")["text"].get<std::string>().ends_with("[--steps][150]"));
   EXPECT_EQ(ask("POST", "runs/0/stop").status, 400);
   EXPECT_EQ(ask("POST", "runs/5/stop").status, 404);
   EXPECT_EQ(ask("POST", "runs/x/resume").status, 404);

@@ -82,6 +82,12 @@ TEST_F(ControlTest, ARunGoesOnAndIsStoppedOnce) {
   EXPECT_EQ(control.standing(run).problem, "");
 }
 
+TEST_F(ControlTest, ARunGoesOnWithMoreSteps) {
+  control.resume(run, 200);
+  wait_for([&] { return !asked().empty(); }, "it is asked");
+  EXPECT_EQ(asked(), "[train][--resume][" + run.string() + "][--steps][200]");
+}
+
 TEST_F(ControlTest, ATunedRunGoesOnAsOne) {
   write_run_config(run, settings_of_a_run("model"));
   control.resume(run);
