@@ -2,7 +2,7 @@
 import {useEffect, useRef, useState} from 'preact/hooks';
 import {signal} from '@preact/signals';
 import {currentModel, messageOf, post, wasStopped} from '../lib/api';
-import {repaint} from '../lib/theme';
+import {channels, repaint} from '../lib/theme';
 import {tokenLabel} from '../lib/text';
 
 export interface Head { layer: number; head: number; side: number; count: number }
@@ -30,18 +30,6 @@ export function useAnswer<T>(path: string) {
     if (running.current === stop) setBusy(false);
   };
   return {answer, problem, busy, ask};
-}
-
-function channels(name: string): [number, number, number] {
-  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true})!;
-  const probe = document.createElement('span');
-  probe.style.color = `var(--${name})`;
-  document.body.append(probe);
-  canvas.fillStyle = getComputedStyle(probe).color;
-  probe.remove();
-  canvas.fillRect(0, 0, 1, 1);
-  const [r, g, b] = canvas.getImageData(0, 0, 1, 1).data;
-  return [r!, g!, b!];
 }
 
 // A picture of numbers, one pixel each, stretched; `signed`: around 0 in two colors, else from `low` on.

@@ -24,3 +24,11 @@ export function color(name: string): string {
   probe.remove();
   return value;
 }
+// The same as red, green and blue, 0 to 255.
+export function channels(name: string): [number, number, number] {
+  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true})!;
+  canvas.fillStyle = color(name);
+  canvas.fillRect(0, 0, 1, 1);
+  const [r, g, b] = canvas.getImageData(0, 0, 1, 1).data;
+  return [r!, g!, b!];
+}

@@ -3,6 +3,7 @@ import {useEffect, useState} from 'preact/hooks';
 import {about, currentModel, messageOf, modelName, post} from '../lib/api';
 import {Problem} from '../lib/dialog';
 import {bytes, count, short, significant, visible} from '../lib/text';
+import {Work, mayWork} from './work';
 
 interface Tensor {
   name: string; type: string; shape: number[]; numbers: number; bytes: number;
@@ -64,6 +65,7 @@ export default function Models() {
           {file.problems.length === 0 && <li>All numbers are finite, every matrix is trained.</li>}
           {file.notes.map((one) => <li key={one} class="soft">{visible(one)}</li>)}</ul>}
         <Problem text={problem} />
+        {mayWork() && <Work model={model.name} />}
       </section>
       {file && <section aria-label="Tensors" class="tensors">
         <div class="legend">{Object.entries(colors).map(([name, color]) => <span key={name}><i style={{background: `var(--${color})`}} />{name}</span>)}</div>

@@ -3,8 +3,8 @@ import {useEffect, useRef, useState} from 'preact/hooks';
 import {effect} from '@preact/signals';
 import uPlot from 'uplot';
 import {color, repaint} from '../lib/theme';
-import {duration, short, significant} from '../lib/text';
-import {axis, extent, follow, loadLogs, logX, range} from './data';
+import {significant} from '../lib/text';
+import {axis, axisText, extent, follow, loadLogs, logX, range} from './data';
 
 export interface Line {
   name: string;
@@ -17,7 +17,13 @@ export interface Line {
   dots?: boolean;
 }
 
-const axisFormat = (value: number) => (axis.value === 'time' ? duration(value) : short(value));
+// An axis that is not that of the runs: it is shown as a whole.
+export interface OwnAxis {
+  log: boolean;
+  ends: [number, number];
+  format: (value: number) => string;
+  mark?: {x: number, text: string};
+}
 
 let timer = 0;
 export function setRange(next: [number, number] | null) {
@@ -45,10 +51,11 @@ function stretched(factor: number, at = 0.5) {
   }
 }
 
-function onKey(event: KeyboardEvent, read: (step: number) => void) {
+function onKey(event: KeyboardEvent, read: (step: number) => void, whole: boolean) {
+  const reading = whole || event.shiftKey;
   const keys: Record<string, () => void> = {
-    ArrowLeft: () => (event.shiftKey ? read(-1) : moved(-0.15)), ArrowRight: () => (event.shiftKey ? read(1) : moved(0.15)),
-    '+': () => stretched(0.7), '=': () => stretched(0.7), '-': () => stretched(1 / 0.7), '0': () => setRange(null),
+    ArrowLeft: () => (reading ? read(-1) : moved(-0.15)), ArrowRight: () => (reading ? read(1) : moved(0.15)),
+    ...!whole && {'+': () => stretched(0.7), '=': () => stretched(0.7), '-': () => stretched(1 / 0.7), '0': () => setRange(null)},
   };
   const act = keys[event.key];
   if (!act) return;
@@ -106,6 +113,23 @@ function seriesOf(lines: Line[]): {series: uPlot.Series[], bands: uPlot.Band[]} 
   return {series, bands};
 }
 
+function drawMark(plot: uPlot, mark: {x: number, text: string}, ink: string) {
+  const pen = plot.ctx, {left, top, width, height} = plot.bbox, x = plot.valToPos(mark.x, 'x', true);
+  if (x < left || x > left + width) return;
+  pen.save();
+  pen.strokeStyle = pen.fillStyle = ink;
+  pen.setLineDash([4, 4]);
+  pen.beginPath();
+  pen.moveTo(x, top);
+  pen.lineTo(x, top + height);
+  pen.stroke();
+  pen.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+  const before = x + 6 + pen.measureText(mark.text).width > left + width;
+  pen.textAlign = before ? 'right' : 'left';
+  pen.fillText(mark.text, x + (before ? -6 : 6), top + 12 * devicePixelRatio);
+  pen.restore();
+}
+
 function valueAt(line: Line, x: number): number | null {
   let low = 0, high = line.x.length - 1;
   if (high < 0) return null;
@@ -117,11 +141,14 @@ function valueAt(line: Line, x: number): number | null {
   return line.y[low] ?? null;
 }
 
-export function Chart(props: {title: string, lines: Line[], log?: boolean, height: number, format?: (value: number) => string}) {
+export function Chart(props: {title: string, lines: Line[], log?: boolean, height: number, format?: (value: number) => string, own?: OwnAxis}) {
+  const {own} = props, logAxis = own ? own.log : logX.value, atText = own?.format ?? axisText;
+  const span = useRef<() => [number, number]>(extent);
+  span.current = () => own?.ends ?? range.value ?? extent();
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const [at, setAt] = useState<number | null>(null);
-  const shape = [props.lines.map((one) => one.color + !!one.low + !!one.raw + !!one.dots).join(), props.log, logX.value, axis.value, repaint.value].join('|');
+  const shape = [props.lines.map((one) => one.color + !!one.low + !!one.raw + !!one.dots).join(), props.log, logAxis, own?.mark?.x ?? axis.value, repaint.value].join('|');
   const format = props.format ?? ((value: number) => significant(value, 4));
 
   useEffect(() => {
@@ -132,20 +159,20 @@ export function Chart(props: {title: string, lines: Line[], log?: boolean, heigh
       width: box.current!.clientWidth || 300, height: props.height, series, bands,
       legend: {show: false}, padding: [8, 10, 0, 0], cursor: {drag: {x: false, y: false, setScale: false}, y: false, points: {size: 6}},
       scales: {
-        x: {time: false, distr: logX.value ? 3 : 1, range: () => {
-          const [from, to] = range.value ?? extent();
-          return logX.value ? [Math.max(from, to * 1e-9, 1e-3), to] : [from, to];
+        x: {time: false, distr: logAxis ? 3 : 1, range: () => {
+          const [from, to] = span.current();
+          return logAxis ? [Math.max(from, to * 1e-9, 1e-3), to] : [from, to];
         }},
         y: {distr: props.log ? 3 : 1},
       },
-      axes: [{...common, values: (_, ticks) => ticks.map((one) => (one === null ? '' : axisFormat(one))), size: 26},
+      axes: [{...common, values: (_, ticks) => ticks.map((one) => (one === null ? '' : atText(one))), size: 26},
         {...common, values: (_, ticks) => ticks.map((one) => (one === null ? '' : significant(one, 3))), size: 46}],
-      hooks: {setCursor: [(one) => {
+      hooks: {draw: own?.mark ? [(one) => drawMark(one, own.mark!, ink)] : [], setCursor: [(one) => {
         const left = one.cursor.left ?? -1;
         setAt(left < 0 ? null : one.posToVal(left, 'x'));
       }]},
     }, tableOf(props.lines), box.current!);
-    listen(made);
+    if (!own) listen(made);
     plot.current = made;
     const watch = new ResizeObserver(() => made.setSize({width: box.current?.clientWidth ?? 300, height: props.height}));
     watch.observe(box.current!);
@@ -161,7 +188,7 @@ export function Chart(props: {title: string, lines: Line[], log?: boolean, heigh
       waiting = true;
       requestAnimationFrame(() => {
         waiting = false;
-        const [from, to] = range.value ?? extent();
+        const [from, to] = span.current();
         plot.current?.setScale('x', {min: from, max: to});
       });
     });
@@ -175,15 +202,15 @@ export function Chart(props: {title: string, lines: Line[], log?: boolean, heigh
   return (
     <figure class="chart">
       <figcaption><span>{props.title}</span>
-        <span class="readout figures">{at !== null && <span class="soft">{axisFormat(at)}</span>}
+        <span class="readout figures">{at !== null && <span class="soft">{atText(at)}</span>}
           {props.lines.map((line) => {
             const value = at === null ? line.y.findLast((one) => one !== null) : valueAt(line, at);
             return <span key={line.name} style={{color: `var(--${line.color})`}}>{value === null || value === undefined ? '–' : format(value)}</span>;
           })}</span></figcaption>
-      <div ref={box} class="plot" tabIndex={0} role="img"
+      <div ref={box} class={own ? 'plot whole' : 'plot'} tabIndex={0} role="img"
         aria-label={`${props.title}: ${props.lines.map((line) => `${line.name} ${format(line.y.findLast((one) => one !== null) ?? NaN)}`).join(', ')}. `
-          + 'Arrows move, plus and minus stretch, 0 shows all, Shift and arrows read values.'}
-        onKeyDown={(event) => onKey(event, read)} />
+          + (own ? 'Arrows read values.' : 'Arrows move, plus and minus stretch, 0 shows all, Shift and arrows read values.')}
+        onKeyDown={(event) => onKey(event, read, !!own)} />
     </figure>
   );
 }

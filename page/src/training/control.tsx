@@ -22,12 +22,28 @@ const isFinished = (run: Run) => {
   return steps !== null && step >= steps;
 };
 
+// A finished run goes on with more steps.
+function Longer(props: {name: string, done: number, go: (steps: number) => void}) {
+  const [steps, setSteps] = useState<string | null>(null);
+  if (steps === null) return <button aria-label={'Train longer: ' + props.name} onClick={() => setSteps(String(Math.ceil(1.5 * props.done)))}>Train longer</button>;
+  return (
+    <form class="longer" aria-label={'Train longer: ' + props.name} onSubmit={(event) => { event.preventDefault(); setSteps(null); props.go(Number(steps)); }}
+      onKeyDown={(event) => { if (event.key === 'Escape') setSteps(null); }}>
+      <label class="field"><span>Steps of the whole run, of which {count(props.done)} are done</span>
+        <input type="number" required min={props.done + 1} max={2 ** 40} step={1} value={steps} ref={(one) => { if (one && !one.dataset.seen) one.dataset.seen = '1', one.focus(); }}
+          onInput={(event) => setSteps(event.currentTarget.value)} /></label>
+      <p class="soft">All of them become one schedule: the learning rate goes on as if the run had been planned so.</p>
+      <div class="row"><button type="submit">Go on</button><button type="button" class="plain" onClick={() => setSteps(null)}>Cancel</button></div>
+    </form>
+  );
+}
+
 export function RunControl(props: {run: Run, changed: () => void, fail: (sentence: string) => void}) {
   const {run} = props;
   const name = visible(run.name);
-  const act = async (what: 'stop' | 'resume') => {
+  const act = async (what: 'stop' | 'resume', steps?: number) => {
     try {
-      await post(`v1/aviary/runs/${run.id}/${what}`, {});
+      await post(`v1/aviary/runs/${run.id}/${what}`, {steps});
       tell(what === 'stop' ? `${run.name} saves itself and ends` : `${run.name} goes on`);
     } catch (error) { props.fail(messageOf(error)); }
     props.changed();
@@ -37,6 +53,7 @@ export function RunControl(props: {run: Run, changed: () => void, fail: (sentenc
       {run.running && <span class="now">{run.stopping ? 'saves itself …' : 'is being trained'}</span>}
       {mayControl() && run.running && !run.stopping && <button onClick={() => act('stop')} aria-label={'Pause ' + name} title="It saves itself and ends; it can go on at any time, bit for bit">Pause</button>}
       {mayControl() && !run.running && run.checkpoint && !isFinished(run) && <button onClick={() => act('resume')} aria-label={'Go on with ' + name}>Go on</button>}
+      {mayControl() && !run.running && run.checkpoint && isFinished(run) && <Longer name={name} done={logs.value[run.id]!.step} go={(steps) => act('resume', steps)} />}
       {run.problem && <span class="warn">{visible(run.problem)}</span>}
     </div>
   );

@@ -1,6 +1,7 @@
 // Runs as the program tells them: in as many points as a picture has, for the part that is looked at.
 import {signal} from '@preact/signals';
 import {get} from '../lib/api';
+import {duration, short} from '../lib/text';
 
 export interface Run {
   id: number;
@@ -53,14 +54,16 @@ export const follow = signal(true);
 
 const pointsAcross = 900;
 
-function query(span: [number, number] | null): string {
-  const parts: Record<string, string | number> = {axis: axis.value, smooth: smoothing.value, points: pointsAcross};
+export const axisText = (value: number) => (axis.value === 'time' ? duration(value) : short(value));
+
+export function query(span: [number, number] | null, points = pointsAcross): string {
+  const parts: Record<string, string | number> = {axis: axis.value, smooth: smoothing.value, points};
   if (logX.value) parts.log = 1;
   if (span) {
     // As much again on both sides, so that there is something to see while it is moved.
     const [from, to] = span, width = to - from;
-    Object.assign(parts, {from: from - width, to: to + width, points: 3 * pointsAcross});
-    if (logX.value) Object.assign(parts, {from: from * (from / to), to: to * (to / from), points: 3 * pointsAcross});
+    Object.assign(parts, {from: from - width, to: to + width, points: 3 * points});
+    if (logX.value) Object.assign(parts, {from: from * (from / to), to: to * (to / from)});
   }
   return Object.entries(parts).map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&');
 }

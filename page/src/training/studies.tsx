@@ -3,6 +3,7 @@ import {signal} from '@preact/signals';
 import {get} from '../lib/api';
 import {bytes, count, digits, duration, short, significant, visible} from '../lib/text';
 import {chosen, colorOf, studyRuns, type Run} from './data';
+import {PositionLoss} from './positions';
 
 interface Listed { id: number; name: string; kind: 'comparison' | 'sweep' }
 type Member = Record<string, number | string | boolean | null> & {member: string, run: number | null, running: boolean};
@@ -155,6 +156,13 @@ function SweepTable(props: {one: Sweep}) {
           <td>{one.tokens === undefined ? '–' : short(one.tokens)}</td><td>{one.parameters === undefined ? '–' : count(one.parameters)}</td></tr>))}</tbody>
     </table>
   );
+}
+
+export function StudyPositions(props: {one: Study}) {
+  const {one} = props;
+  if (one.kind !== 'comparison' || current === null) return null;
+  const runs = new Map(one.members.flatMap((member) => (member.run === null ? [] : [[member.member, member.run] as const])));
+  return <PositionLoss study={current} runs={runs} finished={one.members.filter((member) => typeof member.generation_seconds_1k === 'number').length} />;
 }
 
 export function StudyTable(props: {one: Study, toggle: (id: number) => void}) {

@@ -6,7 +6,8 @@ import {Problem} from '../lib/dialog';
 import {count, digits, duration, short, visible} from '../lib/text';
 import {Chart, setRange, type Line} from './chart';
 import {NewRunButton, NewRunDialog, Output, RunControl, mayControl, takeDrop} from './control';
-import {StudyList, StudyTable, loadStudies, study} from './studies';
+import {LayerNorms} from './layers';
+import {StudyList, StudyPositions, StudyTable, loadStudies, study} from './studies';
 import {axis, chosen, colorOf, flat, follow, loadLogs, loadRuns, logs, logX, logY, range, runs, shownRuns, smoothing, stepsOf, timeLeft, type Axis} from './data';
 
 const problem = signal('');
@@ -91,6 +92,7 @@ function Curves() {
         <Chart title="Tokens per second" lines={lines.speed} height={150} format={short} />
         <Chart title="Gradient norm" lines={lines.norm} log={logY.value} height={150} />
       </div>
+      <LayerNorms />
     </div>
   );
 }
@@ -158,6 +160,7 @@ export default function Training() {
         {one && <StudyTable one={one} toggle={toggle} />}
         <Controls />
         <Curves />
+        {one && <StudyPositions one={one} />}
         <div class="below">{!one && <Samples />}{!one && <Differences />}</div>
         {!one && mayControl() && shownRuns().map((run) => <Output key={run.id} run={run} />)}
       </div>
