@@ -4,7 +4,7 @@ import {effect, signal} from '@preact/signals';
 import {currentModel, messageOf, modelName} from '../lib/api';
 import {Dialog, Problem} from '../lib/dialog';
 import {ago, download, fileName, visible} from '../lib/text';
-import {Message, Prose} from './message';
+import {Messages, Prose} from './message';
 import {changed, changes, conversations, current, drop, loadConversations, path, pulses, reply, select, send, writing} from './session';
 import {Panel} from './panel';
 import {AsTheModelSeesIt} from './rendered';
@@ -133,8 +133,7 @@ function Transcript(props: {compare: (parent: string) => void}) {
       <div class="column">
         {messages.length === 0 && <Welcome />}
         {first > 0 && <button class="plain" onClick={() => setShown(shown + mostShown)}>Show {Math.min(first, mostShown)} earlier messages</button>}
-        {messages.slice(first).map((node) => (
-          <Message key={node.id} node={node} compare={props.compare} />))}
+        <Messages c={current.value} nodes={messages.slice(first)} compare={props.compare} />
       </div>
       {away && <button class="to-end" onClick={toEnd}>To the end ↓</button>}
     </div>

@@ -1,19 +1,21 @@
 // One message of a conversation, with its branches.
-import {useState} from 'preact/hooks';
+import type {ComponentChild} from 'preact';
+import {useMemo, useRef, useState} from 'preact/hooks';
 import {useComputed} from '@preact/signals';
 import {digits, visible, count} from '../lib/text';
-import {blocksOf, htmlOf} from '../lib/markdown';
+import {blocksOf, htmlOf, type Blocks} from '../lib/markdown';
 import {tell} from '../lib/dialog';
-import {changed, changes, current, pulses, reading, reply, send, writing} from './session';
-import {childrenOf, remove, type Conversation, type Node} from './tree';
+import {changed, families, pulses, reading, reply, send, writing} from './session';
+import {remove, type Conversation, type Node} from './tree';
 
 const longestShown = 300_000;
 
 // Text of a model: as Markdown, or as it is if it is very long.
 export function Prose(props: {text: string}) {
-  const blocks = blocksOf(props.text);
-  if (blocks)
-    return <div class="prose" dir="auto">{blocks.map((block, i) => <Block key={i} block={block} />)}</div>;
+  const read = useRef<Blocks | null>(null);
+  read.current = useMemo(() => blocksOf(props.text, read.current), [props.text]);
+  if (read.current)
+    return <div class="prose" dir="auto">{read.current.blocks.map((block, i) => <Block key={i} block={block} />)}</div>;
   const cut = props.text.length > longestShown;
   return (
     <div class="prose">
@@ -24,11 +26,11 @@ export function Prose(props: {text: string}) {
 }
 
 function Block(props: {block: string}) {
-  return <div class="block" dangerouslySetInnerHTML={{__html: htmlOf(props.block)}} />;
+  return useMemo(() => <div class="block" dangerouslySetInnerHTML={{__html: htmlOf(props.block)}} />, [props.block]);
 }
 
-function Branches(props: {c: Conversation, node: Node}) {
-  const all = childrenOf(props.c, props.node.parent);
+function Branches(props: {c: Conversation, node: Node, all: Node[]}) {
+  const {all} = props;
   if (all.length < 2) return null;
   const at = all.findIndex((one) => one.id === props.node.id);
   const go = (step: number) => {
@@ -72,14 +74,27 @@ function Editor(props: {text: string, done: (text: string | null) => void, label
   );
 }
 
-export function Message(props: {node: Node, compare: (parent: string) => void}) {
-  const {node} = props;
-  const c = current.value;
+// The messages of a line. A conversation may have hundreds: what stands for one stays the same while nothing of it has changed, so
+// that nothing in it is looked at.
+export function Messages(props: {c: Conversation, nodes: Node[], compare: (parent: string) => void}) {
+  const before = useRef(new Map<string, {parts: unknown[], shown: ComponentChild}>());
+  const now: typeof before.current = new Map();
+  for (const node of props.nodes) {
+    const all = families.value.get(node.parent) ?? [node];
+    const parts = [props.c, node, all.length, all.indexOf(node), node.content, node.error, props.compare];
+    const old = before.current.get(node.id);
+    now.set(node.id, old?.parts.every((part, i) => part === parts[i]) ? old
+      : {parts, shown: <Message key={node.id} c={props.c} node={node} all={all} compare={props.compare} />});
+  }
+  before.current = now;
+  return <>{[...now.values()].map((one) => one.shown)}</>;
+}
+
+function Message(props: {c: Conversation, node: Node, all: Node[], compare: (parent: string) => void}) {
+  const {c, node} = props;
   const [editing, setEditing] = useState(false);
-  const mine = useComputed(() => writing.value?.node === props.node.id).value;
-  // Only what is being written is shown anew with each of its pieces.
-  void (mine ? pulses.value : changes.value);
-  const siblings = childrenOf(c, node.parent).length;
+  const mine = useComputed(() => writing.value?.node === node.id).value;
+  if (mine) void pulses.value;  // it is shown anew with each piece
   if (editing)
     return (
       <article class={'message ' + node.role}>
@@ -106,13 +121,13 @@ export function Message(props: {node: Node, compare: (parent: string) => void}) 
       {mine && !node.content && !node.reasoning && <Reading />}
       {node.error && <p class="problem" role="alert">{node.error}</p>}
       <footer>
-        <Branches c={c} node={node} />
+        <Branches c={c} node={node} all={props.all} />
         {!mine && <>
           <button class="plain" onClick={() => setEditing(true)}>Edit</button>
           {node.role === 'assistant'
             ? <button class="plain" onClick={() => reply(c, node.parent)}>Again</button>
             : <button class="plain" onClick={() => reply(c, node.id)}>Reply</button>}
-          {siblings > 1 && <button class="plain" onClick={() => props.compare(node.parent)}>Side by side</button>}
+          {props.all.length > 1 && <button class="plain" onClick={() => props.compare(node.parent)}>Side by side</button>}
           <button class="plain" onClick={() => navigator.clipboard.writeText(node.content).then(() => tell('Copied'))}>Copy</button>
           <button class="plain" onClick={() => { remove(c, node.id); changed(c); }}>Delete</button>
         </>}

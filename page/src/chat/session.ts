@@ -3,7 +3,7 @@ import {computed, signal} from '@preact/signals';
 import {currentModel, events, messageOf, wasStopped} from '../lib/api';
 import {tell} from '../lib/dialog';
 import {everything, forget, keep} from '../lib/keep';
-import {add, lineTo, newConversation, pathOf, type Conversation, type Node} from './tree';
+import {add, familiesOf, lineTo, newConversation, pathOf, type Conversation, type Node} from './tree';
 
 export const conversations = signal<Conversation[]>([]);
 export const current = signal<Conversation>(newConversation());
@@ -11,7 +11,9 @@ export const current = signal<Conversation>(newConversation());
 export const changes = signal(0);
 // Grows with every piece of a reply that is being written.
 export const pulses = signal(0);
-export const path = computed(() => (changes.value, pathOf(current.value)));
+// By parent, in the order in which they were made.
+export const families = computed(() => (changes.value, familiesOf(current.value)));
+export const path = computed(() => pathOf(current.value, families.value));
 
 export interface Writing {
   conversation: string;
@@ -35,7 +37,18 @@ export function changed(c: Conversation, save = true) {
   c.updated = Date.now();
   if (!conversations.value.includes(c)) conversations.value = [c, ...conversations.value];
   else conversations.value = [...conversations.value].sort((a, b) => b.updated - a.updated);
-  keep('conversations', structuredClone(c)).catch(() => {});
+  saveSoon(c);
+}
+
+const unsaved = new Set<Conversation>();
+
+// Keeps it when what is shown has been shown: to copy a long conversation takes a while.
+function saveSoon(c: Conversation) {
+  if (unsaved.size === 0) setTimeout(() => {
+    for (const one of unsaved) keep('conversations', one).catch(() => {});
+    unsaved.clear();
+  });
+  unsaved.add(c);
 }
 
 export function select(c: Conversation) {
@@ -45,6 +58,7 @@ export function select(c: Conversation) {
 
 export function drop(c: Conversation) {
   if (writing.value?.conversation === c.id) writing.value.stop.abort();
+  unsaved.delete(c);
   conversations.value = conversations.value.filter((one) => one !== c);
   forget('conversations', c.id).catch(() => {});
   if (current.value === c) select(newConversation());
@@ -76,7 +90,6 @@ export function send(c: Conversation, parent: string, content: string) {
 // Writes a reply after the message `parent`, as a new branch if there is one already.
 export async function reply(c: Conversation, parent: string) {
   writing.value?.stop.abort();
-  const body = bodyOf(c, parent);
   const node = add(c, parent, 'assistant', '');
   node.model = currentModel()?.name;
   const mine: Writing = {conversation: c.id, node: node.id, stop: new AbortController()};
@@ -94,6 +107,8 @@ export async function reply(c: Conversation, parent: string) {
     });
   };
   try {
+    await shown();
+    const body = bodyOf(c, parent);
     const stream = events('v1/chat/completions',
       {...body, stream: true, stream_options: {include_usage: true}, return_progress: true}, mine.stop.signal);
     for await (const event of stream) take(node, mine, event, show);
@@ -109,6 +124,9 @@ export async function reply(c: Conversation, parent: string) {
   if (writing.value === mine) writing.value = null;
   changed(c);
 }
+
+// The page has a moment for itself.
+const shown = () => new Promise((done) => setTimeout(done));
 
 function take(node: Node, mine: Writing, event: any, show: () => void) {
   const choice = event.choices?.[0];

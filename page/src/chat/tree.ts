@@ -58,20 +58,25 @@ export function childrenOf(c: Conversation, parent: string): Node[] {
   return Object.values(c.nodes).filter((node) => node.parent === parent).sort((a, b) => a.created - b.created);
 }
 
-// The messages that are shown, from the first to the last.
-export function pathOf(c: Conversation): Node[] {
-  const byParent = new Map<string, Node[]>();
+// The children of every message that has some, as childrenOf() tells them.
+export function familiesOf(c: Conversation): Map<string, Node[]> {
+  const families = new Map<string, Node[]>();
   for (const node of Object.values(c.nodes)) {
-    const list = byParent.get(node.parent);
-    list ? list.push(node) : byParent.set(node.parent, [node]);
+    const list = families.get(node.parent);
+    list ? list.push(node) : families.set(node.parent, [node]);
   }
+  for (const list of families.values()) list.sort((a, b) => a.created - b.created);
+  return families;
+}
+
+// The messages that are shown, from the first to the last.
+export function pathOf(c: Conversation, families: Map<string, Node[]>): Node[] {
   const path: Node[] = [];
   let parent = '';
   while (true) {
-    const children = byParent.get(parent);
+    const children = families.get(parent);
     if (!children?.length) return path;
-    const node = children.find((one) => one.id === c.chosen[parent]) ??
-        children.reduce((last, one) => (one.created >= last.created ? one : last));
+    const node = children.find((one) => one.id === c.chosen[parent]) ?? children.at(-1)!;
     path.push(node);
     parent = node.id;
   }

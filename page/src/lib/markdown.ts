@@ -37,15 +37,30 @@ purifier.addHook('afterSanitizeAttributes', (node) => {
   if (node.tagName === 'PRE') node.setAttribute('tabindex', '0');
 });
 
-// The text in blocks, so that only the last one changes while it grows; nothing if it is too long.
-export function blocksOf(text: string): string[] | null {
+// A text in blocks. `kept` of them stay as they are when it grows: those that end before the character `to`.
+export interface Blocks { text: string; blocks: string[]; kept: number; to: number }
+
+// The text in blocks, so that only the last one changes while it grows; nothing if it is too long. `before`: what was found of an
+// earlier text; if it has only grown since then, its last block is read again, and what is new.
+export function blocksOf(text: string, before: Blocks | null = null): Blocks | null {
   if (text.length > longestMarkdown || deep.test(text)) return null;
   for (let at = 0, end; at < text.length; at = end + 1) {
     end = text.indexOf('\n', at);
     if (end < 0) end = text.length;
     if (end - at > longestLine) return null;
   }
-  return marked.lexer(visible(text)).filter((token) => token.type !== 'space').map((token) => token.raw);
+  const shown = visible(text).replace(/\r\n?/g, '\n'), grows = before !== null && shown.startsWith(before.text);
+  const blocks = grows ? before.blocks.slice(0, before.kept) : [];
+  let at = grows ? before.to : 0, to = at;
+  for (const token of marked.lexer(shown.slice(at))) {
+    if (token.type !== 'space') {
+      blocks.push(token.raw);
+      to = at;
+    }
+    at += token.raw.length;
+  }
+  const sure = at === shown.length && blocks.length > 0;
+  return {text: shown, blocks, kept: sure ? blocks.length - 1 : 0, to: sure ? to : 0};
 }
 
 const known = new Map<string, string>();
