@@ -42,6 +42,74 @@ export async function ARunGoesOnAndIsPausedByKeyboard({open, program, work, fold
   assert.deepEqual(last, Array.from(last, (_, i) => i + 1));  // nothing is missing, nothing is there twice
 }
 
+export async function AFinishedRunIsTrainedLongerByKeyboard({open, program, work, folder}) {
+  program.run('train', 'text.txt', '--out', 'longer/bird', '--steps', '4', '--sample-every', '0', ...tiny);
+  const address = await program.serve('watch', 'longer', '--control');
+  for (const [width, steps] of [[1280, 9], [400, 12]]) {
+    const {page} = await open({address, width, theme: width === 400 ? 'dark' : 'light'});
+    await page.waitForSelector('button[aria-label="Train longer: bird"]');
+    assert.equal(await page.locator('button[aria-label="Go on with bird"]').count(), 0);
+    await page.focus('button[aria-label="Train longer: bird"]');
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => document.activeElement.type === 'number');
+    assert.deepEqual(await violations(page), []);
+    await noneSticksOut(page);
+    if (folder) await page.screenshot({path: `${folder}/training-longer-${width}.png`});
+    await page.keyboard.press('Control+a');
+    await page.keyboard.type(String(steps));
+    await page.keyboard.press('Enter');
+    await page.waitForSelector(`text=step ${steps} of ${steps}`);
+    await page.waitForSelector('button[aria-label="Train longer: bird"]');
+    assert.equal(await page.locator('.run-control .warn').count(), 0);
+  }
+  const steps = fs.readFileSync(path.join(work, 'longer/bird/log.jsonl'), 'utf8').trim().split('\n').map((one) => JSON.parse(one).step);
+  assert.deepEqual(steps, Array.from({length: 12}, (_, i) => i + 1));
+}
+
+// Converting and measuring, by keyboard; the numbers are those of the program.
+export async function AModelIsConvertedAndMeasured({open, program, work, folder}) {
+  fs.mkdirSync(path.join(work, 'workshop'), {recursive: true});
+  fs.copyFileSync(path.join(work, 'run/model.safetensors'), path.join(work, 'workshop/bird.safetensors'));
+  const address = await program.serve('serve', 'workshop/bird.safetensors', '--control');
+  for (const [width, theme] of [[1280, 'light'], [400, 'dark']]) {
+    const {page, seen} = await open({address, width, theme, path: '/#/models'});
+    await page.waitForSelector('.work select option >> nth=3', {state: 'attached'});
+    await page.selectOption('.work select', 'q8_0');
+    await page.focus('.work button:has-text("Convert")');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.work .plan:has-text("tensors")');
+    const file = (await page.locator('.work p code').first().innerText()).trim();
+    assert.equal(path.basename(file), width === 400 ? 'bird-q8_0-2.gguf' : 'bird-q8_0.gguf');
+    assert.equal(JSON.parse(program.run('inspect', file, '--json')).layers, 2);
+    assert.deepEqual(await violations(page), []);
+    await noneSticksOut(page);
+    if (folder) await page.screenshot({path: `${folder}/models-converted-${theme}-${width}.png`});
+    await page.focus('.work button:has-text("Measure")');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.work progress');
+    await page.waitForSelector('.work button:has-text("Convert")[disabled]');
+    if (width === 400) {
+      await page.focus('.work button:has-text("Stop")');
+      await page.keyboard.press('Enter');
+      await page.waitForSelector('.work .warn:has-text("stopped")');
+      continue;
+    }
+    await page.waitForSelector('.speeds tbody tr');
+    const task = (await (await fetch(`${address}/v1/aviary/work`)).json()).task, decode = task.measured.decode[0];
+    const row = await page.locator('.speeds tbody tr:has-text("decode")').first().locator('td').allInnerTexts();
+    assert.equal(Number(row[0]), Number(decode.tokens_per_second.toPrecision(3)));
+    assert.ok(Math.abs(parseFloat(row[1]) / 100 - decode.share_of_limit) < 0.01);
+    assert.deepEqual(await violations(page), []);
+    if (folder) await page.screenshot({path: `${folder}/models-measured-${theme}-${width}.png`});
+    fs.rmSync(path.join(work, 'workshop/bird.safetensors'));
+    await page.focus('.work button:has-text("Convert")');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.work .warn:has-text("was not converted")');
+    fs.copyFileSync(path.join(work, 'run/model.safetensors'), path.join(work, 'workshop/bird.safetensors'));
+    seen.console.splice(0);
+  }
+}
+
 export async function AModelIsTunedFromAFile({open, program, work, folder}) {
   const address = await serveControl(program, work, 'tuned');
   for (const width of [1280, 400]) {
@@ -101,6 +169,9 @@ export async function WithoutControlThereIsNoButton({open, program, work}) {
   const {page} = await open({address});
   await page.waitForSelector('text=step 2');
   assert.equal(await page.locator('.new-run, .run-control button').count(), 0);
+  const served = await open({address: await program.serve('serve', 'run'), path: '/#/models'});
+  await served.page.waitForSelector('.lane i');
+  assert.equal(await served.page.locator('.work').count(), 0);
 }
 
 // What a comparison and a sweep have written is shown, with their own numbers.
@@ -123,6 +194,12 @@ export async function StudiesAreShownWithTheirNumbers({open, program, work, fold
       assert.match(await row.locator('th').innerText(), new RegExp(line[0]));
       assert.equal((await row.locator('td').first().innerText()).trim(), Number(line[column]).toFixed(4));
     }
+    const positions = page.locator('.chart:has-text("Loss by tokens of context")');
+    await positions.locator('.u-over').waitFor();
+    const first = fs.readFileSync(path.join(work, 'studied/compare-bird/positions.csv'), 'utf8').trim().split('\n').slice(1).map((one) => one.split(',')).filter((one) => one[1] === '1');
+    await positions.locator('.plot').focus();
+    for (let i = 0; i < 90; ++i) await page.keyboard.press('ArrowLeft');
+    assert.deepEqual((await positions.locator('.readout span:not(.soft)').allInnerTexts()), first.map((one) => Number(one[2]).toFixed(4)));
     assert.deepEqual(await violations(page), [], `comparison, ${theme}, ${width} px`);
     await noneSticksOut(page);
     if (folder) await page.screenshot({path: `${folder}/comparison-${theme}-${width}.png`});

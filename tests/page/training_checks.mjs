@@ -35,6 +35,49 @@ export async function RunsAreOverlaidAndMovedByKeyboard({open}) {
   assert.deepEqual(await violations(page), []);
 }
 
+// The picture is read by keyboard, with 4 and with 48 blocks, and tells the numbers of the log.
+export async function NormsOfLayersAreThoseOfTheLog({open, work, folder}) {
+  for (const [name, blocks, theme, width] of [['usual', 4, 'light', 1280], ['deep', 48, 'dark', 1280], ['deep', 48, 'light', 400]]) {
+    const {page} = await open({path: '/#/training', theme, width});
+    await page.waitForSelector('.runs input');
+    for (const box of await page.locator('.runs input:checked').all()) await box.uncheck();
+    await page.check(`.runs label:has-text("${name}") input`);
+    await page.waitForSelector('.layer-norms canvas');
+    await page.focus('.layer-norms .heat-box');
+    await page.keyboard.press('ArrowLeft');
+    await page.keyboard.press('ArrowUp');
+    const last = fs.readFileSync(path.join(work, `runs/${name}/log.jsonl`), 'utf8').trim().split('\n').map((one) => JSON.parse(one)).findLast((one) => one.layer_norms);
+    const told = () => page.locator('.layer-ends').innerText();
+    assert.match(await told(), new RegExp(`block 0, step ${last.step}: ${Number(last.layer_norms[1].toPrecision(3))}`));
+    for (let i = 0; i < blocks + 5; ++i) await page.keyboard.press('ArrowUp');
+    assert.match(await told(), new RegExp(`head, step ${last.step}: ${Number(last.layer_norms[blocks + 1].toPrecision(3))}`));
+    const names = await page.locator('.row-names span').evaluateAll((all) => all.map((one) => [one.textContent, one.getBoundingClientRect().top]));
+    assert.equal(names[0][0], 'emb');
+    assert.equal(names.at(-1)[0], 'head');
+    names.slice(1).forEach(([, top], i) => assert.ok(names[i][1] - top >= 11, 'names lie over each other'));
+    assert.deepEqual(await violations(page), []);
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth) <= 0);
+    await page.locator('.layer-norms').scrollIntoViewIfNeeded();
+    if (folder) await page.screenshot({path: `${folder}/layers-${name}-${theme}-${width}.png`});
+  }
+}
+
+export async function ALogWithoutNormsOfLayersSaysSo({open}) {
+  const {page} = await open({path: '/#/training'});
+  await page.waitForSelector('.runs input');
+  for (const box of await page.locator('.runs input:checked').all()) await box.uncheck();
+  await page.check('.runs label:has-text("old") input');
+  await page.waitForSelector('.u-over');
+  await page.waitForTimeout(300);
+  assert.equal(await page.locator('.layer-norms').count(), 0);
+  await page.check('.runs label:has-text("usual") input');
+  await page.selectOption('select[aria-label="Run of the norms by layer"]', {label: 'old'});
+  await page.waitForSelector('text=There are none in the log of this run');
+  await page.selectOption('select[aria-label="Run of the norms by layer"]', {label: 'usual'});
+  await page.waitForSelector('.layer-norms canvas');
+  assert.deepEqual(await violations(page), []);
+}
+
 export async function BrokenLogsNeitherInjectNorFreeze({open}) {
   const {page} = await open({path: '/#/training'});
   await page.waitForSelector('.runs li');

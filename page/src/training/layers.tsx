@@ -8,9 +8,9 @@ import {axis, axisText, extent, logX, logs, query, range, shownRuns} from './dat
 
 interface Layers { rows: number; step: number[]; x: number[]; norms: (number | null)[] }
 
-const columnsAcross = 160, gutter = 46, most = 230;  // pixels
+const columnsAcross = 160, gutter = 46, most = 260;  // pixels
 const rowName = (row: number, rows: number) => (row === 0 ? 'embedding' : row === rows - 1 ? 'head' : 'block ' + (row - 1));
-const rowHeight = (rows: number) => Math.max(4, Math.min(18, Math.floor(most / rows)));
+const rowHeight = (rows: number) => Math.max(5, Math.min(18, Math.floor(most / rows)));
 
 // The share of a number between the least and the largest, by their logarithms.
 function scaleOf(norms: (number | null)[]) {
