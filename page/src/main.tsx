@@ -72,7 +72,7 @@ function Head() {
   return (
     <header class="head">
       <a class="skip" href="#content" onClick={(event) => { event.preventDefault(); document.querySelector<HTMLElement>('main')?.focus(); }}>To the content</a>
-      <h1><svg viewBox="0 0 32 24" aria-hidden="true"><path d="M2 15c7-1 11-4 13-11 1 5 3 7 7 8 3-1 6-1 8 1-3 0-5 1-7 3-5 5-14 6-21-1z" /></svg>Aviary</h1>
+      <h1><svg aria-hidden="true"><use href="#sign" /></svg>Aviary</h1>
       <nav aria-label="Views">
         {shownViews().map((one) => (
           <a key={one.name} href={'#/' + one.name} aria-current={view.value === one.name ? 'page' : undefined}>{one.title}</a>))}
