@@ -24,7 +24,7 @@ function Bars(props: {measured: Measured}) {
     <>
       <table class="speeds"><thead><tr><th scope="col">what</th><th scope="col">tokens/s</th><th scope="col">of the limit</th><th scope="col"><span class="unseen">bar</span></th></tr></thead>
         <tbody>{rows.map((one) => (
-          <tr key={one.name}><th scope="row">{one.name}</th><td>{significant(one.rate, 3)}</td><td>{percent(one.share)}</td>
+          <tr key={one.name}><th scope="row">{one.name}</th><td>{count(Number(one.rate.toPrecision(3)))}</td><td>{percent(one.share)}</td>
             <td class="wide-cell"><span class="bar-ground" aria-hidden="true"><i style={{width: 100 * Math.min(1, one.share) + '%'}} /></span></td></tr>))}</tbody></table>
       <p class="soft small-note">A prompt is limited by products ({significant(machine.bf16_gflops || machine.f32_gflops)} GFLOP/s in {machine.bf16_gflops ? 'bf16' : 'f32'} on {machine.threads} {machine.threads === 1 ? 'thread' : 'threads'}),
         decoding by reading {bytes(props.measured.weight_bytes_per_token)} for each token at {significant(props.measured.read_limit_gigabytes_per_second)} GB/s. {visible(props.measured.products)}.</p>

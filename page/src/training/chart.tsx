@@ -157,7 +157,7 @@ export function Chart(props: {title: string, lines: Line[], log?: boolean, heigh
     const {series, bands} = seriesOf(props.lines);
     const made = new uPlot({
       width: box.current!.clientWidth || 300, height: props.height, series, bands,
-      legend: {show: false}, padding: [8, 10, 0, 0], cursor: {drag: {x: false, y: false, setScale: false}, y: false, points: {size: 6}},
+      legend: {show: false}, padding: [8, 16, 0, 0], cursor: {drag: {x: false, y: false, setScale: false}, y: false, points: {size: 6}},
       scales: {
         x: {time: false, distr: logAxis ? 3 : 1, range: () => {
           const [from, to] = span.current();
