@@ -93,6 +93,19 @@ TEST(Optimizer, ALayerOfWhichNothingIsTrainedHasNoNorm) {
   EXPECT_EQ(norms[2], norm);
 }
 
+TEST(Optimizer, WeightAndBiasOfANormHaveTheirGradientsAlsoAlone) {
+  for (const char* name : {"blocks.1.ln1.weight", "blocks.1.ln1.bias"}) {
+    auto whole = small_model(), part = small_model();
+    const Optimizer all(*whole, adamw_groups(whole->parameters(), {}), 1),
+        one(*part, adamw_groups(part->parameters(), {.only = {name}}), 1);
+    gather(*whole);
+    gather(*part);
+    const std::vector<double> gradient = to_host(part->parameters().find(name)->weight.gradient());
+    EXPECT_EQ(gradient, to_host(whole->parameters().find(name)->weight.gradient())) << name;
+    EXPECT_GT(norm_of(gradient), 0) << name;
+  }
+}
+
 TEST(Optimizer, GradientsAreViewsOfOneBufferThatAStepLeavesAtZero) {
   auto model = small_model();
   Optimizer optimizer(*model, adamw_groups(model->parameters(), {}), 1);

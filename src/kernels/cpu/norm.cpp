@@ -100,14 +100,13 @@ void layer_norm_backward(const float* dy, const float* x, const float* weight, c
       for (int64_t row = block * rows / row_blocks; row < (block + 1) * rows / row_blocks; ++row)
         HWY_DYNAMIC_DISPATCH(layer_norm_backward_row)
       (dy + row * cols, x + row * cols, weight, mean[row], rstd[row], cols, dx ? dx + row * cols : nullptr,
-       dweight ? partial : nullptr, partial + cols);
+       dweight || dbias ? partial : nullptr, partial + cols);
     }
   });
-  if (!dweight) return;
   for (int64_t block = 0; block < row_blocks; ++block) {
     const float* partial = scratch + block * 2 * cols;
-    for (int64_t i = 0; i < cols; ++i) dweight[i] += partial[i];
-    for (int64_t i = 0; i < cols; ++i) dbias[i] += partial[cols + i];
+    for (int64_t i = 0; dweight && i < cols; ++i) dweight[i] += partial[i];
+    for (int64_t i = 0; dbias && i < cols; ++i) dbias[i] += partial[cols + i];
   }
 }
 
