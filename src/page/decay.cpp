@@ -1,11 +1,11 @@
 #include "page/decay.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <numbers>
-#include <optional>
+
+#include "train/update_rule.h"
 
 namespace aviary {
 namespace {
@@ -66,23 +66,15 @@ constexpr Kind kinds[] = {
      "Learned curves over the distance: shown is where a head's curve has fallen to half of its top."},
 };
 
-std::optional<int64_t> layer_of(std::string_view name) {
-  constexpr std::string_view blocks = "blocks.";
-  int64_t layer = 0;
-  if (!name.starts_with(blocks)) return {};
-  const auto [end, error] = std::from_chars(name.data() + blocks.size(), name.data() + name.size(), layer);
-  return error == std::errc() ? std::optional(layer) : std::nullopt;
-}
-
 }  // namespace
 
 DecayAtlas decay_atlas(const TensorFile& file) {
   DecayAtlas atlas;
   for (const Kind& kind : kinds) {
     for (const TensorEntry& tensor : file.tensors()) {
-      const std::optional<int64_t> layer = layer_of(tensor.name);
-      if (!layer || !tensor.name.ends_with(kind.end) || tensor.shape.empty()) continue;
-      atlas.layers.push_back({.layer = *layer, .tensor = tensor.name, .half_lives = kind.rule(tensor)});
+      const int64_t layer = layer_of(tensor.name);
+      if (layer < 0 || !tensor.name.ends_with(kind.end) || tensor.shape.empty()) continue;
+      atlas.layers.push_back({.layer = layer, .tensor = tensor.name, .half_lives = kind.rule(tensor)});
     }
     if (atlas.layers.empty()) continue;
     atlas.note = kind.note;

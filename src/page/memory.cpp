@@ -2,25 +2,16 @@
 
 #include <algorithm>
 #include <cassert>
-#include <charconv>
 #include <cmath>
 #include <string>
 
 #include "base/error.h"
+#include "train/update_rule.h"
 
 namespace aviary {
 namespace {
 
 constexpr int64_t group = 64;
-
-// 3 for "blocks.3.att.wkv".
-int64_t memory_layer(std::string_view name) {
-  constexpr std::string_view blocks = "blocks.";
-  int64_t layer = 0;
-  if (name.starts_with(blocks))
-    std::from_chars(name.data() + blocks.size(), name.data() + name.size(), layer);
-  return layer;
-}
 
 std::optional<size_t> part_named(const std::vector<StateSpec>& specs, const std::string& name) {
   for (size_t i = 0; i < specs.size(); ++i)
@@ -42,7 +33,7 @@ std::vector<MemoryHead> memory_heads(const StateLayout& layout) {
     const StateSpec& spec = specs[i];
     if (spec.kind != StateKind::recurrence || spec.name.ends_with(".bb") || spec.name.ends_with(".pp"))
       continue;
-    MemoryHead head{.layer = memory_layer(spec.name), .part = i};
+    MemoryHead head{.layer = layer_of(spec.name), .part = i};
     if (spec.name.ends_with(".aa")) head.divisor = part_named(specs, with_end(spec.name, "bb"));
     const int64_t all = spec.shape.count();
     const bool square = spec.shape.rank() == 3 && spec.shape[1] == spec.shape[2];

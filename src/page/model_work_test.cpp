@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 // Tells its arguments; measures a speed; waits where it shall, until it is asked to stop.
-constexpr const char* stand_in = R"(#!/bin/sh
+constexpr const char* stand_in_at_work = R"(#!/bin/sh
 here=$(dirname "$0")
 printf '[%s]' "$@" >> "$here/asked"
 echo 'measure 40 %' >&2
@@ -33,7 +33,7 @@ case "$1" in bench) printf '{\n  "decode": [{"batch": 1}]\n}\n';; *) echo 'x' > 
 class ModelWorkTest : public testing::Test {
  protected:
   ModelWorkTest() {
-    std::ofstream(folder / "aviary") << stand_in;
+    std::ofstream(folder / "aviary") << stand_in_at_work;
     fs::permissions(folder / "aviary", fs::perms::owner_all);
     fs::create_directories(folder / "runs/one");
     std::ofstream(folder / "runs/one/log.jsonl") << "{\"step\":1}\n";

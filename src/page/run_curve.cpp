@@ -35,9 +35,9 @@ std::vector<float> numbers(const nlohmann::json& line, const char* name) {
 }
 
 // The part of the axis that is asked for, in as many places as there are points.
-class Places {
+class AxisPlaces {
  public:
-  Places(const CurveQuery& query, std::pair<double, double> extent)
+  AxisPlaces(const CurveQuery& query, std::pair<double, double> extent)
       : from_(query.to > query.from ? query.from : extent.first),
         to_(query.to > query.from ? query.to : extent.second),
         log_(query.log_axis),
@@ -193,7 +193,7 @@ Curve RunCurve::curve(const CurveQuery& query) const {
   for (const auto& [line, bits] : validations_)
     curve.validations.push_back({.step = step_[line], .x = x_of(line, query.axis), .bits_per_byte = bits});
 
-  const Places places(query, {curve.first, curve.last});
+  const AxisPlaces places(query, {curve.first, curve.last});
   const double keep = query.smooth > 0 ? std::exp(-1 / query.smooth) : 0;
   double sum = 0, weight = 0;  // of the smoothed loss: a mean whose weights fall with the distance
   int64_t place = -1;
@@ -222,7 +222,7 @@ Curve RunCurve::curve(const CurveQuery& query) const {
 LayerNorms RunCurve::layer_norms(const CurveQuery& query) const {
   LayerNorms result{.rows = static_cast<int64_t>(norm_rows_)};
   if (norm_lines_.empty()) return result;
-  const Places places(query, extent(query.axis));
+  const AxisPlaces places(query, extent(query.axis));
   int64_t place = -1;
   std::vector<int64_t> counts;  // of the last column
   auto end_column = [&] {

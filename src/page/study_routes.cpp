@@ -220,8 +220,8 @@ void add_studies(Router& router, std::shared_ptr<Runs> runs) {
         {.method = "GET", .path = path, .handle = [runs, handle](Call& call) { handle(call, *runs); }});
   };
   add("/v1/aviary/studies", serve_studies);
+  add("/v1/aviary/studies/{study}/positions", serve_positions);  // first: {study} at the end is all the rest
   add("/v1/aviary/studies/{study}", serve_study);
-  add("/v1/aviary/studies/{study}/positions", serve_positions);
 }
 
 }  // namespace aviary
