@@ -109,7 +109,7 @@ TEST_F(ModelWorkTest, NothingIsMeasuredBesideATraining) {
   std::error_code error;
   platform::File held(folder / "runs/one", platform::Open::read, error);
   ASSERT_TRUE(held.try_sure_lock());
-  expect_busy("work/bench", R"({"model":"bird"})", "\\\"one\\\" is being trained");
+  expect_busy("work/bench", R"({"model":"bird"})", "'one' is being trained");
   EXPECT_EQ(ask("POST", "work/convert", R"({"model":"bird","type":"f16"})").status, 200);
 }
 
