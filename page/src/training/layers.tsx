@@ -43,8 +43,12 @@ function placing() {
   return {share: (x: number) => ((log ? Math.log(Math.max(x, 1e-9)) : x) - a) / (b - a || 1), back: (share: number) => (log ? Math.exp(a + share * (b - a)) : a + share * (b - a))};
 }
 
-// A column stands for what is between the one before it and itself.
-const leftOf = (x: number[], i: number) => (i > 0 ? x[i - 1]! : x.length > 1 ? 2 * x[0]! - x[1]! : 0);
+// Columns meet halfway; one alone stands for all.
+function edgesOf(x: number[]): number[] {
+  if (x.length < 2) return extent();
+  const first = x[0]!, last = x.at(-1)!, inner = x.slice(1).map((right, i) => (x[i]! + right) / 2);
+  return [2 * first - inner[0]!, ...inner, 2 * last - inner.at(-1)!];
+}
 
 function draw(canvas: HTMLCanvasElement, layers: Layers, image: HTMLCanvasElement) {
   const pen = canvas.getContext('2d')!, density = devicePixelRatio || 1, {rows, x} = layers;
@@ -53,9 +57,9 @@ function draw(canvas: HTMLCanvasElement, layers: Layers, image: HTMLCanvasElemen
   canvas.height = height * density;
   pen.scale(density, density);
   pen.imageSmoothingEnabled = false;
-  const {share} = placing();
+  const {share} = placing(), edges = edgesOf(x);
   for (let i = 0; i < x.length; ++i) {
-    const left = width * share(leftOf(x, i)), right = width * share(x[i]!);
+    const left = width * share(edges[i]!), right = width * share(edges[i + 1]!);
     if (right >= 0 && left <= width) pen.drawImage(image, i, 0, 1, rows, left, 0, Math.max(right - left, 0.5) + 0.3, height);
   }
 }
@@ -88,13 +92,12 @@ function Picture(props: {layers: Layers}) {
   const move = (column: number, row: number) => setAt([Math.max(0, Math.min(columns - 1, column)), Math.max(0, Math.min(rows - 1, row))]);
   const point = (event: MouseEvent) => {
     const box = canvas.current!.getBoundingClientRect(), x = placing().back((event.clientX - box.left) / box.width);
-    const found = layers.x.findIndex((one) => one >= x);
-    move(found < 0 ? columns - 1 : found, rows - 1 - Math.floor((event.clientY - box.top) / box.height * rows));
+    move(edgesOf(layers.x).findLastIndex((edge) => edge <= x), rows - 1 - Math.floor((event.clientY - box.top) / box.height * rows));
   };
   const steps: Record<string, [number, number]> = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1]};
   const value = at && (layers.norms[at[0] * rows + at[1]] ?? null);
   const [from, to] = range.value ?? extent();
-  const cross = at && {left: 100 * placing().share((leftOf(layers.x, at[0]) + layers.x[at[0]]!) / 2) + '%', top: 100 * (rows - 0.5 - at[1]) / rows + '%'};
+  const cross = at && {left: 100 * placing().share(layers.x[at[0]]!) + '%', top: 100 * (rows - 0.5 - at[1]) / rows + '%'};
   return (
     <>
       <div class="layer-norms"><Names rows={rows} />
