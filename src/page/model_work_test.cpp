@@ -23,10 +23,10 @@ using nlohmann::json;
 constexpr const char* stand_in_at_work = R"(#!/bin/sh
 here=$(dirname "$0")
 printf '[%s]' "$@" >> "$here/asked"
-echo 'measure 40 %' >&2
+echo 'measure 40 %'
 trap 'exit 130' INT
 while [ -e "$here/wait" ]; do sleep 0.02; done
-if [ -e "$here/broken" ]; then echo 'aviary: this version cannot be written' >&2; exit 1; fi
+if [ -e "$here/broken" ]; then echo 'aviary: this version cannot be written'; exit 1; fi
 case "$1" in bench) printf '{\n  "decode": [{"batch": 1}]\n}\n';; *) echo 'x' > "$3"; echo '2 tensors';; esac
 )";
 

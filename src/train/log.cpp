@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cmath>
-#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -25,10 +25,10 @@ constexpr double fade = 0.98;                      // points of the smoothed tra
 nlohmann::ordered_json four_digits(std::span<const double> numbers) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const double x : numbers) {
-    if (std::isfinite(x))
-      list.push_back(std::strtod(fmt::format("{:.4g}", x).c_str(), nullptr));
-    else
-      list.push_back(nullptr);
+    const std::string text = fmt::format("{:.4g}", x);
+    double short_x = 0;
+    std::from_chars(text.data(), text.data() + text.size(), short_x);
+    list.push_back(std::isfinite(x) ? nlohmann::ordered_json(short_x) : nlohmann::ordered_json());
   }
   return list;
 }
