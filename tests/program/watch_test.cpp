@@ -141,6 +141,22 @@ TEST_F(Watch, ARunIsStoppedWithEverythingSavedAndGoesOnAfterTheServerHasEnded) {
             std::string::npos);
 }
 
+TEST_F(Watch, AFinishedRunGoesOnWithMoreSteps) {
+  start({"--control"});
+  const std::string id = run_named("one")["id"].dump();
+  EXPECT_EQ(post("runs/" + id + "/resume", R"({"steps":3})").status, 200);  // fewer than are done
+  wait_for([&] { return run_named("one")["running"] == false; }, "it is refused");
+  EXPECT_NE(run_named("one")["problem"].get<std::string>().find("has done 4 steps"), std::string::npos);
+  EXPECT_EQ(post("runs/" + id + "/resume", R"({"steps":12})").status, 200);
+  wait_for([&] { return get("runs/" + id + "/log")["step"] == 12; }, "it takes the new steps");
+  wait_for([&] { return run_named("one")["running"] == false; }, "it ends");
+  EXPECT_EQ(run_named("one")["problem"], "");
+  EXPECT_EQ(run_named("one")["config"]["schedule"]["steps"], 12);
+  const json layers = get("runs/" + id + "/layers");
+  EXPECT_EQ(layers["step"], json::array({1, 10}));
+  EXPECT_EQ(layers["norms"].size(), 2 * layers["rows"].get<size_t>());
+}
+
 TEST_F(Watch, ARunIsTunedFromRowsThatThePageSends) {
   start({"--control"});
   std::string rows;
