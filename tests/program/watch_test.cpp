@@ -151,7 +151,7 @@ TEST_F(Watch, AFinishedRunGoesOnWithMoreSteps) {
   wait_for([&] { return get("runs/" + id + "/log")["step"] == 12; }, "it takes the new steps");
   wait_for([&] { return run_named("one")["running"] == false; }, "it ends");
   EXPECT_EQ(run_named("one")["problem"], "");
-  EXPECT_EQ(run_named("one")["config"]["schedule"]["steps"], 12);
+  EXPECT_EQ(run_named("one")["config"]["steps"], 12);
   const json layers = get("runs/" + id + "/layers");
   EXPECT_EQ(layers["step"], json::array({1, 10}));
   EXPECT_EQ(layers["norms"].size(), 2 * layers["rows"].get<size_t>());
