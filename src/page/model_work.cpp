@@ -32,11 +32,13 @@ fs::path new_file(const fs::path& model, const std::string& type) {
   const fs::path plain = model.lexically_normal();
   const fs::path file = plain.filename().empty() ? plain.parent_path() : plain;
   const char* ending = is_block_type(type) ? ".gguf" : ".safetensors";
+  std::error_code error;
+  const fs::path name = fs::is_directory(file, error) ? file.filename() : file.stem();
   for (int number = 1; number < most_names; ++number) {
-    const fs::path name = fmt::format("{}-{}{}{}", file.stem().string(), type,
-                                      number == 1 ? "" : fmt::format("-{}", number), ending);
-    std::error_code error;
-    if (!fs::exists(fs::symlink_status(file.parent_path() / name, error))) return file.parent_path() / name;
+    const fs::path out =
+        file.parent_path() /
+        fmt::format("{}-{}{}{}", name.string(), type, number == 1 ? "" : fmt::format("-{}", number), ending);
+    if (!fs::exists(fs::symlink_status(out, error))) return out;
   }
   refuse_wish(fmt::format("there are too many files of this name beside {}", file.string()));
 }
@@ -80,7 +82,12 @@ ModelTask ModelWork::begin(ModelTask task, const std::vector<std::string>& comma
   fs::create_directory(output_, error);
   if (!error) fs::permissions(output_, fs::perms::owner_all, error);
   if (error) refuse_wish(fmt::format("{}: cannot be made: {}", output_.string(), error.message()));
-  process_ = started(program_, command, output_ / output_name);
+  try {
+    process_ = started(program_, command, output_ / output_name);
+  } catch (...) {
+    forget_output();
+    throw;
+  }
   task.id = ++tasks_;
   task_ = std::move(task);
   return *task_;

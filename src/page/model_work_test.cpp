@@ -36,9 +36,11 @@ class ModelWorkTest : public testing::Test {
     std::ofstream(folder / "aviary") << stand_in_at_work;
     fs::permissions(folder / "aviary", fs::perms::owner_all);
     fs::create_directories(folder / "runs/one");
+    fs::create_directories(folder / "flock-1.5");
     std::ofstream(folder / "runs/one/log.jsonl") << "{\"step\":1}\n";
     add_model_work(router, std::make_shared<Runs>(std::vector<fs::path>{folder / "runs"}),
-                   std::make_shared<ModelWork>(folder / "aviary"), {{"bird", folder / "bird.pth"}});
+                   std::make_shared<ModelWork>(folder / "aviary"),
+                   {{"bird", folder / "bird.pth"}, {"flock", folder / "flock-1.5/"}});
   }
   ~ModelWorkTest() override { fs::remove(folder / "wait"); }
 
@@ -82,6 +84,8 @@ TEST_F(ModelWorkTest, AConversionWritesANewFileBesideTheModel) {
   EXPECT_EQ(done["file"], (folder / "bird-q8_0-2.gguf").string());
   ask("POST", "work/convert", R"({"model":"bird","type":"bf16"})");
   EXPECT_EQ(ended_task()["file"], (folder / "bird-bf16.safetensors").string());
+  ask("POST", "work/convert", R"({"model":"flock","type":"bf16"})");
+  EXPECT_EQ(ended_task()["file"], (folder / "flock-1.5-bf16.safetensors").string());
 }
 
 TEST_F(ModelWorkTest, ASpeedIsToldAsTheProgramMeasuredIt) {
@@ -128,6 +132,12 @@ TEST_F(ModelWorkTest, WhatEndsWithTheServerLeavesNothingRunning) {
     while (work.last()->text.empty()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   EXPECT_EQ(asked(), "[bench][" + (folder / "bird.pth").string() + "][--json]");
+}
+
+TEST_F(ModelWorkTest, AProgramThatCannotBeStartedIsTold) {
+  ModelWork work(folder / "missing");
+  EXPECT_THROW(work.bench({"bird", folder / "bird.pth"}), TaskFailure);
+  EXPECT_FALSE(work.last().has_value());
 }
 
 TEST_F(ModelWorkTest, PathsAndOtherTypesAreNotTaken) {

@@ -8,20 +8,21 @@ import {axis, axisText, extent, logX, logs, query, range, shownRuns} from './dat
 
 interface Layers { rows: number; step: number[]; x: number[]; norms: (number | null)[] }
 
-const columnsAcross = 160, gutter = 46, most = 260;  // pixels
+const columnsAcross = 160, pictureWidth = 3600, gutter = 46, most = 260;  // pixels
 const rowName = (row: number, rows: number) => (row === 0 ? 'embedding' : row === rows - 1 ? 'head' : 'block ' + (row - 1));
 const rowHeight = (rows: number) => Math.max(5, Math.min(18, Math.floor(most / rows)));
 
-// The share of a number between the least and the largest, by their logarithms.
+// The share of a number between a low and a high one, by their logarithms. The first steps are far above all others, so a twentieth of the
+// numbers may lie beyond each end.
 function scaleOf(norms: (number | null)[]) {
-  let low = Infinity, high = 0;
-  for (const x of norms) if (x !== null && x > 0) low = Math.min(low, x), high = Math.max(high, x);
+  const sorted = norms.filter((x): x is number => x !== null && x > 0).sort((a, b) => a - b);
+  const low = sorted[Math.floor(0.05 * sorted.length)] ?? NaN, high = sorted[Math.ceil(0.95 * sorted.length) - 1] ?? NaN;
   const width = Math.log(high / low) || 1;
-  return {low, high, share: (x: number | null) => (x === null || x <= 0 ? 0 : 0.06 + 0.94 * Math.log(x / low) / width)};
+  return {low, high, share: (x: number | null) => (x === null || x <= 0 ? 0 : 0.06 + 0.94 * Math.max(0, Math.min(1, Math.log(x / low) / width)))};
 }
 
 // One pixel for each number; the last row is the uppermost.
-function imageOf(layers: Layers): HTMLCanvasElement {
+function pixelsOf(layers: Layers): HTMLCanvasElement {
   const image = document.createElement('canvas'), {rows} = layers, columns = layers.x.length;
   image.width = Math.max(1, columns);
   image.height = Math.max(1, rows);
@@ -36,32 +37,45 @@ function imageOf(layers: Layers): HTMLCanvasElement {
   return image;
 }
 
-// From a place on the axis to a share of the width, and back.
-function placing() {
-  const [from, to] = range.value ?? extent(), log = logX.value && to > 0;
-  const a = log ? Math.log(Math.max(from, to * 1e-9, 1e-3)) : from, b = log ? Math.log(to) : to;
-  return {share: (x: number) => ((log ? Math.log(Math.max(x, 1e-9)) : x) - a) / (b - a || 1), back: (share: number) => (log ? Math.exp(a + share * (b - a)) : a + share * (b - a))};
-}
-
 // Columns meet halfway; one alone stands for all.
 function edgesOf(x: number[]): number[] {
-  if (x.length < 2) return extent();
-  const first = x[0]!, last = x.at(-1)!, inner = x.slice(1).map((right, i) => (x[i]! + right) / 2);
-  return [2 * first - inner[0]!, ...inner, 2 * last - inner.at(-1)!];
+  const [from, to] = extent();
+  const inner = x.slice(1).map((right, i) => (x[i]! + right) / 2);
+  return x.length < 2 ? [from, to] : [Math.max(from, 2 * x[0]! - inner[0]!), ...inner, Math.min(to, 2 * x.at(-1)! - inner.at(-1)!)];
 }
 
-function draw(canvas: HTMLCanvasElement, layers: Layers, image: HTMLCanvasElement) {
-  const pen = canvas.getContext('2d')!, density = devicePixelRatio || 1, {rows, x} = layers;
-  const width = canvas.clientWidth, height = rows * rowHeight(rows);
-  canvas.width = width * density;
-  canvas.height = height * density;
-  pen.scale(density, density);
+const scaled = (x: number) => (logX.value ? Math.log(Math.max(x, 1e-3)) : x);
+// From a place on the axis to a share of the width, and back.
+const shareOf = (x: number) => { const [from, to] = range.value ?? extent(); return (scaled(x) - scaled(from)) / (scaled(to) - scaled(from) || 1); };
+const placeOf = (share: number) => {
+  const [from, to] = range.value ?? extent(), place = scaled(from) + share * (scaled(to) - scaled(from));
+  return logX.value ? Math.exp(place) : place;
+};
+
+// The columns where they lie on the axis, once: while the axis moves, this is drawn in one piece.
+function pictureOf(layers: Layers): {image: HTMLCanvasElement, from: number, to: number} {
+  const image = document.createElement('canvas'), pixels = pixelsOf(layers), edges = edgesOf(layers.x);
+  const from = edges[0]!, to = edges.at(-1)!, width = scaled(to) - scaled(from) || 1;
+  image.width = pictureWidth;
+  image.height = pixels.height;
+  const pen = image.getContext('2d')!;
   pen.imageSmoothingEnabled = false;
-  const {share} = placing(), edges = edgesOf(x);
-  for (let i = 0; i < x.length; ++i) {
-    const left = width * share(edges[i]!), right = width * share(edges[i + 1]!);
-    if (right >= 0 && left <= width) pen.drawImage(image, i, 0, 1, rows, left, 0, Math.max(right - left, 0.5) + 0.3, height);
+  const place = (x: number) => Math.round(pictureWidth * (scaled(x) - scaled(from)) / width);
+  for (let i = 0; i < layers.x.length; ++i) {
+    const left = place(edges[i]!);
+    pen.drawImage(pixels, i, 0, 1, pixels.height, left, 0, Math.max(1, place(edges[i + 1]!) - left), pixels.height);
   }
+  return {image, from, to};
+}
+
+function draw(canvas: HTMLCanvasElement, rows: number, {image, from, to}: ReturnType<typeof pictureOf>) {
+  const pen = canvas.getContext('2d')!, density = devicePixelRatio || 1;
+  const width = Math.round(canvas.clientWidth * density), height = Math.round(rows * rowHeight(rows) * density);
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, {width, height});
+  pen.imageSmoothingEnabled = false;
+  pen.clearRect(0, 0, width, height);
+  const left = width * shareOf(from);
+  pen.drawImage(image, 0, 0, image.width, image.height, left, 0, width * shareOf(to) - left, height);
 }
 
 function Names(props: {rows: number}) {
@@ -74,35 +88,43 @@ function Names(props: {rows: number}) {
   );
 }
 
+// What moves with the axis.
+function Cross(props: {layers: Layers, at: [number, number]}) {
+  const {layers: {x, rows}, at} = props;
+  return <i class="cross" style={{left: 100 * shareOf(x[at[0]]!) + '%', top: 100 * (rows - 0.5 - at[1]) / rows + '%'}} />;
+}
+function End(props: {last: boolean}) {
+  return <span>{axisText((range.value ?? extent())[props.last ? 1 : 0])}</span>;
+}
+
 function Picture(props: {layers: Layers}) {
   const {layers} = props, {rows} = layers, columns = layers.x.length;
   const canvas = useRef<HTMLCanvasElement>(null);
   const [at, setAt] = useState<[number, number] | null>(null);
-  const image = useMemo(() => imageOf(layers), [layers, repaint.value]);
   const {low, high} = useMemo(() => scaleOf(layers.norms), [layers]);
+  const shown = logX.value;
   useEffect(() => {
+    const picture = pictureOf(layers);
     let waiting = false;
-    const paint = () => { waiting = false; if (canvas.current) draw(canvas.current, layers, image); };
+    const paint = () => { waiting = false; if (canvas.current) draw(canvas.current, rows, picture); };
     const soon = () => { if (!waiting) { waiting = true; requestAnimationFrame(paint); } };
     const watch = new ResizeObserver(soon);
     watch.observe(canvas.current!);
-    const end = effect(() => { void range.value, logX.value; soon(); });
+    const end = effect(() => { void range.value; soon(); });
     return () => { end(); watch.disconnect(); };
-  }, [layers, image]);
+  }, [layers, shown, repaint.value]);
   const move = (column: number, row: number) => setAt([Math.max(0, Math.min(columns - 1, column)), Math.max(0, Math.min(rows - 1, row))]);
   const point = (event: MouseEvent) => {
-    const box = canvas.current!.getBoundingClientRect(), x = placing().back((event.clientX - box.left) / box.width);
+    const box = canvas.current!.getBoundingClientRect(), x = placeOf((event.clientX - box.left) / box.width);
     move(edgesOf(layers.x).findLastIndex((edge) => edge <= x), rows - 1 - Math.floor((event.clientY - box.top) / box.height * rows));
   };
   const steps: Record<string, [number, number]> = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1]};
   const value = at && (layers.norms[at[0] * rows + at[1]] ?? null);
-  const [from, to] = range.value ?? extent();
-  const cross = at && {left: 100 * placing().share(layers.x[at[0]]!) + '%', top: 100 * (rows - 0.5 - at[1]) / rows + '%'};
   return (
     <>
       <div class="layer-norms"><Names rows={rows} />
         <div class="heat-box" style={{height: rows * rowHeight(rows) + 'px'}} tabIndex={0} role="img"
-          aria-label={`Gradient norm by layer, ${significant(low)} to ${significant(high)}. Arrows move over its numbers.`}
+          aria-label={`Gradient norm by layer, most from ${significant(low)} to ${significant(high)}. Arrows move over its numbers.`}
           onKeyDown={(event) => {
             const step = steps[event.key];
             if (!step) return;
@@ -110,11 +132,11 @@ function Picture(props: {layers: Layers}) {
             move((at?.[0] ?? columns) + step[0], (at?.[1] ?? 0) + step[1]);
           }}>
           <canvas ref={canvas} aria-hidden="true" onMouseMove={point} onMouseLeave={() => setAt(null)} />
-          {cross && <i class="cross" style={cross} />}
+          {at && <Cross layers={layers} at={at} />}
         </div></div>
-      <div class="layer-ends soft figures"><span>{axisText(from)}</span>
+      <div class="layer-ends soft figures"><End last={false} />
         <span aria-live="polite">{at ? `${rowName(at[1], rows)}, step ${count(layers.step[at[0]]!)}: ${value === null ? '–' : significant(value!)}` : '\u00a0'}</span>
-        <span>{axisText(to)}</span></div>
+        <End last={true} /></div>
     </>
   );
 }
@@ -124,10 +146,12 @@ export function LayerNorms() {
   const [wanted, setWanted] = useState<number | null>(null);
   const [layers, setLayers] = useState<Layers | null>(null);
   const run = shown.find((one) => one.id === wanted) ?? shown[0];
-  const key = run && [run.id, axis.value, logX.value, range.value?.join(), Math.floor((logs.value[run.id]?.step ?? 0) / 10), logs.value[run.id]?.known].join('|');
+  const log = run && logs.value[run.id], places = log?.points.x ?? [];
+  // With the curves, which are loaded when the axis comes to rest.
+  const key = log && [run.id, axis.value, logX.value, Math.floor(log.step / 10), log.known, places[0], places.at(-1)].join('|');
   useEffect(() => {
     let current = true;
-    if (run) get<Layers>(`v1/aviary/runs/${run.id}/layers?${query(range.value, columnsAcross)}`).then((one) => { if (current) setLayers(one); }, () => {});
+    if (run) get<Layers>(`v1/aviary/runs/${run.id}/layers?${query(range.peek(), columnsAcross)}`).then((one) => { if (current) setLayers(one); }, () => {});
     return () => { current = false; };
   }, [key]);
   if (!run || !layers || (layers.rows === 0 && shown.length < 2)) return null;
