@@ -100,7 +100,8 @@ function End(props: {last: boolean}) {
 function Picture(props: {layers: Layers}) {
   const {layers} = props, {rows} = layers, columns = layers.x.length;
   const canvas = useRef<HTMLCanvasElement>(null);
-  const [at, setAt] = useState<[number, number] | null>(null);
+  const [pointed, setAt] = useState<[number, number] | null>(null);
+  const at = pointed && pointed[0] < columns && pointed[1] < rows ? pointed : null;
   const {low, high} = useMemo(() => scaleOf(layers.norms), [layers]);
   const shown = logX.value;
   useEffect(() => {
