@@ -3,7 +3,7 @@ import {useEffect, useRef, useState} from 'preact/hooks';
 import {effect} from '@preact/signals';
 import uPlot from 'uplot';
 import {color, repaint} from '../lib/theme';
-import {significant} from '../lib/text';
+import {short, significant} from '../lib/text';
 import {axis, axisText, extent, follow, loadLogs, logX, range} from './data';
 
 export interface Line {
@@ -166,7 +166,7 @@ export function Chart(props: {title: string, lines: Line[], log?: boolean, heigh
         y: {distr: props.log ? 3 : 1},
       },
       axes: [{...common, values: (_, ticks) => ticks.map((one) => (one === null ? '' : atText(one))), size: 26},
-        {...common, values: (_, ticks) => ticks.map((one) => (one === null ? '' : significant(one, 3))), size: 46}],
+        {...common, values: (_, ticks) => ticks.map((one) => (one === null ? '' : Math.abs(one) >= 1e4 ? short(one) : significant(one, 3))), size: 46}],
       hooks: {draw: own?.mark ? [(one) => drawMark(one, own.mark!, ink)] : [], setCursor: [(one) => {
         const left = one.cursor.left ?? -1;
         setAt(left < 0 ? null : one.posToVal(left, 'x'));

@@ -22,5 +22,5 @@ export function PositionLoss(props: {study: number, runs: Map<string, number>, f
     log: true, ends: [1, Math.max(2, ...lines.map((line) => line.x.at(-1) ?? 1))] as [number, number], format: (value: number) => count(value),
     ...found && found.context > 0 && {mark: {x: found.context, text: 'trained length'}},
   }), [lines]);
-  return lines.length > 0 ? <Chart title="Loss by tokens of context, nats per token" lines={lines} height={220} format={(value) => digits(value, 4)} own={own} /> : null;
+  return lines.length > 0 ? <Chart title="Loss by tokens of context" lines={lines} height={220} format={(value) => digits(value, 4)} own={own} /> : null;
 }
