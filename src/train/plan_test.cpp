@@ -80,14 +80,16 @@ TEST(Plan, TheQuickstartIsAsItsFiguresWereMeasured) {
   Asked asked;
   asked.quickstart = true;
   const TrainConfig plan = resolve(asked, facts_of(3'553'021, 923'734));
-  EXPECT_EQ(plan.schedule.steps, 920);
+  EXPECT_EQ(plan.schedule.steps, 950);
   EXPECT_EQ(plan.validation_bytes, 50'000);
-  EXPECT_EQ(plan.model.n_layer, 6);
+  EXPECT_EQ(plan.model.n_layer, 4);
   EXPECT_EQ(plan.model.n_embd, 192);
   EXPECT_EQ(plan.context, 128);
   EXPECT_EQ(plan.batch, 16);
-  EXPECT_EQ(plan.schedule.start, 6e-4 * 5);
-  EXPECT_EQ(plan.schedule.end, 6e-4 * 5 / 30);
+  EXPECT_EQ(plan.optimizer, OptimizerKind::muon);
+  EXPECT_EQ(plan.schedule.kind, ScheduleKind::linear);
+  EXPECT_DOUBLE_EQ(plan.schedule.start, 0.012);
+  EXPECT_EQ(plan.schedule.end, 0);
   EXPECT_EQ(plan.schedule.warmup, 50);
   EXPECT_EQ(plan.weight_decay, 0.1);
 }
@@ -110,7 +112,7 @@ TEST(Plan, WithMuonTheUsualRateIsHigherAndFallsToZero) {
   const double usual = resolve(asked, facts_of(20'000)).schedule.start;
   give(asked, "optimizer", [](TrainConfig& c) { c.optimizer = OptimizerKind::muon; });
   const TrainConfig plan = resolve(asked, facts_of(20'000));
-  EXPECT_DOUBLE_EQ(plan.schedule.start, 3 * usual);
+  EXPECT_DOUBLE_EQ(plan.schedule.start, 4 * usual);
   EXPECT_EQ(plan.schedule.end, 0);
   EXPECT_EQ(plan.schedule.kind, ScheduleKind::linear);
   give(asked, "learning_rate", [](TrainConfig& c) { c.schedule.start = 1e-3; });

@@ -121,7 +121,7 @@ constexpr Setting table[] = {
      "Seed of the initialization and of the order of the text; random: draw one (default: 1)"},
 
     {"learning_rate", at<&TrainConfig::schedule, &Schedule::start>, everywhere, learning, 0, 10,
-     "Learning rate after the warm-up (default: that of the recipe for the width, three times that with --optimizer muon; "
+     "Learning rate after the warm-up (default: that of the recipe for the width, four times that with --optimizer muon; "
      "tune: by --method and width)"},
     {"final_learning_rate", at<&TrainConfig::schedule, &Schedule::end>, everywhere, learning, 0, 10,
      "Learning rate at the end (default: a small part of --learning-rate; with --optimizer muon 0, except in tune)"},
@@ -141,7 +141,7 @@ constexpr Setting table[] = {
      "(default: 1 for all)",
      false, "learning-rate-scale"},
     {"optimizer", at<&TrainConfig::optimizer>, everywhere, learning, 0, 0,
-     "adamw, lion, or muon (matrices by Muon, all else by AdamW) (default: adamw)"},
+     "adamw, lion, or muon (matrices by Muon, all else by AdamW) (default: adamw; --preset quickstart: muon)"},
     {"muon_of", at<&TrainConfig::muon_of>, everywhere, learning, 0, 0,
      "Parts of the names of the matrices that Muon moves, as att.key,ffn (default: blocks., all of the blocks)"},
     {"muon_rate", at<&TrainConfig::muon_rate>, everywhere, learning, 0, 1000,

@@ -87,7 +87,7 @@ INSTANTIATE_TEST_SUITE_P(
                 {"--validate-every", "--validation-bytes is 0"}},
         BadFlag{"WarmUpLongerThanTheQuickstart",
                 {"train", "text.txt", "--out", "run2", "--preset", "quickstart", "--warmup", "5000"},
-                {"--warmup is 5000", "920 steps"}},
+                {"--warmup is 5000", "950 steps"}},
         BadFlag{"SamplePromptWithAnEscapeThatIsNone",
                 {"train", "text.txt", "--out", "run2", "--escape", "--sample-prompt", "\\q"},
                 {"--sample-prompt", "\\q"}},
