@@ -6,22 +6,43 @@
 namespace aviary {
 namespace {
 
-// Half of the interval, in parts of the bits per byte, for each doubling from the longer trial to the run.
-constexpr double spread_of_doubling = 0.006;
+// After a doubling that has lowered the bits per byte by the part g, four further ones lower it by the part
+// scale * g^power.
+constexpr double scale = 0.847, power = 0.459;
+constexpr double doublings_of_rule = 4;
+// Half of the interval, in parts of the bits per byte, for each doubling.
+constexpr double spread_of_doubling = 0.012;
 
 constexpr double shortest_share = 1.0 / 32;  // of the steps of a run
-constexpr int64_t fewest_trial_steps = 25;  // of a trial: the first ones only find out which tokens there are
+constexpr int64_t fewest_trial_steps = 25;   // the first ones only find out which tokens there are
+
+// q + q^2 + ... + q^n, for any n >= 0.
+double sum_of_powers(double q, double n) { return q > 1 - 1e-6 ? n : q * (1 - std::pow(q, n)) / (1 - q); }
+
+// The q, at most 1, of which sum_of_powers(q, n) is `sum`.
+double ratio_of_sum(double sum, double n) {
+  double low = 0, high = 1;
+  for (int i = 0; i < 60; ++i) {
+    const double middle = (low + high) / 2;
+    (sum_of_powers(middle, n) < sum ? low : high) = middle;
+  }
+  return high;
+}
 
 }  // namespace
 
 Forecast forecast(const TrialRun& shorter, const TrialRun& longer, int64_t steps) {
-  const double ratio = static_cast<double>(longer.steps) / static_cast<double>(shorter.steps);
-  const double reach = static_cast<double>(steps) / static_cast<double>(longer.steps);
-  const double learned = std::max(0.0, shorter.bits_per_byte - longer.bits_per_byte);
-  const double more =
-      learned * (1 - std::pow(reach, -forecast_exponent)) / (std::pow(ratio, forecast_exponent) - 1);
+  const double doublings =
+      std::max(0.0, std::log2(static_cast<double>(steps) / static_cast<double>(longer.steps)));
+  const double gained = std::max(0.0, shorter.bits_per_byte - longer.bits_per_byte);
+  const double part = gained / longer.bits_per_byte;
+  double more = 0;
+  if (part > 0) {
+    const double in_rule = std::min(doublings_of_rule, scale * std::pow(part, power) / part);
+    more = gained * sum_of_powers(ratio_of_sum(in_rule, doublings_of_rule), doublings);
+  }
   const double result = longer.bits_per_byte - more;
-  const double spread = result * spread_of_doubling * std::log2(std::max(reach, 1.0));
+  const double spread = result * spread_of_doubling * doublings;
   return {.bits_per_byte = result, .low = result - spread, .high = result + spread};
 }
 
