@@ -18,7 +18,7 @@ namespace {
 constexpr double share_of_time = 0.05, least_seconds = 2, most_seconds = 20;  // of measuring
 constexpr int64_t fewest_steps = 5;
 constexpr double validations = 20, most_validating = 0.05;  // of a session on the way; of the time
-constexpr double most_trial_seconds = 180;
+constexpr double most_trial_seconds = 180, most_passes = 3;
 
 template <typename Work>
 double seconds_taken_by(Work work) {
@@ -136,9 +136,14 @@ int tell_forecast(const TrainConfig& config, const TokenizerPtr& tokenizer,
   const Forecast end = forecast(*shorter, *longer, run.steps);
   fmt::print(
       "They reached {:.3f} and {:.3f} bits per byte of the validation text; the whole run should reach about "
-      "{:.3f}, "
-      "between {:.3f} and {:.3f}\n",
+      "{:.3f}, between {:.3f} and {:.3f}\n",
       shorter->bits_per_byte, longer->bits_per_byte, end.bits_per_byte, end.low, end.high);
+  const double passes = static_cast<double>(run.steps * per_step) / static_cast<double>(data->tokens());
+  if (passes > most_passes)
+    fmt::print(
+        "It would read the text {:.1f} times; what is read more than three times teaches less than this "
+        "assumes\n",
+        passes);
   return 0;
 }
 

@@ -137,6 +137,26 @@ TEST_F(TrainOnTokens, APlanTellsStepsAndTimeAndWritesNothing) {
   expect_refusal(aviary({"train", "--resume", "run", "--plan"}), {"--plan", "--resume"});
 }
 
+TEST_F(TrainOnTokens, AForecastTellsWhatARunWouldReach) {
+  auto plan = [&](const std::string& steps, const Arguments& flags) {
+    return aviary(Arguments{"train", "text.txt", "--steps", steps} + tiny + flags);
+  };
+  const auto before = files_below(folder_.path());
+  const Outcome outcome = plan("900", {"--plan", "--forecast"});
+  expect_success(outcome);
+  EXPECT_NE(outcome.out.find("of 28 and 56 steps"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("the whole run should reach about "), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("more than three times"), std::string::npos) << outcome.out;
+  EXPECT_EQ(files_below(folder_.path()), before);
+  const Outcome short_run = plan("40", {"--plan", "--forecast"});
+  expect_success(short_run);
+  EXPECT_NE(short_run.out.find("too short"), std::string::npos) << short_run.out;
+  expect_refusal(plan("900", {"--forecast"}), {"--forecast", "--plan"});
+  expect_refusal(plan("900", {"--plan", "--forecast", "--validation-bytes", "0"}),
+                 {"--forecast", "--validation-bytes"});
+  expect_refusal(plan("900", {"--plan", "--forecast", "--ranks", "2"}), {"--forecast", "--ranks"});
+}
+
 TEST_F(TrainOnTokens, APlanForSeveralMachinesTellsTheirExchanges) {
   auto plan = [&](const Arguments& flags) {
     return aviary(Arguments{"train", "text.txt", "--plan", "--steps", "4"} + tiny + flags);
