@@ -151,7 +151,7 @@ TEST_F(TrainOnTokens, AForecastTellsWhatARunWouldReach) {
   const Outcome short_run = plan("40", {"--plan", "--forecast"});
   expect_success(short_run);
   EXPECT_NE(short_run.out.find("too short"), std::string::npos) << short_run.out;
-  expect_refusal(plan("900", {"--forecast"}), {"--forecast", "--plan"});
+  expect_refusal(plan("900", {"--forecast"}), {"--forecast", "--plan"}, 2);
   expect_refusal(plan("900", {"--plan", "--forecast", "--validation-bytes", "0"}),
                  {"--forecast", "--validation-bytes"});
   expect_refusal(plan("900", {"--plan", "--forecast", "--ranks", "2"}), {"--forecast", "--ranks"});
