@@ -79,9 +79,11 @@ ModelTask ModelWork::begin(ModelTask task, const std::vector<std::string>& comma
                 "busy");
   std::error_code error;
   output_ = fs::temp_directory_path() / new_id("aviary-work-");
-  fs::create_directory(output_, error);
-  if (!error) fs::permissions(output_, fs::perms::owner_all, error);
-  if (error) refuse_wish(fmt::format("{}: cannot be made: {}", output_.string(), error.message()));
+  const bool made = fs::create_directory(output_, error);  // not if somebody else has one of this name
+  if (made) fs::permissions(output_, fs::perms::owner_all, error);
+  if (!made || error)
+    refuse_wish(fmt::format("{}: cannot be made: {}", output_.string(),
+                            error ? error.message() : "there is something of this name"));
   try {
     process_ = started(program_, command, output_ / output_name);
   } catch (...) {
