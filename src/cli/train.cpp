@@ -346,8 +346,7 @@ Action add_train(CLI::App& command) {
   command
       .add_flag("--forecast", flags->forecast,
                 "With --plan: also how many bits per byte it would reach, from two short runs, which take up "
-                "to a tenth of "
-                "its time and at most three minutes")
+                "to a tenth of its time and at most three minutes")
       ->needs("--plan");
   command
       .add_option("--ranks", flags->planned_ranks,

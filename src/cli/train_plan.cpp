@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/error.h"
 #include "base/human.h"
 #include "base/interrupt.h"
 #include "base/platform.h"
@@ -17,8 +18,8 @@ namespace {
 
 constexpr double share_of_time = 0.05, least_seconds = 2, most_seconds = 20;  // of measuring
 constexpr int64_t fewest_steps = 5;
-constexpr double validations = 20, most_validating = 0.05;  // of a session on the way; of the time
-constexpr double most_trial_seconds = 180, most_passes = 3;
+constexpr double validations = 20, most_validating = 0.05;   // of a session on the way; of the time
+constexpr double most_trial_seconds = 180, most_passes = 3;  // of both trials; over the text
 
 template <typename Work>
 double seconds_taken_by(Work work) {
@@ -112,10 +113,10 @@ PlannedRun tell_plan(Trainer& trainer, double used_seconds, const PlannedMachine
 int tell_forecast(const TrainConfig& config, const TokenizerPtr& tokenizer,
                   const std::shared_ptr<const TrainingData>& data, const PlannedRun& run) {
   const std::optional<TrialSteps> trials = trial_steps(run.steps, run.seconds_per_step, most_trial_seconds);
-  if (!trials) {
-    fmt::print("--forecast: the run is too short to try parts of it\n");
-    return 0;
-  }
+  require(trials.has_value(),
+          "--forecast: the shorter trial, a thirty-second of the run and at most a minute, has fewer than {} "
+          "steps, too few to tell; plan a longer run or a smaller model",
+          fewest_trial_steps);
   fmt::print("Two short runs, of {} and {} steps, show how fast it learns this text\n",
              with_commas(trials->shorter), with_commas(trials->longer));
   std::fflush(stdout);
@@ -132,7 +133,10 @@ int tell_forecast(const TrainConfig& config, const TokenizerPtr& tokenizer,
   const std::optional<TrialRun> longer =
       shorter ? trial_run(config, trials->longer, tokenizer, data, report) : std::nullopt;
   progress.finish();
-  if (!longer) return interrupt_exit_code();
+  if (!longer) {
+    fmt::print("Stopped; nothing is kept.\n");
+    return interrupt_exit_code();
+  }
   const Forecast end = forecast(*shorter, *longer, run.steps);
   fmt::print(
       "They reached {:.3f} and {:.3f} bits per byte of the validation text; the whole run should reach about "

@@ -102,10 +102,10 @@ void add_model_work(Router& router, std::shared_ptr<Runs> runs, std::shared_ptr<
                   shop->work ? handle(call, *shop) : refuse_control(call);
                 }});
   };
-  add("GET", "/v1/aviary/work", serve_work);
-  add("POST", "/v1/aviary/work/convert", serve_convert);
-  add("POST", "/v1/aviary/work/bench", serve_bench);
-  add("POST", "/v1/aviary/work/stop", serve_stop_work);
+  add("GET", "/v1/aviary/model-work", serve_work);
+  add("POST", "/v1/aviary/model-work/convert", serve_convert);
+  add("POST", "/v1/aviary/model-work/bench", serve_bench);
+  add("POST", "/v1/aviary/model-work/stop", serve_stop_work);
 }
 
 }  // namespace aviary

@@ -49,7 +49,7 @@ class ModelWorkTest : public testing::Test {
     router.handle({.method = method, .path = "/v1/aviary/" + path, .body = body}, answer);
     return *answer;
   }
-  json task() { return parse_json(ask("GET", "work").body, "work")["task"]; }
+  json task() { return parse_json(ask("GET", "model-work").body, "work")["task"]; }
   json ended_task() {
     for (int i = 0; i < 2000 && task()["state"] == "running"; ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -72,24 +72,24 @@ class ModelWorkTest : public testing::Test {
 
 TEST_F(ModelWorkTest, AConversionWritesANewFileBesideTheModel) {
   EXPECT_TRUE(task().is_null());
-  EXPECT_EQ(ask("POST", "work/convert", R"({"model":"bird","type":"q8_0"})").status, 200);
+  EXPECT_EQ(ask("POST", "model-work/convert", R"({"model":"bird","type":"q8_0"})").status, 200);
   json done = ended_task();
   EXPECT_EQ(done["state"], "done");
   EXPECT_EQ(done["file"], (folder / "bird-q8_0.gguf").string());
   EXPECT_EQ(done["text"], "measure 40 %\n2 tensors\n");
   EXPECT_EQ(asked(), "[convert][" + (folder / "bird.pth").string() + "][" +
                          (folder / "bird-q8_0.gguf").string() + "][--type][q8_0]");
-  ask("POST", "work/convert", R"({"model":"bird","type":"q8_0"})");
+  ask("POST", "model-work/convert", R"({"model":"bird","type":"q8_0"})");
   done = ended_task();
   EXPECT_EQ(done["file"], (folder / "bird-q8_0-2.gguf").string());
-  ask("POST", "work/convert", R"({"model":"bird","type":"bf16"})");
+  ask("POST", "model-work/convert", R"({"model":"bird","type":"bf16"})");
   EXPECT_EQ(ended_task()["file"], (folder / "bird-bf16.safetensors").string());
-  ask("POST", "work/convert", R"({"model":"flock","type":"bf16"})");
+  ask("POST", "model-work/convert", R"({"model":"flock","type":"bf16"})");
   EXPECT_EQ(ended_task()["file"], (folder / "flock-1.5-bf16.safetensors").string());
 }
 
 TEST_F(ModelWorkTest, ASpeedIsToldAsTheProgramMeasuredIt) {
-  EXPECT_EQ(ask("POST", "work/bench", R"({"model":"bird"})").status, 200);
+  EXPECT_EQ(ask("POST", "model-work/bench", R"({"model":"bird"})").status, 200);
   const json done = ended_task();
   EXPECT_EQ(done["state"], "done");
   EXPECT_EQ(done["measured"]["decode"][0]["batch"], 1);
@@ -98,13 +98,13 @@ TEST_F(ModelWorkTest, ASpeedIsToldAsTheProgramMeasuredIt) {
 
 TEST_F(ModelWorkTest, OneThingIsDoneAtATimeAndCanBeStopped) {
   std::ofstream(folder / "wait") << "x";
-  EXPECT_EQ(ask("POST", "work/bench", R"({"model":"bird"})").status, 200);
+  EXPECT_EQ(ask("POST", "model-work/bench", R"({"model":"bird"})").status, 200);
   for (int i = 0; i < 2000 && task()["text"] == ""; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   EXPECT_EQ(task()["text"], "measure 40 %\n");
-  expect_busy("work/convert", R"({"model":"bird","type":"f16"})", "bird is being measured");
-  expect_busy("work/bench", R"({"model":"bird"})", "wait until that is done");
-  EXPECT_EQ(ask("POST", "work/stop").status, 200);
+  expect_busy("model-work/convert", R"({"model":"bird","type":"f16"})", "bird is being measured");
+  expect_busy("model-work/bench", R"({"model":"bird"})", "wait until that is done");
+  EXPECT_EQ(ask("POST", "model-work/stop").status, 200);
   EXPECT_EQ(ended_task()["state"], "failed");
   EXPECT_EQ(task()["text"], "stopped");
 }
@@ -113,13 +113,13 @@ TEST_F(ModelWorkTest, NothingIsMeasuredBesideATraining) {
   std::error_code error;
   platform::File held(folder / "runs/one", platform::Open::read, error);
   ASSERT_TRUE(held.try_sure_lock());
-  expect_busy("work/bench", R"({"model":"bird"})", "'one' is being trained");
-  EXPECT_EQ(ask("POST", "work/convert", R"({"model":"bird","type":"f16"})").status, 200);
+  expect_busy("model-work/bench", R"({"model":"bird"})", "'one' is being trained");
+  EXPECT_EQ(ask("POST", "model-work/convert", R"({"model":"bird","type":"f16"})").status, 200);
 }
 
 TEST_F(ModelWorkTest, WhyAConversionFailedIsTold) {
   std::ofstream(folder / "broken") << "x";
-  ask("POST", "work/convert", R"({"model":"bird","type":"f16"})");
+  ask("POST", "model-work/convert", R"({"model":"bird","type":"f16"})");
   EXPECT_EQ(ended_task()["state"], "failed");
   EXPECT_EQ(task()["text"], "this version cannot be written");
 }
@@ -144,10 +144,10 @@ TEST_F(ModelWorkTest, PathsAndOtherTypesAreNotTaken) {
   for (const char* body :
        {R"({"model":"../bird","type":"f16"})", R"({"model":"bird","type":"--force"})", R"({"model":"bird"})",
         R"({"type":"f16"})", R"({"model":"bird","type":7})", "[", "[]"}) {
-    const int status = ask("POST", "work/convert", body).status;
+    const int status = ask("POST", "model-work/convert", body).status;
     EXPECT_TRUE(status == 400 || status == 404) << body << " " << status;
   }
-  EXPECT_EQ(ask("POST", "work/bench", R"({"model":"owl"})").status, 404);
+  EXPECT_EQ(ask("POST", "model-work/bench", R"({"model":"owl"})").status, 404);
   EXPECT_TRUE(task().is_null());
   EXPECT_FALSE(fs::exists(folder / "asked"));
 }
@@ -156,8 +156,9 @@ TEST(ModelWorkRefused, WithoutControlNothingIsConvertedOrMeasured) {
   NoModels none;
   Router router{none, {.keys = {}, .version = "1", .max_tokens = 0}};
   add_model_work(router, nullptr, nullptr, {});
-  for (const auto& [method, path] : {std::pair("GET", "work"), std::pair("POST", "work/convert"),
-                                     std::pair("POST", "work/bench"), std::pair("POST", "work/stop")}) {
+  for (const auto& [method, path] :
+       {std::pair("GET", "model-work"), std::pair("POST", "model-work/convert"),
+        std::pair("POST", "model-work/bench"), std::pair("POST", "model-work/stop")}) {
     const auto answer = std::make_shared<FakeAnswer>();
     router.handle({.method = method, .path = std::string("/v1/aviary/") + path, .body = "{}"}, answer);
     EXPECT_EQ(answer->status, 403) << path;

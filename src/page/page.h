@@ -26,9 +26,9 @@ void add_studies(Router& router, std::shared_ptr<Runs> runs);
 // POST /v1/aviary/runs/{run}/stop and /resume, and those of /v1/aviary/tune; without a Control they are
 // refused with 403.
 void add_control(Router& router, std::shared_ptr<Runs> runs, std::shared_ptr<Control> control);
-// GET /v1/aviary/work, POST /v1/aviary/work/convert, /bench and /stop: what is done with these models;
-// without a ModelWork they are refused with 403. `runs`: those beside which nothing is measured while they
-// train.
+// GET /v1/aviary/model-work, POST /v1/aviary/model-work/convert, /bench and /stop: what is done with these
+// models; without a ModelWork they are refused with 403. `runs`: those beside which nothing is measured while
+// they train.
 void add_model_work(Router& router, std::shared_ptr<Runs> runs, std::shared_ptr<ModelWork> work,
                     std::vector<ModelFile> models);
 

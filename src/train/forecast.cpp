@@ -14,7 +14,6 @@ constexpr double doublings_of_rule = 4;
 constexpr double spread_of_doubling = 0.012;
 
 constexpr double shortest_share = 1.0 / 32;  // of the steps of a run
-constexpr int64_t fewest_trial_steps = 25;   // the first ones only find out which tokens there are
 
 // q + q^2 + ... + q^n, for any n >= 0.
 double sum_of_powers(double q, double n) { return q > 1 - 1e-6 ? n : q * (1 - std::pow(q, n)) / (1 - q); }

@@ -28,9 +28,12 @@ struct Forecast {
 // read again.
 Forecast forecast(const TrialRun& shorter, const TrialRun& longer, int64_t steps);
 
+// Of a trial run: the first steps only find out which tokens there are.
+inline constexpr int64_t fewest_trial_steps = 25;
+
 // The steps of the two trial runs for a run of `steps` steps, of which a step takes `seconds`: a
 // thirty-second and a sixteenth of them, less where these would take longer than `limit` seconds. Nothing if
-// the run is too short.
+// the shorter one would have fewer than fewest_trial_steps.
 struct TrialSteps {
   int64_t shorter = 0, longer = 0;
 };

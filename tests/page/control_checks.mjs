@@ -95,7 +95,7 @@ export async function AModelIsConvertedAndMeasured({open, program, work, folder}
       continue;
     }
     await page.waitForSelector('.speeds tbody tr');
-    const task = (await (await fetch(`${address}/v1/aviary/work`)).json()).task, decode = task.measured.decode[0];
+    const task = (await (await fetch(`${address}/v1/aviary/model-work`)).json()).task, decode = task.measured.decode[0];
     const row = await page.locator('.speeds tbody tr:has-text("decode")').first().locator('td').allInnerTexts();
     assert.equal(Number(row[0].replace(/,/g, '')), Math.round(Number(decode.tokens_per_second.toPrecision(3))));
     assert.ok(Math.abs(parseFloat(row[1]) / 100 - decode.share_of_limit) < 0.01);

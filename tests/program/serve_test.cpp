@@ -61,14 +61,14 @@ TEST_F(Serve, ConvertsAndMeasuresItsModelWhereThatIsAllowed) {
     nlohmann::json task;
     for (int i = 0; i < 6000 && (task.is_null() || task["state"] == "running"); ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      task = parse_json(http::HttpClient(address_).get("/v1/aviary/work").body, "work")["task"];
+      task = parse_json(http::HttpClient(address_).get("/v1/aviary/model-work").body, "work")["task"];
     }
     return task;
   };
-  EXPECT_EQ(post("/v1/aviary/work/convert", R"({"model":"run","type":"f16"})").status, 200);
+  EXPECT_EQ(post("/v1/aviary/model-work/convert", R"({"model":"run","type":"f16"})").status, 200);
   EXPECT_EQ(ended_task()["state"], "done");
   EXPECT_TRUE(fs::is_regular_file(folder_ / "run/model-f16.safetensors"));
-  EXPECT_EQ(post("/v1/aviary/work/bench", R"({"model":"run"})").status, 200);
+  EXPECT_EQ(post("/v1/aviary/model-work/bench", R"({"model":"run"})").status, 200);
   const nlohmann::json measured = ended_task()["measured"];
   EXPECT_GT(measured["decode"][0]["tokens_per_second"], 0);
   EXPECT_GT(measured["prompt"]["share_of_product_peak"], 0);

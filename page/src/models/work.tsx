@@ -50,7 +50,7 @@ export function Work(props: {model: string}) {
   const [type, setType] = useState('q8_0');
   const [task, setTask] = useState<Task | null>(null);
   const [problem, setProblem] = useState('');
-  const look = () => get<{types: string[], task: Task | null}>('v1/aviary/work').then((one) => {
+  const look = () => get<{types: string[], task: Task | null}>('v1/aviary/model-work').then((one) => {
     setTypes(one.types);
     setTask((before) => {
       if (before?.state === 'running' && one.task && one.task.state !== 'running') tell(one.task.state === 'done' ? 'Done' : visible(one.task.text));
@@ -67,7 +67,7 @@ export function Work(props: {model: string}) {
   const act = async (what: string, body: Record<string, unknown>) => {
     setProblem('');
     try {
-      const begun = await post<Task>('v1/aviary/work/' + what, body);
+      const begun = await post<Task>('v1/aviary/model-work/' + what, body);
       if (what !== 'stop') setTask(begun);
     } catch (error) { setProblem(messageOf(error)); }
   };
