@@ -27,7 +27,7 @@ if (front.includes('its page is missing')) {
   process.exit(77);
 }
 
-let failed = 0;
+const failures = [];
 for (const [name, check] of Object.entries({...frame, ...chat, ...views, ...training, ...control, ...numbers})) {
   if (!/^[A-Z]/.test(name)) continue;
   const sentence = name.replace(/([A-Z])/g, (letter) => ' ' + letter.toLowerCase());
@@ -43,11 +43,11 @@ for (const [name, check] of Object.entries({...frame, ...chat, ...views, ...trai
     }
     console.log(`ok      ${((Date.now() - started) / 1000).toFixed(1).padStart(5)} s  ${sentence}${told ? ': ' + told : ''}`);
   } catch (error) {
-    failed++;
-    console.log(`FAILED  ${((Date.now() - started) / 1000).toFixed(1).padStart(5)} s  ${sentence}\n        ${String(error.stack ?? error).split('\n').slice(0, 6).join('\n        ')}`);
+    failures.push(`FAILED  ${((Date.now() - started) / 1000).toFixed(1).padStart(5)} s  ${sentence}\n        ${String(error.stack ?? error).split('\n').slice(0, 6).join('\n        ')}`);
+    console.log(failures.at(-1));
   }
   for (const {browser} of opened) await browser.close();
 }
 program.end();
-console.log(failed ? `${failed} failed` : 'all checks passed');
-process.exit(failed ? 1 : 0);
+console.log(failures.length ? `${failures.length} failed:\n${failures.join('\n')}` : 'all checks passed');
+process.exit(failures.length ? 1 : 0);
