@@ -1,5 +1,6 @@
-// Accuracy of classifiers on vectors of models, beside bag of words and TF-IDF of characters, as
-// docs/embeddings.md shows it. Data: bench/embed_data.sh.
+// Accuracy of classifiers on vectors of models, beside bag of words and TF-IDF of characters, and with
+// --pairs how often a text is found by a short description of it, beside BM25; as docs/embeddings.md shows
+// both. Data: bench/embed_data.sh.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -161,6 +162,7 @@ Vectors slice(const Vectors& all, const std::vector<int64_t>& chosen, size_t wid
 
 struct BenchOptions {
   std::vector<std::string> data, models;
+  std::string pairs;
   std::vector<std::string> features = {"mean", "last", "state-vectors", "state-norms", "state-projection"};
   int64_t seeds = 5;
   bool all = false, baselines = true, scalings = true;
@@ -380,10 +382,108 @@ void run_baselines(const DataSet& data, int64_t seeds) {
   }
 }
 
+// ---- Finding a text by a short description of it
+
+struct Pairs {
+  std::vector<std::string> queries, texts;  // text i belongs to query i
+};
+
+Pairs read_pairs(const std::string& path) {
+  Pairs pairs;
+  const InputFile file(path);
+  for (std::string_view rest = file.bytes(); !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    const nlohmann::json row = parse_json(line, path);
+    pairs.queries.push_back(row.at("query"));
+    pairs.texts.push_back(row.at("text"));
+  }
+  return pairs;
+}
+
+// scores [queries, texts]. Of texts with the same score, the right one counts as the last.
+void print_found(const std::string& model, const std::string& vector, const Eigen::MatrixXf& scores) {
+  double reciprocal = 0, found = 0;
+  for (Eigen::Index i = 0; i < scores.rows(); ++i) {
+    const auto rank = (scores.row(i).array() >= scores(i, i)).count();
+    if (rank > 10) continue;
+    reciprocal += 1 / static_cast<double>(rank);
+    found += 1;
+  }
+  const auto n = static_cast<double>(scores.rows());
+  fmt::print("| {} | {} | {:.3f} | {:.1f} % |\n", model, vector, reciprocal / n, 100 * found / n);
+  std::fflush(stdout);
+}
+
+// Okapi BM25 with k1 = 1.2 and b = 0.75 (Robertson and Zaragoza 2009, doi:10.1561/1500000019).
+Eigen::MatrixXf bm25_scores(const Pairs& pairs) {
+  constexpr double k1 = 1.2, b = 0.75;
+  const auto n = std::ssize(pairs.texts);
+  std::map<std::string, std::vector<std::pair<Eigen::Index, double>>> places;  // of a word: texts with counts
+  std::vector<double> lengths;
+  for (Eigen::Index i = 0; i < n; ++i) {
+    std::map<std::string, double> counts;
+    const Terms words = words_of(pairs.texts[static_cast<size_t>(i)]);
+    for (const std::string& word : words) ++counts[word];
+    for (const auto& [word, count] : counts) places[word].emplace_back(i, count);
+    lengths.push_back(static_cast<double>(words.size()));
+  }
+  const double mean = std::accumulate(lengths.begin(), lengths.end(), 0.0) / static_cast<double>(n);
+  Eigen::MatrixXf scores = Eigen::MatrixXf::Zero(n, n);
+  for (Eigen::Index query = 0; query < n; ++query)
+    for (const std::string& word : words_of(pairs.queries[static_cast<size_t>(query)])) {
+      const auto found = places.find(word);
+      if (found == places.end()) continue;
+      const auto with = static_cast<double>(found->second.size());
+      const double rarity = std::log(1 + (static_cast<double>(n) - with + 0.5) / (with + 0.5));
+      for (const auto& [text, count] : found->second)
+        scores(query, text) +=
+            static_cast<float>(rarity * count * (k1 + 1) /
+                               (count + k1 * (1 - b + b * lengths[static_cast<size_t>(text)] / mean)));
+    }
+  return scores;
+}
+
+// Cosines of vectors scaled by the statistics of the texts.
+Eigen::MatrixXf cosines(const Vectors& queries, const Vectors& texts, Scaling scaling) {
+  const Statistics statistics = collect_statistics(texts, scaling == Scaling::whitened);
+  auto rows_of = [&](const Vectors& vectors) {
+    DenseRows rows(std::ssize(vectors), statistics.width(scaling));
+    for (size_t i = 0; i < vectors.size(); ++i) {
+      std::vector<float> v = statistics.scaled(vectors[i], scaling);
+      shorten(v, 0, true);
+      rows.row(static_cast<Eigen::Index>(i)) = Eigen::Map<const Eigen::RowVectorXf>(v.data(), rows.cols());
+    }
+    return rows;
+  };
+  return rows_of(queries) * rows_of(texts).transpose();
+}
+
+void run_pairs(const std::string& name, Model& model, const Checkpoint& checkpoint, const Pairs& pairs) {
+  const int64_t L = model.config().n_layer;
+  for (const std::vector<int64_t>& layers :
+       {std::vector<int64_t>{std::max<int64_t>(L / 3, 1), std::max<int64_t>(2 * L / 3, 1), L},
+        std::vector<int64_t>{0}, std::vector<int64_t>{L + 1}}) {
+    Embedder embedder(model, *checkpoint.tokenizer,
+                      {.layers = layers, .unit_length = false, .begin_token = checkpoint.begin_token});
+    const Vectors queries = embedder.embed(pairs.queries), texts = embedder.embed(pairs.texts);
+    for (const Scaling scaling : {Scaling::raw, Scaling::z_score, Scaling::whitened})
+      print_found(name, fmt::format("mean {}, {}", fmt::join(layers, ","), name_of(scaling)),
+                  cosines(queries, texts, scaling));
+  }
+}
+
 void run(const BenchOptions& options) {
-  fmt::print(
-      "| data | model | vector | numbers | accuracy % | bytes | ms per text "
-      "|\n|---|---|---|---|---|---|---|\n");
+  Pairs pairs;
+  if (!options.pairs.empty()) {
+    pairs = read_pairs(options.pairs);
+    fmt::print("| model | vector | MRR@10 | among the first 10 |\n|---|---|---|---|\n");
+    print_found("-", "BM25", bm25_scores(pairs));
+  } else {
+    fmt::print(
+        "| data | model | vector | numbers | accuracy % | bytes | ms per text "
+        "|\n|---|---|---|---|---|---|---|\n");
+  }
   std::vector<DataSet> sets;
   for (const std::string& path : options.data) sets.push_back(read_data_set(path));
   if (options.baselines)
@@ -401,6 +501,7 @@ void run(const BenchOptions& options) {
     const std::string name =
         fmt::format("{}{} {}x{}", random ? "random " : "", checkpoint.model->config().version,
                     checkpoint.model->config().n_layer, checkpoint.model->config().n_embd);
+    if (!options.pairs.empty()) run_pairs(name, random ? *floor : *checkpoint.model, checkpoint, pairs);
     ModelBench bench(name, random ? *floor : *checkpoint.model, checkpoint, options);
     for (const DataSet& data : sets) bench.run(data);
   }
@@ -412,7 +513,10 @@ void run(const BenchOptions& options) {
 int main(int argc, char** argv) {
   CLI::App app("Accuracy of classifiers on vectors of models; a table in Markdown");
   aviary::BenchOptions options;
-  app.add_option("data", options.data, "Files of bench/embed_data.sh")->required();
+  CLI::Option* data = app.add_option("data", options.data, "Files of bench/embed_data.sh");
+  app.add_option("--pairs", options.pairs,
+                 "Rows with a query and its text: how often it is found, instead of accuracies")
+      ->excludes(data);
   app.add_option("--model", options.models, "A model; random:MODEL is one of its shape as before training");
   app.add_option("--seeds", options.seeds, "Splits into 70 % to train on and 30 % to test");
   app.add_option("--features", options.features, "The features that are measured")->delimiter(',');

@@ -71,3 +71,18 @@ write('authors', sample([
   ...files(sotu).filter(file => file < '1861').flatMap(file => rowsOf(divided(fs.readFileSync(`${sotu}/${file}`, 'utf8')), 'presidents', file)),
   ...rowsOf(verses.join('\n\n'), 'Bible')
 ], 150).map(row => ({...row, text: masked(row.text)})));
+
+// The short description of a package -> the first paragraph of its long one. No package of "sections", and of those with the
+// same paragraph one. What is left over is a text to train a model on.
+const known = new Set(), pairs = [];
+for (const entry of fs.readFileSync('descriptions.txt', 'utf8').split('\n\n')) {
+  const lines = entry.slice(entry.indexOf('Description-en: ') + 16).split('\n'), short = lines.shift();
+  const text = lines.join('\n').split('\n .\n')[0].replace(/\s+/g, ' ').trim();
+  if (text.length < 150 || text.length > 600 || seen.has(short) || known.has(text)) continue;
+  known.add(text);
+  pairs.push({query: short, text});
+}
+shuffled(pairs);
+fs.writeFileSync('pairs.jsonl', pairs.slice(0, 2000).map(pair => JSON.stringify(pair) + '\n').join(''));
+fs.writeFileSync('descriptions-train.txt', pairs.slice(2000).map(pair => `${pair.query}. ${pair.text}\n\n`).join(''));
+console.log(`pairs.jsonl: 2000 of ${pairs.length}; the others: descriptions-train.txt`);

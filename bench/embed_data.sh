@@ -21,4 +21,8 @@ done
 # Whole chapters; a request beyond the last verse gives what there is.
 echo "gen1:1-rev22:21" | debian/bible-kjv/usr/bin/bible -f -d debian/bible-kjv-text/usr/lib/bible.data >kjv.txt
 apt-cache dumpavail >packages.txt
+# The long descriptions are in a file of their own, which many systems do not fetch.
+mkdir -p lists
+apt-get -qq -o APT::Sandbox::User=root -o Acquire::Languages=en -o Dir::State::Lists="$PWD/lists" update
+/usr/lib/apt/apt-helper cat-file lists/*_main_i18n_Translation-en* >descriptions.txt
 node "$here/embed_data.mjs"

@@ -22,3 +22,12 @@ export async function open(address, {width = 1280, height = 860, theme = 'light'
   await page.goto(address + path);
   return {browser, context, page, seen};
 }
+
+// Reads again until what is checked holds, for ten seconds: the page draws a moment after a key.
+export async function settles(read, check) {
+  for (const end = Date.now() + 10_000;;) {
+    const value = await read();
+    try { return check(value); } catch (error) { if (Date.now() > end) throw error; }
+    await new Promise((done) => setTimeout(done, 50));
+  }
+}

@@ -193,6 +193,20 @@ export async function AnExportCanBeImported({open, work}) {
   assert.equal(await page.locator('.message.assistant .prose').innerText(), text);
 }
 
+// From now on the page is answered with this text, a few characters with each frame.
+async function answerWith(page, text) {
+  await page.evaluate((pieces) => {
+    const ask = window.fetch;
+    window.fetch = (path, how) => (path === 'v1/chat/completions' ? Promise.resolve(new Response(new ReadableStream({async start(to) {
+      for (const content of pieces) {
+        to.enqueue(new TextEncoder().encode(`data: ${JSON.stringify({choices: [{delta: {content}}]})}\n\n`));
+        await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+      }
+      to.close();
+    }}))) : ask(path, how));
+  }, text.match(/[\s\S]{1,3}/g));
+}
+
 // The work of the page's own thread for a reply, in ms of its processor: it does not depend on what else the machine does.
 async function workOfReplies(page) {
   const client = await page.context().newCDPSession(page);
@@ -215,6 +229,7 @@ async function workOfReplies(page) {
 export async function AReplyAfterFiveHundredMessagesIsNoMoreWork({open, work}) {
   const {page} = await open();
   await page.waitForSelector('#composer');
+  await answerWith(page, 'a bird sees the sea '.repeat(12));
   const few = await workOfReplies(page);
   const nodes = Array.from({length: 500}, (_, i) => ({id: `n${i}`, parent: i ? `n${i - 1}` : '', role: i % 2 ? 'assistant' : 'user', content: `Message **${i}**.\n\nwith two paragraphs`, created: i + 1}));
   await take(page, work, conversation(nodes));
@@ -231,20 +246,9 @@ export async function AReplyAfterFiveHundredMessagesIsNoMoreWork({open, work}) {
 // What grows by pieces is at each time what the whole text is.
 export async function AGrowingReplyIsTheMarkdownOfItsText({open, work}) {
   const text = 'A *list*:\n\n- one\n- two\n\n  and more\n\n1. first\n\n```js\nlet a = 1;\n\nlet b;\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nTitle\n=====\n\n> quote\nlazy\n\nend\r\n\r\nof <b>it</b>';
-  const pieces = text.match(/[\s\S]{1,3}/g);
   const {page} = await open();
   await page.waitForSelector('#composer');
-  await page.evaluate((all) => {  // a piece for each frame
-    const ask = window.fetch;
-    const events = new ReadableStream({async start(to) {
-      for (const content of all) {
-        to.enqueue(new TextEncoder().encode(`data: ${JSON.stringify({choices: [{delta: {content}}]})}\n\n`));
-        await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-      }
-      to.close();
-    }});
-    window.fetch = (path, how) => (path === 'v1/chat/completions' ? Promise.resolve(new Response(events)) : ask(path, how));
-  }, pieces);
+  await answerWith(page, text);
   await say(page, 'Go');
   const grown = await page.locator('.message.assistant .prose').innerHTML();
   await take(page, work, conversation([{id: 'u', parent: '', role: 'user', content: 'Go', created: 1}, {id: 'a', parent: 'u', role: 'assistant', content: text, created: 2}]));

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
+import {settles} from './browser.mjs';
 import {violations} from './frame_checks.mjs';
 import {hostileText, makeStudies} from './runs.mjs';
 
@@ -199,7 +200,7 @@ export async function StudiesAreShownWithTheirNumbers({open, program, work, fold
     const first = fs.readFileSync(path.join(work, 'studied/compare-bird/positions.csv'), 'utf8').trim().split('\n').slice(1).map((one) => one.split(',')).filter((one) => one[1] === '1');
     await positions.locator('.plot').focus();
     for (let i = 0; i < 90; ++i) await page.keyboard.press('ArrowLeft');
-    assert.deepEqual((await positions.locator('.readout span:not(.soft)').allInnerTexts()), first.map((one) => Number(one[2]).toFixed(4)));
+    await settles(() => positions.locator('.readout span:not(.soft)').allInnerTexts(), (told) => assert.deepEqual(told, first.map((one) => Number(one[2]).toFixed(4))));
     assert.deepEqual(await violations(page), [], `comparison, ${theme}, ${width} px`);
     await noneSticksOut(page);
     if (folder) await page.screenshot({path: `${folder}/comparison-${theme}-${width}.png`});

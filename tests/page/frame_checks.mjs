@@ -60,7 +60,7 @@ export async function TheFirstPaintIsSoon({open}) {
   const times = [];
   for (let i = 0; i < 5; ++i) {
     const {page} = await open();
-    await page.waitForSelector('#composer');
+    await page.waitForFunction(() => performance.getEntriesByName('first-contentful-paint').length);
     times.push(await page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0].startTime));
   }
   return `after ${Math.round(times.sort((a, b) => a - b)[2])} ms`;

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
+import {settles} from './browser.mjs';
 import {violations} from './frame_checks.mjs';
 import {line, makeLongRun} from './runs.mjs';
 
@@ -48,9 +49,10 @@ export async function NormsOfLayersAreThoseOfTheLog({open, work, folder}) {
     await page.keyboard.press('ArrowUp');
     const last = fs.readFileSync(path.join(work, `runs/${name}/log.jsonl`), 'utf8').trim().split('\n').map((one) => JSON.parse(one)).findLast((one) => one.layer_norms);
     const told = () => page.locator('.layer-ends').innerText();
-    assert.match(await told(), new RegExp(`block 0, step ${last.step}: ${Number(last.layer_norms[1].toPrecision(3))}`));
+    const tells = (line) => settles(told, (text) => assert.match(text, new RegExp(line)));
+    await tells(`block 0, step ${last.step}: ${Number(last.layer_norms[1].toPrecision(3))}`);
     for (let i = 0; i < blocks + 5; ++i) await page.keyboard.press('ArrowUp');
-    assert.match(await told(), new RegExp(`head, step ${last.step}: ${Number(last.layer_norms[blocks + 1].toPrecision(3))}`));
+    await tells(`head, step ${last.step}: ${Number(last.layer_norms[blocks + 1].toPrecision(3))}`);
     const names = await page.locator('.row-names span').evaluateAll((all) => all.map((one) => [one.textContent, one.getBoundingClientRect().top]));
     assert.equal(names[0][0], 'emb');
     assert.equal(names.at(-1)[0], 'head');
