@@ -8,6 +8,7 @@ namespace aviary {
 
 // Follows one text token by token. It masks the raw logits, before bias, penalties and filters, so that the
 // filters (top-p and others) apply only to allowed tokens.
+// One text uses it, on any thread; what several share must be thread-safe.
 class Constraint {
  public:
   virtual ~Constraint() = default;

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/human.h"
+#include "base/threads.h"
 
 namespace aviary {
 
@@ -255,6 +256,7 @@ void Engine::run() {
     for (Text* text : parts_) text->fail(std::current_exception());
     return;
   }
+  writers_.clear();
   float* row = wanted_.empty() ? nullptr : logits.as<float>();
   for (size_t i = 0; i < parts_.size(); ++i) {
     Text& text = *parts_[i];
@@ -266,10 +268,19 @@ void Engine::run() {
       if (!text.reads()) text.lookahead.has_read(text.request.tokens);
     }
     const int64_t numbers = text.wanted * vocabulary_;
-    if (text.wanted > 0) handle(text, {row, static_cast<size_t>(numbers)}, prompt_rows);
+    const std::span<float> rows(row, static_cast<size_t>(numbers));
+    const bool writes = text.wanted > 0 && handle(text, rows, prompt_rows);
     if (prompt_rows > 0 && text.keeps_state_at(text.read) && !text.keeps_at(text.read)) keep_state(text);
+    if (writes && !text.over())
+      writers_.emplace_back(&text, prompt_rows > 0 ? rows.last(static_cast<size_t>(vocabulary_)) : rows);
     row += numbers;
   }
+  parallel_for(std::ssize(writers_), 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      const auto& [text, rows] = writers_[static_cast<size_t>(i)];
+      write(*text, rows);
+    }
+  });
 }
 
 void Engine::keep_state(Text& text) {
@@ -280,9 +291,9 @@ void Engine::keep_state(Text& text) {
   }
 }
 
-void Engine::handle(Text& text, std::span<float> logits, int64_t prompt_rows) {
+bool Engine::handle(Text& text, std::span<const float> logits, int64_t prompt_rows) {
   const auto size = static_cast<size_t>(vocabulary_);
-  const std::span<float> last = logits.last(size);
+  const std::span<const float> last = logits.last(size);
   const Request& request = text.request;
   try {
     if (request.score && prompt_rows > 0)
@@ -297,10 +308,9 @@ void Engine::handle(Text& text, std::span<float> logits, int64_t prompt_rows) {
       request.keep(static_cast<int64_t>(text.read) + written, text.state, last);
   } catch (...) {
     text.fail(std::current_exception());
-    return;
+    return false;
   }
-  if (text.reads() || text.writer.ended()) return;
-  write(text, prompt_rows > 0 ? last : logits);
+  return !text.reads() && !text.writer.ended();
 }
 
 void Engine::write(Text& text, std::span<float> logits) {

@@ -9,6 +9,8 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "infer/draft.h"
@@ -135,9 +137,9 @@ class Engine {
   int64_t prompt_rows_beside(int64_t texts) const;
   // Gives a copy of the state without logits.
   void keep_state(Text& text);
-  // Handles the rows of logits of a text: those wanted by its callbacks, and those of its next tokens.
-  void handle(Text& text, std::span<float> logits, int64_t prompt_rows);
-  // Chooses the next tokens of a text from its rows of logits.
+  // Gives the rows of logits that are wanted by the callbacks of a text. Whether it goes on to write.
+  bool handle(Text& text, std::span<const float> logits, int64_t prompt_rows);
+  // Chooses the next tokens of a text from its rows of logits. Several texts do so at once, in threads.
   void write(Text& text, std::span<float> logits);
   // Calls back.
   void deliver();
@@ -167,6 +169,7 @@ class Engine {
   std::vector<int32_t> tokens_;
   Sequences sequences_;
   std::vector<int64_t> wanted_;
+  std::vector<std::pair<Text*, std::span<float>>> writers_;  // and their rows of logits
 };
 
 }  // namespace aviary

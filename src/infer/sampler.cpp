@@ -70,41 +70,100 @@ double sum_of(std::span<const float> values) {
   return sum;
 }
 
-// Copies the weights that reach `threshold` to the front of `pool`.
-std::span<float> gather(std::span<const float> weights, float threshold, std::vector<float>& pool) {
-  size_t count = 0;
-  for (float weight : weights)
-    if (weight >= threshold) pool[count++] = weight;
-  return std::span(pool).first(count);
+double number_of(std::span<const float> values) { return static_cast<double>(values.size()); }
+
+// Calls look(i) for all weights that are at least `from`, and for some that are not: a few large ones among
+// many small ones are found quickly, and `look` needs no branch, which could not be predicted among many
+// large ones.
+template <typename Look>
+void for_large(std::span<const float> weights, float from, Look look) {
+  for (size_t i = 0; i < weights.size(); i += lanes) {
+    const size_t end = std::min(i + lanes, weights.size());
+    int large = end - i < lanes ? 1 : 0;
+    if (large == 0)
+      for (size_t lane = 0; lane < lanes; ++lane) large |= weights[i + lane] >= from;
+    if (large != 0)
+      for (size_t at = i; at < end; ++at) look(at);
+  }
 }
 
-// Collects the larger weights (the largest is 1) with decreasing thresholds until `enough(span)` or down to
-// `floor`.
-template <typename Enough>
-std::span<float> gather_until(std::span<const float> weights, float floor, std::vector<float>& pool,
-                              Enough enough) {
-  for (float threshold = 0x1p-8f;; threshold *= 0x1p-8f) {
-    std::span<float> top = gather(weights, std::max(threshold, floor), pool);
-    if (threshold <= floor || enough(top)) return top;
+// Copies those of the weights that are in [from, below) to the front of `kept`, which may be the weights
+// themselves.
+std::span<float> gather(std::span<const float> weights, float from, float below, std::span<float> kept) {
+  size_t count = 0;
+  for_large(weights, from, [&](size_t i) {
+    const float weight = weights[i];
+    kept[count] = weight;
+    count += static_cast<size_t>(weight >= from) & static_cast<size_t>(weight < below);
+  });
+  return kept.first(count);
+}
+
+// Some of the weights, and the measure of all that are larger than these.
+struct Around {
+  std::span<float> weights;
+  double larger = 0;
+};
+
+// The largest weight is 1. Of the weights from `floor` on, in descending order, those around the first at
+// which the measure (sum or number) of all up to it reaches `goal`; none if all together do not reach it.
+template <typename Measure>
+Around around(std::span<const float> weights, double goal, float floor, std::vector<float>& pool,
+              Measure measure) {
+  constexpr size_t few = 256;  // are quickly put in order
+  constexpr int most_halvings = 16;
+  float from = 0x1p-8f, below = infinity;
+  Around found;
+  double reached = 0;
+  while (true) {
+    from = std::max(from, floor);
+    found.weights = gather(weights, from, below, pool);
+    reached = found.larger + measure(found.weights);
+    if (reached >= goal || from <= floor) break;
+    found.larger = reached;
+    below = from;
+    from *= 0x1p-8f;
   }
+  if (reached < goal) return {};
+  below = std::min(below, 2.0f);
+  for (int i = 0; i < most_halvings && found.weights.size() > few; ++i) {
+    const float middle = std::sqrt(std::max(from, std::numeric_limits<float>::min()) * below);
+    if (middle <= from || middle >= below) break;
+    // In the second half of the pool, because the others may still be wanted.
+    const std::span<float> upper =
+        gather(found.weights, middle, below, std::span(pool).last(pool.size() / 2));
+    const double with_upper = found.larger + measure(upper);
+    const bool are_all =
+        upper.size() == found.weights.size();  // then the goal is among them, however sums are rounded
+    if (with_upper >= goal || are_all) {
+      from = middle;
+      std::copy(upper.begin(), upper.end(), pool.begin());
+      found.weights = std::span(pool).first(upper.size());
+    } else {
+      found.larger = with_upper;
+      below = middle;
+      found.weights = gather(found.weights, from, below, found.weights);
+    }
+  }
+  return found;
 }
 
 // The weight at which the sum of the descending weights first reaches `mass`.
 float cutoff_of_mass(std::span<const float> weights, double mass, std::vector<float>& pool) {
-  auto top =
-      gather_until(weights, 0.0f, pool, [mass](std::span<float> part) { return sum_of(part) >= mass; });
-  // Quickselect by mass: the crossing is in top[low, high), and `above` is the sum of all before it.
+  Around found = around(weights, mass, 0.0f, pool, sum_of);
+  const std::span<float> top = found.weights;
+  if (top.empty()) return 0;  // by rounding
+  // Quickselect by mass: the crossing is in top[low, high), and `larger` is the sum of all before it.
   size_t low = 0, high = top.size();
-  double above = 0;
   while (high - low > 1) {
     size_t middle = low + (high - low) / 2;
     auto at = [&](size_t index) { return top.begin() + static_cast<ptrdiff_t>(index); };
     std::nth_element(at(low), at(middle), at(high), std::greater<>());
     double upper = sum_of(top.subspan(low, middle - low));
-    if (above + upper >= mass) {
+    if (found.larger + upper >= mass) {
       high = middle;
     } else {
-      above += upper;
+      found.larger += upper;
       low = middle;
     }
   }
@@ -113,11 +172,10 @@ float cutoff_of_mass(std::span<const float> weights, double mass, std::vector<fl
 
 // The weight of the token at position `count` (from 1) in descending order, or `floor` if that is larger.
 float cutoff_of_count(std::span<const float> weights, size_t count, float floor, std::vector<float>& pool) {
-  auto top =
-      gather_until(weights, floor, pool, [count](std::span<float> part) { return part.size() >= count; });
-  if (top.size() < count) return floor;
-  auto last = top.begin() + static_cast<ptrdiff_t>(count - 1);
-  std::nth_element(top.begin(), last, top.end(), std::greater<>());
+  const Around found = around(weights, static_cast<double>(count), floor, pool, number_of);
+  if (found.weights.empty()) return floor;
+  auto last = found.weights.begin() + static_cast<ptrdiff_t>(count - 1 - static_cast<size_t>(found.larger));
+  std::nth_element(found.weights.begin(), last, found.weights.end(), std::greater<>());
   return *last;
 }
 
@@ -134,11 +192,12 @@ double apply_temperature(std::span<Candidate> kept, std::span<const float> logit
   return sum;
 }
 
-// Fills selection.kept; see candidates() in the header. The options are checked.
-void select(std::span<const float> logits, const SamplerOptions& options, detail::Selection& selection) {
+// See candidates() in the header; valid until the next call. The options are checked.
+std::span<const Candidate> select(std::span<const float> logits, const SamplerOptions& options,
+                                  detail::Selection& selection) {
   float best = largest_logit(logits);
   selection.weights.resize(logits.size());
-  selection.pool.resize(logits.size());
+  selection.pool.resize(2 * logits.size());
   std::span<float> weights = selection.weights;
   // Every filter keeps the tokens above some weight, and so do all filters together.
   float cutoff = std::numeric_limits<float>::min();
@@ -159,22 +218,32 @@ void select(std::span<const float> logits, const SamplerOptions& options, detail
     // Weights are relative to the largest probability.
     cutoff = std::min(std::max(cutoff, static_cast<float>(options.min_p)), 1.0f);
   }
-  size_t ties = logits.size();  // number of tokens with exactly the cutoff weight that may be kept
-  if (options.top_k > 0 && static_cast<uint64_t>(options.top_k) < logits.size()) {
-    auto count = static_cast<size_t>(options.top_k);
-    cutoff = cutoff_of_count(weights, count, cutoff, selection.pool);
-    auto above = [cutoff](float weight) { return weight > cutoff; };
-    ties = count - static_cast<size_t>(std::count_if(weights.begin(), weights.end(), above));
-  }
+  const bool limited = options.top_k > 0 && static_cast<uint64_t>(options.top_k) < logits.size();
+  const auto most = static_cast<size_t>(options.top_k);
+  if (limited) cutoff = cutoff_of_count(weights, most, cutoff, selection.pool);
 
-  selection.kept.clear();
-  for (size_t i = 0; i < weights.size(); ++i) {
-    if (weights[i] < cutoff || (weights[i] == cutoff && ties == 0)) continue;
-    ties -= weights[i] == cutoff;
-    selection.kept.push_back({static_cast<int32_t>(i), weights[i]});
+  selection.places.resize(weights.size());
+  std::span<Candidate> kept = selection.places;
+  size_t count = 0;
+  for_large(weights, cutoff, [&](size_t i) {
+    kept[count] = {static_cast<int32_t>(i), weights[i]};
+    count += static_cast<size_t>(weights[i] >= cutoff);
+  });
+  kept = kept.first(count);
+  if (limited && count > most) {  // of those with the cutoff weight the first
+    const auto larger = std::ranges::count_if(kept, [&](Candidate one) { return one.probability > cutoff; });
+    size_t equal = most - static_cast<size_t>(larger);
+    count = 0;
+    for (const Candidate one : kept) {
+      if (one.probability == cutoff && equal == 0) continue;
+      equal -= one.probability == cutoff ? 1 : 0;
+      kept[count++] = one;
+    }
+    kept = kept.first(count);
   }
-  auto total = static_cast<float>(apply_temperature(selection.kept, logits, best, options.temperature));
-  for (Candidate& candidate : selection.kept) candidate.probability /= total;
+  auto total = static_cast<float>(apply_temperature(kept, logits, best, options.temperature));
+  for (Candidate& candidate : kept) candidate.probability /= total;
+  return kept;
 }
 
 void check_range(const char* name, double value, bool inside, const char* expected) {
@@ -224,8 +293,8 @@ void set_before(SamplerOptions& options, std::span<const int32_t> tokens) {
 std::vector<Candidate> candidates(std::span<const float> logits, const SamplerOptions& options) {
   check(options);
   detail::Selection selection;
-  select(logits, options, selection);
-  return std::move(selection.kept);
+  const std::span<const Candidate> kept = select(logits, options, selection);
+  return {kept.begin(), kept.end()};
 }
 
 Sampler::Sampler(SamplerOptions options) : options_(std::move(options)), random_(options_.seed) {
@@ -265,8 +334,7 @@ std::span<const Candidate> Sampler::candidates(std::span<const float> logits) {
             static_cast<float>(options_.presence_penalty + count * options_.frequency_penalty);
     logits = adjusted_;
   }
-  select(logits, options_, selection_);
-  return selection_.kept;
+  return select(logits, options_, selection_);
 }
 
 int32_t Sampler::sample(std::span<const float> logits) {

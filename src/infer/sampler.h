@@ -100,9 +100,9 @@ namespace detail {
 
 // The arrays of one selection, kept so that memory is allocated only for the first token.
 struct Selection {
-  std::vector<float> weights;  // e^(logit - largest logit)
-  std::vector<float> pool;     // the larger weights
-  std::vector<Candidate> kept;
+  std::vector<float> weights;     // e^(logit - largest logit)
+  std::vector<float> pool;        // the larger weights, and room for as many
+  std::vector<Candidate> places;  // for the tokens that are kept
 };
 
 }  // namespace detail
