@@ -284,7 +284,7 @@ void LocalService::begin(Order& order) {
       std::erase_if(tasks_, [](const auto& one) { return one.second->ended(); });
       tasks_[order.ticket] = task;
       beginning_.reset();
-      if (drop_beginning_) task->cancel();
+      if (drop_beginning_ || ending_) task->cancel();
     }
     task->start();
   } catch (...) {

@@ -48,6 +48,42 @@ TEST_F(LocalServiceTest, AKnownPromptIsNotReadAgainAndGivesTheSameText) {
   EXPECT_EQ(longer->choices[0].text, run(service, again)->choices[0].text);
 }
 
+// As when many clients with one system prompt start at the same time.
+TEST_F(LocalServiceTest, WhatRequestsBeginWithIsReadOnceAlsoIfTheyComeTogether) {
+  LocalService service(options());
+  constexpr uint64_t clients = 12;
+  const auto asked = [](uint64_t i) { return completion(words(900, 1) + words(20, 50 + i), 10, i); };
+  std::vector<CollectorPtr> sinks;
+  for (uint64_t i = 0; i < clients; ++i)
+    service.complete(asked(i), sinks.emplace_back(std::make_shared<Collector>()));
+  int64_t read = 0;
+  for (uint64_t i = 0; i < clients; ++i) {
+    sinks[i]->wait();
+    ASSERT_FALSE(sinks[i]->error) << sinks[i]->error->message;
+    read += sinks[i]->usage.prompt_tokens - sinks[i]->usage.cached_tokens;
+    EXPECT_EQ(sinks[i]->choices[0].text, generated(words(900, 1) + words(20, 50 + i), 10, i));
+  }
+  // The first reads all, the second finds out where they part, the others read what is their own.
+  EXPECT_LE(read, 900 + 200 + 32 * static_cast<int64_t>(clients));
+}
+
+TEST_F(LocalServiceTest, ARequestDoesNotWaitForOneThatWasCanceled) {
+  LocalService service(options());
+  const std::string beginning = words(3000, 1);
+  const auto first = std::make_shared<Collector>(), second = std::make_shared<Collector>(),
+             third = std::make_shared<Collector>();
+  const Service::Ticket ticket = service.complete(completion(beginning + words(10, 2), 5, 1), first);
+  const Service::Ticket waiting = service.complete(completion(beginning + words(10, 3), 5, 1), second);
+  service.complete(completion(beginning + words(10, 4), 5, 1), third);
+  service.cancel(waiting);
+  service.cancel(ticket);
+  first->wait();
+  second->wait();
+  third->wait();
+  EXPECT_FALSE(third->error);
+  EXPECT_EQ(third->choices[0].text, generated(beginning + words(10, 4), 5, 1));
+}
+
 TEST_F(LocalServiceTest, EachOfSeveralChoicesIsTheTextOfItsSeed) {
   LocalService service(options());
   CompletionTask task = completion(words(300, 5), 25, 100);
@@ -185,16 +221,20 @@ TEST_F(LocalServiceTest, ATaskEndsWhenItsReaderLeavesOrItIsCanceled) {
   EXPECT_EQ(other->choices[0].end.reason, FinishReason::canceled);
 }
 
+// Also those that are being prepared at this moment.
 TEST_F(LocalServiceTest, EndingTheServiceEndsItsTasks) {
-  auto service = std::make_unique<LocalService>(options());
-  std::vector<CollectorPtr> sinks;
-  for (int i = 0; i < 5; ++i) {
-    sinks.push_back(std::make_shared<Collector>());
-    service->complete(completion("abc", 1'000'000'000, 1), sinks.back());
+  for (int round = 0; round < 30; ++round) {
+    auto service = std::make_unique<LocalService>(options());
+    std::vector<CollectorPtr> sinks;
+    for (int i = 0; i < 5; ++i) {
+      sinks.push_back(std::make_shared<Collector>());
+      service->complete(completion("abc", 1'000'000'000, 1), sinks.back());
+    }
+    while (service->figures().running == 0) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::microseconds(10 * round));
+    service.reset();
+    for (const auto& sink : sinks) sink->wait();
   }
-  while (service->figures().running == 0) std::this_thread::yield();
-  service.reset();
-  for (const auto& sink : sinks) sink->wait();
 }
 
 TEST_F(LocalServiceTest, BadRequestsAreRefusedWithTheFieldThatIsWrong) {

@@ -1,5 +1,6 @@
 #include "serve/model_host.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -147,6 +148,42 @@ void ModelHost::cancel(Engine::Ticket ticket) {
   wake();
 }
 
+void ModelHost::begin_later(std::function<bool()> begin) {
+  const std::lock_guard lock(mutex_);
+  waiting_.push_back(std::move(begin));
+  news_ = true;
+  work_.notify_all();
+}
+
+void ModelHost::begin_waiting() {
+  // Few, because the texts that are being written wait meanwhile.
+  constexpr int64_t most_asked = 64, most_begun = 8;
+  int64_t left = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    left = std::min(std::ssize(waiting_), most_asked);
+  }
+  for (int64_t begun = 0; left > 0 && begun < most_begun; --left) {
+    std::list<std::function<bool()>> one;
+    {
+      const std::lock_guard lock(mutex_);
+      one.splice(one.begin(), waiting_, waiting_.begin());
+      being_asked_ = true;
+    }
+    const bool has_begun = one.front()();
+    if (has_begun) one.clear();
+    begun += has_begun ? 1 : 0;
+    const std::lock_guard lock(mutex_);
+    being_asked_ = false;
+    waiting_.splice(waiting_.end(), one);
+  }
+}
+
+int64_t ModelHost::unfinished() const {
+  const std::lock_guard lock(mutex_);
+  return engine_.unfinished() + std::ssize(waiting_) + (being_asked_ ? 1 : 0);
+}
+
 void ModelHost::wake() {
   const std::lock_guard lock(mutex_);
   news_ = true;
@@ -157,15 +194,16 @@ void ModelHost::run() {
   while (true) {
     {
       std::unique_lock lock(mutex_);
-      const bool unfinished = engine_.unfinished() > 0;
+      const bool unfinished = engine_.unfinished() > 0 || !waiting_.empty();
       if (ending_ && !unfinished) return;
       const auto has_news = [this] { return news_ || ending_; };
       if (!unfinished)
         work_.wait(lock, has_news);
-      else if (engine_.idle())  // texts wait for their readers, who do not tell when they are ready
+      else if (engine_.idle() || engine_.unfinished() == 0)  // all wait, for what does not always call wake()
         work_.wait_for(lock, std::chrono::milliseconds(5), has_news);
       news_ = false;
     }
+    begin_waiting();
     if (engine_.unfinished() > 0) engine_.step();
   }
 }

@@ -77,12 +77,16 @@ class ModelHost {
   // Thread-safe; see Engine.
   Engine::Ticket submit(Request request);
   void cancel(Engine::Ticket ticket);
-  // Lets the engine ask its requests again whether they are ready.
+  // Calls `begin` on the engine's thread, before each step, until it returns true.
+  void begin_later(std::function<bool()> begin);
+  // Lets the engine ask its requests again whether they are ready, and those that begin later.
   void wake();
-  int64_t unfinished() const { return engine_.unfinished(); }
+  // Requests, and those that begin later.
+  int64_t unfinished() const;
 
  private:
   void run();
+  void begin_waiting();
 
   std::future<BaseInfo>
       hashed_;  // while the model is opened: what one thread reads, the other finds in memory
@@ -101,9 +105,11 @@ class ModelHost {
   TokenTrie::Ptr trie_;
   std::list<std::pair<std::string, std::shared_ptr<TokenMasks>>> masks_;  // the last used ones first
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;  // guards what follows
   std::condition_variable work_;
   bool ending_ = false, news_ = false;
+  std::list<std::function<bool()>> waiting_;  // that begin later
+  bool being_asked_ = false;                  // one that is out of the list
   std::set<Engine::Ticket> tickets_;
   std::thread thread_;
 };

@@ -23,7 +23,8 @@ struct TextTask::Choice {
 
 struct TextTask::PromptRun {
   const PromptTokens* prompt = nullptr;
-  int64_t known = 0;  // tokens of the prompt that are not read again
+  int64_t known = 0;                   // tokens of the prompt that are not read again
+  std::vector<int64_t> expected = {};  // places of which the cache was told
   std::vector<std::unique_ptr<Choice>> choices;
   bool siblings_started = false;
   int64_t unfinished = 0;
@@ -49,6 +50,7 @@ TextTask::TextTask(std::shared_ptr<ModelHost> host, Plan plan, std::shared_ptr<T
 TextTask::~TextTask() = default;
 
 void TextTask::start() try {
+  started_ = std::chrono::steady_clock::now();
   const int64_t per_prompt = std::max(plan_.options.choices, plan_.options.best_of);
   int64_t number = 0;
   for (const PromptTokens& prompt : plan_.prompts) {
@@ -66,6 +68,26 @@ void TextTask::start() try {
     unfinished_ += per_prompt;
     runs_.push_back(std::move(run));
   }
+  if (!begin_all(false)) host_->begin_later([self = shared_from_this()] { return self->begin_all(true); });
+} catch (...) {
+  fail(std::current_exception());
+}
+
+bool TextTask::waits(bool on_engine) {
+  if (sink_->abandoned()) cancel();
+  if (on_engine && plan_.grammar.valid() &&
+      plan_.grammar.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
+    if (canceled_) fail_task(TaskError::Kind::unavailable, "the request was canceled");
+    return true;
+  }
+  if (canceled_ || !uses_cache() || runs_.size() != 1) return false;
+  const PromptTokens& prompt = *runs_.front()->prompt;
+  return host_->cache().expects_more(prompt.space, prompt.tokens);
+}
+
+bool TextTask::begin_all(bool on_engine) try {
+  if (waits(on_engine)) return false;
+  usage_.wait_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
   std::vector<StateCache::Hit> hits;  // all are counted before the first request can end
   for (const auto& run : runs_) hits.push_back(find(*run));
   usage_at_begin_ = usage_;
@@ -78,8 +100,10 @@ void TextTask::start() try {
   if (!plan_.echo_scores)
     for (const auto& run : runs_) echo(*run);
   for (size_t i = 0; i < runs_.size(); ++i) begin(*runs_[i], hits[i]);
+  return true;
 } catch (...) {
   fail(std::current_exception());
+  return true;
 }
 
 void TextTask::announce() {
@@ -101,7 +125,7 @@ bool TextTask::ready() {
 }
 
 StateCache::Hit TextTask::find(PromptRun& run) {
-  if (!plan_.options.use_cache || plan_.echo_scores) return {};
+  if (!uses_cache()) return {};
   StateCache::Hit hit = host_->cache().find(run.prompt->space, run.prompt->tokens);
   run.known = hit.tokens;
   usage_.cached_tokens += hit.tokens;
@@ -126,16 +150,18 @@ void TextTask::begin(PromptRun& run, const StateCache::Hit& hit) {
     request.start = from->state;
   else if (host_->start())
     request.start = *host_->start();
-  std::vector<int64_t> ends = prompt.ends;
-  ends.push_back(hit.known);  // where this text parts from another one
   const int64_t total = std::ssize(prompt.tokens);
   request.keep_at = {total - hit.tokens};
   // Logits are kept where a prompt may end: at ends of messages, not between.
   if (plan_.options.use_cache) {
     request.keep_at.clear();
-    for (const int64_t at : snapshot_positions(hit.tokens, total, ends, host_->cache().options())) {
-      const bool is_end = at == total || std::find(ends.begin(), ends.end(), at) != ends.end();
+    const StateCacheOptions& cache = host_->cache().options();
+    for (const int64_t at : snapshot_positions(hit.tokens, total, prompt.ends, hit.known, cache)) {
+      const bool is_end = at == total || at == hit.known ||
+                          std::find(prompt.ends.begin(), prompt.ends.end(), at) != prompt.ends.end();
       (is_end ? request.keep_at : request.keep_states_at).push_back(at - hit.tokens);
+      // The last token is not read before the grammar is compiled: nobody should wait for that.
+      if (uses_cache() && !(at == total && plan_.grammar.valid())) run.expected.push_back(at);
     }
   }
   if (plan_.grammar.valid()) request.ready = [this] { return ready(); };
@@ -147,7 +173,21 @@ void TextTask::begin(PromptRun& run, const StateCache::Hit& hit) {
     };
   if (plan_.echo_scores)
     request.score = [this, &run](int64_t index, std::span<const float> logits) { score(run, index, logits); };
-  submit(run, *run.choices.front(), std::move(request));
+  try {
+    host_->cache().expect(prompt.space, prompt.tokens, run.expected);
+    submit(run, *run.choices.front(), std::move(request));
+  } catch (...) {
+    expect_no_more(run, total);
+    throw;
+  }
+}
+
+void TextTask::expect_no_more(PromptRun& run, int64_t read) {
+  const auto passed = std::upper_bound(run.expected.begin(), run.expected.end(), read);
+  if (passed == run.expected.begin()) return;
+  host_->cache().expect_no_more(run.prompt->space, run.prompt->tokens, {run.expected.begin(), passed});
+  run.expected.erase(run.expected.begin(), passed);
+  host_->wake();
 }
 
 void TextTask::submit_from(PromptRun& run, Choice& choice, const Snapshot& snapshot) {
@@ -174,9 +214,9 @@ void TextTask::submit(PromptRun& run, Choice& choice, Request request) {
                                                      std::span<const float> logits) {
     keep(run, &choice, before + read, state, logits);
   };
-  request.waits = [self, this] {
+  request.waits = [self, this, &run] {
     if (sink_->abandoned()) cancel();
-    return sink_->busy();
+    return run.siblings_started && sink_->busy();  // others may wait until the prompt is read
   };
   request.show = [self, this, &choice](const Writer::Piece& piece) { return show(choice, piece); };
   request.done = [self, this, &run, &choice](Finished finished) { done(run, choice, std::move(finished)); };
@@ -190,6 +230,7 @@ void TextTask::cancel() {
   const std::lock_guard lock(mutex_);
   if (canceled_.exchange(true)) return;
   for (const Engine::Ticket ticket : tickets_) host_->cancel(ticket);
+  host_->wake();
 }
 
 void TextTask::keep(PromptRun& run, Choice* choice, int64_t read, const State& state,
@@ -206,6 +247,7 @@ void TextTask::keep(PromptRun& run, Choice* choice, int64_t read, const State& s
       host_->remember(run.prompt->space, std::move(tokens), {state, {logits.begin(), logits.end()}},
                       is_end ? StateCache::Kind::end : StateCache::Kind::between);
   }
+  expect_no_more(run, read);
   if (!at_end || run.siblings_started) return;
   run.siblings_started = true;
   if (plan_.echo_scores) echo(run);
@@ -266,6 +308,7 @@ void TextTask::report(Choice& choice, Delta delta) {
 }
 
 void TextTask::done(PromptRun& run, Choice& choice, Finished finished) {
+  expect_no_more(run, std::ssize(run.prompt->tokens));
   if (finished.end == TextEnd::failed) return fail(finished.error);
   for (Delta& delta : choice.reply->finish()) report(choice, std::move(delta));
   choice.end = end_of(run, choice, finished);

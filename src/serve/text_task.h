@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -57,7 +58,8 @@ class TextTask : public std::enable_shared_from_this<TextTask> {
   TextTask(std::shared_ptr<ModelHost> host, Plan plan, std::shared_ptr<TaskSink> sink);
   ~TextTask();
 
-  // Submits the first requests; an invalid one is reported as a failure.
+  // Submits the first requests, at once or as soon as another text has read what this one begins with; an
+  // invalid one is reported as a failure.
   void start();
   // From any thread.
   void cancel();
@@ -72,7 +74,15 @@ class TextTask : public std::enable_shared_from_this<TextTask> {
   bool ready();
   // Tells the sink that the answer begins. With reporting_ locked.
   void announce();
+  bool uses_cache() const { return plan_.options.use_cache && !plan_.echo_scores; }
+  // Whether another text is reading what this one begins with: then that is read once. On the engine's
+  // thread, which must not wait, also whether the grammar is still being compiled.
+  bool waits(bool on_engine);
+  // Begins unless it waits; whether it has begun, or failed.
+  bool begin_all(bool on_engine);
   StateCache::Hit find(PromptRun& run);
+  // Tells the cache that the states of the prompt after up to `read` tokens have come, or will not.
+  void expect_no_more(PromptRun& run, int64_t read);
   void begin(PromptRun& run, const StateCache::Hit& hit);
   // Submits a choice that goes on from this state and these logits.
   void submit(PromptRun& run, Choice& choice, Request request);
@@ -99,6 +109,7 @@ class TextTask : public std::enable_shared_from_this<TextTask> {
   Usage usage_at_begin_ = {};
   std::mutex mutex_;  // guards tickets_
   std::vector<Engine::Ticket> tickets_;
+  std::chrono::steady_clock::time_point started_;
   Usage usage_;
 };
 

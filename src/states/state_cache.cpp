@@ -15,6 +15,7 @@ struct StateCache::Node {
   std::map<int32_t, std::unique_ptr<Node>> children;  // by the first token of their edges
   SnapshotPtr snapshot;
   Kind kind = Kind::between;
+  int64_t expected = 0;     // texts that will put a snapshot here
   int64_t message_end = 0;  // the depth at which its message ends or texts part; set by with_snapshot()
   Clock::time_point used;
 };
@@ -32,13 +33,15 @@ int64_t edge_bytes(size_t tokens) { return static_cast<int64_t>(tokens * sizeof(
 }  // namespace
 
 std::vector<int64_t> snapshot_positions(int64_t from, int64_t total, std::span<const int64_t> ends,
-                                        const StateCacheOptions& options) {
+                                        int64_t parting, const StateCacheOptions& options) {
   if (total <= from) return {};
   std::vector<int64_t> sorted(ends.begin(), ends.end());
+  sorted.push_back(parting);
   std::sort(sorted.rbegin(), sorted.rend());
   std::vector<int64_t> chosen{total};
   for (const int64_t end : sorted)
-    if (chosen.back() - end >= options.least && end - from >= options.least) chosen.push_back(end);
+    if (chosen.back() - end >= (end == parting ? 1 : options.least) && end - from >= options.least)
+      chosen.push_back(end);
   std::vector<int64_t> positions;
   for (auto end = chosen.rbegin(); end != chosen.rend(); from = *end++) {
     // Equal pieces: a short one at the beginning would take as long as a longer one.
@@ -71,37 +74,70 @@ StateCache::Node& StateCache::root_of(const std::string& space) {
   return *root;
 }
 
-StateCache::Hit StateCache::find(const std::string& space, std::span<const int32_t> tokens) {
-  const std::lock_guard lock(mutex_);
-  Hit hit;
-  Node* best = nullptr;
+StateCache::Path StateCache::walk(const std::string& space, std::span<const int32_t> tokens) const {
+  Path path;
   const auto root = roots_.find(space);
   for (Node* node = root == roots_.end() ? nullptr : root->second.get(); node;) {
     const std::span<const int32_t> rest = tokens.subspan(static_cast<size_t>(node->depth));
-    if (node->snapshot && (!rest.empty() || !node->snapshot->logits.empty())) best = node;
-    hit.known = node->depth;
+    if (node->snapshot && (!rest.empty() || !node->snapshot->logits.empty())) path.best = node;
+    if (node->expected > 0) path.expected = node->depth;
+    path.last = node;
+    path.known = node->depth;
     if (rest.empty()) break;
     const auto child = node->children.find(rest.front());
     if (child == node->children.end()) break;
     const size_t common = common_length(child->second->edge, rest);
     if (common < child->second->edge.size()) {
-      hit.known += static_cast<int64_t>(common);
+      path.known += static_cast<int64_t>(common);
       break;
     }
     node = child->second.get();
   }
-  ++(best ? figures_.hits : figures_.misses);
-  if (!best) return hit;
-  best->used = Clock::now();
-  hit.snapshot = best->snapshot;
-  hit.tokens = best->depth;
+  return path;
+}
+
+StateCache::Hit StateCache::find(const std::string& space, std::span<const int32_t> tokens) {
+  const std::lock_guard lock(mutex_);
+  const Path path = walk(space, tokens);
+  ++(path.best ? figures_.hits : figures_.misses);
+  Hit hit{.snapshot = nullptr, .known = path.known};
+  if (!path.best) return hit;
+  path.best->used = Clock::now();
+  hit.snapshot = path.best->snapshot;
+  hit.tokens = path.best->depth;
   return hit;
+}
+
+void StateCache::expect(const std::string& space, std::span<const int32_t> tokens,
+                        std::span<const int64_t> places) {
+  const std::lock_guard lock(mutex_);
+  for (const int64_t place : places)
+    ++node_at(root_of(space), tokens.first(static_cast<size_t>(place))).expected;
+}
+
+void StateCache::expect_no_more(const std::string& space, std::span<const int32_t> tokens,
+                                std::span<const int64_t> places) {
+  const std::lock_guard lock(mutex_);
+  for (const int64_t place : places) {
+    Node* node = walk(space, tokens.first(static_cast<size_t>(place))).last;
+    if (!node || node->depth != place || node->expected == 0) continue;  // all were forgotten meanwhile
+    --node->expected;
+    tidy(node);
+  }
+}
+
+bool StateCache::expects_more(const std::string& space, std::span<const int32_t> tokens) const {
+  const std::lock_guard lock(mutex_);
+  if (too_small_) return false;
+  const Path path = walk(space, tokens);
+  return path.expected - (path.best ? path.best->depth : 0) >= options_.least;
 }
 
 void StateCache::insert(const std::string& space, std::span<const int32_t> tokens, SnapshotPtr snapshot,
                         Kind kind) {
-  if (tokens.empty() || snapshot->bytes() > options_.bytes) return;
   const std::lock_guard lock(mutex_);
+  too_small_ = snapshot->bytes() > options_.bytes;
+  if (tokens.empty() || too_small_) return;
   Node& node = node_at(root_of(space), tokens);
   node.used = Clock::now();
   if (kind == Kind::end) node.kind = kind;
@@ -161,7 +197,7 @@ void StateCache::drop_snapshot(Node& node) {
 }
 
 void StateCache::tidy(Node* node) {
-  while (node->parent && !node->snapshot && node->children.size() < 2) {
+  while (node->parent && !node->snapshot && node->expected == 0 && node->children.size() < 2) {
     Node* parent = node->parent;
     std::unique_ptr<Node>& place = parent->children.at(node->edge.front());
     if (node->children.empty()) {

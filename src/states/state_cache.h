@@ -40,9 +40,10 @@ struct StateCacheOptions {
 
 // Where to take snapshots while reading: the numbers of tokens, increasing, of a text of `total` tokens of
 // which `from` are already known; the last is `total`. `ends`: where messages end, in any order; they are
-// among the places if they are not too close to others.
+// among the places if they are not too close to others. `parting`: where the text parts from another one,
+// which is a place even close to the end, because more texts may begin so; 0 or `from`: nowhere.
 std::vector<int64_t> snapshot_positions(int64_t from, int64_t total, std::span<const int64_t> ends,
-                                        const StateCacheOptions& options = {});
+                                        int64_t parting, const StateCacheOptions& options = {});
 
 // The states of one model as a tree of tokens: texts with the same beginning share it. Texts of different key
 // spaces know nothing of each other. A snapshot is found by comparing all its tokens. Thread-safe: one mutex
@@ -63,10 +64,19 @@ class StateCache {
   struct Hit {
     SnapshotPtr snapshot;  // null: none
     int64_t tokens = 0;    // that the snapshot has read
-    int64_t known = 0;     // tokens that are also the beginning of a remembered text; at least `tokens`
+    // Tokens that are also the beginning of a text that is remembered or being read; at least `tokens`.
+    int64_t known = 0;
   };
   // The snapshot of the longest beginning of `tokens`; one of all tokens only if it has logits.
   Hit find(const std::string& space, std::span<const int32_t> tokens);
+
+  // Says that snapshots after these numbers of `tokens` will be inserted soon, because a text is being read;
+  // the second takes it back, when they have been or will not be.
+  void expect(const std::string& space, std::span<const int32_t> tokens, std::span<const int64_t> places);
+  void expect_no_more(const std::string& space, std::span<const int32_t> tokens,
+                      std::span<const int64_t> places);
+  // Whether a snapshot is expected that saves `least` tokens more than find() does now.
+  bool expects_more(const std::string& space, std::span<const int32_t> tokens) const;
 
   // Whether the end is one of a message, prompt or reply, or just one of the positions in between.
   enum class Kind : uint8_t { between, end };
@@ -90,6 +100,14 @@ class StateCache {
   struct Node;
   using Clock = std::chrono::steady_clock;
 
+  // What is there along the tokens.
+  struct Path {
+    Node* best = nullptr;  // the last node with a snapshot that can be begun from
+    Node* last = nullptr;
+    int64_t known = 0;     // tokens up to where the text parts from all others
+    int64_t expected = 0;  // tokens of the last place where a snapshot is expected
+  };
+  Path walk(const std::string& space, std::span<const int32_t> tokens) const;
   Node& root_of(const std::string& space);
   // The node after `tokens`, made if need be.
   Node& node_at(Node& root, std::span<const int32_t> tokens);
@@ -108,6 +126,7 @@ class StateCache {
   const StateCacheOptions options_;
   mutable std::mutex mutex_;
   std::map<std::string, std::unique_ptr<Node>> roots_;
+  bool too_small_ = false;  // for the last snapshot
   Figures figures_;
 };
 

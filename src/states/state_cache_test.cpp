@@ -32,9 +32,7 @@ class Cache {
     if (hit.snapshot) {
       EXPECT_EQ(hit.snapshot->state.position(), hit.tokens);
     }
-    std::vector<int64_t> all_ends = ends;
-    all_ends.push_back(hit.known);
-    for (const int64_t at : snapshot_positions(hit.tokens, std::ssize(text), all_ends, options_)) {
+    for (const int64_t at : snapshot_positions(hit.tokens, std::ssize(text), ends, hit.known, options_)) {
       const bool end = at == std::ssize(text) || std::find(ends.begin(), ends.end(), at) != ends.end();
       insert({text.begin(), text.begin() + at}, end ? StateCache::Kind::end : StateCache::Kind::between);
     }
@@ -113,6 +111,43 @@ TEST(StateCache, AgreesWithAListOfAllTexts) {
     ASSERT_EQ(hit.tokens, expected);
     ASSERT_EQ(hit.known, known);
   }
+}
+
+TEST(StateCache, SaysWhetherMoreIsBeingRead) {
+  Cache c;
+  Random random(4);
+  const Tokens text = random_tokens(random, 300);
+  Tokens other(text.begin(), text.begin() + 250);
+  other.resize(280, 1000);
+  const std::vector<int64_t> places{100, 200, 300};
+  c.insert({text.begin(), text.begin() + 90});
+  EXPECT_FALSE(c.cache.expects_more("", other));
+  c.cache.expect("", text, places);
+  EXPECT_EQ(c.cache.find("", other).tokens, 90);
+  EXPECT_EQ(c.cache.find("", other).known, 250) << "the text that is being read goes on to here";
+  EXPECT_TRUE(c.cache.expects_more("", other));
+  EXPECT_FALSE(c.cache.expects_more("another key", other));
+  EXPECT_FALSE(c.cache.expects_more("", std::span(other).first(110))) << "10 tokens more are not worth it";
+  c.insert({text.begin(), text.begin() + 200});
+  EXPECT_FALSE(c.cache.expects_more("", other)) << "what was expected is there";
+  EXPECT_TRUE(c.cache.expects_more("", text));
+  c.cache.expect_no_more("", text, places);
+  EXPECT_FALSE(c.cache.expects_more("", text));
+  EXPECT_EQ(c.cache.find("", other).known, 200) << "nothing is left of a text that was not read to its end";
+  EXPECT_EQ(c.cache.figures().snapshots, 2);
+}
+
+TEST(StateCache, WhatIsExpectedMayBeForgottenMeanwhile) {
+  Cache c;
+  const Tokens text(100, 7);
+  const std::vector<int64_t> places{50, 100};
+  c.cache.expect("", text, places);
+  c.cache.expect("", text, places);
+  c.cache.clear("");
+  c.cache.expect("", text, places);
+  for (int i = 0; i < 3; ++i) c.cache.expect_no_more("", text, places);
+  EXPECT_FALSE(c.cache.expects_more("", text));
+  EXPECT_EQ(c.cache.figures().bytes, 0);
 }
 
 TEST(StateCache, KeepsToItsLimitAndForgetsWhatIsCheapToReadAgain) {
@@ -223,12 +258,12 @@ TEST(StateCache, ReadsHardlyMoreThanWhatIsNew) {
 
 TEST(SnapshotPositions, EndWithTheTextAndContainTheEndsOfMessages) {
   const std::vector<int64_t> asked{5, 700, 2000};
-  const std::vector<int64_t> positions = snapshot_positions(10, 1000, asked);
+  const std::vector<int64_t> positions = snapshot_positions(10, 1000, asked, 0);
   EXPECT_EQ(positions.back(), 1000);
   EXPECT_TRUE(std::is_sorted(positions.begin(), positions.end()));
   EXPECT_GT(positions.front(), 10);
   EXPECT_EQ(std::count(positions.begin(), positions.end(), 700), 1);
-  EXPECT_TRUE(snapshot_positions(1000, 1000, asked).empty());
+  EXPECT_TRUE(snapshot_positions(1000, 1000, asked, 1000).empty());
 }
 
 TEST(SnapshotPositions, AreNeverFarApartAndNotTooClose) {
@@ -238,7 +273,7 @@ TEST(SnapshotPositions, AreNeverFarApartAndNotTooClose) {
     const int64_t total = from + 1 + random.below(3000);
     std::vector<int64_t> ends(static_cast<size_t>(random.below(40)));
     for (int64_t& end : ends) end = random.below(total + 100);
-    for (const int64_t at : snapshot_positions(from, total, ends)) {
+    for (const int64_t at : snapshot_positions(from, total, ends, 0)) {
       ASSERT_LE(at - from, 128);
       ASSERT_GE(at - from, std::min<int64_t>(32, total - from));
       from = at;
@@ -250,11 +285,19 @@ TEST(SnapshotPositions, AreNeverFarApartAndNotTooClose) {
 // A question that is written anew, with what the template puts behind it: one step.
 TEST(SnapshotPositions, AShortTextIsReadAtOnce) {
   const std::vector<int64_t> ends{1002, 1060};
-  EXPECT_EQ(snapshot_positions(1000, 1063, ends), std::vector<int64_t>{1063});
+  EXPECT_EQ(snapshot_positions(1000, 1063, ends, 1000), std::vector<int64_t>{1063});
+}
+
+// Of many texts with the same beginning and a few words of their own, the beginning is read once.
+TEST(SnapshotPositions, WhereATextPartsFromAnotherIsOneEvenCloseToTheEnd) {
+  EXPECT_EQ(snapshot_positions(0, 100, {}, 90), (std::vector<int64_t>{90, 100}));
+  EXPECT_EQ(snapshot_positions(80, 100, {}, 90), std::vector<int64_t>{100})
+      << "10 tokens are not worth a step";
+  EXPECT_EQ(snapshot_positions(0, 100, {}, 100), std::vector<int64_t>{100});
 }
 
 TEST(SnapshotPositions, OfStatesThatGrowAreFewFarFromTheEnd) {
-  const std::vector<int64_t> positions = snapshot_positions(0, 100'000, {}, {.growth = 0.25});
+  const std::vector<int64_t> positions = snapshot_positions(0, 100'000, {}, 0, {.growth = 0.25});
   EXPECT_LE(positions.size(), 30u);
   EXPECT_EQ(positions.back(), 100'000);
   EXPECT_GE(positions[positions.size() - 2], 100'000 - 128);
