@@ -24,12 +24,16 @@ const text = (count) => Array.from({ length: count }, () => words[random(words.l
 
 // Milliseconds to the first token, and to the end; the text; how many tokens of the prompt were read.
 async function complete(url, prompt, tokens) {
-  const start = performance.now();
-  const answer = await fetch(url + '/completion', {
+  const ask = () => fetch(url + '/completion', {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ prompt, n_predict: tokens, stream: true, cache_prompt: true, ignore_eos: true, temperature: 0 }),
   });
+  let start, answer;
+  do {  // again where a server has closed the idle connection at this moment
+    start = performance.now();
+    answer = await ask().catch((error) => { if (error.cause?.code !== 'UND_ERR_SOCKET') throw error; });
+  } while (!answer);
   if (!answer.ok) throw new Error(`${url} answers ${answer.status}: ${await answer.text()}`);
   let first = 0, written = '', rest = '', read = 0;
   const decoder = new TextDecoder();
