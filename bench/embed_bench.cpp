@@ -44,22 +44,29 @@ struct DataSet {
   int64_t groups = 0;
 };
 
-DataSet read_data_set(const std::string& path) {
-  DataSet data;
-  data.name = std::filesystem::path(path).stem().string();
+// Calls take(row) for each line of a file of JSON.
+template <typename Take>
+void for_rows(const std::string& path, Take take) {
   const InputFile file(path);
-  std::map<std::string, int32_t> labels;
-  std::map<std::string, int64_t> groups;
   for (std::string_view rest = file.bytes(); !rest.empty();) {
     const std::string_view line = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-    const nlohmann::json row = parse_json(line, path);
+    take(parse_json(line, path));
+  }
+}
+
+DataSet read_data_set(const std::string& path) {
+  DataSet data;
+  data.name = std::filesystem::path(path).stem().string();
+  std::map<std::string, int32_t> labels;
+  std::map<std::string, int64_t> groups;
+  for_rows(path, [&](const nlohmann::json& row) {
     data.texts.push_back(row.at("text"));
     const auto label = labels.emplace(row.at("label"), static_cast<int32_t>(labels.size()));
     if (label.second) data.labels.push_back(label.first->first);
     data.y.push_back(label.first->second);
     data.group.push_back(groups.emplace(row.at("group"), static_cast<int64_t>(groups.size())).first->second);
-  }
+  });
   data.groups = std::ssize(groups);
   return data;
 }
@@ -390,14 +397,10 @@ struct Pairs {
 
 Pairs read_pairs(const std::string& path) {
   Pairs pairs;
-  const InputFile file(path);
-  for (std::string_view rest = file.bytes(); !rest.empty();) {
-    const std::string_view line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-    const nlohmann::json row = parse_json(line, path);
+  for_rows(path, [&](const nlohmann::json& row) {
     pairs.queries.push_back(row.at("query"));
     pairs.texts.push_back(row.at("text"));
-  }
+  });
   return pairs;
 }
 

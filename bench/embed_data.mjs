@@ -72,8 +72,8 @@ write('authors', sample([
   ...rowsOf(verses.join('\n\n'), 'Bible')
 ], 150).map(row => ({...row, text: masked(row.text)})));
 
-// The short description of a package -> the first paragraph of its long one. No package of "sections", and of those with the
-// same paragraph one. What is left over is a text to train a model on.
+// The short description of a package -> the first paragraph of its long one. None of the sections above, and of packages with
+// the same paragraph one. What is left over is a text to train a model on.
 const known = new Set(), pairs = [];
 for (const entry of fs.readFileSync('descriptions.txt', 'utf8').split('\n\n')) {
   const lines = entry.slice(entry.indexOf('Description-en: ') + 16).split('\n'), short = lines.shift();

@@ -137,6 +137,15 @@ TEST(StateCache, SaysWhetherMoreIsBeingRead) {
   EXPECT_EQ(c.cache.figures().snapshots, 2);
 }
 
+TEST(StateCache, NothingIsExpectedOfACacheThatIsTooSmall) {
+  Cache c({.bytes = 0});
+  const Tokens text(100, 7);
+  const std::vector<int64_t> places{50, 100};
+  c.insert({text.begin(), text.begin() + 10});
+  c.cache.expect("", text, places);
+  EXPECT_FALSE(c.cache.expects_more("", text)) << "nobody should wait for what cannot be kept";
+}
+
 TEST(StateCache, WhatIsExpectedMayBeForgottenMeanwhile) {
   Cache c;
   const Tokens text(100, 7);
